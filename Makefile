@@ -1,0 +1,49 @@
+# Two targets do all set-up on a bare machine with Python 3.11 or newer, make, gcc and Node 20:
+#   make serve   install, then run the server
+#   make test    install, lint, types, architecture, all tests
+.POSIX:
+.PHONY: serve test install install-dev lint format types unit lock bench chaos clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+serve: install
+	$(BIN)/ingot serve $(ARGS)
+
+test: install-dev lint types unit
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: locks/runtime.txt pyproject.toml scripts/install.sh
+	sh scripts/install.sh runtime
+
+$(VENV)/.installed-dev: locks/dev.txt pyproject.toml scripts/install.sh tests/e2e/node/package-lock.json
+	sh scripts/install.sh dev
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: install-dev
+	$(BIN)/mypy
+
+unit: install-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+format: install-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Rewrites the hashed locks from pyproject.toml; commit what it changes.
+lock:
+	sh scripts/lock.sh
+
+# Ingot, nginx and LiteLLM before one mock upstream; needs wrk and nginx (Debian packages).
+bench: install-dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) .tools .build dist tests/e2e/node/node_modules

@@ -1,0 +1,19 @@
+#!/bin/sh
+# Installs Ingot into .venv from a hashed lock: "runtime" to run it, "dev" to test it as well.
+set -eu
+kind=$1
+. scripts/uv.sh
+[ -x .venv/bin/python ] || "$UV" venv --quiet --python '>=3.11' .venv
+export VIRTUAL_ENV="$PWD/.venv"
+# The lock holds every hash; the project itself is built from this checkout, with nothing else resolved.
+"$UV" pip install --quiet --require-hashes -r "locks/$kind.txt"
+"$UV" pip install --quiet --no-deps --no-build-isolation --editable .
+if [ "$kind" = dev ]; then
+    if command -v npm >/dev/null 2>&1; then
+        (cd tests/e2e/node && npm ci --silent --no-audit --no-fund --ignore-scripts)
+    else
+        echo "npm is missing: the Node tests will be skipped" >&2
+    fi
+    touch .venv/.installed-dev
+fi
+touch .venv/.installed

@@ -1,0 +1,37 @@
+"""The `ingot` command: one sub-command a module."""
+
+import sys
+
+import typer
+
+from ingot import __version__
+from ingot.cli import bench, config, doctor, keys, models, serve
+from ingot.cli.output import print_json
+
+app = typer.Typer(
+    name="ingot",
+    help="Your own AI API: one command, any model, OpenAI and Anthropic clients unchanged.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("serve")(serve.serve)
+app.add_typer(keys.app, name="keys")
+app.add_typer(models.app, name="models")
+app.add_typer(config.app, name="config")
+app.command("doctor")(doctor.doctor)
+app.command("bench")(bench.bench)
+
+
+@app.command()
+def version(*, as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+    """Print the version."""
+    if as_json:
+        print_json({"name": "ingot", "version": __version__})
+    else:
+        sys.stdout.write(f"ingot {__version__}\n")
+
+
+def main() -> None:
+    """The console script's entry."""
+    app()

@@ -1,0 +1,79 @@
+"""`ingot serve`: runs the server, and tells on the terminal what to do next."""
+
+import asyncio
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from ingot import app
+from ingot.app import Greeting
+from ingot.cli.output import fail
+from ingot.config import ConfigError, from_disk
+from ingot.errors import ApiError
+from ingot.store.faults import StoreError
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on, 0 for a free one [default: 5150].")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file [default: ./ingot.toml if it is there].")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Data directory [default: ~/.local/share/ingot].")] = None,
+    allow_public: Annotated[
+        bool | None, typer.Option("--allow-public", help="Permit an address that other machines can reach.")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="auto, json or console.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+) -> None:
+    """Serve the API. Every option is also an environment variable: INGOT_HOST, INGOT_PORT, ..."""
+    options: dict[str, object | None] = {
+        "server.host": host,
+        "server.port": port,
+        "server.data": data,
+        "server.allow_public": allow_public or None,
+        "server.log_format": log_format,
+        "server.log_level": log_level,
+    }
+    load = functools.partial(from_disk, config, os.environ, directory=Path.cwd(), options=options)
+    try:
+        running = app.serve(load(), environ=os.environ, reload=load, greet=greet)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(running)
+    except (ConfigError, StoreError, ApiError) as error:
+        fail(str(error))
+
+
+def greet(greeting: Greeting) -> None:
+    """Prints where the server is, the key if it is new, and a call that works when pasted."""
+    key = greeting.key or "$INGOT_API_KEY"
+    lines = [f"\nIngot serves at {greeting.url}/v1  (data in {greeting.data})\n"]
+    if greeting.key:
+        lines.append(f"Your API key, shown this once:\n\n  {greeting.key}\n")
+    else:
+        lines.append("Keys are kept from before; `ingot keys create --name NAME` makes another.\n")
+    if greeting.models:
+        lines.append("Try it:\n")
+        lines.append(curl(greeting.url, key=key, model=greeting.models[0]))
+    else:
+        lines.append(
+            "No model is configured yet. `ingot models pull hf:ORG/REPO` fetches one, or name an upstream in "
+            "ingot.toml (`ingot config init` writes an example)."
+        )
+    lines += ["", *greeting.notes]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
+def curl(url: str, *, key: str, model: str) -> str:
+    """A chat call as one pasteable line."""
+    quoted = f'"Authorization: Bearer {key}"'
+    body = f'{{"model":"{model}","messages":[{{"role":"user","content":"Hello! What is this server?"}}]}}'
+    return f"  curl {url}/v1/chat/completions -H {quoted} -H 'Content-Type: application/json' -d '{body}'"

@@ -1,0 +1,62 @@
+"""Configuration: TOML, environment and options, checked and frozen.
+
+    text --parse--> tree --interpolate--> tree --overlay--> tree --shape--> Config --check--> Config
+
+Knows nothing of the modules that are configured by it.
+"""
+
+from ingot.config.address import is_loopback
+from ingot.config.checks import bind_problem, price_problem
+from ingot.config.environment import config_file, environment_warnings
+from ingot.config.files import Loaded, from_disk
+from ingot.config.load import effective, load
+from ingot.config.model import (
+    DIALECTS,
+    ENGINE_PREFIX,
+    BreakerConfig,
+    Config,
+    EngineConfig,
+    LimitsConfig,
+    ModelConfig,
+    PriceConfig,
+    QuirksConfig,
+    RouteConfig,
+    ServerConfig,
+    TargetConfig,
+    TimeoutsConfig,
+)
+from ingot.config.problems import ConfigError, Problem, quoted
+from ingot.config.secrets import redacted, unread, with_secrets
+from ingot.config.shape import nearest
+
+__all__ = [
+    "DIALECTS",
+    "ENGINE_PREFIX",
+    "BreakerConfig",
+    "Config",
+    "ConfigError",
+    "EngineConfig",
+    "LimitsConfig",
+    "Loaded",
+    "ModelConfig",
+    "PriceConfig",
+    "Problem",
+    "QuirksConfig",
+    "RouteConfig",
+    "ServerConfig",
+    "TargetConfig",
+    "TimeoutsConfig",
+    "bind_problem",
+    "config_file",
+    "effective",
+    "environment_warnings",
+    "from_disk",
+    "is_loopback",
+    "load",
+    "nearest",
+    "price_problem",
+    "quoted",
+    "redacted",
+    "unread",
+    "with_secrets",
+]

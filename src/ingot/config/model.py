@@ -1,0 +1,353 @@
+"""The configuration as frozen records: every key, its type, its default, its meaning and its unit.
+
+These structs are the single source: the loader, the `INGOT_*` variables, the JSON Schema and the reference
+page are all derived from them. Decides names and ranges of single keys. Refuses to know where values come
+from and how keys depend on each other.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct, field
+
+DIALECTS: Final = ("chat", "responses", "messages", "embeddings", "completions")
+Dialect = Literal["chat", "responses", "messages", "embeddings", "completions"]
+Window = Literal["asap", "priority", "standard", "flex"]
+
+ENGINE_PREFIX: Final = "engine:"
+PRICE_HELP: Final = (
+    'write price = "free", or price = { input = 0.15, cached_input = 0.03, output = 0.60 } '
+    "in USD per 1M tokens"
+)
+TARGETS_HELP: Final = 'name at least one target, for example targets = ["mock"] for a table [targets.mock]'
+BASE_URL_HELP: Final = 'give the address that the API stands below, for example "http://127.0.0.1:8000/v1"'
+
+
+def about(text: str, unit: str = "", *, missing: str = "", instead: object = None, example: str = "") -> Meta:
+    """A key's description, for the schema and the reference page.
+
+    `missing` is what to say where a required key is absent or wrong, and `instead` a harmless value to go on
+    with, so that the rest is checked too. `example` is TOML for a key without a default.
+    """
+    return Meta(
+        description=text, extra={"unit": unit, "missing": missing, "instead": instead, "example": example}
+    )
+
+
+class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; it knows all of its keys."""
+
+
+class ServerConfig(Section, frozen=True, kw_only=True):
+    """`[server]`: the process itself. Changes need a restart."""
+
+    host: Annotated[
+        str, Meta(min_length=1), about("Address to listen on. Any but a loopback one needs `allow_public`.")
+    ] = "127.0.0.1"
+    port: Annotated[
+        int, Meta(ge=0, le=65535), about("Port to listen on; 0 takes a free one and prints it.")
+    ] = 5150
+    data: Annotated[
+        str,
+        Meta(min_length=1),
+        about("Directory of the database, the key pepper and pulled models; a leading `~` is your home."),
+    ] = "~/.local/share/ingot"
+    allow_public: Annotated[bool, about("Permit listening on an address that other machines can reach.")] = (
+        False
+    )
+    allowed_hosts: Annotated[
+        list[Annotated[str, Meta(min_length=1)]],
+        about(
+            "Host names, without port, that requests may carry in their Host header beside loopback ones and "
+            "`host`. `*.example.org` stands for all subdomains, `*` for any host. Empty: loopback names only, "
+            "or any host if `host` is not a loopback one."
+        ),
+    ] = field(default_factory=list)
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        about("How log lines look; `auto` is `console` on a terminal and `json` elsewhere."),
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], about("The least severe level that is logged.")
+    ] = "info"
+    drain_seconds: Annotated[
+        float,
+        Meta(ge=0, le=3600),
+        about("Time that running requests get to finish after SIGTERM.", unit="seconds"),
+    ] = 30.0
+    metrics: Annotated[bool, about("Serve Prometheus metrics at `/metrics`.")] = True
+
+
+class EngineConfig(Section, frozen=True, kw_only=True):
+    """`[engine]`: the embedded llama.cpp engine. Changes need a restart."""
+
+    enabled: Annotated[bool, about("Run embedded models at all; `false` serves targets only.")] = True
+    demo: Annotated[bool, about("Serve the bundled model `demo-tiny`.")] = True
+    threads: Annotated[
+        Annotated[int, Meta(ge=1, le=1024)] | None,
+        about("Threads that compute; unset takes the cores we may use.", example="4"),
+    ] = None
+    parallel: Annotated[
+        int, Meta(ge=1, le=256), about("Requests that one model works on at the same time (slots).")
+    ] = 8
+    context: Annotated[
+        Annotated[int, Meta(ge=256, le=16_777_216)] | None,
+        about(
+            "Context of each slot; unset takes the model's own, as far as memory allows.",
+            unit="tokens",
+            example="8192",
+        ),
+    ] = None
+    command: Annotated[
+        str, about("Path of a `llama-server` binary to run instead of the bundled engine; empty: bundled.")
+    ] = ""
+
+
+class QuirksConfig(Section, frozen=True, kw_only=True):
+    """`[targets.NAME.quirks]`: how this target differs, in four verbs on top-level fields of a request."""
+
+    rename: Annotated[
+        dict[str, str],
+        about('Fields that the target knows by another name, as `{ max_completion_tokens = "max_tokens" }`.'),
+    ] = field(default_factory=dict)
+    drop: Annotated[
+        list[str],
+        about("Fields removed without a word, because the target refuses them and they change nothing."),
+    ] = field(default_factory=list)
+    set: Annotated[dict[str, Any], about("Fields given a fixed value, whatever the client sent.")] = field(
+        default_factory=dict
+    )
+    reject: Annotated[
+        list[str],
+        about(
+            "Fields, or content parts `image_url`, `input_audio`, `file`, that this target cannot honour: "
+            "a request with one is answered with a clear 400."
+        ),
+    ] = field(default_factory=list)
+    usage: Annotated[
+        str, Meta(min_length=1), about("Where the answer holds its token counts, as a dotted path.")
+    ] = "usage"
+    no_stream_options: Annotated[
+        bool,
+        about("The target refuses `stream_options`; streamed usage is then read only if it comes by itself."),
+    ] = False
+
+
+class TimeoutsConfig(Section, frozen=True, kw_only=True):
+    """`[targets.NAME.timeouts]`: how long to wait for a target."""
+
+    connect: Annotated[
+        float, Meta(gt=0, le=600), about("For the connection, TLS included.", unit="seconds")
+    ] = 5.0
+    first_byte: Annotated[
+        float,
+        Meta(gt=0, le=86400),
+        about("From the request sent to the first byte of the answer.", unit="seconds"),
+    ] = 600.0
+    idle: Annotated[
+        float, Meta(gt=0, le=86400), about("Between two pieces of an answer.", unit="seconds")
+    ] = 120.0
+
+
+class BreakerConfig(Section, frozen=True, kw_only=True):
+    """`[targets.NAME.breaker]`: when to leave a failing target alone."""
+
+    failures: Annotated[int, Meta(ge=1, le=1000), about("Failures in a row that open the breaker.")] = 5
+    open_seconds: Annotated[
+        float, Meta(gt=0, le=3600), about("Rest before one request tries the target again.", unit="seconds")
+    ] = 10.0
+
+
+class TargetConfig(Section, frozen=True, kw_only=True):
+    """`[targets.NAME]`: one upstream server. Reloaded on SIGHUP."""
+
+    base_url: Annotated[
+        str,
+        about(
+            "Address that the API stands below, usually ending in `/v1`. http or https, no user, no query.",
+            missing=BASE_URL_HELP,
+            instead="https://example.org",
+        ),
+    ]
+    api_key: Annotated[
+        str | None,
+        about("Credential sent as a bearer token: `${VAR}`, or `file:PATH`, rather than the key itself."),
+    ] = None
+    api_key_file: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        about("File that holds the credential; not readable by other users. Relative to this file."),
+    ] = None
+    dialects: Annotated[list[Dialect], Meta(min_length=1), about("Wire formats that the target speaks.")] = (
+        field(default_factory=lambda: ["chat", "embeddings", "completions"])
+    )
+    headers: Annotated[
+        dict[str, str], about("Headers added to every request; a value may be `${VAR}` or `file:PATH`.")
+    ] = field(default_factory=dict)
+    quirks: Annotated[QuirksConfig, about("How this target differs.")] = QuirksConfig()
+    timeouts: Annotated[TimeoutsConfig, about("How long to wait for it.")] = TimeoutsConfig()
+    breaker: Annotated[BreakerConfig, about("When to leave it alone.")] = BreakerConfig()
+    capacity: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        about("Most requests in flight at it; unset: no bound."),
+    ] = None
+    health: Annotated[
+        str | None,
+        about("Path on the server (not below `base_url`) that answers 2xx while it works, as `/health`."),
+    ] = None
+    health_seconds: Annotated[
+        float, Meta(ge=0.5, le=3600), about("Time between two checks of `health`.", unit="seconds")
+    ] = 10.0
+    verify_tls: Annotated[bool, about("Check the server's certificate.")] = True
+    allow_plaintext: Annotated[
+        bool, about("Permit http to a public address: keys and prompts then travel unprotected.")
+    ] = False
+
+    def __repr__(self) -> str:
+        """Without the credential and the header values: records end up in logs and tracebacks."""
+        return f"TargetConfig(base_url={self.base_url!r}, dialects={self.dialects!r})"
+
+
+class RouteConfig(Section, frozen=True, kw_only=True):
+    """An entry of a model's `targets`, where more than the target's name is to be said."""
+
+    target: Annotated[
+        str,
+        Meta(min_length=1),
+        about(
+            "Name of a `[targets.NAME]` table, or `engine:MODEL` for an embedded model.", missing=TARGETS_HELP
+        ),
+    ]
+    model: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        about("What this target calls the model; unset: the same name."),
+    ] = None
+    weight: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None,
+        about("Share of the requests, relative to the others'; unset: 1."),
+    ] = None
+
+
+class PriceConfig(Section, frozen=True, kw_only=True):
+    """The price of a model, in USD per 1M tokens, with at most 6 decimals."""
+
+    input: Annotated[
+        Decimal,
+        about("Tokens of the prompt.", unit="USD per 1M tokens", missing=PRICE_HELP, instead=Decimal(0)),
+    ]
+    output: Annotated[
+        Decimal,
+        about("Tokens of the answer.", unit="USD per 1M tokens", missing=PRICE_HELP, instead=Decimal(0)),
+    ]
+    cached_input: Annotated[
+        Decimal | None,
+        about(
+            "Tokens of the prompt that the target had cached; unset: as `input`.", unit="USD per 1M tokens"
+        ),
+    ] = None
+
+
+class ModelConfig(Section, frozen=True, kw_only=True):
+    """`[models.NAME]`: a public model name. Quote names with slashes or dots. Reloaded on SIGHUP."""
+
+    targets: Annotated[
+        list[str | RouteConfig],
+        Meta(min_length=1),
+        about(
+            "Where its requests go: names of targets, or tables `{ target, model, weight }`.",
+            missing=TARGETS_HELP,
+            instead=[],
+        ),
+    ]
+    price: Annotated[
+        Literal["free"] | PriceConfig,
+        about(
+            'What its tokens cost: `"free"`, or a table of prices. There is no default.',
+            missing=PRICE_HELP,
+            instead="free",
+        ),
+    ]
+    strategy: Annotated[
+        Literal["ordered", "weighted"] | None,
+        about(
+            "`ordered` tries the targets one after the other, `weighted` spreads requests by weight. "
+            "Unset: weighted if any weight is given, else ordered."
+        ),
+    ] = None
+    attempts: Annotated[
+        int, Meta(ge=1, le=10), about("Most tries of one request over all targets, before its first byte.")
+    ] = 3
+    context: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000_000)] | None,
+        about("Longest prompt and answer together.", unit="tokens"),
+    ] = None
+    windows: Annotated[
+        list[Window], Meta(min_length=1), about("Completion windows in which the model may be asked for.")
+    ] = field(default_factory=lambda: ["asap"])
+    owned_by: Annotated[str, Meta(min_length=1), about("Whom `/v1/models` names as the model's owner.")] = (
+        "ingot"
+    )
+    created: Annotated[
+        Annotated[int, Meta(ge=0, le=253_402_300_799)] | None,
+        about(
+            "When `/v1/models` says the model was made; unset: when this server started.", unit="Unix seconds"
+        ),
+    ] = None
+
+    def routes(self) -> tuple[RouteConfig, ...]:
+        """Its targets, each as a full record."""
+        return tuple(RouteConfig(target=each) if isinstance(each, str) else each for each in self.targets)
+
+
+class LimitsConfig(Section, frozen=True, kw_only=True):
+    """`[limits]`: what one request may cost this process. Changes need a restart."""
+
+    body_bytes: Annotated[
+        int, Meta(ge=1024, le=1_000_000_000), about("Longest body of a request.", unit="bytes")
+    ] = 10_000_000
+    image_body_bytes: Annotated[
+        int, Meta(ge=1024, le=1_000_000_000), about("Longest body of a request with images.", unit="bytes")
+    ] = 25_000_000
+    headers: Annotated[int, Meta(ge=16, le=1000), about("Most headers of a request.")] = 64
+    header_bytes: Annotated[
+        int,
+        Meta(ge=1024, le=1_000_000),
+        about("Longest head of a request, all headers together.", unit="bytes"),
+    ] = 16_384
+    request_seconds: Annotated[
+        float, Meta(gt=0, le=3600), about("Time in which a request must have come whole.", unit="seconds")
+    ] = 30.0
+    seconds_per_megabyte: Annotated[
+        float, Meta(ge=0, le=3600), about("What each MB of a body adds to `request_seconds`.", unit="seconds")
+    ] = 1.0
+    idle_seconds: Annotated[
+        float, Meta(gt=0, le=3600), about("A connection without a request is closed then.", unit="seconds")
+    ] = 75.0
+    unread_seconds: Annotated[
+        float,
+        Meta(gt=0, le=3600),
+        about("A client that takes nothing of its answer is gone then.", unit="seconds"),
+    ] = 60.0
+    buffer_bytes: Annotated[
+        int,
+        Meta(ge=4096, le=100_000_000),
+        about("Bytes of an answer held for a slow reader before its target is slowed down.", unit="bytes"),
+    ] = 262_144
+    reply_bytes: Annotated[
+        int, Meta(ge=1024, le=1_000_000_000), about("Longest unstreamed answer of a target.", unit="bytes")
+    ] = 64_000_000
+    json_depth: Annotated[int, Meta(ge=8, le=512), about("Deepest nesting of a JSON body.")] = 64
+    json_structural: Annotated[
+        int, Meta(ge=1000, le=100_000_000), about("Most brackets, commas and colons outside of its strings.")
+    ] = 200_000
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole file."""
+
+    server: Annotated[ServerConfig, about("The process itself.")] = ServerConfig()
+    engine: Annotated[EngineConfig, about("The embedded engine.")] = EngineConfig()
+    limits: Annotated[LimitsConfig, about("What one request may cost.")] = LimitsConfig()
+    targets: Annotated[dict[str, TargetConfig], about("Upstream servers by name.")] = field(
+        default_factory=dict
+    )
+    models: Annotated[dict[str, ModelConfig], about("Public models by name.")] = field(default_factory=dict)

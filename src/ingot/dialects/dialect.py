@@ -1,0 +1,107 @@
+"""What a dialect is: a wire format as a frozen record of pure functions, and the records that they exchange.
+
+    client's bytes --decode--> Call --check_target, prepare--> bytes for the target
+    answer's bytes --read_usage, patch_answer--> bytes for the client        (plain)
+    each event's data --tap.feed--> the same bytes, others, or none          (streamed)
+    ApiError --encode_error | error_event--> bytes for the client
+
+Decides the shape of these exchanges. Refuses to know any wire format, HTTP, and where bytes come from.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from ingot.catalog import Quirks
+from ingot.errors import ApiError
+from ingot.rawjson import Body
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """A valid request, with what routing and accounting need to know of it; `body` keeps the client's bytes."""
+
+    model: str
+    body: Body
+    stream: bool = False
+    # The client asked for usage at the end of its stream.
+    wants_usage: bool = False
+    # Answers asked for.
+    n: int = 1
+    # The most output tokens of each, where the client set a bound.
+    max_tokens: int | None = None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one inference: `cached_input` is a part of `input`, `reasoning` a part of `output`."""
+
+    input: int = 0
+    cached_input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+
+class StreamTap(Protocol):
+    """Watches one stream: one event's data in, what the client gets of it out."""
+
+    # What the upstream counted, once it said so.
+    usage: Usage | None
+    # Events that carried output.
+    deltas: int
+    # The dialect's own end came.
+    done: bool
+    # The upstream reported an error; the client was given ours in its place.
+    failed: bool
+
+    @property
+    def finished(self) -> bool:
+        """Whether every answer has its finish reason."""
+        ...
+
+    def feed(self, data: bytes) -> bytes | None:
+        """What goes to the client: `data` itself where nothing changes, other bytes, or None for nothing."""
+        ...
+
+
+class MakeTap(Protocol):
+    """`model` is what the target calls the model, `public` what the client called it, `usage` the counts' place."""
+
+    def __call__(
+        self, call: Call, /, *, model: str, public: str, usage: tuple[str, ...] = ("usage",)
+    ) -> StreamTap: ...
+
+
+class Prepare(Protocol):
+    """The body for a target: the client's own bytes where nothing must change."""
+
+    def __call__(self, call: Call, *, model: str, quirks: Quirks, force_usage: bool = True) -> bytes: ...
+
+
+class ReadUsage(Protocol):
+    """What a whole answer says it used, None where it says nothing usable; raises ValueError if it is no object."""
+
+    def __call__(self, answer: bytes, *, path: tuple[str, ...] = ("usage",)) -> Usage | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A wire format. `path` is where it lives below a target's base URL."""
+
+    name: str
+    path: str
+    # The client's body, checked; raises ApiError.
+    decode: Callable[[bytes], Call]
+    # Raises Unsupported where the target cannot honour the call; the name is the deployment's.
+    check_target: Callable[[Call, Quirks, str], None]
+    prepare: Prepare
+    read_usage: ReadUsage
+    # The answer with the public model name at its top level, all other values byte-identical.
+    patch_answer: Callable[[bytes, str], bytes]
+    tap: MakeTap
+    # The error, and the request's id, as a body and as an event of a stream that has begun.
+    encode_error: Callable[[ApiError, str], bytes]
+    error_event: Callable[[ApiError, str], bytes]
+    # What a complete stream ends with.
+    end_event: bytes

@@ -1,0 +1,116 @@
+"""What a target is sent, and what its plain answer becomes: only the top-level keys that we own change.
+
+Decides how quirks apply, in the order of their verbs: reject, then rename, drop, set. Knows no wire format beyond
+`model`, `stream_options` and the kinds of content parts. Nothing is dropped silently but what the configuration
+itself declares to be without effect.
+"""
+
+from typing import Any
+
+import msgspec
+
+from ingot import rawjson
+from ingot.catalog import Quirks
+from ingot.dialects.dialect import Call
+from ingot.errors import Unsupported
+
+# A field that holds this asks for nothing, so a target that lacks the field honours it.
+_NEUTRAL: dict[str, Any] = {
+    "n": 1,
+    "best_of": 1,
+    "stream": False,
+    "logprobs": False,
+    "store": False,
+    "echo": False,
+    "frequency_penalty": 0,
+    "presence_penalty": 0,
+    "logit_bias": {},
+    "metadata": {},
+    "tools": [],
+}
+
+_PARTS = ("image_url", "input_audio", "file")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Named(msgspec.Struct):
+    model: str | None = None
+
+
+_named = msgspec.json.Decoder(_Named)
+
+
+def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
+    """Raises Unsupported for the first field or content part of the call that this target cannot honour."""
+    if not quirks.reject:
+        return
+    value = call.body.value
+    for key in value:
+        if key in quirks.reject and value[key] is not None and value[key] != _NEUTRAL.get(key, value):
+            raise Unsupported(
+                f"'{key}' is not supported by the model '{deployment}'. Leave it out, or choose another model.",
+                param=key,
+            )
+    kinds = {
+        kind for kind in _PARTS if kind in quirks.reject or f"messages[].content[].{kind}" in quirks.reject
+    }
+    if kinds:
+        _check_parts(value, kinds, deployment=deployment)
+
+
+def _check_parts(value: dict[str, Any], kinds: set[str], *, deployment: str) -> None:
+    for row, message in enumerate(value.get("messages", ())):
+        content = message.get("content")
+        for column, part in enumerate(content if isinstance(content, list) else ()):
+            if part.get("type") in kinds:
+                raise Unsupported(
+                    f"The model '{deployment}' takes no content parts of type '{part['type']}'. "
+                    "Leave it out, or choose another model.",
+                    param=f"messages[{row}].content[{column}].type",
+                    code="unsupported_value",
+                )
+
+
+def prepare(call: Call, *, model: str, quirks: Quirks, force_usage: bool = True) -> bytes:
+    """The body for a target that calls the model `model`; the client's very bytes where nothing changes."""
+    value = call.body.value
+    replace: dict[str, bytes] = {}
+    drop: set[str] = set()
+    if model != call.model:
+        replace["model"] = _encode(model)
+    if call.stream:
+        if not quirks.stream_options:
+            drop.add("stream_options")
+        elif force_usage and not call.wants_usage:
+            options = value.get("stream_options") or {}
+            replace["stream_options"] = _encode({**options, "include_usage": True})
+    if quirks.rename or quirks.drop or quirks.set:
+        _apply(quirks, call.body, replace=replace, drop=drop)
+    if not replace and not drop:
+        return call.body.data
+    return rawjson.splice(call.body, replace=replace, drop=drop)
+
+
+def _apply(quirks: Quirks, body: rawjson.Body, *, replace: dict[str, bytes], drop: set[str]) -> None:
+    for old, new in quirks.rename.items():
+        if old not in body.value:
+            continue
+        # An unset field must not overwrite what the client gave under the target's own name.
+        if body.value[old] is not None or new not in body.value:
+            replace[new] = bytes(body.raw[old])
+        replace.pop(old, None)
+        drop.add(old)
+    for key in quirks.drop:
+        replace.pop(key, None)
+        drop.add(key)
+    for key, fixed in quirks.set.items():
+        replace[key] = _encode(fixed)
+
+
+def patch_answer(answer: bytes, model: str) -> bytes:
+    """The answer with `model` at its top level; raises ValueError where the answer is no JSON object."""
+    named = _named.decode(answer)
+    if named.model is None or named.model == model:
+        return answer
+    return rawjson.splice_bytes(answer, replace={"model": _encode(model)})

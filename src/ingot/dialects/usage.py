@@ -1,0 +1,75 @@
+"""Token counts as OpenAI-shaped answers and chunks tell them.
+
+Decides when a count can be believed: integers of zero or more. What cannot be believed is as good as untold.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from ingot.dialects.dialect import Usage
+
+USAGE = ("usage",)
+
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+
+
+class _Details(Struct):
+    cached_tokens: Count | None = None
+    reasoning_tokens: Count | None = None
+
+
+class _Told(Struct):
+    prompt_tokens: Count
+    completion_tokens: Count | None = None
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
+class _Answer(Struct):
+    usage: Raw = Raw(b"null")
+
+
+_answer = msgspec.json.Decoder(_Answer)
+_told = msgspec.json.Decoder(_Told | None)
+_any = msgspec.json.Decoder(dict[str, Any])
+
+
+def read_usage(answer: bytes, *, path: tuple[str, ...] = USAGE) -> Usage | None:
+    """What a whole answer says it used; raises ValueError where the answer is no JSON object."""
+    if path != USAGE:
+        return usage_at(_any.decode(answer), path)
+    # One key of a struct: the rest of the answer is skipped, not built (1.5 MB of embeddings too).
+    raw = _answer.decode(answer).usage
+    try:
+        told = _told.decode(raw)
+    except msgspec.ValidationError:
+        return None
+    return None if told is None else _usage(told)
+
+
+def usage_at(answer: Mapping[str, Any], path: tuple[str, ...] = USAGE) -> Usage | None:
+    """`read_usage` for an answer or chunk that is already decoded."""
+    found: Any = answer
+    for key in path:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    if found is None:
+        return None
+    try:
+        return _usage(msgspec.convert(found, _Told))
+    except msgspec.ValidationError:
+        return None
+
+
+def _usage(told: _Told) -> Usage:
+    output = told.completion_tokens or 0
+    cached = told.prompt_tokens_details.cached_tokens if told.prompt_tokens_details else None
+    reasoning = told.completion_tokens_details.reasoning_tokens if told.completion_tokens_details else None
+    return Usage(
+        input=told.prompt_tokens,
+        cached_input=min(cached or 0, told.prompt_tokens),
+        output=output,
+        reasoning=min(reasoning or 0, output),
+    )

@@ -1,0 +1,248 @@
+"""From a call to an opened reply: tries targets in turn until one answers, before the client has got a byte.
+
+What is retried: 408, 409, 429, 5xx, connections that fail or are lost, answers that are not what they claim.
+What is not: the other 4xx. They are the client's to mend and come back in its dialect, cleaned.
+"""
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import Never
+
+from ingot.catalog import Route
+from ingot.dialects.dialect import Usage
+from ingot.errors import (
+    ApiError,
+    Overloaded,
+    Unsupported,
+    UpstreamError,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from ingot.services.door import Inference, Outcome
+from ingot.services.refusals import Refusal, read_refusal
+from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
+from ingot.services.runtime import Runtime
+from ingot.sse import SseSplitter, event_data
+from ingot.upstream.client import (
+    ConnectTimeout,
+    FirstByteTimeout,
+    IdleTimeout,
+    Reply,
+    ReplyTooLarge,
+    UpstreamFault,
+)
+from ingot.upstream.engine import EngineDown
+from ingot.upstream.link import Link, retry_after
+
+ANSWER_LIMIT = 64 * 1024 * 1024
+REFUSAL_LIMIT = 256 * 1024
+SUCCESS = range(200, 300)
+
+
+@dataclass(slots=True)
+class Opened:
+    """A reply that may be given to the client: a whole `body`, or the first `piece` of a stream."""
+
+    route: Route
+    link: Link
+    reply: Reply
+    body: bytes = b""
+    piece: bytes = b""
+    usage: Usage | None = None
+    content_type: bytes = b"application/json"
+
+
+class Retryable(Exception):
+    """This try failed and another may succeed; carries what the client is told if none does."""
+
+    def __init__(self, error: ApiError, *, wait: float | None = None, stale: bool = False) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.wait = wait
+        self.stale = stale
+
+
+async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -> Opened:
+    """The first reply that may be given on; the caller owes `opened.link.release(opened.reply)`."""
+    deployment = inference.deployment
+    links = runtime.fleet.links
+    routes = routes_for(deployment, inference.dialect.name)
+    if not routes:
+        raise Unsupported(
+            f"The model '{deployment.name}' does not serve {inference.surface}; "
+            f"it serves {', '.join(sorted(deployment.capabilities))}.",
+            param="model",
+            code="unsupported_endpoint",
+        )
+    weighted = deployment.strategy == "weighted"
+    tried: set[str] = set()
+    last: ApiError | None = None
+    attempt = 0
+    while True:
+        choice = choose(
+            routes, links, weighted=weighted, tried=tried, now=runtime.clock.monotonic(), rng=runtime.rng
+        )
+        if isinstance(choice, Busy):
+            if choice.seconds > LONGEST_WAIT:
+                raise _unavailable(inference, choice.seconds, last)
+            await asyncio.sleep(choice.seconds)
+            continue
+        outcome.target = choice.route.target.name
+        outcome.attempts = attempt + 1
+        try:
+            return await _try(runtime, inference, choice.route, choice.link)
+        except Retryable as failure:
+            last = failure.error
+            _note(runtime, inference, choice.route, failure)
+            if failure.stale:
+                continue  # a kept-alive connection had died; nothing was asked of the target yet
+            attempt += 1
+            if attempt >= deployment.attempts:
+                raise failure.error from failure
+            tried.add(choice.route.target.name)
+            if has_fresh(routes, links, tried=tried, now=runtime.clock.monotonic()):
+                continue
+            tried.clear()
+            if failure.wait is not None and failure.wait > LONGEST_WAIT:
+                raise failure.error from failure
+            await asyncio.sleep(backoff(attempt - 1, runtime.rng) if failure.wait is None else failure.wait)
+
+
+async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link) -> Opened:
+    call = inference.call
+    dialect = inference.dialect
+    dialect.check_target(call, route.target.quirks, inference.deployment.name)
+    body = dialect.prepare(call, model=route.model, quirks=route.target.quirks)
+    accept = b"text/event-stream" if call.stream else b"application/json"
+    try:
+        reply = await link.send(dialect.path, body, request_id=inference.id, accept=accept)
+    except UpstreamFault as fault:
+        if not fault.stale:
+            link.fail()
+        raise Retryable(explain(fault, route), stale=fault.stale) from fault
+    except EngineDown as down:
+        error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
+        raise Retryable(error, wait=down.retry_after) from down
+    opened = Opened(route, link, reply)
+    try:
+        if reply.status not in SUCCESS:
+            await _refuse(runtime, route, link, reply)
+        if call.stream:
+            await _open_stream(opened)
+        else:
+            await _open_answer(inference, opened)
+    except UpstreamFault as fault:
+        link.fail()
+        link.release(reply)
+        raise Retryable(explain(fault, route)) from fault
+    except BaseException:
+        link.release(reply)
+        raise
+    link.breaker.succeed()
+    return opened
+
+
+async def _open_answer(inference: Inference, opened: Opened) -> None:
+    reply = opened.reply
+    opened.body = await reply.read(ANSWER_LIMIT)
+    opened.content_type = reply.header(b"content-type") or opened.content_type
+    try:
+        opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
+    except ValueError as error:
+        opened.link.fail()
+        raise Retryable(
+            UpstreamError(
+                f"The target '{opened.route.target.name}' answered 200 with a body that is not JSON."
+            )
+        ) from error
+
+
+async def _open_stream(opened: Opened) -> None:
+    reply = opened.reply
+    name = opened.route.target.name
+    content_type = reply.header(b"content-type") or b""
+    if not content_type.startswith(b"text/event-stream"):
+        opened.link.fail()
+        raise Retryable(UpstreamError(f"The target '{name}' was asked for a stream and did not send one."))
+    opened.content_type = content_type
+    opened.piece = await reply.chunk()
+    if not opened.piece:
+        opened.link.fail()
+        raise Retryable(UpstreamError(f"The target '{name}' ended its stream before the first event."))
+    if b'"error"' in opened.piece:
+        refusal = _first_event_error(opened.piece)
+        if refusal is not None:
+            opened.link.fail()
+            raise Retryable(UpstreamError(f"The target '{name}' failed: {refusal.message}"))
+
+
+def _first_event_error(piece: bytes) -> Refusal | None:
+    """What an error object in the very first event says: nothing was given yet, so another try is free."""
+    events = SseSplitter().feed(piece)
+    data = event_data(events[0]) if events else None
+    return read_refusal(data) if data else None
+
+
+async def _refuse(runtime: Runtime, route: Route, link: Link, reply: Reply) -> Never:
+    """Turns a reply that is no success into the error that fits."""
+    wait = retry_after(reply, runtime.clock.now())
+    refusal = read_refusal(await reply.read(REFUSAL_LIMIT)) or Refusal.unreadable(reply.status)
+    error = refusal.as_error(
+        reply.status, target=route.target.name, deployment_model=route.model, retry_after=wait
+    )
+    if reply.status in (429, 503) and wait is not None:
+        link.refuse(wait)
+    elif reply.status >= 500:
+        link.fail()
+    else:
+        link.breaker.succeed()
+    if refusal.is_retryable(reply.status):
+        raise Retryable(error, wait=wait)
+    raise error
+
+
+def explain(fault: UpstreamFault, route: Route) -> ApiError:
+    """What a client is told of a transport fault: the target's name, never its address or credential."""
+    name = route.target.name
+    timeouts = route.target.timeouts
+    if isinstance(fault, ConnectTimeout):
+        return UpstreamTimeout(
+            f"The target '{name}' did not accept a connection within {timeouts.connect:g} s."
+        )
+    if isinstance(fault, FirstByteTimeout):
+        return UpstreamTimeout(f"The target '{name}' sent nothing within {timeouts.first_byte:g} s.")
+    if isinstance(fault, IdleTimeout):
+        return UpstreamTimeout(f"The target '{name}' fell silent for {timeouts.idle:g} s within its answer.")
+    if isinstance(fault, ReplyTooLarge):
+        return UpstreamError(f"The target '{name}' sent an answer beyond the size limit.")
+    if not fault.sent:
+        return UpstreamUnavailable(f"The target '{name}' cannot be reached.", retry_after=1.0)
+    return UpstreamError(f"The target '{name}' broke off its answer.")
+
+
+def _unavailable(inference: Inference, seconds: float, last: ApiError | None) -> ApiError:
+    name = inference.deployment.name
+    if math.isinf(seconds):
+        return Overloaded(f"Every target of '{name}' is at its capacity; try again shortly.", retry_after=1.0)
+    if last is not None:
+        last.retry_after = last.retry_after or seconds
+        return last
+    return UpstreamUnavailable(
+        f"No target of '{name}' is available now; the next try is due in {math.ceil(seconds)} s.",
+        retry_after=seconds,
+    )
+
+
+def _note(runtime: Runtime, inference: Inference, route: Route, failure: Retryable) -> None:
+    cause = type(failure.__cause__).__name__ if failure.__cause__ else str(failure.error.status)
+    runtime.measures.upstream_errors[route.target.name, cause] += 1
+    runtime.log.warning(
+        "upstream try failed",
+        request_id=inference.id,
+        target=route.target.name,
+        deployment=inference.deployment.name,
+        status=failure.error.status,
+        cause=cause,
+        detail=str(failure.__cause__ or failure.error.message),
+    )

@@ -1,0 +1,62 @@
+"""What both doors, a socket and a leased job, hand to an inference and get back: records and one protocol."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from ingot.catalog import Deployment
+from ingot.dialects.dialect import Call, Dialect, Usage
+from ingot.services.keys import Principal
+
+Fidelity = Literal["verbatim", "patched", "translated"]
+
+
+class Door(Protocol):
+    """Where an answer goes."""
+
+    async def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
+        """Gives the whole answer at once."""
+        ...
+
+    async def start(self, status: int, *, content_type: bytes) -> None:
+        """Begins a stream."""
+        ...
+
+    def write(self, piece: bytes) -> bool:
+        """Passes on a piece of a stream at once; True asks the writer to `drain` before the next."""
+        ...
+
+    async def drain(self) -> None:
+        """Waits while the reader is behind."""
+        ...
+
+    async def finish(self) -> None:
+        """Ends a stream."""
+        ...
+
+
+class Inference(Struct, frozen=True, gc=False):
+    """One model invocation, as asked."""
+
+    id: str
+    surface: str
+    dialect: Dialect
+    call: Call
+    deployment: Deployment
+    principal: Principal
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it; filled while it runs, so that a departed client leaves a true record too."""
+
+    status: int = 0
+    target: str = ""
+    fidelity: Fidelity = "verbatim"
+    attempts: int = 0
+    usage: Usage | None = None
+    first_token: float | None = None
+    seconds: float = 0.0
+    error: str | None = None
+    departed: bool = False

@@ -1,0 +1,120 @@
+"""What an upstream's refusal means to our client: a table by status, then by the upstream's own code.
+
+Upstream text reaches a client only where the client can mend its request (400, 413, 422 and the like), and only
+after hosts, addresses, paths and keys were taken out. Our own credential's trouble is never told as the client's.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ingot.errors import (
+    ApiError,
+    RateLimited,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+
+RETRYABLE = frozenset({408, 409, 429})
+SERVER_FAULTS = range(500, 600)
+
+# Codes that mean the same under different names; what is absent passes through.
+_CODES = {"exceed_context_size_error": "context_length_exceeded"}
+
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-f:]+\](?::\d+)?|\b0x[0-9a-f]{6,}\b", re.IGNORECASE
+)
+_PATH = re.compile(r"(?<![\w/.])/(?:[\w.-]+/)+[\w.-]*")
+_KEY = re.compile(r"\b(?:sk|pk|ik|mk|gsk|hf|xai)[-_][\w*-]{6,}", re.IGNORECASE)
+_LONGEST = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An upstream's error object, as far as it could be read."""
+
+    message: str
+    code: str | None = None
+    kind: str | None = None
+    param: str | None = None
+
+    @classmethod
+    def unreadable(cls, status: int) -> "Refusal":
+        """A refusal without an error object: HTML, or nothing."""
+        return cls(f"it answered with status {status} and no error object")
+
+    def is_retryable(self, status: int) -> bool:
+        """Whether another try, here or elsewhere, may succeed."""
+        if self.code == "insufficient_quota":
+            return False
+        return status in RETRYABLE or status in SERVER_FAULTS
+
+    def as_error(
+        self, status: int, *, target: str, deployment_model: str, retry_after: float | None
+    ) -> ApiError:
+        """The error that our client gets."""
+        text = clean(self.message)
+        code = _CODES.get(self.kind or "", self.code)
+        if status in (401, 403) or self.code == "insufficient_quota":
+            return UpstreamError(
+                f"The target '{target}' refused this server's credential (status {status}); "
+                "its operator has to mend the key or the account.",
+                code="upstream_credential_refused",
+            )
+        if status == 404:
+            return UpstreamError(
+                f"The target '{target}' does not know the model '{deployment_model}' or this endpoint.",
+                code="upstream_not_found",
+            )
+        if status == 429:
+            return RateLimited(
+                f"The target '{target}' is rate limited: {text}", retry_after=retry_after or 1.0
+            )
+        if status in (408, 504):
+            return UpstreamTimeout(f"The target '{target}' timed out: {text}", retry_after=retry_after)
+        if status in (503, 529):
+            return UpstreamUnavailable(
+                f"The target '{target}' is unavailable: {text}", retry_after=retry_after or 1.0
+            )
+        if status in SERVER_FAULTS or status == 409:
+            return UpstreamError(f"The target '{target}' failed: {text}", retry_after=retry_after)
+        return UpstreamRejected(text, status=status, code=code, param=self.param)
+
+
+def read_refusal(body: bytes) -> Refusal | None:
+    """The error object of a body in any of the usual shapes; None when there is none."""
+    try:
+        value: Any = msgspec.json.decode(body)
+    except ValueError:
+        return None
+    if not isinstance(value, dict):
+        return None
+    error = value.get("error")
+    if error is None and isinstance(value.get("message"), str):
+        error = value
+    if isinstance(error, str):
+        return Refusal(error)
+    if not isinstance(error, dict):
+        return None
+    return Refusal(
+        message=_text(error.get("message")) or "no message given",
+        code=_text(error.get("code")),
+        kind=_text(error.get("type")),
+        param=_text(error.get("param")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def clean(text: str) -> str:
+    """`text` without addresses, hosts in URLs, file paths and keys, and not longer than a client needs."""
+    for pattern, name in ((_URL, "[address]"), (_ADDRESS, "[address]"), (_KEY, "[key]"), (_PATH, "[path]")):
+        text = pattern.sub(name, text)
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

@@ -1,0 +1,26 @@
+"""Everything that a service needs, in one frozen record; `app.py` fills it and replaces it whole on a reload."""
+
+import random
+from dataclasses import dataclass
+
+from ingot.catalog import Catalog
+from ingot.clock import Clock
+from ingot.config import Config
+from ingot.logs import Log
+from ingot.services.keys import KeyRing
+from ingot.services.measures import Measures
+from ingot.upstream.fleet import Fleet
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """The parts of one running process."""
+
+    config: Config
+    catalog: Catalog
+    keys: KeyRing
+    fleet: Fleet
+    measures: Measures
+    clock: Clock
+    rng: random.Random
+    log: Log

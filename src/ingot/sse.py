@@ -1,0 +1,88 @@
+"""Server-sent events, split from bytes and never from text.
+
+Lines end at LF, CR or CRLF and nowhere else: U+2028 and U+0085 are ordinary characters inside a `data:` line.
+An event keeps its own bytes, so that a relay can pass them on untouched. This module knows no dialect.
+"""
+
+import re
+from collections.abc import Iterator
+
+DONE = b"[DONE]"
+
+# An atomic group: CRLF must never be read as two line ends by backtracking.
+_BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+class EventTooLarge(Exception):
+    """An event grew past the bound while its end had not come."""
+
+
+class SseSplitter:
+    """Cuts a byte stream into events; `feed` in any portions, each event comes out once and whole."""
+
+    __slots__ = ("_limit", "_pending")
+
+    def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
+        """`limit` bounds the bytes held for an event that has not ended."""
+        self._pending = b""
+        self._limit = limit
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        """The events that `piece` completes, each with the blank line that ends it."""
+        pending = self._pending
+        if pending:
+            piece = pending + piece
+        if b"\r" not in piece:
+            # Nearly every upstream writes LF only, and one whole event a write: no copy then.
+            end = piece.find(b"\n\n")
+            if end >= 0 and end + 2 == len(piece):
+                self._pending = b""
+                return [piece]
+            events = [event + b"\n\n" for event in piece.split(b"\n\n")]
+            rest = events.pop()[:-2]
+        else:
+            events, rest = _split_any(piece)
+        if len(rest) > self._limit:
+            raise EventTooLarge
+        self._pending = rest
+        return events
+
+    def rest(self) -> bytes:
+        """What came after the last whole event: an event that the sender never ended."""
+        return self._pending
+
+
+def _split_any(piece: bytes) -> tuple[list[bytes], bytes]:
+    events = []
+    start = 0
+    for match in _BLANK_LINE.finditer(piece):
+        # A lone CR at the very end may be the first half of CRLF: wait for the next piece.
+        if match.end() == len(piece) and piece.endswith(b"\r"):
+            break
+        events.append(piece[start : match.end()])
+        start = match.end()
+    return events, piece[start:]
+
+
+def event_data(event: bytes) -> bytes | None:
+    """The data of an event, its `data:` lines joined with LF; None for comments and events without data."""
+    if event.startswith(b"data: ") and event.find(b"\n", 6) == len(event) - 2 and b"\r" not in event:
+        return event[6:-2]
+    parts = [value for name, value in event_fields(event) if name == b"data"]
+    return b"\n".join(parts) if parts else None
+
+
+def event_fields(event: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The fields of an event in order (`data`, `event`, `id`, ...), comments left out."""
+    for line in _LINE_END.split(event):
+        name, _, value = line.partition(b":")
+        if name:
+            yield name, value.removeprefix(b" ")
+
+
+def encode_event(data: bytes, name: bytes | None = None) -> bytes:
+    """One event on the wire, LF line ends, in one piece; `data` must hold no line end."""
+    if name is None:
+        return b"data: " + data + b"\n\n"
+    return b"event: " + name + b"\ndata: " + data + b"\n\n"

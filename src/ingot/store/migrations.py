@@ -1,0 +1,149 @@
+"""The steps from an empty database to today's tables, and the decision whether this one may be used.
+
+Each step runs in one transaction together with its record, under the database's write lock: of two
+processes that start together one migrates and the other finds the work done. A step is never edited once
+released; it spells its tables out, because `schema` moves on and history does not.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    update,
+)
+
+from ingot.store.faults import StoreError
+from ingot.store.schema import schema_migrations
+
+_RESTORE = "Restore the newest backup of the data directory, or start with an empty one."
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered step; `tables` are those that exist once it is done."""
+
+    number: int
+    name: str
+    apply: Callable[[Connection], None]
+    tables: tuple[str, ...] = ()
+
+
+def _create_keys(conn: Connection) -> None:
+    tables = MetaData()
+    Table(
+        "peppers",
+        tables,
+        Column("version", Integer, primary_key=True, autoincrement=False),
+        Column("fingerprint", LargeBinary, nullable=False),
+        Column("created_at", BigInteger, nullable=False),
+    )
+    Table(
+        "api_keys",
+        tables,
+        Column("id", Text, primary_key=True),
+        Column("kid", Text, nullable=False, unique=True),
+        Column("digest", LargeBinary, nullable=False),
+        Column("pepper", Integer, ForeignKey("peppers.version"), nullable=False),
+        Column("last4", Text, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("source", Text, CheckConstraint("source IN ('issued', 'bootstrap')"), nullable=False),
+        Column("created_at", BigInteger, nullable=False),
+        Column("last_used_at", BigInteger),
+        Column("expires_at", BigInteger),
+        Column("revoked_at", BigInteger),
+    )
+    tables.create_all(conn, checkfirst=False)
+
+
+MIGRATIONS: tuple[Migration, ...] = (Migration(1, "keys", _create_keys, tables=("peppers", "api_keys")),)
+
+
+def migrate(
+    conn: Connection,
+    *,
+    begin: Callable[[Connection], None],
+    now: int,
+    steps: Sequence[Migration] = MIGRATIONS,
+) -> list[str]:
+    """Applies what is missing and returns the names of the steps; `begin` takes the write lock.
+
+    Raises StoreError where the schema is newer than `steps` or not whole.
+    """
+    with conn.begin():
+        if not pending(conn, steps):
+            return []
+    done: list[str] = []
+    while True:
+        with conn.begin():
+            begin(conn)
+            missing = pending(conn, steps)
+            if not missing:
+                return done
+            _apply(conn, missing[0], now=now)
+        done.append(missing[0].name)
+
+
+def pending(conn: Connection, steps: Sequence[Migration] = MIGRATIONS) -> list[Migration]:
+    """The steps that this database still needs; raises StoreError where going on would do harm."""
+    tables = set(inspect(conn).get_table_names())
+    if schema_migrations.name not in tables:
+        if tables:
+            raise StoreError(
+                f"The database holds tables ({', '.join(sorted(tables)[:5])}) but no record of migrations: it is "
+                f"not an Ingot database, or it was copied in part. {_RESTORE}"
+            )
+        return list(steps)
+    _judge(conn, steps)
+    applied = conn.execute(select(schema_migrations.c.number)).scalars().all()
+    missing = {name for step in steps if step.number in applied for name in step.tables} - tables
+    if missing:
+        raise StoreError(
+            f"The schema is half-applied: a migration is recorded as done, but its tables are missing "
+            f"({', '.join(sorted(missing))}). {_RESTORE}"
+        )
+    return [step for step in steps if step.number not in applied]
+
+
+def _judge(conn: Connection, steps: Sequence[Migration]) -> None:
+    rows = conn.execute(select(schema_migrations).order_by(schema_migrations.c.number)).all()
+    known = {step.number: step for step in steps}
+    newest = max(known, default=0)
+    for place, row in enumerate(rows, start=1):
+        if row.number > newest:
+            raise StoreError(
+                f"The database was written by a newer Ingot (schema {rows[-1].number}; this version knows up to "
+                f"{newest}). Run that version again, or restore a backup made before the upgrade."
+            )
+        if row.state != "done":
+            raise StoreError(
+                f"Migration {row.number} ({row.name}) is half-applied: it was begun and never finished. {_RESTORE}"
+            )
+        if row.number != place or known[row.number].name != row.name:
+            raise StoreError(
+                f"The record of migrations does not fit this version of Ingot: place {place} holds "
+                f"{row.number} ({row.name}). {_RESTORE}"
+            )
+
+
+def _apply(conn: Connection, step: Migration, *, now: int) -> None:
+    if step.number == 1:
+        schema_migrations.create(conn)
+    record = {"number": step.number, "name": step.name, "state": "applying", "applied_at": now}
+    conn.execute(insert(schema_migrations), record)
+    step.apply(conn)
+    # Within one transaction nobody sees the first state; where a step has to commit on its own it stays behind.
+    done = update(schema_migrations).where(schema_migrations.c.number == step.number)
+    conn.execute(done.values(state="done"))

@@ -1,0 +1,75 @@
+"""When to leave a target alone: a circuit breaker and its cool-down, as a pure state machine.
+
+    closed --N failures in a row--> open --after `open_seconds`--> half-open --success--> closed
+                                     ^------------- failure --------'
+
+Half-open admits one probe at a time. A Retry-After from the target is a cool-down beside it: until it ends
+the target gets nothing, whatever the breaker's state. Time is a parameter; nothing here waits.
+"""
+
+from typing import Literal
+
+State = Literal["closed", "open", "half_open"]
+
+
+class Breaker:
+    """The breaker of one target; all times are monotonic seconds."""
+
+    __slots__ = ("_cool_until", "_failures", "_open_until", "_probing", "_seconds", "_threshold")
+
+    def __init__(self, *, failures: int = 5, open_seconds: float = 10.0) -> None:
+        """Opens after `failures` in a row, for `open_seconds`."""
+        self._threshold = failures
+        self._seconds = open_seconds
+        self._failures = 0
+        self._open_until = 0.0
+        self._cool_until = 0.0
+        self._probing = False
+
+    def wait(self, now: float) -> float:
+        """Seconds until the target may be tried; 0 when it may be tried now."""
+        if not self._failures and now >= self._cool_until:
+            return 0.0
+        if now < self._cool_until:
+            return self._cool_until - now
+        if self._failures < self._threshold:
+            return 0.0
+        if now < self._open_until:
+            return self._open_until - now
+        return self._seconds if self._probing else 0.0
+
+    def begin(self) -> None:
+        """A request goes out; in half-open it is the probe."""
+        if self._failures >= self._threshold:
+            self._probing = True
+
+    def succeed(self) -> None:
+        """The target answered."""
+        self._failures = 0
+        self._probing = False
+
+    def fail(self, now: float) -> None:
+        """The target did not answer, or answered that it is broken."""
+        self._failures += 1
+        self._probing = False
+        if self._failures >= self._threshold:
+            self._open_until = now + self._seconds
+
+    def abandon(self) -> None:
+        """The request was given up by its client: it says nothing about the target."""
+        self._probing = False
+
+    def trip(self, now: float) -> None:
+        """A health check found the target down: open at once."""
+        self._failures = max(self._failures + 1, self._threshold)
+        self._open_until = now + self._seconds
+
+    def cool(self, until: float) -> None:
+        """The target asked for quiet until the monotonic time `until` (Retry-After)."""
+        self._cool_until = max(self._cool_until, until)
+
+    def state(self, now: float) -> State:
+        """For people: logs, metrics, the readiness page."""
+        if self._failures < self._threshold:
+            return "closed"
+        return "open" if now < self._open_until else "half_open"

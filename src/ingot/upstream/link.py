@@ -1,0 +1,225 @@
+"""The live side of one target: where it is, how a request to it begins, its breaker, its calls in flight.
+
+A Target is a row of the catalog; a Link is what this process knows of it now, and survives a reload of the
+catalog. Decides nothing about retries: that is the caller's.
+"""
+
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from ingot import __version__
+from ingot.catalog import Target
+from ingot.clock import Clock
+from ingot.upstream.breaker import Breaker
+from ingot.upstream.client import Client, Origin, Reply, UpstreamFault
+
+LONGEST_COOL_DOWN = 300.0
+"""Seconds; a Retry-After beyond it is cut to it, so that a mistaken header cannot switch a target off for a day."""
+
+Tls = Callable[[Target], ssl.SSLContext]
+
+
+class Whereabouts(Protocol):
+    """Finds a target whose address is known only at run time: the embedded engine."""
+
+    async def find(self) -> tuple[str, int, str]:
+        """Host, port and key; waits until it is up, for a while."""
+        ...
+
+    def doubt(self) -> None:
+        """A call there failed: look whether it still lives."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address with the beginning of every request that goes there."""
+
+    origin: Origin
+    prefix: str
+    common: bytes
+    starts: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
+    """The unchanging beginning of a request, by path and Accept; a handful of each."""
+
+    def start(self, path: str, accept: bytes) -> bytes:
+        """Everything of a request's head down to its id."""
+        start = self.starts.get((path, accept))
+        if start is None:
+            line = f"POST {self.prefix}{path} HTTP/1.1\r\n".encode()
+            start = self.starts[path, accept] = b"%b%baccept: %b\r\nx-request-id: " % (
+                line,
+                self.common,
+                accept,
+            )
+        return start
+
+
+class Link:
+    """The way to one target."""
+
+    __slots__ = (
+        "_client",
+        "_clock",
+        "_endpoint",
+        "_tls",
+        "_whereabouts",
+        "breaker",
+        "healthy",
+        "in_flight",
+        "target",
+    )
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        client: Client,
+        clock: Clock,
+        tls: Tls,
+        whereabouts: Whereabouts | None = None,
+    ) -> None:
+        """`whereabouts` is given for a target without an address of its own (the embedded engine)."""
+        self.target = target
+        self.breaker = Breaker(failures=target.breaker_failures, open_seconds=target.breaker_seconds)
+        self.in_flight = 0
+        self.healthy = True
+        self._client = client
+        self._clock = clock
+        self._tls = tls
+        self._whereabouts = whereabouts
+        self._endpoint: Endpoint | None = None
+
+    def adopt(self, target: Target) -> None:
+        """Takes the target's new row after a reload; its breaker and its calls in flight stay."""
+        self.target = target
+        self._endpoint = None
+
+    def wait(self, now: float) -> float:
+        """Seconds until this target may be asked; infinity where it is full, as nobody knows when it will not be."""
+        capacity = self.target.capacity
+        if capacity is not None and self.in_flight >= capacity:
+            return float("inf")
+        return self.breaker.wait(now)
+
+    async def send(self, path: str, body: bytes, *, request_id: str, accept: bytes) -> Reply:
+        """Posts `body`; the reply's head has come when this returns. The caller owes one `release`."""
+        endpoint = self._endpoint or await self._find()
+        head = b"%b%b\r\ncontent-length: %d\r\n\r\n" % (
+            endpoint.start(path, accept),
+            request_id.encode(),
+            len(body),
+        )
+        self.breaker.begin()
+        self.in_flight += 1
+        try:
+            reply = await self._client.open(
+                endpoint.origin, head=head, body=body, timeouts=self.target.timeouts
+            )
+        except UpstreamFault:
+            self.in_flight -= 1
+            raise
+        except BaseException:
+            self.in_flight -= 1
+            self.breaker.abandon()
+            raise
+        return reply
+
+    def release(self, reply: Reply) -> None:
+        """The answer is read, or given up."""
+        self.in_flight -= 1
+        reply.close()
+
+    def describe(self, now: float) -> str:
+        """For people: `ok`, or why nothing goes to this target now."""
+        if not self.healthy:
+            return "failed its health check"
+        state = self.breaker.state(now)
+        return "ok" if state == "closed" else f"breaker {state.replace('_', ' ')}"
+
+    def fail(self) -> None:
+        """The call failed by the target's fault."""
+        self.breaker.fail(self._clock.monotonic())
+        if self._whereabouts is not None:
+            self._endpoint = None  # a restarted engine listens elsewhere
+            self._whereabouts.doubt()
+
+    def refuse(self, retry_after: float | None) -> None:
+        """The target answered that it is overloaded: leave it alone for as long as it asked."""
+        self.breaker.abandon()
+        if retry_after:
+            self.breaker.cool(self._clock.monotonic() + min(retry_after, LONGEST_COOL_DOWN))
+
+    async def probe(self, path: str) -> bool:
+        """Whether a GET of `path` below the base URL's origin answers 2xx."""
+        try:
+            endpoint = self._endpoint or await self._find()
+            head = b"GET %b HTTP/1.1\r\n%b\r\n" % (path.encode(), endpoint.common)
+            reply = await self._client.open(
+                endpoint.origin, head=head, body=b"", timeouts=self.target.probe_timeouts
+            )
+            try:
+                await reply.read(1 << 20)
+            finally:
+                reply.close()
+        except UpstreamFault:
+            return False
+        return 200 <= reply.status < 300
+
+    async def _find(self) -> Endpoint:
+        if self._whereabouts is None:
+            endpoint = fixed_endpoint(self.target, self._tls)
+        else:
+            host, port, key = await self._whereabouts.find()
+            endpoint = Endpoint(
+                Origin(host, port), "/v1", _common(f"{host}:{port}", key, self.target.headers)
+            )
+        self._endpoint = endpoint
+        return endpoint
+
+
+def fixed_endpoint(target: Target, tls: Tls) -> Endpoint:
+    """The endpoint that a target's base URL names."""
+    url = urlsplit(target.base_url)
+    secure = url.scheme == "https"
+    host = url.hostname or ""
+    port = url.port or (443 if secure else 80)
+    origin = Origin(host, port, tls(target) if secure else None)
+    return Endpoint(origin, url.path.rstrip("/"), _common(url.netloc, target.api_key, target.headers))
+
+
+def _common(host: str, key: str | None, headers: tuple[tuple[str, str], ...]) -> bytes:
+    fields = [
+        ("host", host),
+        ("user-agent", f"ingot/{__version__}"),
+        ("content-type", "application/json"),
+        ("accept-encoding", "identity"),
+    ]
+    if key:
+        fields.append(("authorization", f"Bearer {key}"))
+    own = {name.lower() for name, _ in headers}
+    lines = [f"{name}: {value}\r\n" for name, value in fields if name not in own]
+    lines += [f"{name}: {value}\r\n" for name, value in headers]
+    return "".join(lines).encode("latin-1")
+
+
+def retry_after(reply: Reply, now: float) -> float | None:
+    """Seconds that a reply asks to wait (`retry-after-ms`, or `retry-after` as seconds or a date); None if it does not.
+
+    `now` is wall time, for the date form.
+    """
+    milliseconds = reply.header(b"retry-after-ms")
+    seconds = reply.header(b"retry-after")
+    try:
+        if milliseconds:
+            return max(0.0, float(milliseconds) / 1000)
+        if not seconds:
+            return None
+        if seconds[:1].isdigit():
+            return float(seconds)
+        return max(0.0, parsedate_to_datetime(seconds.decode("ascii")).timestamp() - now)
+    except ValueError:
+        return None

@@ -1,0 +1,117 @@
+"""Where an exchange goes: inference surfaces by a dictionary, everything else to an ASGI application.
+
+The adapter speaks ASGI 3 for one exchange; it is what the resources' framework is called through.
+"""
+
+import asyncio
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ingot.dialects.chat import CHAT
+from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
+from ingot.logs import Log
+from ingot.web.exchange import ClientGone, Exchange
+from ingot.web.surfaces import Inferences, Surface
+
+SURFACES = (
+    Surface("/v1/chat/completions", CHAT),
+    Surface("/v1/completions", COMPLETIONS),
+    Surface("/v1/embeddings", EMBEDDINGS),
+)
+
+
+class Dispatcher:
+    """Answers every exchange of one server."""
+
+    def __init__(self, inferences: Inferences, resources: ASGIApp, *, log: Log) -> None:
+        self._inferences = inferences
+        self._resources = resources
+        self._surfaces = {surface.path: surface for surface in SURFACES}
+        self._log = log
+
+    async def __call__(self, exchange: Exchange) -> None:
+        """Serves one request; whatever goes wrong, the connection is left in a known state."""
+        surface = self._surfaces.get(exchange.path)
+        try:
+            if surface is not None:
+                await self._inferences(surface, exchange)
+            else:
+                await run_asgi(self._resources, exchange)
+        except (ClientGone, asyncio.CancelledError):
+            if not exchange.gone:
+                exchange.cut()
+                raise
+        except Exception as error:  # noqa: BLE001  # the last line: it is logged, and the client gets an answer
+            self._log.error("request failed", path=exchange.path, exc_info=error)
+            if exchange.started:
+                exchange.cut()
+            else:
+                exchange.keep_alive = False
+                exchange.respond(500, b"content-type: text/plain\r\n", b"Internal Server Error")
+
+
+def build_scope(exchange: Exchange) -> Scope:
+    """The ASGI scope of an exchange."""
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
+        "http_version": exchange.version,
+        "method": exchange.method,
+        "scheme": "http",
+        "path": exchange.path,
+        "raw_path": exchange.raw_path,
+        "query_string": exchange.query,
+        "root_path": "",
+        "headers": exchange.raw_headers,
+        "client": None,
+        "server": None,
+    }
+
+
+async def run_asgi(app: ASGIApp, exchange: Exchange) -> None:
+    """Calls an ASGI application for one exchange."""
+    await app(build_scope(exchange), _receiver(exchange), _sender(exchange))
+    if not exchange.complete and not exchange.gone:
+        raise RuntimeError("the application ended without a whole answer")
+
+
+def _receiver(exchange: Exchange) -> Receive:
+    async def receive() -> Message:
+        if exchange.gone or exchange.complete:
+            return {"type": "http.disconnect"}
+        try:
+            body, more = await exchange.read_piece()
+        except ClientGone:
+            return {"type": "http.disconnect"}
+        return {"type": "http.request", "body": body, "more_body": more}
+
+    return receive
+
+
+def _sender(exchange: Exchange) -> Send:
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            head, length = _encode_head(message.get("headers", ()))
+            exchange.start(message["status"], head, length=length)
+        elif message["type"] == "http.response.body":
+            exchange.write(message.get("body", b""))
+            if message.get("more_body"):
+                await exchange.drain()
+            else:
+                exchange.finish()
+
+    return send
+
+
+def _encode_head(headers: Any) -> tuple[bytes, int | None]:
+    lines = []
+    length = None
+    for name, value in headers:
+        if b"\r" in value or b"\n" in value:
+            raise RuntimeError(f"a line end in the response header {name!r}")
+        if name.lower() == b"content-length":
+            length = int(value)
+        else:
+            lines.append(b"%b: %b\r\n" % (name, value))
+    return b"".join(lines), length

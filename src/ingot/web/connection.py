@@ -1,0 +1,340 @@
+"""One HTTP/1.1 connection: bytes in, exchanges out, with the bounds that a public API needs.
+
+Decides about framing alone: how large a head may be, how long a request may take to arrive, how long an idle
+or unread connection lives, what malformed bytes are answered with. Knows no route and no dialect.
+
+Takes the place of uvicorn's own protocol class inside uvicorn's server, as every request pays for it (measured
+figures: docs/adr/0002). No timer for each request: one sweep a second looks at the connections' timestamps.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import unquote
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from ingot.web.exchange import HIGH_WATER, Exchange, Handler, Header
+
+Refuse = Callable[[int, str], bytes]
+"""Renders the body of an answer to a request that never reached a handler: (status, message)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bounds of one connection; times in seconds, sizes in bytes."""
+
+    headers: int = 64
+    header_bytes: int = 16 * 1024
+    request_seconds: float = 30.0
+    seconds_per_megabyte: float = 1.0
+    idle_seconds: float = 75.0
+    unread_seconds: float = 60.0
+    buffer_bytes: int = 256 * 1024
+
+
+class Hub:
+    """What the connections of one server share."""
+
+    def __init__(self, handler: Handler, *, limits: ConnectionLimits, refuse: Refuse) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.refuse = refuse
+        self.connections: set[Connection] = set()
+        self.date = b""
+        """The Date header's line, renewed once a second."""
+
+    def connect(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> "Connection":  # noqa: ARG002  # uvicorn's signature
+        """A protocol for one accepted socket."""
+        return Connection(self, server_state)
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection; implements `exchange.Line`."""
+
+    __slots__ = (
+        "_current",
+        "_drained",
+        "_header_size",
+        "_headers",
+        "_hub",
+        "_incoming",
+        "_loop",
+        "_parser",
+        "_paused_reading",
+        "_queue",
+        "_refused",
+        "_server",
+        "_url",
+        "arriving_since",
+        "idle_since",
+        "received",
+        "transport",
+        "unread_since",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, hub: Hub, server_state: Any) -> None:
+        self._hub = hub
+        self._server = server_state
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._url = b""
+        self._headers: list[Header] = []
+        self._header_size = 0
+        self._incoming: Exchange | None = None
+        self._current: Exchange | None = None
+        self._queue: deque[Exchange] | None = None
+        self._refused = False
+        self._paused_reading = False
+        self._drained: asyncio.Future[None] | None = None
+        self.received = 0
+        self.idle_since = 0.0
+        self.arriving_since = 0.0
+        self.unread_since = 0.0
+
+    # ---- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected; its first request is awaited like any other."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=self._hub.limits.buffer_bytes)
+        self._server.connections.add(self)
+        self._hub.connections.add(self)
+        self.idle_since = self._loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
+        """The client is gone: its running and waiting requests learn of it at once."""
+        self._server.connections.discard(self)
+        self._hub.connections.discard(self)
+        self.resume_writing()
+        for exchange in (self._current, self._incoming, *(self._queue or ())):
+            if exchange is not None:
+                exchange.leave()
+        self._current = self._incoming = self._queue = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came; nothing that follows a refusal is looked at."""
+        if self._refused:
+            return
+        self.idle_since = 0.0
+        self.received += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(400, "This server speaks HTTP/1.1 and upgrades to nothing else.")
+        except httptools.HttpParserError:
+            self._refuse(400, "The bytes received are not a well-formed HTTP/1.1 request.")
+
+    def eof_received(self) -> None:
+        """The client closed its side; asyncio then closes the other."""
+
+    def pause_writing(self) -> None:
+        """The client reads slower than the answer comes."""
+        self.unread_since = self._loop.time()
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The client has caught up, or is gone."""
+        self.unread_since = 0.0
+        if self._drained is not None:
+            if not self._drained.done():
+                self._drained.set_result(None)
+            self._drained = None
+
+    # ---- the parser's side
+
+    def on_message_begin(self) -> None:
+        """A request begins to arrive."""
+        self._url = b""
+        self._headers = []
+        self._header_size = 0
+        self.received = 0
+        self.arriving_since = self._loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request target."""
+        self._url += url
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header; past the bound the connection is refused."""
+        headers = self._headers
+        headers.append((name.lower(), value))
+        self._header_size += len(name) + len(value) + 4
+        if self._header_size > self._hub.limits.header_bytes or len(headers) > self._hub.limits.headers:
+            self._count(0)
+
+    def _count(self, size: int) -> None:
+        limits = self._hub.limits
+        self._header_size += size
+        if self._header_size > limits.header_bytes or len(self._headers) > limits.headers:
+            self._headers.clear()
+            self._refuse(
+                431,
+                f"The request's head is too large: at most {limits.headers} headers and "
+                f"{limits.header_bytes} bytes.",
+            )
+
+    def on_headers_complete(self) -> None:
+        """The head is whole; a large or unbounded body is read by the handler, a small one comes first."""
+        if self._refused:
+            return
+        parser = self._parser
+        version = parser.get_http_version()
+        exchange = Exchange(
+            self,
+            method=parser.get_method().decode("ascii"),
+            raw_headers=self._headers,
+            version=version,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+        )
+        headers = exchange.headers
+        if b"host" not in headers:
+            if version != "1.0":
+                self._refuse(400, "A request must carry a Host header.")
+                return
+        elif len(headers) != len(self._headers) and [name for name, _ in self._headers].count(b"host") > 1:
+            self._refuse(400, "A request must carry one Host header only.")
+            return
+        self._locate(exchange)
+        self._incoming = exchange
+        declared = headers.get(b"content-length")
+        if (
+            (declared is not None and int(declared) > HIGH_WATER)
+            or b"transfer-encoding" in headers
+            or b"expect" in headers
+        ):
+            self._accept(exchange)
+
+    def _locate(self, exchange: Exchange) -> None:
+        url = self._url
+        if url[:1] != b"/" or b"?" in url or b"%" in url or b"#" in url:
+            parsed = httptools.parse_url(url)
+            url = parsed.path or b"/"
+            exchange.query = parsed.query or b""
+        exchange.raw_path = url
+        path = url.decode("ascii")
+        exchange.path = unquote(path) if "%" in path else path
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        if self._incoming is not None:
+            self._incoming.feed(body)
+
+    def on_message_complete(self) -> None:
+        """The request has arrived."""
+        self.arriving_since = 0.0
+        exchange, self._incoming = self._incoming, None
+        if exchange is None or self._refused:
+            return
+        exchange.feed_end()
+        if exchange.task is None and exchange is not self._current:
+            self._accept(exchange)
+
+    def _accept(self, exchange: Exchange) -> None:
+        """Starts the handler, or queues the exchange behind the one that runs (pipelining)."""
+        current = self._current
+        if current is None:
+            self._run(exchange)
+        elif self._queue is None or exchange not in self._queue:
+            self._queue = self._queue or deque()
+            self._queue.append(exchange)
+            self.pause_reading()
+
+    def _run(self, exchange: Exchange) -> None:
+        self._current = exchange
+        task = exchange.task = self._loop.create_task(self._hub.handler(exchange))
+        self._server.tasks.add(task)
+        task.add_done_callback(self._server.tasks.discard)
+
+    # ---- the exchange's side
+
+    @property
+    def date(self) -> bytes:
+        """The Date header's line."""
+        return self._hub.date
+
+    @property
+    def slow(self) -> bool:
+        """Whether the client is behind."""
+        return self._drained is not None
+
+    def write(self, data: bytes) -> None:
+        """Sends bytes."""
+        self.transport.write(data)
+
+    async def drain(self) -> None:
+        """Waits while more is unread than the buffer holds."""
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
+
+    def pause_reading(self) -> None:
+        """Lets the client wait with what it still sends."""
+        if not self._paused_reading and not self.transport.is_closing():
+            self._paused_reading = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Takes bytes again."""
+        if self._paused_reading and not self.transport.is_closing():
+            self._paused_reading = False
+            self.transport.resume_reading()
+
+    def answered(self, exchange: Exchange) -> None:
+        """An answer is out: the next request may come, or has already come."""
+        self._server.total_requests += 1
+        self._current = None
+        if not exchange.keep_alive or not exchange.arrived:
+            # What is left of an unread body would be taken for the next request: nothing can follow.
+            self.transport.close()
+            return
+        if self._queue:
+            self._run(self._queue.popleft())
+            if self._queue:
+                return
+        else:
+            self.idle_since = self._loop.time()
+        if self._paused_reading:
+            self.resume_reading()
+
+    def cut(self) -> None:
+        """Ends the connection without a proper end of the answer."""
+        self.transport.abort()
+
+    def _refuse(self, status: int, message: str) -> None:
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        if self._current is None:
+            body = self._hub.refuse(status, message)
+            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
+                body
+            )
+            self.transport.write(STATUS_LINE[status] + self._hub.date + head + body)
+        self.transport.close()
+
+    # ---- the server's side
+
+    def shutdown(self) -> None:
+        """The server ends: an idle connection is closed, a busy one after its answer."""
+        if self._current is None:
+            self.transport.close()
+        else:
+            self._current.keep_alive = False
+
+    def sweep(self, now: float) -> None:
+        """Ends what has outlived its time; called about once a second."""
+        limits = self._hub.limits
+        if self.unread_since and now - self.unread_since > limits.unread_seconds:
+            self.transport.abort()
+        elif self.idle_since and now - self.idle_since > limits.idle_seconds:
+            self.transport.close()
+        elif self.arriving_since and not self._paused_reading:
+            allowed = limits.request_seconds + limits.seconds_per_megabyte * self.received / 1_000_000
+            if now - self.arriving_since > allowed:
+                self._refuse(408, f"The request did not arrive whole within {allowed:.0f} s.")

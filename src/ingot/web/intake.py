@@ -1,0 +1,98 @@
+"""What a request brings, read with bounds: its body, its credential, its id, its host."""
+
+import re
+from collections.abc import Iterable
+
+from ingot.errors import ClientError, InvalidRequest, TooLarge, Unauthenticated
+from ingot.ids import NewId
+from ingot.logs import looks_like_key
+from ingot.web.exchange import BodyTooLarge, Exchange
+
+KNOWN_HOSTS = 256
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
+_IMAGE_MARKS = (b'"image_url"', b'"input_image"', b'"image"')
+
+
+def read_request_id(value: bytes | None, new_id: NewId) -> str:
+    """The client's own id where it is one that may stand in a log, else a fresh one."""
+    if value is not None and _REQUEST_ID.fullmatch(value) and not looks_like_key(value):
+        return value.decode("ascii")
+    return new_id("req")
+
+
+def read_credential(authorization: bytes | None, api_key: bytes | None) -> bytes:
+    """The key from `Authorization: Bearer` or `x-api-key`; both headers must agree."""
+    token = None
+    if authorization is not None:
+        scheme, _, value = authorization.partition(b" ")
+        token = value.strip()
+        if scheme.lower() != b"bearer" or not token:
+            raise Unauthenticated("The Authorization header must read 'Bearer' followed by an API key.")
+    if api_key is not None:
+        if token is not None and token != api_key:
+            raise InvalidRequest(
+                "Authorization and x-api-key hold different keys; send one of them.",
+                code="conflicting_credentials",
+            )
+        token = api_key
+    if not token:
+        raise Unauthenticated(
+            "No API key given. Send it as 'Authorization: Bearer YOUR_KEY'; `ingot keys create` makes one.",
+            code="missing_api_key",
+        )
+    return token
+
+
+async def read_body(exchange: Exchange, *, limit: int, image_limit: int) -> bytes:
+    """The whole body; refused as soon as it is known to be too large. Sizes in bytes."""
+    ceiling = max(limit, image_limit)
+    declared = exchange.headers.get(b"content-length")
+    if declared is not None and int(declared) > ceiling:
+        raise too_large(int(declared), ceiling)
+    try:
+        body = await exchange.read(ceiling)
+    except BodyTooLarge:
+        raise too_large(ceiling + 1, ceiling) from None
+    if len(body) > limit and not any(mark in body for mark in _IMAGE_MARKS):
+        raise too_large(len(body), limit)
+    return body
+
+
+def too_large(size: int, limit: int) -> TooLarge:
+    """The refusal of a body of `size` bytes."""
+    return TooLarge(
+        f"The request body has {size:,} bytes or more; this endpoint takes at most {limit:,} "
+        "(limits.body_bytes, and limits.image_body_bytes with images)."
+    )
+
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+
+class Hosts:
+    """Which Host headers are answered: on a loopback bind only loopback names, against DNS rebinding."""
+
+    def __init__(self, allowed: Iterable[str]) -> None:
+        """Names without ports; `*.example.org` stands for all subdomains, `*` for any host."""
+        names = {name.lower() for name in allowed}
+        self._any = "*" in names
+        self._names = frozenset(names)
+        self._suffixes = tuple(name[1:] for name in names if name.startswith("*."))
+        self._known: set[bytes] = set()
+
+    def check(self, host: bytes | None) -> None:
+        """Raises for a host that is not ours."""
+        if self._any or host in self._known:
+            return
+        name = (host or b"").decode("latin-1").lower()
+        bare = name.rpartition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
+        if bare not in self._names and not bare.endswith(self._suffixes or ("\0",)):
+            raise ClientError(
+                f"This server does not answer for the host '{bare[:80]}'. Its operator can add it to "
+                "server.allowed_hosts.",
+                status=421,
+                code="misdirected_request",
+            )
+        if len(self._known) < KNOWN_HOSTS:
+            self._known.add(host or b"")

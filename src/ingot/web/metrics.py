@@ -1,0 +1,125 @@
+"""The metrics page: what `services.measures` counted, in Prometheus' text form.
+
+Base units are seconds and tokens. Labels are surface, model, target, status, code and kind: never a key, a
+request id or anything else that a client can make up without bound.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from ingot.clock import Clock
+from ingot.services.measures import DeploymentMeasures, Histogram, Measures
+from ingot.upstream.fleet import Fleet
+
+_WHERE = ("surface", "model")
+_BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class IngotCollector(Collector):
+    """Reads the counts when asked."""
+
+    def __init__(self, measures: Measures, fleet: Fleet, clock: Clock) -> None:
+        self._measures = measures
+        self._fleet = fleet
+        self._clock = clock
+
+    def collect(self) -> Iterable[Metric]:
+        """All families, in a stable order."""
+        yield from self._traffic()
+        yield from self._times()
+        yield from self._trouble()
+        yield from self._targets()
+
+    def _series(self) -> Iterator[tuple[tuple[str, str], DeploymentMeasures]]:
+        return iter(sorted(self._measures.deployments.items(), key=lambda item: item[0]))
+
+    def _traffic(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "ingot_requests", "Requests by final status.", labels=(*_WHERE, "status")
+        )
+        tokens = CounterMetricFamily("ingot_tokens", "Tokens by kind.", labels=(*_WHERE, "kind"))
+        in_flight = GaugeMetricFamily("ingot_requests_in_flight", "Requests being served now.", labels=_WHERE)
+        for where, series in self._series():
+            for status, count in sorted(series.requests.items()):
+                requests.add_metric((*where, str(status)), count)
+            tokens.add_metric((*where, "input"), series.input_tokens)
+            tokens.add_metric((*where, "cached_input"), series.cached_tokens)
+            tokens.add_metric((*where, "output"), series.output_tokens)
+            in_flight.add_metric(where, series.in_flight)
+        yield from (requests, tokens, in_flight)
+
+    def _times(self) -> Iterator[Metric]:
+        duration = HistogramMetricFamily("ingot_request_seconds", "From request to last byte.", labels=_WHERE)
+        first = HistogramMetricFamily(
+            "ingot_time_to_first_token_seconds", "Streams: to first token.", labels=_WHERE
+        )
+        gap = HistogramMetricFamily("ingot_inter_token_seconds", "Streams: between pieces.", labels=_WHERE)
+        for where, series in self._series():
+            _add(duration, where, series.duration)
+            _add(first, where, series.first_token)
+            _add(gap, where, series.gap)
+        yield from (duration, first, gap)
+
+    def _trouble(self) -> Iterator[Metric]:
+        refusals = CounterMetricFamily(
+            "ingot_refusals", "Requests answered with an error.", labels=("surface", "code")
+        )
+        for (surface, code), count in sorted(self._measures.refusals.items()):
+            refusals.add_metric((surface, code), count)
+        errors = CounterMetricFamily(
+            "ingot_upstream_errors", "Failed tries at targets.", labels=("target", "kind")
+        )
+        for (target, kind), count in sorted(self._measures.upstream_errors.items()):
+            errors.add_metric((target, kind), count)
+        left = CounterMetricFamily(
+            "ingot_client_departures", "Clients that left before their answer.", labels=("surface",)
+        )
+        for surface, count in sorted(self._measures.departures.items()):
+            left.add_metric((surface,), count)
+        yield from (refusals, errors, left)
+
+    def _targets(self) -> Iterator[Metric]:
+        in_flight = GaugeMetricFamily("ingot_target_in_flight", "Calls at a target now.", labels=("target",))
+        breaker = GaugeMetricFamily(
+            "ingot_target_breaker", "0 closed, 1 half open, 2 open.", labels=("target",)
+        )
+        now = self._clock.monotonic()
+        for name, link in sorted(self._fleet.links.items()):
+            in_flight.add_metric((name,), link.in_flight)
+            breaker.add_metric((name,), _BREAKER_STATES[link.breaker.state(now)])
+        connections = GaugeMetricFamily("ingot_upstream_connections", "Open connections to targets.")
+        connections.add_metric((), self._fleet.client.open_connections)
+        yield from (in_flight, breaker, connections)
+
+
+def _add(family: HistogramMetricFamily, labels: tuple[str, str], histogram: Histogram) -> None:
+    buckets = []
+    running = 0
+    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
+        running += count
+        buckets.append(("+Inf" if bound == float("inf") else repr(bound), float(running)))
+    family.add_metric(labels, buckets=buckets, sum_value=histogram.total)
+
+
+def registry(measures: Measures, fleet: Fleet, clock: Clock) -> CollectorRegistry:
+    """Our series and the process's own (CPU, memory, file descriptors)."""
+    result = CollectorRegistry()
+    result.register(IngotCollector(measures, fleet, clock))
+    ProcessCollector(registry=result)
+    PlatformCollector(registry=result)
+    GCCollector(registry=result)
+    return result
+
+
+def render(source: CollectorRegistry) -> bytes:
+    """The page."""
+    return generate_latest(source)

@@ -1,0 +1,108 @@
+"""The API's description of itself, OpenAPI 3.1, made from the same records that check requests."""
+
+from typing import Any
+
+import msgspec
+
+from ingot import __version__
+from ingot.dialects import chat_request, opaque
+from ingot.web import resources
+
+_REF = "#/components/schemas/{name}"
+
+
+class ErrorObject(msgspec.Struct, frozen=True):
+    """What went wrong: `param` names the field as a path, `code` is stable, `message` says what would be right."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """Every error of the OpenAI-style surfaces."""
+
+    error: ErrorObject
+
+
+_BODIES: dict[str, type] = {
+    "/v1/chat/completions": chat_request.ChatRequest,
+    "/v1/completions": opaque.CompletionsRequest,
+    "/v1/embeddings": opaque.EmbeddingsRequest,
+}
+_SUMMARIES = {
+    "/v1/chat/completions": "Create a chat completion, whole or as a stream",
+    "/v1/completions": "Create a text completion (passed through)",
+    "/v1/embeddings": "Create embeddings (passed through)",
+}
+_PAGES = {
+    "/health": ("Readiness, under the name that engines use", False),
+    "/livez": ("Whether the process lives", False),
+    "/readyz": ("Whether traffic belongs here", False),
+    "/version": ("Name and version", False),
+    "/openapi.json": ("This document", False),
+    "/metrics": ("Prometheus metrics", False),
+    "/v1/models": ("List the models", True),
+    "/v1/models/{model}": ("One model; ids may contain slashes", True),
+}
+
+
+def describe() -> bytes:
+    """The document."""
+    kinds = [*_BODIES.values(), ErrorBody, resources.ModelList, resources.ModelObject, resources.Readiness]
+    (*bodies, error, listing, model, readiness), components = msgspec.json.schema_components(
+        kinds, ref_template=_REF
+    )
+    paths: dict[str, Any] = {}
+    for path, body in zip(_BODIES, bodies, strict=True):
+        paths[path] = {
+            "post": _operation(_SUMMARIES[path], error, body=body, streams=path != "/v1/embeddings")
+        }
+    answers = {"/v1/models": listing, "/v1/models/{model}": model, "/health": readiness, "/readyz": readiness}
+    for path, (summary, guarded) in _PAGES.items():
+        operation = _operation(summary, error, answer=answers.get(path), guarded=guarded)
+        if "{model}" in path:
+            operation["parameters"] = [
+                {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+            ]
+        paths[path] = {"get": operation}
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "Ingot", "version": __version__, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "api_key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+        },
+    }
+    return msgspec.json.encode(document)
+
+
+def _operation(
+    summary: str,
+    error: Any,
+    *,
+    body: Any = None,
+    answer: Any = None,
+    streams: bool = False,
+    guarded: bool = True,
+) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": answer or {}}}
+    if streams:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    operation: dict[str, Any] = {
+        "summary": summary,
+        "responses": {
+            "200": {"description": "The answer", "content": content},
+            "default": {"description": "An error", "content": {"application/json": {"schema": error}}},
+        },
+    }
+    if body is not None:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
+    if guarded:
+        operation["security"] = [{"bearer": []}, {"api_key": []}]
+    return operation

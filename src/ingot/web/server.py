@@ -1,0 +1,93 @@
+"""The HTTP server of one process: uvicorn with our connections, our signals and our sweep.
+
+Decides when the server is up, when it drains and when it ends; knows no route.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+
+import uvicorn
+
+from ingot.web.connection import Hub
+
+
+class Server(uvicorn.Server):
+    """Ends with exit status 0 after SIGTERM or SIGINT; a second signal ends it at once."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        hub: Hub,
+        *,
+        on_up: Callable[[str, int], None],
+        on_drain: Callable[[], None],
+    ) -> None:
+        """`on_up` gets the bound address, `on_drain` is called when the first signal comes."""
+        super().__init__(config)
+        self._hub = hub
+        self._on_up = on_up
+        self._on_drain = on_drain
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Takes SIGTERM and SIGINT for as long as the server runs."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._drain)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _drain(self) -> None:
+        if self.should_exit:
+            self.force_exit = True
+        self.should_exit = True
+        self._on_drain()
+
+    async def startup(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]  # as uvicorn's
+        """Listens, then says where."""
+        await super().startup(sockets=sockets)  # type: ignore[arg-type]  # handed through
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_up(host, port)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second."""
+        if counter % 10 == 0:
+            self._hub.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+            now = asyncio.get_running_loop().time()
+            for connection in tuple(self._hub.connections):
+                connection.sweep(now)
+        return await super().on_tick(counter)
+
+
+def build(
+    hub: Hub,
+    *,
+    host: str,
+    port: int,
+    drain_seconds: float,
+    on_up: Callable[[str, int], None],
+    on_drain: Callable[[], None],
+) -> Server:
+    """A server that is ready to `serve()`; `drain_seconds` is what running requests get after a signal."""
+    config = uvicorn.Config(
+        hub.handler,
+        host=host,
+        port=port,
+        http=hub.connect,  # type: ignore[arg-type]  # uvicorn calls it as a class
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=4096,
+        timeout_graceful_shutdown=max(1, round(drain_seconds)),
+    )
+    return Server(config, hub, on_up=on_up, on_drain=on_drain)

@@ -1,0 +1,139 @@
+"""The inference surfaces: one handler for all, from socket to inference and back.
+
+The order of a request, readable here in one screen: host, credential, body, dialect, deployment, inference.
+Knows HTTP and nothing of targets; every decision about an answer is made in `services.inference`.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from ingot.dialects.dialect import Call, Dialect
+from ingot.errors import ApiError, MethodNotAllowed, PlatformError
+from ingot.ids import new_id
+from ingot.services import inference
+from ingot.services.door import Inference
+from ingot.services.keys import Principal
+from ingot.services.runtime import Runtime
+from ingot.web.access import Access, Served
+from ingot.web.errors import error_head
+from ingot.web.exchange import ClientGone, Exchange
+from ingot.web.intake import Hosts, read_body, read_credential, read_request_id
+
+LARGE = 256 * 1024
+"""Bytes of a body above which parsing leaves the event loop, so that one client's prompt stalls no other's stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """A route that a client calls."""
+
+    path: str
+    dialect: Dialect
+
+
+class HttpDoor:
+    """The client's side of an exchange as an inference sees it."""
+
+    __slots__ = ("_exchange", "_request_id")
+
+    def __init__(self, exchange: Exchange, request_id: bytes) -> None:
+        self._exchange = exchange
+        self._request_id = request_id
+
+    async def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
+        """One answer, whole."""
+        head = b"content-type: %b\r\nx-request-id: %b\r\n" % (content_type, self._request_id)
+        self._exchange.respond(status, head, body)
+
+    async def start(self, status: int, *, content_type: bytes) -> None:
+        """The head of a stream; it leaves together with the first piece."""
+        self._exchange.start(
+            status,
+            b"content-type: %b\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\nx-request-id: %b\r\n"
+            % (content_type, self._request_id),
+        )
+
+    def write(self, piece: bytes) -> bool:
+        """A piece of a stream; True when the reader is slow and `drain` should be awaited."""
+        exchange = self._exchange
+        exchange.write(piece)
+        return exchange.slow
+
+    async def drain(self) -> None:
+        """Waits until the reader has caught up."""
+        await self._exchange.drain()
+
+    async def finish(self) -> None:
+        """The end of a stream."""
+        self._exchange.finish()
+
+
+class Inferences:
+    """Answers the inference surfaces."""
+
+    def __init__(self, runtime: Runtime, *, hosts: Hosts, access: Access) -> None:
+        """`access` takes one record a request for the log; `runtime` is replaced whole on a reload."""
+        self.runtime = runtime
+        self._hosts = hosts
+        self._access = access
+
+    async def __call__(self, surface: Surface, exchange: Exchange) -> None:
+        """Serves one request; every ApiError is answered in the surface's dialect."""
+        runtime = self.runtime
+        clock = runtime.clock
+        began = clock.monotonic()
+        headers = exchange.headers
+        request_id = read_request_id(headers.get(b"x-request-id"), new_id)
+        request = Served(request_id, surface.path, exchange.method)
+        try:
+            self._hosts.check(headers.get(b"host"))
+            _check_method(surface, exchange.method)
+            principal = await _authenticate(runtime, headers)
+            request.key = principal.kid
+            call = await _read_call(runtime, surface, exchange)
+            deployment = runtime.catalog.resolve(call.model)
+            request.model = deployment.name
+            wanted = Inference(request_id, surface.path, surface.dialect, call, deployment, principal)
+            await inference.run(runtime, wanted, HttpDoor(exchange, request_id.encode()), request.outcome)
+            request.status, request.code = request.outcome.status, request.outcome.error
+        except ApiError as error:
+            _refuse(runtime, request, error, surface=surface, exchange=exchange)
+        except (ClientGone, asyncio.CancelledError):
+            request.status = 499
+            raise
+        except Exception as error:
+            runtime.log.error("request failed", request_id=request_id, exc_info=error)
+            text = f"Something went wrong on our side. Tell the operator the request id {request_id}."
+            _refuse(runtime, request, PlatformError(text), surface=surface, exchange=exchange)
+        finally:
+            self._access(request, clock.now(), clock.monotonic() - began)
+
+
+def _check_method(surface: Surface, method: str) -> None:
+    if method != "POST":
+        raise MethodNotAllowed(f"{surface.path} takes POST, not {method[:20]}.", allow=("POST",))
+
+
+async def _authenticate(runtime: Runtime, headers: dict[bytes, bytes]) -> Principal:
+    token = read_credential(headers.get(b"authorization"), headers.get(b"x-api-key"))
+    return runtime.keys.authenticate_cached(token) or await runtime.keys.authenticate(token)
+
+
+async def _read_call(runtime: Runtime, surface: Surface, exchange: Exchange) -> Call:
+    limits = runtime.config.limits
+    body = await read_body(exchange, limit=limits.body_bytes, image_limit=limits.image_body_bytes)
+    if len(body) > LARGE:
+        return await asyncio.get_running_loop().run_in_executor(None, surface.dialect.decode, body)
+    return surface.dialect.decode(body)
+
+
+def _refuse(
+    runtime: Runtime, request: Served, error: ApiError, *, surface: Surface, exchange: Exchange
+) -> None:
+    request.status, request.code = error.status, error.code
+    runtime.measures.refusals[surface.path, error.code or ""] += 1
+    if exchange.started:
+        exchange.cut()
+        return
+    body = surface.dialect.encode_error(error, request.request_id)
+    exchange.respond(error.status, error_head(error, request.request_id), body)

@@ -1,0 +1,88 @@
+"""`ingot keys` as a user runs it: real processes on a real data directory."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingot.clock import ManualClock
+from ingot.errors import Unauthenticated
+from ingot.services.keys import STALE_SECONDS, KeyRing
+from ingot.store.engine import open_database
+
+
+class _Silent:
+    def debug(self, event: str, **fields: Any) -> None:
+        """Nothing is expected to be said here."""
+        raise AssertionError(event, fields)
+
+    info = warning = error = debug
+
+
+def _keys(data: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """`ingot keys ...` in a directory without a configuration."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("INGOT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "ingot", "keys", *arguments],
+        env=environ | {"INGOT_DATA": str(data), "NO_COLOR": "1", "COLUMNS": "160"},
+        cwd=data.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+async def test_key_lives_and_ends_when_the_command_line_says_so(tmp_path: Path) -> None:
+    """Create, use, list, revoke: a server that runs meanwhile knows of each within 5 seconds."""
+    data = tmp_path / "data"
+    assert "ingot keys create" in _keys(data, "list").stdout
+    assert not data.exists()
+
+    made = json.loads(_keys(data, "create", "--name", "my [bold]app", "--json").stdout)
+    assert set(made) == {"id", "name", "key", "created_at"}
+    clock = ManualClock(made["created_at"] + 1.0)
+    async with open_database(data) as db:
+        ring = await KeyRing.open(db, data, log=_Silent(), clock=clock)
+        token = made["key"].encode()
+        assert (await ring.authenticate(token)).key_id == made["id"]
+
+        plain = _keys(data, "create", "--name", "guest", "--expires", "30d")
+        assert plain.stdout.startswith("ik_live_")
+        assert plain.stdout.count("\n") == 1
+        assert "only time" in plain.stderr
+        assert (await ring.authenticate(plain.stdout.strip().encode())).name == "guest"
+
+        listed = json.loads(_keys(data, "list", "--json").stdout)
+        assert [info["name"] for info in listed] == ["my [bold]app", "guest"]
+        assert made["key"] not in json.dumps(listed)
+
+        assert "revoked my [bold]app" in _keys(data, "revoke", made["id"]).stdout
+        clock.advance(STALE_SECONDS)
+        with pytest.raises(Unauthenticated, match="revoked"):
+            await ring.authenticate(token)
+        await ring.close()
+
+    table = _keys(data, "list").stdout
+    assert "my [bold]app" in table
+    assert "revoked 20" in table
+    assert "live until" in table
+    assert made["key"] not in table
+
+
+def test_reason_is_told_when_a_command_cannot_be_done(tmp_path: Path) -> None:
+    """Each fault is one line on stderr and a code, never a traceback."""
+    data = tmp_path / "data"
+    assert "no database" in _keys(data, "revoke", "nobody", code=1).stderr
+    assert "lifetime" in _keys(data, "create", "--name", "x", "--expires", "soon", code=2).stderr
+    data.write_text("")
+    refused = _keys(data, "create", "--name", "x", code=1)
+    assert "not a directory" in refused.stderr
+    assert refused.stdout == ""

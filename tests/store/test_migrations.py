@@ -1,0 +1,158 @@
+"""Migrations: from nothing to today, once, and never onto a schema that is not whole."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, inspect, text
+
+from ingot.clock import ManualClock
+from ingot.store.engine import FILE_NAME, open_database
+from ingot.store.faults import StoreError
+from ingot.store.migrations import MIGRATIONS, Migration
+from ingot.store.schema import metadata
+
+
+def _run(data: Path, *statements: str) -> list[tuple[object, ...]]:
+    """What the last statement yields, run outside of our own code."""
+    data.mkdir(exist_ok=True)
+    conn = sqlite3.connect(data / FILE_NAME)
+    rows: list[tuple[object, ...]] = []
+    for statement in statements:
+        rows = conn.execute(statement).fetchall()
+    conn.commit()
+    conn.close()
+    return rows
+
+
+def _records(data: Path) -> list[tuple[object, ...]]:
+    return _run(data, "SELECT number, name, state, applied_at FROM schema_migrations ORDER BY number")
+
+
+async def test_tables_are_those_of_the_schema_when_migrated_from_empty(tmp_path: Path) -> None:
+    """History and the present agree, column by column."""
+
+    def described(conn: Connection) -> dict[str, object]:
+        found = inspect(conn)
+        return {
+            table: (
+                [
+                    (column["name"], str(column["type"]), column["nullable"])
+                    for column in found.get_columns(table)
+                ],
+                found.get_pk_constraint(table)["constrained_columns"],
+                found.get_unique_constraints(table),
+                found.get_check_constraints(table),
+                found.get_foreign_keys(table),
+                found.get_indexes(table),
+            )
+            for table in found.get_table_names()
+        }
+
+    async with open_database(tmp_path / "migrated") as db:
+        migrated = await db.read(described)
+    fresh = Migration(1, "all", lambda conn: metadata.create_all(conn, checkfirst=True))
+    async with open_database(tmp_path / "fresh", steps=[fresh]) as db:
+        assert await db.read(described) == migrated
+
+
+async def test_steps_are_recorded_once_when_opened_again(tmp_path: Path) -> None:
+    """The second start finds the work done."""
+    for at in (1_000.0, 2_000.0):
+        await open_database(tmp_path, clock=ManualClock(at)).close()
+    assert _records(tmp_path) == [(step.number, step.name, "done", 1_000_000_000) for step in MIGRATIONS]
+
+
+async def test_only_missing_steps_run_when_the_database_is_older(tmp_path: Path) -> None:
+    """An upgrade adds what is new and leaves what is there."""
+    await open_database(tmp_path).close()
+    more = Migration(
+        2, "more", lambda conn: _execute(conn, "CREATE TABLE more (n INTEGER)"), tables=("more",)
+    )
+    await open_database(tmp_path, steps=[*MIGRATIONS, more]).close()
+    assert [row[:3] for row in _records(tmp_path)] == [(1, "keys", "done"), (2, "more", "done")]
+
+
+async def test_nothing_stays_when_a_step_fails(tmp_path: Path) -> None:
+    """A step and its record are one transaction: the next start, with the step mended, goes on from there."""
+
+    def broken(conn: Connection) -> None:
+        _execute(conn, "CREATE TABLE more (n INTEGER)")
+        raise LookupError("half way")
+
+    with pytest.raises(LookupError, match="half way"):
+        open_database(tmp_path, steps=[*MIGRATIONS, Migration(2, "more", broken)])
+    assert [row[0] for row in _records(tmp_path)] == [1]
+    mended = Migration(2, "more", lambda conn: _execute(conn, "CREATE TABLE more (n INTEGER)"))
+    await open_database(tmp_path, steps=[*MIGRATIONS, mended]).close()
+
+
+async def test_start_is_refused_when_the_schema_is_newer(tmp_path: Path) -> None:
+    """An older version does not touch what it does not know, and says which version is needed."""
+    await open_database(tmp_path).close()
+    _run(tmp_path, "INSERT INTO schema_migrations VALUES (99, 'future', 'done', 0)")
+    with pytest.raises(StoreError, match=r"newer Ingot \(schema 99; this version knows up to 1\)"):
+        open_database(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("UPDATE schema_migrations SET state = 'applying'", "half-applied: it was begun and never finished"),
+        ("DROP TABLE api_keys", r"half-applied: .* tables are missing \(api_keys\)"),
+        ("UPDATE schema_migrations SET name = 'other'", "does not fit this version"),
+        ("UPDATE schema_migrations SET number = 0", "does not fit this version"),
+        ("DROP TABLE schema_migrations", "no record of migrations"),
+    ],
+)
+async def test_start_is_refused_when_the_schema_is_not_whole(tmp_path: Path, damage: str, says: str) -> None:
+    """Each text says what is wrong and what to do, and the file is left as it was."""
+    await open_database(tmp_path).close()
+    _run(tmp_path, damage)
+    before = _run(tmp_path, "SELECT sql FROM sqlite_schema ORDER BY name")
+    with pytest.raises(StoreError, match=says) as caught:
+        open_database(tmp_path)
+    assert "backup" in caught.value.message
+    assert _run(tmp_path, "SELECT sql FROM sqlite_schema ORDER BY name") == before
+
+
+def test_start_is_refused_when_the_file_belongs_to_another_program(tmp_path: Path) -> None:
+    """Tables that are not ours are not built upon."""
+    _run(tmp_path, "CREATE TABLE bookmarks (url TEXT)")
+    with pytest.raises(StoreError, match="bookmarks"):
+        open_database(tmp_path)
+
+
+_STARTER = """
+import asyncio, sys
+from pathlib import Path
+from ingot.store.engine import open_database
+print("ready", flush=True)
+sys.stdin.readline()
+asyncio.run(open_database(Path(sys.argv[1])).close())
+"""
+
+
+def test_one_process_migrates_when_several_start_together(tmp_path: Path) -> None:
+    """All of them start, and each step ran once."""
+    command = [sys.executable, "-c", _STARTER, str(tmp_path / "data")]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("\n")
+        child.stdin.flush()
+    for child in children:
+        child.communicate(timeout=60)
+    assert [child.returncode for child in children] == [0, 0, 0, 0]
+    assert [row[:3] for row in _records(tmp_path / "data")] == [(1, "keys", "done")]
+
+
+def _execute(conn: Connection, statement: str) -> None:
+    conn.execute(text(statement))

@@ -1,0 +1,70 @@
+"""The breaker opens after failures in a row, admits one probe, and obeys a cool-down."""
+
+from ingot.upstream.breaker import Breaker
+
+
+def _opened() -> Breaker:
+    breaker = Breaker(failures=3, open_seconds=10)
+    for _ in range(3):
+        breaker.fail(100.0)
+    return breaker
+
+
+def test_breaker_stays_closed_when_failures_are_not_in_a_row() -> None:
+    """A success in between starts the count anew."""
+    breaker = Breaker(failures=2, open_seconds=10)
+    breaker.fail(1.0)
+    breaker.succeed()
+    breaker.fail(2.0)
+    assert breaker.wait(2.0) == 0
+    assert breaker.state(2.0) == "closed"
+
+
+def test_breaker_opens_when_failures_reach_the_threshold() -> None:
+    """The remaining time is told, so that a client can be told."""
+    breaker = _opened()
+    assert breaker.wait(104.0) == 6
+    assert breaker.state(104.0) == "open"
+
+
+def test_one_probe_is_admitted_when_half_open() -> None:
+    """A second request waits for the probe's result."""
+    breaker = _opened()
+    assert breaker.wait(110.0) == 0
+    breaker.begin()
+    assert breaker.wait(110.0) > 0
+    breaker.succeed()
+    assert breaker.wait(110.0) == 0
+    assert breaker.state(110.0) == "closed"
+
+
+def test_breaker_opens_again_when_the_probe_fails() -> None:
+    """The open time starts anew."""
+    breaker = _opened()
+    breaker.begin()
+    breaker.fail(111.0)
+    assert breaker.wait(112.0) == 9
+
+
+def test_probe_is_free_again_when_its_client_left() -> None:
+    """A client that leaves does not block the next probe."""
+    breaker = _opened()
+    breaker.begin()
+    breaker.abandon()
+    assert breaker.wait(110.0) == 0
+
+
+def test_cool_down_is_obeyed_when_the_target_asked_for_it() -> None:
+    """Retry-After holds even while the breaker is closed, and a shorter one does not shorten it."""
+    breaker = Breaker()
+    breaker.cool(50.0)
+    breaker.cool(20.0)
+    assert breaker.wait(30.0) == 20
+    assert breaker.wait(50.0) == 0
+
+
+def test_breaker_opens_at_once_when_tripped() -> None:
+    """A failed health check needs no further proof."""
+    breaker = Breaker(failures=5, open_seconds=10)
+    breaker.trip(0.0)
+    assert breaker.state(1.0) == "open"

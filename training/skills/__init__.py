@@ -1,0 +1,1 @@
+"""Decide what the model can do: one module per family of skills."""
