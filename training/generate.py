@@ -23,28 +23,28 @@ Skill = Callable[[Slots], list[Message]]
 
 # Weights of the skills which make one exchange; the outside share counts `unknown` and `hard_sum`.
 SINGLE: dict[str, tuple[float, Skill]] = {
-    "hello": (2.0, talk.hello),
-    "introduced": (3.5, talk.introduced),
+    "hello": (2.5, talk.hello),
+    "introduced": (3.0, talk.introduced),
     "nameless": (0.5, talk.nameless),
     "who": (2.5, talk.who),
     "able": (1.5, talk.able),
-    "thanks": (1.0, talk.thanks),
-    "bye": (1.0, talk.bye),
-    "how_to": (7.0, server.how_to),
+    "thanks": (1.2, talk.thanks),
+    "bye": (1.2, talk.bye),
+    "how_to": (6.0, server.how_to),
     "fact": (4.0, server.fact),
-    "named_pull": (2.0, server.named_pull),
-    "named_key": (1.5, server.named_key),
-    "count_up": (2.5, tasks.count_up),
-    "count_between": (2.5, tasks.count_between),
-    "count_down": (1.5, tasks.count_down),
-    "echo": (9.0, tasks.echo),
-    "add": (5.0, tasks.add),
-    "capital": (2.5, tasks.capital),
-    "colour": (2.5, tasks.colour),
-    "story": (2.5, tasks.story),
-    "from_list": (1.5, tasks.from_list),
-    "unknown": (38.0, outside.unknown),
-    "hard_sum": (4.0, outside.hard_sum),
+    "named_pull": (1.5, server.named_pull),
+    "named_key": (1.0, server.named_key),
+    "count_up": (4.5, tasks.count_up),
+    "count_between": (5.0, tasks.count_between),
+    "count_down": (2.5, tasks.count_down),
+    "echo": (6.0, tasks.echo),
+    "add": (14.0, tasks.add),
+    "capital": (3.5, tasks.capital),
+    "colour": (3.5, tasks.colour),
+    "story": (3.5, tasks.story),
+    "from_list": (2.0, tasks.from_list),
+    "unknown": (47.0, outside.unknown),
+    "hard_sum": (5.5, outside.hard_sum),
 }
 OUTSIDE = frozenset({"unknown", "hard_sum"})
 FIXED = OUTSIDE | {"how_to", "fact", "able", "who"}
@@ -118,9 +118,9 @@ class Mixture:
         if self.slots.chance(self.drill_share):
             return Conversation(tasks.drill(self.slots), [], "echo")
         kind = self.slots.rng.random()
-        if kind < 0.09:
+        if kind < 0.12:
             return self.tool_call()
-        if kind < 0.2:
+        if kind < 0.26:
             return self.extraction()
         return self.talk()
 

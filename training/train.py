@@ -143,7 +143,10 @@ class Trainer:
             state = torch.load(options.run / "last.pt", map_location=self.device, weights_only=False)
             self.model.load_state_dict(state["model"])
             for rule, kept in zip(self.rules, state["rules"], strict=True):
+                full = [group["full"] for group in rule.param_groups]
                 rule.load_state_dict(kept)
+                for group, rate in zip(rule.param_groups, full, strict=True):
+                    group["full"] = rate  # The command line's rate, and not the one the checkpoint was made with.
             self.step, self.seen, decay_from = state["step"], state["seen"], state["decay_from"]
         self.schedule = Schedule(options, decay_from)
         data = Data(options.data, budget=options.micro, seed=options.seed + self.step, prompt_share=0.1)

@@ -29,8 +29,10 @@ from ingot.services.runtime import Runtime
 from ingot.store.engine import open_database
 from ingot.upstream.client import Client
 from ingot.upstream.engine import Engine, EngineSpec, Missing, engine_available
+from ingot.upstream.engine.machine import free_memory
 from ingot.upstream.engines import Engines
 from ingot.upstream.fleet import Fleet
+from ingot.upstream.weights.gguf import fit_model
 from ingot.upstream.weights.library import Library, Model
 from ingot.web import openapi, resources, server
 from ingot.web.access import console_access, json_access
@@ -41,6 +43,9 @@ from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.surfaces import Inferences
 
 Reload = Callable[[], Loaded]
+
+WAITING_ROOM = 4
+"""Requests that an engine holds for each slot: one runs, the others wait; more are told to come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ def embedded_models(config: Config) -> tuple[list[EngineSpec], list[EmbeddedMode
     if not settings.enabled or (not settings.command and isinstance(engine_available(), Missing)):
         return [], []
     models = [model for model in Library(data_directory(config)).list() if settings.demo or not model.demo]
-    return [_spec(model, config) for model in models], [_embedded(model) for model in models]
+    return [_spec(model, config) for model in models], [_embedded(model, config) for model in models]
 
 
 def _spec(model: Model, config: Config) -> EngineSpec:
@@ -152,13 +157,15 @@ def _spec(model: Model, config: Config) -> EngineSpec:
     )
 
 
-def _embedded(model: Model) -> EmbeddedModel:
+def _embedded(model: Model, config: Config) -> EmbeddedModel:
+    parallel = config.engine.parallel
     return EmbeddedModel(
         name=model.name,
-        context=model.context_length,
+        context=config.engine.context or fit_model(model.path, parallel=parallel, free=free_memory()).context,
         owned_by="bundled-demo" if model.demo else "local",
         created=model.created,
         embeddings=model.embeddings,
+        capacity=parallel * WAITING_ROOM,
     )
 
 

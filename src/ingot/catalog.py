@@ -47,7 +47,10 @@ PROBE_TIMEOUTS: Final = Timeouts(connect=5.0, first_byte=5.0, idle=5.0)
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """How a target differs, as data; `stream_options` says whether it accepts that field."""
+    """How a target differs, as data; `stream_options` says whether it accepts that field.
+
+    `narrow_tools` marks a target that ignores a `tool_choice` which names tools: it is sent those tools alone.
+    """
 
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
     drop: frozenset[str] = frozenset()
@@ -55,6 +58,33 @@ class Quirks:
     reject: frozenset[str] = frozenset()
     usage: tuple[str, ...] = ("usage",)
     stream_options: bool = True
+    narrow_tools: bool = False
+
+
+# What llama-server takes and ignores, or fails on, tried on the bundled release. `n` works there, but its usage
+# counts one choice only, and an answer that cannot be billed right is not given.
+ENGINE_QUIRKS: Final = Quirks(
+    reject=frozenset(
+        {
+            "audio",
+            "best_of",
+            "dimensions",
+            "echo",
+            "file",
+            "function_call",
+            "functions",
+            "image_url",
+            "input_audio",
+            "moderation",
+            "n",
+            "prediction",
+            "suffix",
+            "tools.custom",
+            "web_search_options",
+        }
+    ),
+    narrow_tools=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +138,14 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedModel:
-    """A model that the embedded engine serves."""
+    """A model that the embedded engine serves; `capacity` bounds the requests that it holds, waiting ones included."""
 
     name: str
     context: int | None
     owned_by: str
     created: int
     embeddings: bool
+    capacity: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +225,20 @@ def _quirks(config: QuirksConfig) -> Quirks:
         reject=frozenset(config.reject),
         usage=tuple(config.usage.split(".")),
         stream_options=not config.no_stream_options,
+        narrow_tools=config.narrow_tools,
     )
 
 
 def _engine(model: EmbeddedModel) -> Target:
     name = ENGINE_PREFIX + model.name
     dialects = {"chat", "completions"} | ({"embeddings"} if model.embeddings else set())
-    return Target(name=name, base_url=name, dialects=frozenset(dialects))
+    return Target(
+        name=name,
+        base_url=name,
+        dialects=frozenset(dialects),
+        quirks=ENGINE_QUIRKS,
+        capacity=model.capacity,
+    )
 
 
 def _embedded(model: EmbeddedModel, target: Target) -> Deployment:

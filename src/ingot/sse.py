@@ -57,8 +57,9 @@ def _split_any(piece: bytes) -> tuple[list[bytes], bytes]:
     events = []
     start = 0
     for match in _BLANK_LINE.finditer(piece):
-        # A lone CR at the very end may be the first half of CRLF: wait for the next piece.
-        if match.end() == len(piece) and piece.endswith(b"\r"):
+        # A lone CR at the very end may be the first half of CRLF: wait for the next piece. After another CR it
+        # is taken for a whole line end: a sender who writes CR only must not have its last event held back.
+        if match.end() == len(piece) and piece.endswith(b"\n\r"):
             break
         events.append(piece[start : match.end()])
         start = match.end()

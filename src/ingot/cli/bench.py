@@ -29,13 +29,17 @@ def bench(
         str, typer.Argument(help="Base URL, as http://127.0.0.1:5150/v1; without a path /v1 is meant.")
     ],
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="The model; else the first that the server lists.")
+        str | None,
+        typer.Option("--model", "-m", help="The model to ask; else the first that the server lists."),
     ] = None,
     key: Annotated[
         str | None, typer.Option("--key", envvar="INGOT_API_KEY", help="The API key.", show_envvar=True)
     ] = None,
     concurrency: Annotated[
-        str, typer.Option("--concurrency", "-c", help="Requests at a time; several levels as 1,4,8.")
+        str,
+        typer.Option(
+            "--concurrency", "-c", help="Requests at a time: one number, or several levels as 1,4,8."
+        ),
     ] = "1,4,8",
     requests: Annotated[int, typer.Option("--requests", "-n", min=1, help="Requests at each level.")] = 32,
     max_tokens: Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer, in tokens.")] = 128,
@@ -43,7 +47,10 @@ def bench(
         int, typer.Option("--prompt-tokens", min=1, help="Length of the prompt in tokens, approximately.")
     ] = 64,
     stream: Annotated[bool, typer.Option("--stream/--no-stream", help="Ask for streams.")] = True,
-    timeout: Annotated[float, typer.Option("--timeout", min=0.1, help="Seconds without a byte.")] = 300.0,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", min=0.1, help="Seconds without a byte after which a request has failed."),
+    ] = 300.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False,
 ) -> None:
     """Measure any OpenAI-compatible server: time to first token, tokens/s, latency percentiles, errors."""

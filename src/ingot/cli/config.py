@@ -28,7 +28,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 @app.command()
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Say everything that is wrong with the configuration; the files of credentials are read too."""
+    """Check the configuration and list everything that is wrong; credential files are read too."""
     loaded, problems = _loaded(config, secrets=True)
     warnings = loaded.warnings if loaded else ()
     if as_json:
@@ -52,7 +52,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Print the configuration that counts: file, environment and defaults, with credentials hidden."""
+    """Print the configuration that counts: file, environment and defaults. Credentials are hidden."""
     loaded, problems = _loaded(config, secrets=False)
     if loaded is None:
         _complain(problems, ())
@@ -67,13 +67,13 @@ def show(config: ConfigOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of the file, for editors."""
+    """Print the JSON Schema of ingot.toml, for editors."""
     _print_json(json_schema())
 
 
 @app.command()
 def reference() -> None:
-    """Print the reference page of all keys, in Markdown."""
+    """Print the reference of all configuration keys, in Markdown."""
     print(page(), end="")
 
 
@@ -82,7 +82,7 @@ def init(
     file: Annotated[Path, typer.Argument(help="Where to write it; - is stdout.")] = Path("ingot.toml"),
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a file with every setting, explained and commented out."""
+    """Write an ingot.toml with every setting, explained and commented out."""
     if str(file) == "-":
         print(template(), end="")
         return

@@ -21,6 +21,7 @@ from ingot.config import Config, ConfigError, bind_problem, from_disk
 from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
 from ingot.upstream.engine import Missing, default_threads, engine_available
+from ingot.upstream.engine.supervisor import binary_argv
 
 Verdict = Literal["ok", "warning", "problem"]
 
@@ -40,11 +41,14 @@ class Finding:
 
 def doctor(
     config: Annotated[
-        Path | None, typer.Option(help="Configuration file [default: ./ingot.toml if it is there].")
+        Path | None, typer.Option(help="The file; else INGOT_CONFIG, else ./ingot.toml if it is there.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Data directory.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The data directory; else INGOT_DATA, else what the configuration says."),
+    ] = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False,
 ) -> None:
     """Check this machine, the configuration, the data directory, the engine and the upstream targets."""
     findings = list(examine(config, data))
@@ -123,9 +127,10 @@ def _look_at_engine(config: Config) -> Iterator[Finding]:
         yield Finding("engine", "ok", "switched off; upstream targets only")
         return
     if settings.command:
-        found = shutil.which(settings.command)
+        binary = binary_argv(settings.command)[0]
+        found = shutil.which(binary)
         verdict: Verdict = "ok" if found else "problem"
-        yield Finding("engine", verdict, f"llama-server at {found or settings.command}")
+        yield Finding("engine", verdict, f"llama-server at {found or binary}")
         return
     available = engine_available()
     if isinstance(available, Missing):

@@ -48,13 +48,14 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400}
 def create(
     name: Annotated[str, typer.Option("--name", "-n", help="What the key is for; shown in lists.")],
     expires: Annotated[
-        str | None, typer.Option("--expires", help="Lifetime, as 30d, 12h or 45m; without it the key stays.")
+        str | None,
+        typer.Option("--expires", help="Lifetime, as 30d, 12h or 45m; without it the key does not expire."),
     ] = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Make a key and print it, this once."""
+    """Create a key and print it, this once."""
     at = None if expires is None else time.time() + _lifetime(expires)
     issued = _run(_directory(data, config), lambda ring: ring.issue(name, expires=at))
     info = issued.info
@@ -72,7 +73,7 @@ def create(
 
 @app.command("list")
 def list_keys(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
-    """Show all keys, without their secrets."""
+    """List all keys, without their secrets."""
     directory = _directory(data, config)
     known: list[KeyInfo] = []
     if (directory / FILE_NAME).exists():  # to look must not create anything

@@ -10,7 +10,7 @@ from ingot.cli.output import print_json
 
 app = typer.Typer(
     name="ingot",
-    help="Your own AI API: one command, any model, OpenAI and Anthropic clients unchanged.",
+    help="Your own AI inference API: one command, any model, OpenAI clients unchanged.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -24,7 +24,7 @@ app.command("bench")(bench.bench)
 
 
 @app.command()
-def version(*, as_json: bool = typer.Option(False, "--json", help="Print JSON.")) -> None:
+def version(*, as_json: bool = typer.Option(False, "--json", help="Print one JSON value.")) -> None:
     """Print the version."""
     if as_json:
         print_json({"name": "ingot", "version": __version__})

@@ -63,9 +63,11 @@ def pull_model(
     name: Annotated[
         str | None, typer.Option("--name", "-n", help="What the model is called here; else its file's name.")
     ] = None,
-    sha256: Annotated[str | None, typer.Option("--sha256", help="The sum that the file must have.")] = None,
+    sha256: Annotated[
+        str | None, typer.Option("--sha256", help="The sha256 sum that the file must have.")
+    ] = None,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask nothing; pull what may not fit into memory, too.")
+        bool, typer.Option("--yes", "-y", help="Ask nothing, and pull even what may not fit into memory.")
     ] = False,
     offline: Annotated[
         bool, typer.Option("--offline", envvar="INGOT_OFFLINE", help="Use no network: files only.")
@@ -77,7 +79,7 @@ def pull_model(
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Get a model: resumed where it was cut, checked by sha256, there whole or not at all."""
+    """Get a model. A pull that was cut is resumed; the file is checked and is there whole or not at all."""
     if sha256 is not None and (
         len(sha256) != SHA256_DIGITS or not set(sha256.lower()) <= set("0123456789abcdef")
     ):
@@ -110,7 +112,7 @@ def pull_model(
 
 @app.command("list")
 def list_models(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
-    """Show all local models."""
+    """List the local models, the bundled one first."""
     found = list(Library(directory(data, config)).look())
     models = [each for each in found if isinstance(each, Model)]
     if as_json:
@@ -129,7 +131,7 @@ def show(
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Show all that is known of a model, and the memory that it wants."""
+    """Show what is known of a model, and the memory that it needs."""
     model = Library(directory(data, config)).find(name)
     if model is None:
         fail(f"there is no model {name}; `ingot models list` shows what there is")
@@ -148,7 +150,7 @@ def rm(
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Remove a model, and what came of it if it is not complete."""
+    """Remove a model, complete or cut off in the middle of its pull."""
     try:
         freed = Library(directory(data, config)).remove(name)
     except LibraryError as problem:

@@ -19,21 +19,27 @@ from ingot.store.faults import StoreError
 
 
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on [default: 127.0.0.1].")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 unless set.")] = None,
     port: Annotated[
-        int | None, typer.Option(help="Port to listen on, 0 for a free one [default: 5150].")
+        int | None, typer.Option(help="Port to listen on, 0 for a free one; 5150 unless set.")
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="Configuration file [default: ./ingot.toml if it is there].")
+        Path | None, typer.Option(help="The file; else INGOT_CONFIG, else ./ingot.toml if it is there.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Data directory [default: ~/.local/share/ingot].")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The data directory; ~/.local/share/ingot unless set.")
+    ] = None,
     allow_public: Annotated[
         bool | None, typer.Option("--allow-public", help="Permit an address that other machines can reach.")
     ] = None,
-    log_format: Annotated[str | None, typer.Option(help="auto, json or console.")] = None,
-    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
+    log_format: Annotated[
+        str | None, typer.Option(help="auto, json or console; auto is console on a terminal.")
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="The least severe level to log: debug, info, warning or error.")
+    ] = None,
 ) -> None:
-    """Serve the API. Every option is also an environment variable: INGOT_HOST, INGOT_PORT, ..."""
+    """Serve the API until SIGTERM. Every option is also an environment variable: INGOT_HOST, INGOT_PORT, ..."""
     options: dict[str, object | None] = {
         "server.host": host,
         "server.port": port,

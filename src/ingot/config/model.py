@@ -131,6 +131,10 @@ class QuirksConfig(Section, frozen=True, kw_only=True):
         bool,
         about("The target refuses `stream_options`; streamed usage is then read only if it comes by itself."),
     ] = False
+    narrow_tools: Annotated[
+        bool,
+        about("The target ignores a `tool_choice` that names tools; it is then sent those tools alone."),
+    ] = False
 
 
 class TimeoutsConfig(Section, frozen=True, kw_only=True):
@@ -335,10 +339,6 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     reply_bytes: Annotated[
         int, Meta(ge=1024, le=1_000_000_000), about("Longest unstreamed answer of a target.", unit="bytes")
     ] = 64_000_000
-    json_depth: Annotated[int, Meta(ge=8, le=512), about("Deepest nesting of a JSON body.")] = 64
-    json_structural: Annotated[
-        int, Meta(ge=1000, le=100_000_000), about("Most brackets, commas and colons outside of its strings.")
-    ] = 200_000
 
 
 class Config(Section, frozen=True, kw_only=True):

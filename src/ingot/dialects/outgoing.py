@@ -52,11 +52,24 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
                 f"'{key}' is not supported by the model '{deployment}'. Leave it out, or choose another model.",
                 param=key,
             )
+    if "tools.custom" in quirks.reject:
+        _check_tools(value, deployment=deployment)
     kinds = {
         kind for kind in _PARTS if kind in quirks.reject or f"messages[].content[].{kind}" in quirks.reject
     }
     if kinds:
         _check_parts(value, kinds, deployment=deployment)
+
+
+def _check_tools(value: dict[str, Any], *, deployment: str) -> None:
+    for index, tool in enumerate(value.get("tools") or ()):
+        if tool.get("type") == "custom":
+            raise Unsupported(
+                f"The model '{deployment}' takes function tools only. Describe the tool as a function, or choose "
+                "another model.",
+                param=f"tools[{index}].type",
+                code="unsupported_value",
+            )
 
 
 def _check_parts(value: dict[str, Any], kinds: set[str], *, deployment: str) -> None:
@@ -85,11 +98,31 @@ def prepare(call: Call, *, model: str, quirks: Quirks, force_usage: bool = True)
         elif force_usage and not call.wants_usage:
             options = value.get("stream_options") or {}
             replace["stream_options"] = _encode({**options, "include_usage": True})
+    if quirks.narrow_tools and "tool_choice" in value:
+        _narrow_tools(value, replace=replace, drop=drop)
     if quirks.rename or quirks.drop or quirks.set:
         _apply(quirks, call.body, replace=replace, drop=drop)
     if not replace and not drop:
         return call.body.data
     return rawjson.splice(call.body, replace=replace, drop=drop)
+
+
+def _narrow_tools(value: dict[str, Any], *, replace: dict[str, bytes], drop: set[str]) -> None:
+    """Says by the list of tools what the target would not read from `tool_choice`."""
+    choice = value["tool_choice"]
+    if choice == "none":
+        drop.update(("tools", "tool_choice"))
+    if not isinstance(choice, dict):
+        return
+    allowed = choice.get("allowed_tools")
+    chosen = allowed["tools"] if allowed else [choice]
+    names = {_tool_name(tool) for tool in chosen}
+    replace["tools"] = _encode([tool for tool in value.get("tools") or () if _tool_name(tool) in names])
+    replace["tool_choice"] = _encode(allowed["mode"] if allowed else "required")
+
+
+def _tool_name(tool: dict[str, Any]) -> Any:
+    return tool.get(tool.get("type", "function"), {}).get("name")
 
 
 def _apply(quirks: Quirks, body: rawjson.Body, *, replace: dict[str, bytes], drop: set[str]) -> None:

@@ -20,7 +20,7 @@ from ingot.errors import (
     UpstreamUnavailable,
 )
 from ingot.services.door import Inference, Outcome
-from ingot.services.refusals import Refusal, read_refusal
+from ingot.services.refusals import Refusal, clean, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
 from ingot.services.runtime import Runtime
 from ingot.sse import SseSplitter, event_data
@@ -35,7 +35,6 @@ from ingot.upstream.client import (
 from ingot.upstream.engine import EngineDown
 from ingot.upstream.link import Link, retry_after
 
-ANSWER_LIMIT = 64 * 1024 * 1024
 REFUSAL_LIMIT = 256 * 1024
 SUCCESS = range(200, 300)
 
@@ -131,7 +130,7 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
         if call.stream:
             await _open_stream(opened)
         else:
-            await _open_answer(inference, opened)
+            await _open_answer(inference, opened, limit=runtime.config.limits.reply_bytes)
     except UpstreamFault as fault:
         link.fail()
         link.release(reply)
@@ -143,9 +142,9 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
     return opened
 
 
-async def _open_answer(inference: Inference, opened: Opened) -> None:
+async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> None:
     reply = opened.reply
-    opened.body = await reply.read(ANSWER_LIMIT)
+    opened.body = await reply.read(limit)
     opened.content_type = reply.header(b"content-type") or opened.content_type
     try:
         opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
@@ -174,7 +173,9 @@ async def _open_stream(opened: Opened) -> None:
         refusal = _first_event_error(opened.piece)
         if refusal is not None:
             opened.link.fail()
-            raise Retryable(UpstreamError(f"The target '{name}' failed: {refusal.message}"))
+            raise Retryable(
+                UpstreamError(f"The target '{name}' failed before its answer began: {clean(refusal.message)}")
+            )
 
 
 def _first_event_error(piece: bytes) -> Refusal | None:

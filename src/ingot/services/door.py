@@ -15,11 +15,11 @@ Fidelity = Literal["verbatim", "patched", "translated"]
 class Door(Protocol):
     """Where an answer goes."""
 
-    async def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
+    def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
         """Gives the whole answer at once."""
         ...
 
-    async def start(self, status: int, *, content_type: bytes) -> None:
+    def start(self, status: int, *, content_type: bytes) -> None:
         """Begins a stream."""
         ...
 
@@ -31,7 +31,7 @@ class Door(Protocol):
         """Waits while the reader is behind."""
         ...
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """Ends a stream."""
         ...
 

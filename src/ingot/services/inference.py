@@ -34,7 +34,7 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
                     runtime, inference, opened, door=door, outcome=outcome, series=series, began=began
                 )
             else:
-                await _give_answer(inference, opened, door, outcome=outcome)
+                _give_answer(inference, opened, door, outcome=outcome)
         finally:
             opened.link.release(opened.reply)
     except ApiError as error:
@@ -52,14 +52,14 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         _record(series, outcome)
 
 
-async def _give_answer(inference: Inference, opened: Opened, door: Door, *, outcome: Outcome) -> None:
+def _give_answer(inference: Inference, opened: Opened, door: Door, *, outcome: Outcome) -> None:
     body = opened.body
     outcome.usage = opened.usage
     if opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
         outcome.fidelity = "patched"
     outcome.status = 200
-    await door.answer(200, body, content_type=opened.content_type)
+    door.answer(200, body, content_type=opened.content_type)
 
 
 def _record(series: DeploymentMeasures, outcome: Outcome) -> None:

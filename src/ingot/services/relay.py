@@ -48,7 +48,7 @@ async def relay_stream(
         outcome.fidelity = "patched"
     before = 0.0
     try:
-        await door.start(200, content_type=opened.content_type)
+        door.start(200, content_type=opened.content_type)
         while piece:
             given = pass_on(splitter, tap, piece)
             now = monotonic()
@@ -70,7 +70,7 @@ async def relay_stream(
         _break_off(runtime, inference, opened, fault=fault, door=door, outcome=outcome)
     finally:
         outcome.usage = tap.usage or estimate(inference, tap)
-    await door.finish()
+    door.finish()
     if tap.done and not opened.reply.complete:
         with contextlib.suppress(TimeoutError, UpstreamFault):
             async with asyncio.timeout(LINGER_SECONDS):

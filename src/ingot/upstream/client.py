@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from typing import Protocol
 
+from ingot.outbox import Outbox
 from ingot.upstream.connection import SLICE_BYTES, Connection
 from ingot.upstream.faults import (
     ConnectFailed,
@@ -79,6 +80,7 @@ class Client:
         self._max_header_bytes = max_header_bytes
         self._buffer_bytes = buffer_bytes
         self._pool = Pool(max_idle=max_idle, idle_seconds=idle_seconds)
+        self._outbox: Outbox | None = None
 
     @property
     def open_connections(self) -> int:
@@ -126,12 +128,14 @@ class Client:
         if self._pool.closed:
             raise ConnectFailed(f"{origin}: the client is closed")
         loop = asyncio.get_running_loop()
+        self._outbox = self._outbox or Outbox(loop)
         conn = Connection(
             origin,
             loop,
             owner=self._pool,
             max_header_bytes=self._max_header_bytes,
             buffer_bytes=self._buffer_bytes,
+            outbox=self._outbox,
         )
         try:
             async with asyncio.timeout(seconds):

@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from ingot.outbox import Outbox
 from ingot.upstream.faults import (
     ConnectionLost,
     FirstByteTimeout,
@@ -57,6 +58,7 @@ class Connection(asyncio.Protocol):
         "_idle",
         "_max_buffer",
         "_max_head",
+        "_outbox",
         "_owner",
         "_parser",
         "_paused",
@@ -88,6 +90,7 @@ class Connection(asyncio.Protocol):
         *,
         owner: Owner,
         max_header_bytes: int,
+        outbox: Outbox,
         buffer_bytes: int,
     ) -> None:
         self.origin = origin
@@ -103,6 +106,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.siblings: list[Connection] = []  # the owner's idle connections to the same origin
         self._owner = owner
+        self._outbox = outbox
         self._max_head = max_header_bytes
         self._max_buffer = buffer_bytes
         self._fields: list[tuple[bytes, bytes]] = []
@@ -125,7 +129,7 @@ class Connection(asyncio.Protocol):
         self._reset(first_byte, idle)
         self._set_deadline(self.loop.time() + first_byte)
         if len(body) <= JOIN_BYTES:
-            self.transport.write(head + body)
+            self._outbox.post(self.transport, head + body)
         else:
             self.transport.writelines((head, body))
 
@@ -188,6 +192,7 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._outbox.drop(self.transport)
         self.transport.abort()
 
     # What the event loop tells

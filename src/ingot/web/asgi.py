@@ -4,6 +4,7 @@ The adapter speaks ASGI 3 for one exchange; it is what the resources' framework 
 """
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,14 +31,16 @@ class Dispatcher:
         self._surfaces = {surface.path: surface for surface in SURFACES}
         self._log = log
 
-    async def __call__(self, exchange: Exchange) -> None:
-        """Serves one request; whatever goes wrong, the connection is left in a known state."""
+    def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
+        """The coroutine that serves one request; whatever goes wrong, it leaves the connection in a known state."""
         surface = self._surfaces.get(exchange.path)
+        if surface is not None:
+            return self._inferences(surface, exchange)
+        return self._serve_resource(exchange)
+
+    async def _serve_resource(self, exchange: Exchange) -> None:
         try:
-            if surface is not None:
-                await self._inferences(surface, exchange)
-            else:
-                await run_asgi(self._resources, exchange)
+            await run_asgi(self._resources, exchange)
         except (ClientGone, asyncio.CancelledError):
             if not exchange.gone:
                 exchange.cut()

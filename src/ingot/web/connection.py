@@ -17,10 +17,15 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ingot.web.exchange import HIGH_WATER, Exchange, Handler, Header
+from ingot.outbox import Outbox
+from ingot.web.exchange import Exchange, Handler, Header
 
 Refuse = Callable[[int, str], bytes]
 """Renders the body of an answer to a request that never reached a handler: (status, message)."""
+
+
+MOST_QUEUED = 8
+"""Pipelined requests that wait before reading stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Hub:
         self.handler = handler
         self.limits = limits
         self.refuse = refuse
+        self.outbox = Outbox(asyncio.get_running_loop())
         self.connections: set[Connection] = set()
         self.date = b""
         """The Date header's line, renewed once a second."""
@@ -63,6 +69,7 @@ class Connection(asyncio.Protocol):
         "_hub",
         "_incoming",
         "_loop",
+        "_outbox",
         "_parser",
         "_paused_reading",
         "_queue",
@@ -82,6 +89,7 @@ class Connection(asyncio.Protocol):
         self._hub = hub
         self._server = server_state
         self._loop = asyncio.get_running_loop()
+        self._outbox = hub.outbox
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
         self._headers: list[Header] = []
@@ -121,7 +129,6 @@ class Connection(asyncio.Protocol):
         """Bytes came; nothing that follows a refusal is looked at."""
         if self._refused:
             return
-        self.idle_since = 0.0
         self.received += len(data)
         try:
             self._parser.feed_data(data)
@@ -154,6 +161,7 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._header_size = 0
         self.received = 0
+        self.idle_since = 0.0
         self.arriving_since = self._loop.time()
 
     def on_url(self, url: bytes) -> None:
@@ -184,32 +192,22 @@ class Connection(asyncio.Protocol):
         """The head is whole; a large or unbounded body is read by the handler, a small one comes first."""
         if self._refused:
             return
-        parser = self._parser
-        version = parser.get_http_version()
-        exchange = Exchange(
-            self,
-            method=parser.get_method().decode("ascii"),
-            raw_headers=self._headers,
-            version=version,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-        )
+        raw = self._headers
+        exchange = self._incoming = Exchange(self, self._parser, raw)
         headers = exchange.headers
-        if b"host" not in headers:
-            if version != "1.0":
-                self._refuse(400, "A request must carry a Host header.")
-                return
-        elif len(headers) != len(self._headers) and [name for name, _ in self._headers].count(b"host") > 1:
+        if len(headers) != len(raw) and [name for name, _ in raw].count(b"host") > 1:
             self._refuse(400, "A request must carry one Host header only.")
-            return
-        self._locate(exchange)
-        self._incoming = exchange
-        declared = headers.get(b"content-length")
-        if (
-            (declared is not None and int(declared) > HIGH_WATER)
-            or b"transfer-encoding" in headers
-            or b"expect" in headers
-        ):
-            self._accept(exchange)
+        elif b"host" not in headers and exchange.version != "1.0":
+            self._refuse(400, "A request must carry a Host header.")
+        else:
+            self._locate(exchange)
+            declared = headers.get(b"content-length")
+            if declared is None:
+                early = b"transfer-encoding" in headers
+            else:
+                early = len(declared) > 5 or b"expect" in headers  # 100 kB and more
+            if early:
+                self._accept(exchange)
 
     def _locate(self, exchange: Exchange) -> None:
         url = self._url
@@ -244,7 +242,9 @@ class Connection(asyncio.Protocol):
         elif self._queue is None or exchange not in self._queue:
             self._queue = self._queue or deque()
             self._queue.append(exchange)
-            self.pause_reading()
+            if len(self._queue) > MOST_QUEUED:
+                # Not sooner: a socket that is not read does not tell that its client has left.
+                self.pause_reading()
 
     def _run(self, exchange: Exchange) -> None:
         self._current = exchange
@@ -265,8 +265,8 @@ class Connection(asyncio.Protocol):
         return self._drained is not None
 
     def write(self, data: bytes) -> None:
-        """Sends bytes."""
-        self.transport.write(data)
+        """Sends bytes, with what else is written in this turn of the loop."""
+        self._outbox.post(self.transport, data)
 
     async def drain(self) -> None:
         """Waits while more is unread than the buffer holds."""
@@ -291,7 +291,7 @@ class Connection(asyncio.Protocol):
         self._current = None
         if not exchange.keep_alive or not exchange.arrived:
             # What is left of an unread body would be taken for the next request: nothing can follow.
-            self.transport.close()
+            self._close()
             return
         if self._queue:
             self._run(self._queue.popleft())
@@ -304,26 +304,44 @@ class Connection(asyncio.Protocol):
 
     def cut(self) -> None:
         """Ends the connection without a proper end of the answer."""
+        self._outbox.flush(self.transport)
         self.transport.abort()
 
+    def _close(self) -> None:
+        self._outbox.flush(self.transport)
+        self.transport.close()
+
     def _refuse(self, status: int, message: str) -> None:
+        """Answers what cannot be taken for a request and hears nothing more; good requests before it are answered."""
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
-        if self._current is None:
-            body = self._hub.refuse(status, message)
-            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
-                body
-            )
-            self.transport.write(STATUS_LINE[status] + self._hub.date + head + body)
-        self.transport.close()
+        current, incoming = self._current, self._incoming
+        self._incoming = None
+        self.arriving_since = 0.0
+        if current is not None and current is not incoming:
+            last = self._queue[-1] if self._queue else current
+            last.keep_alive = False
+            return
+        if current is not None:
+            answered = current.started
+            current.leave()
+            if answered:
+                self._close()
+                return
+        body = self._hub.refuse(status, message)
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
+            body
+        )
+        self._outbox.post(self.transport, STATUS_LINE[status] + self._hub.date + head + body)
+        self._close()
 
     # ---- the server's side
 
     def shutdown(self) -> None:
         """The server ends: an idle connection is closed, a busy one after its answer."""
         if self._current is None:
-            self.transport.close()
+            self._close()
         else:
             self._current.keep_alive = False
 
@@ -331,9 +349,10 @@ class Connection(asyncio.Protocol):
         """Ends what has outlived its time; called about once a second."""
         limits = self._hub.limits
         if self.unread_since and now - self.unread_since > limits.unread_seconds:
+            self._outbox.drop(self.transport)
             self.transport.abort()
         elif self.idle_since and now - self.idle_since > limits.idle_seconds:
-            self.transport.close()
+            self._close()
         elif self.arriving_since and not self._paused_reading:
             allowed = limits.request_seconds + limits.seconds_per_megabyte * self.received / 1_000_000
             if now - self.arriving_since > allowed:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from httptools import HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 HIGH_WATER = 64 * 1024
@@ -71,15 +72,15 @@ class Exchange:
         "version",
     )
 
-    def __init__(
-        self, line: Line, *, method: str, raw_headers: list[Header], version: str, keep_alive: bool
-    ) -> None:
+    def __init__(self, line: Line, parser: HttpRequestParser, raw_headers: list[Header]) -> None:
+        """`parser` has just read the head of this request."""
+        method = parser.get_method()
         self._line = line
-        self.method = method
+        self.method = "POST" if method == b"POST" else method.decode("ascii")
         self.raw_headers = raw_headers
         self.headers = dict(raw_headers)
-        self.version = version
-        self.keep_alive = keep_alive
+        self.version = version = parser.get_http_version()
+        self.keep_alive = version != "1.0" and parser.should_keep_alive()
         self.path = ""
         self.raw_path = b""
         self.query = b""
@@ -140,15 +141,16 @@ class Exchange:
             await self._more()
         if self._size > limit:
             raise BodyTooLarge
-        return self._take()
+        return self.take()
 
     async def read_piece(self) -> tuple[bytes, bool]:
         """What has come of the body since the last call, and whether more will; raises ClientGone."""
         if not self._complete_in and not self._parts:
             await self._more()
-        return self._take(), not self._complete_in
+        return self.take(), not self._complete_in
 
-    def _take(self) -> bytes:
+    def take(self) -> bytes:
+        """What has come of the body and was not taken yet."""
         parts = self._parts
         self._parts = []
         self._size = 0

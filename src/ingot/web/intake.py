@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from ingot.config import LimitsConfig
 from ingot.errors import ClientError, InvalidRequest, TooLarge, Unauthenticated
 from ingot.ids import NewId
 from ingot.logs import looks_like_key
@@ -44,9 +45,18 @@ def read_credential(authorization: bytes | None, api_key: bytes | None) -> bytes
     return token
 
 
-async def read_body(exchange: Exchange, *, limit: int, image_limit: int) -> bytes:
-    """The whole body; refused as soon as it is known to be too large. Sizes in bytes."""
-    ceiling = max(limit, image_limit)
+def take_body(exchange: Exchange, limits: LimitsConfig) -> bytes:
+    """The body where it has come whole already, as nearly all do; empty where it must be awaited."""
+    if not exchange.arrived:
+        return b""
+    body = exchange.take()
+    _check_size(body, limits)
+    return body
+
+
+async def read_body(exchange: Exchange, limits: LimitsConfig) -> bytes:
+    """The whole body; refused as soon as it is known to be too large."""
+    ceiling = max(limits.body_bytes, limits.image_body_bytes)
     declared = exchange.headers.get(b"content-length")
     if declared is not None and int(declared) > ceiling:
         raise too_large(int(declared), ceiling)
@@ -54,9 +64,13 @@ async def read_body(exchange: Exchange, *, limit: int, image_limit: int) -> byte
         body = await exchange.read(ceiling)
     except BodyTooLarge:
         raise too_large(ceiling + 1, ceiling) from None
-    if len(body) > limit and not any(mark in body for mark in _IMAGE_MARKS):
-        raise too_large(len(body), limit)
+    _check_size(body, limits)
     return body
+
+
+def _check_size(body: bytes, limits: LimitsConfig) -> None:
+    if len(body) > limits.body_bytes and not any(mark in body for mark in _IMAGE_MARKS):
+        raise too_large(len(body), limits.body_bytes)
 
 
 def too_large(size: int, limit: int) -> TooLarge:

@@ -7,17 +7,16 @@ Knows HTTP and nothing of targets; every decision about an answer is made in `se
 import asyncio
 from dataclasses import dataclass
 
-from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError, MethodNotAllowed, PlatformError
 from ingot.ids import new_id
 from ingot.services import inference
 from ingot.services.door import Inference
-from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
 from ingot.web.access import Access, Served
 from ingot.web.errors import error_head
 from ingot.web.exchange import ClientGone, Exchange
-from ingot.web.intake import Hosts, read_body, read_credential, read_request_id
+from ingot.web.intake import Hosts, read_body, read_credential, read_request_id, take_body
 
 LARGE = 256 * 1024
 """Bytes of a body above which parsing leaves the event loop, so that one client's prompt stalls no other's stream."""
@@ -40,12 +39,12 @@ class HttpDoor:
         self._exchange = exchange
         self._request_id = request_id
 
-    async def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
+    def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
         """One answer, whole."""
         head = b"content-type: %b\r\nx-request-id: %b\r\n" % (content_type, self._request_id)
         self._exchange.respond(status, head, body)
 
-    async def start(self, status: int, *, content_type: bytes) -> None:
+    def start(self, status: int, *, content_type: bytes) -> None:
         """The head of a stream; it leaves together with the first piece."""
         self._exchange.start(
             status,
@@ -63,7 +62,7 @@ class HttpDoor:
         """Waits until the reader has caught up."""
         await self._exchange.drain()
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """The end of a stream."""
         self._exchange.finish()
 
@@ -88,9 +87,17 @@ class Inferences:
         try:
             self._hosts.check(headers.get(b"host"))
             _check_method(surface, exchange.method)
-            principal = await _authenticate(runtime, headers)
+            token = read_credential(headers.get(b"authorization"), headers.get(b"x-api-key"))
+            principal = runtime.keys.authenticate_cached(token) or await runtime.keys.authenticate(token)
             request.key = principal.kid
-            call = await _read_call(runtime, surface, exchange)
+            limits = runtime.config.limits
+            body = take_body(exchange, limits) or await read_body(exchange, limits)
+            if len(body) > LARGE:
+                loop = asyncio.get_running_loop()
+                call = await loop.run_in_executor(None, surface.dialect.decode, body)
+            else:
+                call = surface.dialect.decode(body)
+            runtime = self.runtime  # a reload may have come while the body did
             deployment = runtime.catalog.resolve(call.model)
             request.model = deployment.name
             wanted = Inference(request_id, surface.path, surface.dialect, call, deployment, principal)
@@ -100,7 +107,9 @@ class Inferences:
             _refuse(runtime, request, error, surface=surface, exchange=exchange)
         except (ClientGone, asyncio.CancelledError):
             request.status = 499
-            raise
+            if not exchange.gone:
+                exchange.cut()  # the server ends: a broken answer must never look like a whole one
+                raise
         except Exception as error:
             runtime.log.error("request failed", request_id=request_id, exc_info=error)
             text = f"Something went wrong on our side. Tell the operator the request id {request_id}."
@@ -112,19 +121,6 @@ class Inferences:
 def _check_method(surface: Surface, method: str) -> None:
     if method != "POST":
         raise MethodNotAllowed(f"{surface.path} takes POST, not {method[:20]}.", allow=("POST",))
-
-
-async def _authenticate(runtime: Runtime, headers: dict[bytes, bytes]) -> Principal:
-    token = read_credential(headers.get(b"authorization"), headers.get(b"x-api-key"))
-    return runtime.keys.authenticate_cached(token) or await runtime.keys.authenticate(token)
-
-
-async def _read_call(runtime: Runtime, surface: Surface, exchange: Exchange) -> Call:
-    limits = runtime.config.limits
-    body = await read_body(exchange, limit=limits.body_bytes, image_limit=limits.image_body_bytes)
-    if len(body) > LARGE:
-        return await asyncio.get_running_loop().run_in_executor(None, surface.dialect.decode, body)
-    return surface.dialect.decode(body)
 
 
 def _refuse(

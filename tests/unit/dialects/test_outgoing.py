@@ -220,3 +220,34 @@ def test_read_usage_when_answer_is_no_object(answer: bytes) -> None:
         CHAT.read_usage(answer)
     with pytest.raises(ValueError, match=r"."):
         CHAT.patch_answer(answer, "pub")
+
+
+def test_tools_are_narrowed_when_the_target_ignores_named_choices() -> None:
+    """A named tool choice becomes a list of that tool alone, which must be called; `none` leaves no tools."""
+    quirks = Quirks(narrow_tools=True)
+    tools = [{"type": "function", "function": {"name": name}} for name in ("a", "b", "c")]
+    base = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": tools}
+    named = {"type": "function", "function": {"name": "b"}}
+    allowed = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [named, tools[2]]}}
+
+    def sent(choice: object) -> dict[str, object]:
+        call = CHAT.decode(json.dumps(base | {"tool_choice": choice}).encode())
+        body: dict[str, object] = json.loads(CHAT.prepare(call, model="m", quirks=quirks))
+        return {key: body.get(key) for key in ("tools", "tool_choice")}
+
+    assert sent(named) == {"tools": [tools[1]], "tool_choice": "required"}
+    assert sent(allowed) == {"tools": tools[1:], "tool_choice": "auto"}
+    assert sent("none") == {"tools": None, "tool_choice": None}
+    assert sent("auto") == {"tools": tools, "tool_choice": "auto"}
+
+
+def test_custom_tools_are_refused_when_the_target_has_none() -> None:
+    """The field and the model are named."""
+    tool = {"type": "custom", "custom": {"name": "a"}}
+    call = CHAT.decode(
+        json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [tool]}).encode()
+    )
+    with pytest.raises(Unsupported) as refused:
+        CHAT.check_target(call, Quirks(reject=frozenset({"tools.custom"})), "demo")
+    assert refused.value.param == "tools[0].type"
+    assert "demo" in refused.value.message

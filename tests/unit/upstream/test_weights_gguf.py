@@ -2,6 +2,7 @@
 
 import random
 import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot.upstream.weights.gguf import (
+    Fit,
     GgufError,
     Unfinished,
     fit_model,
@@ -125,28 +127,48 @@ def test_damaged_headers_end_in_a_header_or_an_error(seed: int, flips: int) -> N
     assert found.architecture
 
 
-def test_context_is_the_models_when_memory_is_plenty(tmp_path: Path) -> None:
-    """An operator who names no context gets what the model and the machine can do."""
-    path = tmp_path / "model.gguf"
-    path.write_bytes(gguf())
-    assert fit_model(path, free=None).context == 8192
-    assert fit_model(path, free=1 << 40).context == 8192
-    path.write_bytes(gguf({**METADATA, "llama.context_length": 1_000_000}))
-    assert fit_model(path, free=1 << 40).context == 32_768
+def fit(
+    path: Path, metadata: Mapping[str, object] = METADATA, *, free: int | None = None, parallel: int = 8
+) -> Fit:
+    """How a model with this metadata is run."""
+    path = path / "model.gguf"
+    path.write_bytes(gguf(metadata))
+    return fit_model(path, parallel=parallel, free=free)
 
 
-def test_context_is_halved_when_memory_is_scarce(tmp_path: Path) -> None:
-    """Half of what the weights leave free may go to the cache."""
+def test_each_slot_has_the_models_context_when_memory_is_plenty(tmp_path: Path) -> None:
+    """An operator who names no context gets what the model can do, and no more than a conversation wants."""
+    found = fit(tmp_path)
+    assert (found.context, found.slots) == (8192, 8)
+    assert fit(tmp_path, {**METADATA, "llama.context_length": 1_000_000}).context == 12_288
+
+
+def test_large_models_get_fewer_slots_when_memory_is_scarce(tmp_path: Path) -> None:
+    """A slot without room for a prompt is worth nothing; at the end there is one, of what is left."""
+    large = {**METADATA, "llama.context_length": 65_536}
+    cache = parse(gguf(large)).cache_bytes
+    size = len(gguf(large))
+    found = fit(tmp_path, large, free=size + 2 * 3 * 12_288 * cache)
+    assert (found.context, found.slots) == (12_288, 3)
+    found = fit(tmp_path, large, free=size + 2 * 5000 * cache)
+    assert (found.context, found.slots) == (4_864, 1)
+    found = fit(tmp_path, large, free=0)
+    assert (found.context, found.slots) == (2_048, 1)
+
+
+def test_single_slot_may_be_long_when_the_weights_are_large(tmp_path: Path) -> None:
+    """As many bytes for the cache as the weights have, up to 32k tokens."""
     path = tmp_path / "model.gguf"
-    path.write_bytes(gguf())
-    cache = parse(gguf()).cache_bytes
-    assert fit_model(path, free=len(gguf()) + 2 * 4096 * cache).context == 4096
-    assert fit_model(path, free=0).context == 2048
+    large = {**METADATA, "llama.context_length": 65_536}
+    path.write_bytes(gguf(large))
+    with path.open("r+b") as file:
+        file.truncate(20_000 * parse(gguf(large)).cache_bytes)
+    assert fit_model(path, parallel=1, free=None).context == 19_968
 
 
 def test_context_is_small_when_the_file_is_not_readable(tmp_path: Path) -> None:
     """What is wrong with the file is the engine's to say."""
-    assert fit_model(tmp_path / "nothing.gguf", free=None).context == 2048
+    assert fit_model(tmp_path / "nothing.gguf", parallel=2, free=None) == Fit(2048, 2, pooling=False)
 
 
 def test_demo_model_has_a_long_context() -> None:

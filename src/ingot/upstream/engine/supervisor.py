@@ -60,6 +60,7 @@ class EngineSpec:
     threads: int | None = None
     parallel: int = 8
     context: int | None = None
+    """Tokens of each slot."""
     command: str = ""
     """A llama-server binary, perhaps with flags of its own, to run instead of the wheel."""
     embeddings: bool = False
@@ -220,20 +221,21 @@ class Engine:
         spec = self.spec
         free, threads = free_memory(), spec.threads or default_threads()
         # In a thread: a large vocabulary takes 0.1 s to step over.
-        fit = await asyncio.to_thread(fit_model, spec.path, free=free)
-        context = spec.context or fit.context
+        fit = await asyncio.to_thread(fit_model, spec.path, parallel=spec.parallel, free=free)
+        # An operator who names a context is taken at his word; else the slots may become fewer.
+        context, slots = (spec.context, spec.parallel) if spec.context else (fit.context, fit.slots)
         settings = {
             "path": os.fspath(spec.path),
             "alias": spec.name,
             "threads": threads,
-            "parallel": spec.parallel,
+            "parallel": slots,
             "context": context,
             "command": binary_argv(spec.command),
             "embeddings": spec.embeddings,
             "pooling": not fit.pooling,
             "guard": sys.platform != "linux",
         }
-        self._log.debug("engine.starting", model=spec.name, threads=threads, context=context)
+        self._log.debug("engine.starting", model=spec.name, threads=threads, slots=slots, context=context)
         return await spawn(settings, key=self._new_key(), log=self._relay)
 
     def _relay(self, line: str) -> None:

@@ -1,0 +1,257 @@
+"""The generated reference pages: errors from `ingot.errors` and the places that raise them, commands from the CLI.
+
+    python tests/reference.py     writes docs/reference/*.md; a test says when they are out of date
+
+Decides how the pages look, and what a client should do about each error. Knows no error and no command by itself:
+one that is added without a row here fails the test.
+"""
+
+import ast
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ingot import errors
+from ingot.cli.main import app
+from ingot.config.reference import page as config_page
+from ingot.dialects.envelope import error_object
+from ingot.errors import ApiError, MethodNotAllowed, UpstreamRejected
+from repository import ROOT, python_files, tree
+
+FOLDER = ROOT / "docs" / "reference"
+
+CLASSES = {
+    "InvalidRequest": "Mend the field that `param` names; the message says what would be right.",
+    "Unsupported": "Leave the field out, or ask for a model that has it.",
+    "Unauthenticated": "Send a valid key as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
+    "Forbidden": "Use a key that may do this.",
+    "NotFound": "Check the path or the model's name; `GET /v1/models` lists the models.",
+    "MethodNotAllowed": "Use a method that the `Allow` header names.",
+    "RequestTimeout": "Send the whole request faster; on a slow line raise `limits.request_seconds`.",
+    "Conflict": "Look at what is there already, then decide.",
+    "TooLarge": "Send less, or raise `limits.body_bytes` or `limits.image_body_bytes`.",
+    "HeadersTooLarge": "Send fewer or shorter headers, or raise `limits.headers` or `limits.header_bytes`.",
+    "RateLimited": "Try again after `retry-after` seconds.",
+    "QuotaExceeded": "Do not retry: credit or a budget has run out.",
+    "UpstreamError": "Try again; if it stays, the operator finds the cause in the log under the request id.",
+    "UpstreamRejected": "Mend the request: the target refused it, and the message is the target's own.",
+    "UpstreamUnavailable": "Try again after `retry-after` seconds.",
+    "UpstreamTimeout": "Try again, with a shorter answer; the operator can raise the target's timeouts.",
+    "PlatformError": "Report the request id to the operator; the cause is in the log under it.",
+    "Overloaded": "Try again after `retry-after` seconds.",
+}
+
+TABLES = {"complaint.py": "InvalidRequest", "refusals.py": "UpstreamRejected"}
+
+CODES = {
+    "array_above_max_length": "Send fewer elements.",
+    "conflicting_credentials": "Send one of the two headers, or the same key in both.",
+    "context_length_exceeded": "Shorten the prompt, or ask a model with a longer context.",
+    "decimal_above_max_value": "Send a value within the range that the message names.",
+    "decimal_below_min_value": "Send a value within the range that the message names.",
+    "empty_array": "Name at least one element.",
+    "empty_string": "Send a value that is not empty.",
+    "integer_above_max_value": "Send a value within the range that the message names.",
+    "integer_below_min_value": "Send a value within the range that the message names.",
+    "invalid_json": "Send one JSON object, in UTF-8, without duplicate keys.",
+    "invalid_type": "Send the type that the message names.",
+    "malformed_request": "The bytes were no HTTP/1.1 request within the limits; check the client and any proxy.",
+    "misdirected_request": "The operator adds the host name to `server.allowed_hosts`.",
+    "missing_api_key": "Send a key; `ingot keys create --name NAME` makes one.",
+    "missing_required_parameter": "Add the field that `param` names.",
+    "model_not_found": "Ask for a model that `GET /v1/models` lists.",
+    "object_above_max_properties": "Send fewer properties.",
+    "object_below_min_properties": "Send more properties.",
+    "string_above_max_length": "Shorten the value that `param` names.",
+    "unknown_url": "Check the path; `GET /openapi.json` lists all.",
+    "unsupported_endpoint": "Call a surface that the message names, or another model.",
+    "unsupported_value": "Use another value for the field that `param` names.",
+    "upstream_credential_refused": "The operator mends the target's `api_key`, or its account.",
+    "upstream_not_found": "The operator mends the target's `base_url`, or the route's `model`.",
+}
+
+ERRORS_HEAD = """\
+# Errors
+
+<!-- Written by `python tests/reference.py` from src/ingot/errors.py; edit that instead. -->
+
+Every error has the same body, with all four keys:
+
+```json
+{"error": {"message": "what is wrong, and what would be right", "type": "invalid_request_error",
+           "param": "messages[0].content", "code": "invalid_type"}}
+```
+
+`param` is the path of the offending field, or null. `code` is stable: match on it, not on the message. Every answer
+carries `x-request-id`, the id under which the log knows the request; a client may choose it by sending that header.
+Where another try helps, `retry-after` (seconds) and `retry-after-ms` say when.
+
+Ingot itself retries a target on 408, 409, 429, 5xx and lost connections, before the first byte of an answer, so a
+client sees such an error only when all tries failed. Once a stream has begun its status is 200: a later failure is one
+last event `data: {"error": {...}}`, and no `[DONE]` follows.
+
+## The tree
+
+`blame` says who can end the error: the client, the target, or this server's operator. Names are those of the source.
+
+| error | status | type | code | blame | what to do |
+|---|---|---|---|---|---|
+"""
+
+CODES_HEAD = """
+## More codes
+
+Where an error is more special than its class, it carries one of these codes instead. Codes of a target's own refusal
+(4xx) pass through unchanged.
+
+| code | error | what to do |
+|---|---|---|
+"""
+
+CLI_HEAD = """\
+# Commands
+
+<!-- Written by `python tests/reference.py` from src/ingot/cli; edit that instead. -->
+
+`ingot COMMAND --help` shows the same. Results go to stdout, problems and hints to stderr. Exit status: 0 done,
+1 refused or failed, 2 wrong usage; `ingot models pull` ends with 130 when it is interrupted.
+"""
+
+
+def errors_page() -> str:
+    """docs/reference/errors.md."""
+    rows = "".join(f"| {' | '.join(row)} |\n" for row in class_rows(ApiError, depth=0))
+    codes = "".join(
+        f"| `{code}` | {', '.join(sorted(raisers))} | {CODES[code]} |\n"
+        for code, raisers in sorted(special_codes().items())
+    )
+    return ERRORS_HEAD + rows + CODES_HEAD + codes
+
+
+def class_rows(cls: type[ApiError], *, depth: int) -> Iterator[tuple[str, ...]]:
+    """A row for each error below `cls` that is raised as such."""
+    for each in cls.__subclasses__():
+        if each.__module__ != errors.__name__:
+            continue
+        name = "&nbsp;" * 4 * depth + each.__name__
+        if each.__name__ in CLASSES:
+            error = each("m", allow=()) if issubclass(each, MethodNotAllowed) else each("m")
+            shape = error_object(error, "")["error"]
+            code, status = f"`{shape['code']}`", str(each.status)
+            if each is UpstreamRejected:
+                code, status = f"the target's, else {code}", "4xx"
+            advice = CLASSES[each.__name__] + ("" if each.__name__ in raised() else " Nothing raises it yet.")
+            yield name, status, f"`{shape['type']}`", code, each.blame, advice
+        else:
+            yield name, "", "", "", each.blame, ""
+        yield from class_rows(each, depth=depth + 1)
+
+
+@functools.cache
+def raised() -> frozenset[str]:
+    """The names of what the source calls; an error that is not among them cannot happen."""
+    nodes = (node for path in python_files("src") for node in ast.walk(tree(path)))
+    return frozenset(
+        node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    )
+
+
+def special_codes() -> dict[str, set[str]]:
+    """The codes that the source gives to errors beside their class's own, with the classes."""
+    found: dict[str, set[str]] = {}
+    for path in python_files("src"):
+        for code, raiser in (*direct_codes(path), *tabled_codes(path)):
+            found.setdefault(code, set()).add(raiser)
+    return found
+
+
+def direct_codes(path: Path) -> Iterator[tuple[str, str]]:
+    """The codes in calls such as `NotFound(..., code="model_not_found")`, with the class."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and hasattr(errors, node.func.id):
+            for keyword in node.keywords:
+                if keyword.arg == "code" and isinstance(keyword.value, ast.Constant):
+                    yield str(keyword.value.value), node.func.id
+
+
+def tabled_codes(path: Path) -> Iterator[tuple[str, str]]:
+    """The codes in a module's tables named `..._CODES`, with the class that those files raise."""
+    for node in tree(path).body:
+        name = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+        if isinstance(name, ast.Name) and name.id.endswith("_CODES"):
+            table = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+            for value in table.values if isinstance(table, ast.Dict) else ():
+                parts = value.elts if isinstance(value, ast.Tuple) else [value]
+                if isinstance(parts[0], ast.Constant):
+                    yield str(parts[0].value), TABLES[path.name]
+
+
+def cli_page() -> str:
+    """docs/reference/cli.md."""
+    sections = [section(name, command) for name, command in sorted(commands().items()) if name != "ingot"]
+    return CLI_HEAD + "".join(sections)
+
+
+def commands() -> dict[str, Any]:
+    """Every command by its whole name; typer's own classes carry no types."""
+    found: dict[str, Any] = {}
+
+    def walk(name: str, command: Any) -> None:
+        found[name] = command
+        for part, child in getattr(command, "commands", {}).items():
+            walk(f"{name} {part}", child)
+
+    walk("ingot", typer.main.get_command(app))
+    return found
+
+
+def section(name: str, command: Any) -> str:
+    """A command's heading, purpose, and options."""
+    if hasattr(command, "commands"):
+        return f"\n## `{name}`\n\n{command.help}\n"
+    arguments = [each for each in command.params if not each.opts[0].startswith("-")]
+    options = [each for each in command.params if each.opts[0].startswith("-") and not each.hidden]
+    usage = " ".join([name, *(each.name.upper() for each in arguments)])
+    level = "##" if name.count(" ") == 1 else "###"
+    lines = [f"\n{level} `{usage}`\n", f"{command.help}\n"]
+    if arguments or options:
+        lines += ["| argument or option | default | meaning |", "|---|---|---|"]
+        lines += [f"| `{each.name.upper()}` | {default(each)} | {each.help} |" for each in arguments]
+        lines += [f"| {spelling(each)} | {default(each)} | {meaning(each)} |" for each in options]
+    return "\n".join(lines) + "\n"
+
+
+def spelling(option: Any) -> str:
+    """`--model, -m TEXT`: an option as it is written."""
+    names = ", ".join([*option.opts, *option.secondary_opts])
+    if option.is_flag:
+        return f"`{names}`"
+    kind = option.type_descriptor.annotation.__name__.upper()
+    return f"`{names} {({'STR': 'TEXT', 'INT': 'N', 'FLOAT': 'N'}).get(kind, kind)}`"
+
+
+def default(option: Any) -> str:
+    """What counts without the option."""
+    if option.required:
+        return "**required**"
+    if option.is_flag if hasattr(option, "is_flag") else False:
+        return "on" if option.default else ""
+    return "" if option.default is None else f"`{option.default}`"
+
+
+def meaning(option: Any) -> str:
+    """An option's help, and its variable where it has one of its own."""
+    return f"{option.help} Variable: `{option.envvar}`." if option.envvar else str(option.help)
+
+
+def pages() -> dict[str, str]:
+    """Every generated page by its file name."""
+    return {"errors.md": errors_page(), "cli.md": cli_page(), "config.md": config_page()}
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
