@@ -188,7 +188,9 @@ class Line:
             return b""
 
 
-def post(body: bytes, *, path: str = "/v1/chat/completions", more: str = "", host: str = "localhost") -> bytes:
+def post(
+    body: bytes, *, path: str = "/v1/chat/completions", more: str = "", host: str = "localhost"
+) -> bytes:
     """A whole POST as bytes; `more` holds further header lines, each with its end."""
     head = (
         f"POST {path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {KEY}\r\n"

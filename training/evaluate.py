@@ -76,7 +76,14 @@ def wire(message: Message) -> dict[str, Any]:
     return made
 
 
-def right(skill: str, wanted: Message, got: dict[str, Any]) -> bool:
+def story_fits(asked: str, wanted: str, text: str) -> bool:
+    """Ask for four sentences of the known form, with the hero and the name which the user chose."""
+    beast, name = wanted.removeprefix("Once there was a little ").split(" who lived")[0].split(" named ")
+    kept = (beast not in asked or f"little {beast} named" in text) and (name not in asked or f"named {name} who" in text)
+    return kept and text.startswith("Once there was a little ") and text.count(". ") == 3
+
+
+def right(skill: str, asked: str, wanted: Message, got: dict[str, Any]) -> bool:
     """Tell whether an answer is right; only open wordings may differ."""
     text = got.get("content") or ""
     if wanted.calls:
@@ -94,7 +101,7 @@ def right(skill: str, wanted: Message, got: dict[str, Any]) -> bool:
         name = wanted.content.split("Hello, ")[-1].split("!")[0]
         return name + "!" in text or text == wanted.content
     if skill == "story":
-        return text.startswith(wanted.content.split(" named ")[0]) and text.count(". ") == 3
+        return story_fits(asked, wanted.content, text)
     return text == wanted.content
 
 
@@ -126,7 +133,7 @@ def score(engine: Engine, count: int, *, told: bool) -> dict[str, float]:
         more = {"tools": conversation.tools} if conversation.tools else {}
         choice = engine.ask([wire(m) for m in before], **more)
         skill = label.split(":")[-1]
-        good = right(skill, wanted, choice["message"])
+        good = right(skill, before[-1].content, wanted, choice["message"])
         results[label.split(":")[0]].append(good)
         if told and not good:
             print(label, "|", dumps(before[-1].content), "| wanted", dumps(wanted.content or wanted.calls), "| got",

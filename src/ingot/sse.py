@@ -48,6 +48,21 @@ class SseSplitter:
         self._pending = rest
         return events
 
+    def lone_data(self, piece: bytes) -> bytes | None:
+        """The data of `piece` where it is exactly one plain event and nothing is held; else None, to be fed.
+
+        The usual case of a relay: most upstreams write one event at a time.
+        """
+        if (
+            self._pending
+            or not piece.startswith(b"data: ")
+            or piece.find(b"\n", 6) != len(piece) - 2
+            or not piece.endswith(b"\n\n")
+            or b"\r" in piece
+        ):
+            return None
+        return piece[6:-2]
+
     def rest(self) -> bytes:
         """What came after the last whole event: an event that the sender never ended."""
         return self._pending

@@ -78,7 +78,7 @@ def test_our_own_modules_are_imported_at_the_top() -> None:
         if isinstance(node, ast.Import | ast.ImportFrom)
         and any(name.partition(".")[0] == "ingot" for name in imported(node))
     ]
-    assert hidden == []
+    assert not hidden, "\n".join(hidden)
 
 
 def test_imports_are_absolute() -> None:
@@ -89,7 +89,7 @@ def test_imports_are_absolute() -> None:
         for node in ast.walk(tree(path))
         if isinstance(node, ast.ImportFrom) and node.level
     ]
-    assert relative == []
+    assert not relative, "\n".join(relative)
 
 
 def test_parameters_have_names() -> None:
@@ -101,7 +101,7 @@ def test_parameters_have_names() -> None:
         for function in functions(path)
         if function.args.kwarg is not None
     ]
-    assert loose == []
+    assert not loose, "\n".join(loose)
 
 
 def test_providers_are_data() -> None:
@@ -114,7 +114,7 @@ def test_providers_are_data() -> None:
         for side in (node.left, *node.comparators)
         if re.search(r"(^|[._])(provider|vendor)s?$", name_of(side), re.IGNORECASE)
     ]
-    assert branches == []
+    assert not branches, "\n".join(branches)
 
 
 def test_nothing_is_marked_as_unfinished() -> None:
@@ -126,7 +126,7 @@ def test_nothing_is_marked_as_unfinished() -> None:
         for number, line in enumerate(text.splitlines(), 1)
         if UNFINISHED.search(line)
     ]
-    assert marked == []
+    assert not marked, "\n".join(marked)
 
 
 def test_the_pure_layer_imports_nothing_that_acts() -> None:
@@ -152,7 +152,7 @@ def test_the_pure_layer_opens_nothing() -> None:
         for name, call in calls(path)
         if name in {"open", "print", "input"}
     ]
-    assert acts == []
+    assert not acts, "\n".join(acts)
 
 
 def test_http_is_parsed_at_the_two_ends_only() -> None:
@@ -185,7 +185,7 @@ def test_nothing_runs_data_as_code() -> None:
             shell = any(each.arg == "shell" and not is_false(each.value) for each in call.keywords)
             if name in UNSAFE_CALLS or shell:
                 unsafe.append(f"{shown(path)}:{call.lineno} {name}")
-    assert unsafe == []
+    assert not unsafe, "\n".join(unsafe)
 
 
 def is_false(node: ast.expr) -> bool:
@@ -204,4 +204,4 @@ def test_every_silenced_check_has_its_reason() -> None:
             coded = CODED.match(marker[2])
             if coded is None or not re.search(r"[A-Za-z]{3}", MARKER.sub("", coded["reason"])):
                 bare.append(f"{shown(path)}:{number} {comment}")
-    assert bare == []
+    assert not bare, "\n".join(bare)

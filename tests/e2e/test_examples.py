@@ -52,7 +52,7 @@ class Block:
     @property
     def calls(self) -> bool:
         """Whether it is to be run."""
-        return self.language in {"python", "javascript"} or ADDRESS in self.text or "curl " in self.text
+        return self.language in {"python", "javascript"} or "curl " in self.text
 
 
 def blocks(document: Path) -> list[Block]:
@@ -70,7 +70,7 @@ RUN = [block for block in README if block.language in SUFFIXES and block.calls]
 
 def run(text: str, suffix: str, *, served: Served, folder: Path) -> str:
     """What a copy of `text`, with the address of `served`, prints; it must end well and report no error."""
-    copy = folder / f"copy{suffix}"
+    copy = folder / f"pasted{suffix}"
     copy.write_text(text.replace(ADDRESS, served.url))
     if suffix == ".mjs":
         (folder / "node_modules").symlink_to(MODULES)

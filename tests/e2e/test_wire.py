@@ -188,10 +188,16 @@ ACCEPTED = [
     Case("plain", _sized(), (200,)),
     Case("chunked", _chunked(CHUNK + LAST), (200,)),
     Case("chunked in many pieces", _chunked(b"".join(b"1\r\n%c\r\n" % byte for byte in BODY) + LAST), (200,)),
-    Case("chunk size in upper case, with zeros", _chunked(b"00%X\r\n%b\r\n" % (len(BODY), BODY) + LAST), (200,)),
+    Case(
+        "chunk size in upper case, with zeros", _chunked(b"00%X\r\n%b\r\n" % (len(BODY), BODY) + LAST), (200,)
+    ),
     Case("chunk extension", _chunked(b"%x;a=b\r\n%b\r\n" % (len(BODY), BODY) + LAST), (200,)),
     Case("trailers", _chunked(CHUNK + b"0\r\nX-Sum: 1\r\n\r\n"), (200,)),
-    Case("trailers that forge", _chunked(CHUNK + b"0\r\nHost: evil.example\r\nContent-Length: 9\r\n\r\n"), (200, 400)),
+    Case(
+        "trailers that forge",
+        _chunked(CHUNK + b"0\r\nHost: evil.example\r\nContent-Length: 9\r\n\r\n"),
+        (200, 400),
+    ),
     Case("TE in mixed case", _request(b"Transfer-Encoding: Chunked", CHUNK + LAST), (200,)),
     Case("blank line before", b"\r\n" + _sized(), (200,)),
     Case("tab after a colon", _sized(b"X-A:\tb"), (200,)),
@@ -203,14 +209,30 @@ ACCEPTED = [
     Case("percent-encoded target", _sized(line=b"POST /v1/chat%2Fcompletions HTTP/1.1"), (200, 404)),
     Case("HTTP/1.0", _sized(line=b"POST /v1/chat/completions HTTP/1.0"), (200,)),
     Case("two in a row", _sized() + _sized(), (200, 200)),
-    Case("three in a row, of both kinds", _chunked(CHUNK + LAST) + _sized() + _chunked(CHUNK + LAST), (200, 200, 200)),
+    Case(
+        "three in a row, of both kinds",
+        _chunked(CHUNK + LAST) + _sized() + _chunked(CHUNK + LAST),
+        (200, 200, 200),
+    ),
     Case("a body as long as said, then another", _sized() + SMUGGLED, (200, 200)),
-    Case("GET with a body, then another", b"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}" + _sized(), (200, 200)),
+    Case(
+        "GET with a body, then another",
+        b"GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}" + _sized(),
+        (200, 200),
+    ),
     Case("bad JSON, then another", _request(b"Content-Length: 2", b"{]") + _sized(), (400, 200)),
     Case("an unknown path, then another", _sized(line=b"POST /nowhere HTTP/1.1") + _sized(), (404, 200)),
-    Case("a wrong method, then another", b"GET /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n\r\n" + _sized(), (405, 200)),
+    Case(
+        "a wrong method, then another",
+        b"GET /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n\r\n" + _sized(),
+        (405, 200),
+    ),
     Case("an upgrade to websocket", _sized(b"Connection: Upgrade", b"Upgrade: websocket"), (200, 400)),
-    Case("an upgrade to h2c", _sized(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__"), (200, 400)),
+    Case(
+        "an upgrade to h2c",
+        _sized(b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQAAP__"),
+        (200, 400),
+    ),
 ]
 
 
@@ -269,7 +291,9 @@ def test_continue_is_sent_when_the_client_waits_for_it(scene: Stage) -> None:
 def test_continue_is_not_sent_when_the_request_is_refused(scene: Stage) -> None:
     """Who has no key learns it before it sends its body."""
     served, _ = scene
-    head = post(BODY, more="expect: 100-continue\r\n").replace(KEY.encode(), b"wrong").partition(b"\r\n\r\n")[0]
+    head = (
+        post(BODY, more="expect: 100-continue\r\n").replace(KEY.encode(), b"wrong").partition(b"\r\n\r\n")[0]
+    )
     with Line(served.port) as line:
         line.send(head + b"\r\n\r\n")
         assert line.answer().status == 401

@@ -21,6 +21,10 @@ from ingot.errors import (
 
 RETRYABLE = frozenset({408, 409, 429})
 SERVER_FAULTS = range(500, 600)
+ACCOUNT = frozenset({401, 402, 403, 407})
+"""The operator's to mend: key, account, proxy."""
+ADDRESS = frozenset({404, 405, 410})
+"""The operator's to mend as well: the address or the model's name. Redirects are no answer either."""
 
 # Codes that mean the same under different names; what is absent passes through.
 _CODES = {"exceed_context_size_error": "context_length_exceeded"}
@@ -32,6 +36,7 @@ _ADDRESS = re.compile(
 _PATH = re.compile(r"(?<![\w/.])/(?:[\w.-]+/)+[\w.-]*")
 _KEY = re.compile(r"\b(?:sk|pk|ik|mk|gsk|hf|xai)[-_][\w*-]{6,}", re.IGNORECASE)
 _LONGEST = 2000
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,32 +63,43 @@ class Refusal:
         self, status: int, *, target: str, deployment_model: str, retry_after: float | None
     ) -> ApiError:
         """The error that our client gets."""
-        text = clean(self.message)
-        code = _CODES.get(self.kind or "", self.code)
-        if status in (401, 403) or self.code == "insufficient_quota":
+        shown = f"status {status}" + (f", code {self.code}" if _is_code(self.code) else "")
+        if status in ACCOUNT or self.code == "insufficient_quota":
             return UpstreamError(
                 f"The target '{target}' refused this server's credential (status {status}); "
                 "its operator has to mend the key or the account.",
                 code="upstream_credential_refused",
             )
-        if status == 404:
+        if status in ADDRESS or status < 400:
             return UpstreamError(
-                f"The target '{target}' does not know the model '{deployment_model}' or this endpoint.",
+                f"The target '{target}' does not know the model '{deployment_model}' or this endpoint "
+                f"(status {status}).",
                 code="upstream_not_found",
             )
         if status == 429:
             return RateLimited(
-                f"The target '{target}' is rate limited: {text}", retry_after=retry_after or 1.0
+                f"The target '{target}' is rate limited ({shown}).", retry_after=retry_after or 1.0
             )
         if status in (408, 504):
-            return UpstreamTimeout(f"The target '{target}' timed out: {text}", retry_after=retry_after)
+            return UpstreamTimeout(f"The target '{target}' timed out ({shown}).", retry_after=retry_after)
         if status in (503, 529):
             return UpstreamUnavailable(
-                f"The target '{target}' is unavailable: {text}", retry_after=retry_after or 1.0
+                f"The target '{target}' is unavailable ({shown}).", retry_after=retry_after or 1.0
             )
         if status in SERVER_FAULTS or status == 409:
-            return UpstreamError(f"The target '{target}' failed: {text}", retry_after=retry_after)
-        return UpstreamRejected(text, status=status, code=code, param=self.param)
+            return UpstreamError(f"The target '{target}' failed ({shown}).", retry_after=retry_after)
+        code = _CODES.get(self.kind or "", self.code)
+        return UpstreamRejected(
+            clean(self.message),
+            status=status,
+            code=code if _is_code(code) else None,
+            param=clean(self.param) if self.param else None,
+        )
+
+
+def _is_code(code: str | None) -> bool:
+    """Whether this is a name and no sentence: only such a code is shown."""
+    return code is not None and _CODE.fullmatch(code) is not None and clean(code) == code
 
 
 def read_refusal(body: bytes) -> Refusal | None:

@@ -6,6 +6,7 @@ a clean end. Knows nothing of sockets: the door waits while its reader is slow, 
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from ingot.dialects.dialect import StreamTap, Usage
 from ingot.errors import ApiError, UpstreamError
@@ -31,38 +32,25 @@ async def relay_stream(
     began: float,
 ) -> None:
     """Gives the opened stream to `door`, to its end or to an error event."""
-    monotonic = runtime.clock.monotonic
-    observe_gap = series.gap.observe
-    chunk = opened.reply.chunk
-    write = door.write
     tap = inference.dialect.tap(
         inference.call,
         model=opened.route.model,
         public=inference.deployment.name,
         usage=opened.route.target.quirks.usage,
     )
-    splitter = SseSplitter()
-    piece = opened.piece
     outcome.status = 200
     if opened.route.model != inference.deployment.name:
         outcome.fidelity = "patched"
-    before = 0.0
+    give = _giver(runtime, tap, door=door, outcome=outcome, series=series, began=began)
     try:
         door.start(200, content_type=opened.content_type)
-        while piece:
-            given = pass_on(splitter, tap, piece)
-            now = monotonic()
-            if before:
-                observe_gap(now - before)
-                before = now
-            elif tap.deltas:
-                outcome.first_token = now - began
-                before = now
-            if given and write(given):
+        ended = False
+        go_on = give(opened.piece)
+        while not tap.done and not ended:
+            if not go_on:
                 await door.drain()
-            if tap.done:
-                break
-            piece = await chunk()
+            ended = await opened.reply.pour(give)
+            go_on = ended
         if not tap.done:
             _end(inference, opened, tap, door=door, outcome=outcome)
     except (UpstreamFault, EventTooLarge) as fault:
@@ -74,15 +62,49 @@ async def relay_stream(
     if tap.done and not opened.reply.complete:
         with contextlib.suppress(TimeoutError, UpstreamFault):
             async with asyncio.timeout(LINGER_SECONDS):
-                await chunk()
+                await opened.reply.chunk()
+
+
+def _giver(
+    runtime: Runtime,
+    tap: StreamTap,
+    *,
+    door: Door,
+    outcome: Outcome,
+    series: DeploymentMeasures,
+    began: float,
+) -> Callable[[bytes], bool]:
+    """What takes each piece of the upstream's bytes; it returns False to be left alone: slow reader, or the end."""
+    splitter = SseSplitter()
+    monotonic = runtime.clock.monotonic
+    observe_gap = series.gap.observe
+    write = door.write
+    before = 0.0
+
+    def give(piece: bytes) -> bool:
+        nonlocal before
+        given = pass_on(splitter, tap, piece)
+        now = monotonic()
+        if before:
+            observe_gap(now - before)
+            before = now
+        elif tap.deltas:
+            outcome.first_token = now - began
+            before = now
+        return not (given and write(given)) and not tap.done
+
+    return give
 
 
 def pass_on(splitter: SseSplitter, tap: StreamTap, piece: bytes) -> bytes:
     """What of `piece`, and of what was held before it, goes to the client."""
-    events = splitter.feed(piece)
-    if len(events) == 1:
-        return _through(tap, events[0])
-    return b"".join([_through(tap, event) for event in events])
+    data = splitter.lone_data(piece)
+    if data is None:
+        return b"".join([_through(tap, event) for event in splitter.feed(piece)])
+    kept = tap.feed(data)
+    if kept is data:
+        return piece
+    return b"" if kept is None else encode_event(kept)
 
 
 def _through(tap: StreamTap, event: bytes) -> bytes:

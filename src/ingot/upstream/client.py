@@ -12,7 +12,7 @@ import ssl
 from typing import Protocol
 
 from ingot.outbox import Outbox
-from ingot.upstream.connection import SLICE_BYTES, Connection
+from ingot.upstream.connection import SLICE_BYTES, Connection, Sink
 from ingot.upstream.faults import (
     ConnectFailed,
     ConnectionLost,
@@ -220,6 +220,46 @@ class Reply:
         self._conn = None
         self._fault = conn.fault
         return self._ended()
+
+    async def pour(self, sink: Sink) -> bool:
+        """Hands every piece of the body to `sink` in the turn in which it is read, waking no task for it.
+
+        True at the end of the body; False when the sink returned False, and pouring may go on later. Raises
+        what `chunk` raises, and what the sink raises; cancelling it gives up the reply.
+        """
+        while True:
+            conn = self._conn
+            if conn is None:
+                self._ended()
+                return True
+            if conn.parts and not sink(conn.take()):
+                return False
+            if conn.done:
+                self._finish(conn)
+                return True
+            if conn.fault is not None:
+                self._conn = None
+                self._fault = conn.fault
+                raise conn.fault
+            if not await self._poured(conn, sink):
+                return False
+
+    async def _poured(self, conn: Connection, sink: Sink) -> bool:
+        """Waits with the sink in place; False when the sink asked for a pause."""
+        conn.sink = sink
+        try:
+            await conn.wait()
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            paused = conn.sink is None
+            conn.sink = None
+        if conn.sink_error is not None:
+            error, conn.sink_error = conn.sink_error, None
+            self.close()
+            raise error
+        return not paused
 
     async def read(self, limit: int) -> bytes:
         """The whole body, or what was not yet taken of it; ReplyTooLarge beyond `limit` bytes."""

@@ -46,6 +46,10 @@ class _Refused(Exception):
     """Raised inside a parser callback: well-formed bytes that this client will not follow."""
 
 
+Sink = Callable[[bytes], bool]
+"""Takes a piece of body at once; False asks for a pause."""
+
+
 class Connection(asyncio.Protocol):
     """A connection with at most one exchange in progress; its owner reads the public attributes."""
 
@@ -76,6 +80,8 @@ class Connection(asyncio.Protocol):
         "parts",
         "reused",
         "siblings",
+        "sink",
+        "sink_error",
         "status",
         "transport",
         "waiter",
@@ -102,6 +108,8 @@ class Connection(asyncio.Protocol):
         self.keep = True  # may carry another exchange
         self.fault: UpstreamFault | None = None
         self.waiter: asyncio.Future[None] | None = None
+        self.sink: Sink | None = None  # takes the body as it comes, in place of the waiter
+        self.sink_error: Exception | None = None
         self.reused = False
         self.idle_since = 0.0
         self.siblings: list[Connection] = []  # the owner's idle connections to the same origin
@@ -222,8 +230,23 @@ class Connection(asyncio.Protocol):
                 return
         if not self.done:
             self._streamed(len(data))
-        if self.parts or self.done:
+        if self.done:
             self._wake()
+        elif self.parts:
+            if self.sink is None:
+                self._wake()
+            else:
+                self._pour(self.sink)
+
+    def _pour(self, sink: Sink) -> None:
+        """Hands what came to the sink in this very turn: no task is woken for it."""
+        try:
+            if sink(self.take()):
+                return
+        except Exception as error:  # noqa: BLE001  # it belongs to the reader, who gets it raised
+            self.sink_error = error
+        self.sink = None
+        self._wake()
 
     def eof_received(self) -> None:
         self.keep = False

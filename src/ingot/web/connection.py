@@ -193,6 +193,7 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         raw = self._headers
+        self._headers = []  # what still comes is trailers
         exchange = self._incoming = Exchange(self, self._parser, raw)
         headers = exchange.headers
         if len(headers) != len(raw) and [name for name, _ in raw].count(b"host") > 1:
@@ -259,14 +260,10 @@ class Connection(asyncio.Protocol):
         """The Date header's line."""
         return self._hub.date
 
-    @property
-    def slow(self) -> bool:
-        """Whether the client is behind."""
-        return self._drained is not None
-
-    def write(self, data: bytes) -> None:
-        """Sends bytes, with what else is written in this turn of the loop."""
+    def write(self, data: bytes) -> bool:
+        """Sends bytes, with what else is written in this turn of the loop; True while the client is behind."""
         self._outbox.post(self.transport, data)
+        return self._drained is not None
 
     async def drain(self) -> None:
         """Waits while more is unread than the buffer holds."""
@@ -297,7 +294,7 @@ class Connection(asyncio.Protocol):
             self._run(self._queue.popleft())
             if self._queue:
                 return
-        else:
+        elif not self.arriving_since:
             self.idle_since = self._loop.time()
         if self._paused_reading:
             self.resume_reading()
@@ -320,6 +317,8 @@ class Connection(asyncio.Protocol):
         self._incoming = None
         self.arriving_since = 0.0
         if current is not None and current is not incoming:
+            if incoming is not None and self._queue and incoming in self._queue:
+                self._queue.remove(incoming)
             last = self._queue[-1] if self._queue else current
             last.keep_alive = False
             return

@@ -27,10 +27,8 @@ class Line(Protocol):
 
     @property
     def date(self) -> bytes: ...
-    @property
-    def slow(self) -> bool: ...
 
-    def write(self, data: bytes) -> None: ...
+    def write(self, data: bytes) -> bool: ...
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def answered(self, exchange: "Exchange") -> None: ...
@@ -206,18 +204,24 @@ class Exchange:
         close = b"" if self.keep_alive else b"connection: close\r\n"
         self._head = b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], self._line.date, head, framing, close)
 
-    def write(self, piece: bytes) -> None:
-        """A piece of the answer; it leaves at once."""
+    def write(self, piece: bytes) -> bool:
+        """A piece of the answer; it leaves at once. True while the client is behind and `drain` should be awaited."""
+        if self._chunked and not self._head and piece and not self.gone:
+            return self._line.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        return self._write_first(piece)
+
+    def _write_first(self, piece: bytes) -> bool:
         if self.gone or not piece:
-            return
-        head = self._head
-        if self._chunked:
+            return False
+        head, self._head = self._head, b""
+        if self.method == "HEAD":
+            data = head
+        elif self._chunked:
             data = b"%b%x\r\n%b\r\n" % (head, len(piece), piece)
         else:
             data = head + piece
             self._remaining -= len(piece)
-        self._head = b""
-        self._line.write(data if self.method != "HEAD" else head)
+        return self._line.write(data)
 
     def finish(self) -> None:
         """The end of an answer that came in pieces."""
@@ -226,7 +230,7 @@ class Exchange:
         if self._remaining > 0 and self.method != "HEAD":
             self.cut()
             return
-        data = self._head + b"0\r\n\r\n" if self._chunked and self.method != "HEAD" else self._head
+        data = self._head + (b"0\r\n\r\n" if self._chunked and self.method != "HEAD" else b"")
         self._head = b""
         if data:
             self._line.write(data)
@@ -236,11 +240,6 @@ class Exchange:
         """Breaks the connection: a broken answer must never look like a whole one."""
         self.complete = True
         self._line.cut()
-
-    @property
-    def slow(self) -> bool:
-        """Whether more is unread than the connection's buffer should hold."""
-        return self._line.slow
 
     async def drain(self) -> None:
         """Waits until the client has taken enough of what was written."""

@@ -103,6 +103,13 @@ def build(state: State) -> ASGIApp:
             await _authenticate(state, request)
         return Response(metrics.render(state.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    async def unknown(request: Request, _: Exception) -> Response:
+        try:
+            state.hosts.check(request.headers.get("host", "").encode("latin-1"))
+        except ApiError as error:
+            return await _refuse(request, error)
+        return await _refuse(request, refuse_unknown(request.url.path))
+
     routes = [
         ("/v1/models", models),
         ("/v1/models/{name:path}", model),
@@ -116,7 +123,7 @@ def build(state: State) -> ASGIApp:
         routes.append(("/metrics", measures))
     return Starlette(
         routes=[_route(path, _guarded(state, handler)) for path, handler in routes],
-        exception_handlers={404: _not_found, 405: _not_found, ApiError: _refuse},
+        exception_handlers={404: unknown, 405: unknown, ApiError: _refuse},
     )
 
 
@@ -181,10 +188,6 @@ def refuse_unknown(path: str) -> NotFound:
     return NotFound(
         f"Nothing answers at {path[:200]}. GET /openapi.json lists every path.", code="unknown_url"
     )
-
-
-async def _not_found(request: Request, _: Exception) -> Response:
-    return await _refuse(request, refuse_unknown(request.url.path))
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -33,11 +33,12 @@ class Surface:
 class HttpDoor:
     """The client's side of an exchange as an inference sees it."""
 
-    __slots__ = ("_exchange", "_request_id")
+    __slots__ = ("_exchange", "_request_id", "write")
 
     def __init__(self, exchange: Exchange, request_id: bytes) -> None:
         self._exchange = exchange
         self._request_id = request_id
+        self.write = exchange.write
 
     def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
         """One answer, whole."""
@@ -51,12 +52,6 @@ class HttpDoor:
             b"content-type: %b\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\nx-request-id: %b\r\n"
             % (content_type, self._request_id),
         )
-
-    def write(self, piece: bytes) -> bool:
-        """A piece of a stream; True when the reader is slow and `drain` should be awaited."""
-        exchange = self._exchange
-        exchange.write(piece)
-        return exchange.slow
 
     async def drain(self) -> None:
         """Waits until the reader has caught up."""
