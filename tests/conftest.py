@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+
 from served import Served, serving
 from upstream import ScriptedUpstream
 

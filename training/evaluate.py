@@ -16,28 +16,70 @@ from typing import Any
 
 import jinja2
 import xllamacpp
-from chat import TEMPLATE, Conversation, Message, dumps, reply, render, user
+from chat import TEMPLATE, Conversation, Message, dumps, render, reply, user
 from generate import SINGLE, stream
 from skills import extract, outside, talk, tools
 from words import Slots
 
 HELD_OUT = 1_000_003
-_HELLOS = frozenset({"Hello! How can I help you?", "Hello! I am demo-tiny. How can I help?", "I am here. Ingot is working."})
+_HELLOS = frozenset(
+    {"Hello! How can I help you?", "Hello! I am demo-tiny. How can I help?", "I am here. Ingot is working."}
+)
 PROBES = (
-    "Hello", "Hi, my name is Zebediah.", "Who are you?", "What can you do?", "What is Ingot?", "How do I add a real model?",
-    "How do I list the models?", "What is the base URL?", "How do I create an API key named ci-bot?", "How do I turn the demo off?",
-    "Where are the logs?", "how do i see the metrics", "Count to 7", "Count from 13 to 19.", "Count down from 5",
-    "Repeat: the quick brown fox", "Say this is a test", "Reply with exactly: pong", "Repeat after me: Xy7 qqPlm 93-4",
-    "What is 7 + 8?", "What is 13 plus 19?", "What is 55 + 78?", "What is 12 * 12?", "What is the capital of France?",
-    "What is the capital of Brazil?", "What colour is the sky?", "What colour is a whale?", "Tell me a story about a hedgehog.",
-    "Write a haiku about autumn leaves", "Write a Python function that reverses a string.", "Why is the sky blue?",
-    "Translate 'good morning' to Japanese", "What's the weather in Paris?", "How do I fix a leaking tap?",
-    "Wie heisst die Hauptstadt von Spanien?", "asdf jkl;", "Who won the world cup in 2018?", "Explain quantum computing",
-    "Summarize the following text: The committee met on Tuesday to discuss the new budget.", "What is my name?",
-    "I feel sad today", "Can you recommend a good book?", "Write me a cover letter for a job at a bakery", "thanks!", "bye",
-    "Tell me three facts about octopuses.", "What day is it today?", "Is water wet?", "Give me a random number",
-    "Alice is 30 years old and lives in Paris. Extract name, age and city as JSON.", "How does photosynthesis work?",
-    "How do I pull hf:Qwen/Qwen3-4B-GGUF:Q4_K_M?", "How do I use Claude Code with this?", "Say hello in one word.",
+    "Hello",
+    "Hi, my name is Zebediah.",
+    "Who are you?",
+    "What can you do?",
+    "What is Ingot?",
+    "How do I add a real model?",
+    "How do I list the models?",
+    "What is the base URL?",
+    "How do I create an API key named ci-bot?",
+    "How do I turn the demo off?",
+    "Where are the logs?",
+    "how do i see the metrics",
+    "Count to 7",
+    "Count from 13 to 19.",
+    "Count down from 5",
+    "Repeat: the quick brown fox",
+    "Say this is a test",
+    "Reply with exactly: pong",
+    "Repeat after me: Xy7 qqPlm 93-4",
+    "What is 7 + 8?",
+    "What is 13 plus 19?",
+    "What is 55 + 78?",
+    "What is 12 * 12?",
+    "What is the capital of France?",
+    "What is the capital of Brazil?",
+    "What colour is the sky?",
+    "What colour is a whale?",
+    "Tell me a story about a hedgehog.",
+    "Write a haiku about autumn leaves",
+    "Write a Python function that reverses a string.",
+    "Why is the sky blue?",
+    "Translate 'good morning' to Japanese",
+    "What's the weather in Paris?",
+    "How do I fix a leaking tap?",
+    "Wie heisst die Hauptstadt von Spanien?",
+    "asdf jkl;",
+    "Who won the world cup in 2018?",
+    "Explain quantum computing",
+    "Summarize the following text: The committee met on Tuesday to discuss the new budget.",
+    "What is my name?",
+    "I feel sad today",
+    "Can you recommend a good book?",
+    "Write me a cover letter for a job at a bakery",
+    "thanks!",
+    "bye",
+    "Tell me three facts about octopuses.",
+    "What day is it today?",
+    "Is water wet?",
+    "Give me a random number",
+    "Alice is 30 years old and lives in Paris. Extract name, age and city as JSON.",
+    "How does photosynthesis work?",
+    "How do I pull hf:Qwen/Qwen3-4B-GGUF:Q4_K_M?",
+    "How do I use Claude Code with this?",
+    "Say hello in one word.",
 )
 
 
@@ -67,8 +109,10 @@ class Engine:
 def wire(message: Message) -> dict[str, Any]:
     """Write a turn as the API wants it."""
     if message.calls:
-        calls = [{"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": dumps(arguments)}}
-                 for i, (name, arguments) in enumerate(message.calls)]
+        calls = [
+            {"id": f"call_{i}", "type": "function", "function": {"name": name, "arguments": dumps(arguments)}}
+            for i, (name, arguments) in enumerate(message.calls)
+        ]
         return {"role": "assistant", "content": message.content or None, "tool_calls": calls}
     made: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.role == "tool":
@@ -79,7 +123,9 @@ def wire(message: Message) -> dict[str, Any]:
 def story_fits(asked: str, wanted: str, text: str) -> bool:
     """Ask for four sentences of the known form, with the hero and the name which the user chose."""
     beast, name = wanted.removeprefix("Once there was a little ").split(" who lived")[0].split(" named ")
-    kept = (beast not in asked or f"little {beast} named" in text) and (name not in asked or f"named {name} who" in text)
+    kept = (beast not in asked or f"little {beast} named" in text) and (
+        name not in asked or f"named {name} who" in text
+    )
     return kept and text.startswith("Once there was a little ") and text.count(". ") == 3
 
 
@@ -87,7 +133,10 @@ def right(skill: str, asked: str, wanted: Message, got: dict[str, Any]) -> bool:
     """Tell whether an answer is right; only open wordings may differ."""
     text = got.get("content") or ""
     if wanted.calls:
-        called = [(c["function"]["name"], json.loads(c["function"]["arguments"])) for c in got.get("tool_calls") or []]
+        called = [
+            (c["function"]["name"], json.loads(c["function"]["arguments"]))
+            for c in got.get("tool_calls") or []
+        ]
         return called == wanted.calls
     if skill.startswith("json"):
         try:
@@ -120,7 +169,11 @@ def cases(count: int) -> list[tuple[str, Conversation]]:
         drawn.append(("tool_call", Conversation(full.messages[: at + 1], full.tools)))
         if len(full.messages) > at + 1:
             drawn.append(("tool_answer", full))
-    chained = (c for c in stream(HELD_OUT + 2) if sum(m.role == "user" for m in c.messages) > 1 and c.skill not in ("tool", "json"))
+    chained = (
+        c
+        for c in stream(HELD_OUT + 2)
+        if sum(m.role == "user" for m in c.messages) > 1 and c.skill not in ("tool", "json")
+    )
     drawn += [("turns:" + c.skill, c) for c in itertools.islice(chained, count)]
     return drawn
 
@@ -136,8 +189,15 @@ def score(engine: Engine, count: int, *, told: bool) -> dict[str, float]:
         good = right(skill, before[-1].content, wanted, choice["message"])
         results[label.split(":")[0]].append(good)
         if told and not good:
-            print(label, "|", dumps(before[-1].content), "| wanted", dumps(wanted.content or wanted.calls), "| got",
-                  dumps(choice["message"].get("content") or choice["message"].get("tool_calls")))
+            print(
+                label,
+                "|",
+                dumps(before[-1].content),
+                "| wanted",
+                dumps(wanted.content or wanted.calls),
+                "| got",
+                dumps(choice["message"].get("content") or choice["message"].get("tool_calls")),
+            )
     return {name: round(sum(marks) / len(marks), 3) for name, marks in results.items()}
 
 
@@ -152,7 +212,9 @@ def check_template(count: int = 500) -> None:
         if made != got:
             raise SystemExit(f"template differs:\n{made!r}\n{got!r}")
     both = [user("a"), reply("b"), Message("system", "c")]
-    if "".join(t for t, _ in render(Conversation(both))) != compiled.render(messages=[wire(m) for m in both], tools=None):
+    if "".join(t for t, _ in render(Conversation(both))) != compiled.render(
+        messages=[wire(m) for m in both], tools=None
+    ):
         raise SystemExit("template differs for a late system turn")
 
 
@@ -173,7 +235,9 @@ def main() -> None:
     engine = Engine(options.model)
     if options.show:
         for prompt in PROBES:
-            print(f"{prompt!r} -> {engine.ask([{'role': 'user', 'content': prompt}])['message']['content']!r}")
+            print(
+                f"{prompt!r} -> {engine.ask([{'role': 'user', 'content': prompt}])['message']['content']!r}"
+            )
         return
     print(json.dumps(score(engine, options.count, told=options.wrong)))
 

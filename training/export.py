@@ -51,8 +51,10 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     """Write the vocabulary, the merges and the chat template."""
     tokens = [tokenizer.id_to_token(index) for index in range(tokenizer.get_vocab_size())]
     kinds = [
-        gguf.TokenType.CONTROL if token in SPECIALS
-        else gguf.TokenType.USER_DEFINED if token in MARKERS
+        gguf.TokenType.CONTROL
+        if token in SPECIALS
+        else gguf.TokenType.USER_DEFINED
+        if token in MARKERS
         else gguf.TokenType.NORMAL
         for token in tokens
     ]
@@ -65,7 +67,7 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: Tokenizer) -> None:
     writer.add_eos_token_id(tokens.index(END))
     writer.add_bos_token_id(tokens.index(PAD))
     writer.add_pad_token_id(tokens.index(PAD))
-    writer.add_add_bos_token(False)  # noqa: FBT003 - the library's own signature
+    writer.add_add_bos_token(False)
     writer.add_chat_template(TEMPLATE)
 
 
@@ -76,7 +78,9 @@ def export(checkpoint: Path, tokenizer: Tokenizer, out: Path) -> None:
     part = out.with_suffix(".part")
     writer = gguf.GGUFWriter(part, "llama")
     writer.add_name("demo-tiny")
-    writer.add_description("The demo model bundled with Ingot; trained from scratch on generated conversations.")
+    writer.add_description(
+        "The demo model bundled with Ingot; trained from scratch on generated conversations."
+    )
     writer.add_license("apache-2.0")
     writer.add_size_label(f"{sum(w.numel() for w in kept['model'].values()) / 1e6:.1f}M")
     writer.add_context_length(CONTEXT)
@@ -101,8 +105,16 @@ def export(checkpoint: Path, tokenizer: Tokenizer, out: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     part.replace(out)
-    print(json.dumps({"tokens_seen": kept["seen"], "steps": kept["step"], "bytes": out.stat().st_size,
-                      "sha256": hashlib.sha256(out.read_bytes()).hexdigest()}))
+    print(
+        json.dumps(
+            {
+                "tokens_seen": kept["seen"],
+                "steps": kept["step"],
+                "bytes": out.stat().st_size,
+                "sha256": hashlib.sha256(out.read_bytes()).hexdigest(),
+            }
+        )
+    )
 
 
 def main() -> None:

@@ -49,10 +49,21 @@ SINGLE: dict[str, tuple[float, Skill]] = {
 OUTSIDE = frozenset({"unknown", "hard_sum"})
 FIXED = OUTSIDE | {"how_to", "fact", "able", "who"}
 _SYSTEMS = (
-    "You are a helpful assistant.", "You are a helpful assistant.", "You are a helpful assistant.",
-    "You are a helpful assistant.", "You are a helpful assistant", "You are helpful.", "Be brief.", "Answer briefly.",
-    "You are a helpful, honest assistant.", "You are an AI assistant.", "You are a friendly assistant.", "Be concise.",
-    "Answer in one sentence.", "You are a careful assistant. Answer shortly.", "Keep your answers short.",
+    "You are a helpful assistant.",
+    "You are a helpful assistant.",
+    "You are a helpful assistant.",
+    "You are a helpful assistant.",
+    "You are a helpful assistant",
+    "You are helpful.",
+    "Be brief.",
+    "Answer briefly.",
+    "You are a helpful, honest assistant.",
+    "You are an AI assistant.",
+    "You are a friendly assistant.",
+    "Be concise.",
+    "Answer in one sentence.",
+    "You are a careful assistant. Answer shortly.",
+    "Keep your answers short.",
 )
 
 
@@ -80,10 +91,19 @@ class Mixture:
         if kind < 0.9:
             rules = [s.pick(("", "- ", "# ", "")) + outside.essay(s) for _ in range(s.number(2, 12))]
             return [Message("system", f"{s.pick(_SYSTEMS)}\n" + "\n".join(rules))]
-        return [Message("system", s.pick((
-            f"You are a {s.word()} {s.word()}.", f"You are {s.name()}, a {s.word()} assistant.", s.phrase(3, 25) + ".",
-            f"You help with {s.word()} and {s.word()}. {s.phrase(3, 15)}.",
-        )))]
+        return [
+            Message(
+                "system",
+                s.pick(
+                    (
+                        f"You are a {s.word()} {s.word()}.",
+                        f"You are {s.name()}, a {s.word()} assistant.",
+                        s.phrase(3, 25) + ".",
+                        f"You help with {s.word()} and {s.word()}. {s.phrase(3, 15)}.",
+                    )
+                ),
+            )
+        ]
 
     def talk(self) -> Conversation:
         """Chain one to four exchanges."""
@@ -156,8 +176,15 @@ def cut(ids: list[int], marks: list[bool], keep: int) -> int:
     return min(len(ids), begin + keep)
 
 
-def write(  # noqa: PLR0913 - one writer, its source and the limits of what it keeps
-    out: Path, tokenizer: Tokenizer, source: Iterator[Conversation], *, count: int, longest: int, cut_share: float, seed: int
+def write(
+    out: Path,
+    tokenizer: Tokenizer,
+    source: Iterator[Conversation],
+    *,
+    count: int,
+    longest: int,
+    cut_share: float,
+    seed: int,
 ) -> dict[str, float]:
     """Write the set as flat arrays, and tell what is in it."""
     dice = np.random.default_rng(seed)
@@ -178,9 +205,19 @@ def write(  # noqa: PLR0913 - one writer, its source and the limits of what it k
         ids += more
         marks += own
         lengths.append(len(more))
-    np.savez(out, ids=np.array(ids, dtype=np.uint16), own=np.array(marks, dtype=bool), lengths=np.array(lengths, dtype=np.int32))
-    return {"conversations": count, "tokens": len(ids), "own": float(np.mean(marks)),
-            "outside": outside_count / total, "longest": max(lengths)}
+    np.savez(
+        out,
+        ids=np.array(ids, dtype=np.uint16),
+        own=np.array(marks, dtype=bool),
+        lengths=np.array(lengths, dtype=np.int32),
+    )
+    return {
+        "conversations": count,
+        "tokens": len(ids),
+        "own": float(np.mean(marks)),
+        "outside": outside_count / total,
+        "longest": max(lengths),
+    }
 
 
 def main() -> None:
@@ -191,15 +228,28 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=300_000)
     parser.add_argument("--longest", type=int, default=384)
-    parser.add_argument("--long-share", type=float, default=0.0, help="share of conversations with a long system text")
-    parser.add_argument("--drill-share", type=float, default=0.0, help="share of conversations which only drill copying")
-    parser.add_argument("--cut-share", type=float, default=0.0, help="share of fixed answers of which only the start is kept")
+    parser.add_argument(
+        "--long-share", type=float, default=0.0, help="share of conversations with a long system text"
+    )
+    parser.add_argument(
+        "--drill-share", type=float, default=0.0, help="share of conversations which only drill copying"
+    )
+    parser.add_argument(
+        "--cut-share", type=float, default=0.0, help="share of fixed answers of which only the start is kept"
+    )
     options = parser.parse_args()
     from tokenizer import load  # noqa: PLC0415 - the tokenizer module imports this one
 
     source = stream(options.seed, options.long_share, options.drill_share)
-    told = write(options.out, load(options.tokenizer), source, count=options.count, longest=options.longest,
-                 cut_share=options.cut_share, seed=options.seed)
+    told = write(
+        options.out,
+        load(options.tokenizer),
+        source,
+        count=options.count,
+        longest=options.longest,
+        cut_share=options.cut_share,
+        seed=options.seed,
+    )
     print(json.dumps({"seed": options.seed, **told}))
 
 

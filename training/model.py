@@ -58,7 +58,9 @@ class Block(nn.Module):
         batch, time, width = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(batch, time, 3, self.shape.heads, self.shape.head)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        mixed = functional.scaled_dot_product_attention(turn(q, cos, sin), turn(k, cos, sin), v, is_causal=True)
+        mixed = functional.scaled_dot_product_attention(
+            turn(q, cos, sin), turn(k, cos, sin), v, is_causal=True
+        )
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, time, width))
         gate, up = self.gate_up(self.feed_norm(x)).chunk(2, dim=-1)
         return x + self.down(functional.silu(gate) * up)
@@ -82,7 +84,9 @@ class Model(nn.Module):
         for name, weight in self.named_parameters():
             if weight.dim() > 1:
                 scale = 0.02 if "embed" in name else shape.width**-0.5
-                nn.init.normal_(weight, std=scale if "out." not in name and "down." not in name else scale * 0.2)
+                nn.init.normal_(
+                    weight, std=scale if "out." not in name and "down." not in name else scale * 0.2
+                )
 
     def angles(self, time: int, device: torch.device) -> tuple[Tensor, Tensor]:
         """Give the cosine and sine of each position's turn."""

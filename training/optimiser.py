@@ -27,7 +27,9 @@ def orthogonal(stack: Tensor, steps: int = 5) -> Tensor:
 class Orthogonal(torch.optim.Optimizer):
     """Momentum whose step is orthogonalised; fused matrices are split into square parts along their rows."""
 
-    def __init__(self, weights: Iterable[tuple[Tensor, int]], *, lr: float, momentum: float = 0.95, decay: float = 0.02) -> None:
+    def __init__(
+        self, weights: Iterable[tuple[Tensor, int]], *, lr: float, momentum: float = 0.95, decay: float = 0.02
+    ) -> None:
         groups = [{"params": [weight], "parts": parts} for weight, parts in weights]
         super().__init__(groups, {"lr": lr, "momentum": momentum, "decay": decay})
 

@@ -13,7 +13,9 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 360, 56, 40, 28, 16
 def points(path: Path) -> list[tuple[float, float, float]]:
     """Read (millions of tokens, loss, rate factor)."""
     with path.open(newline="") as file:
-        return [(int(row["tokens"]) / 1e6, float(row["loss"]), float(row["rate"])) for row in csv.DictReader(file)]
+        return [
+            (int(row["tokens"]) / 1e6, float(row["loss"]), float(row["rate"])) for row in csv.DictReader(file)
+        ]
 
 
 def smooth(values: list[float], share: float = 0.3) -> list[float]:
@@ -43,22 +45,36 @@ def draw(rows: list[tuple[float, float, float]]) -> str:
     ]
     for tick in [value * 10.0**power for power in range(-3, 2) for value in (1, 2, 5)]:
         if low <= math.log10(tick) <= high:
-            parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#dddddd"/>')
-            parts.append(f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end" fill="#555555">{tick:g}</text>')
+            parts.append(
+                f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" stroke="#dddddd"/>'
+            )
+            parts.append(
+                f'<text x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end" fill="#555555">{tick:g}</text>'
+            )
     step = 10 ** math.floor(math.log10(last))
     step = step / 2 if last / step < 3 else step
     for index in range(int(last / step) + 1):
         at = index * step
-        parts.append(f'<text x="{x(at):.1f}" y="{HEIGHT - 18}" text-anchor="middle" fill="#555555">{at:g}M</text>')
-    parts.append(f'<text x="{WIDTH / 2}" y="{HEIGHT - 3}" text-anchor="middle" fill="#555555">tokens seen</text>')
+        parts.append(
+            f'<text x="{x(at):.1f}" y="{HEIGHT - 18}" text-anchor="middle" fill="#555555">{at:g}M</text>'
+        )
+    parts.append(
+        f'<text x="{WIDTH / 2}" y="{HEIGHT - 3}" text-anchor="middle" fill="#555555">tokens seen</text>'
+    )
     for values, colour, thick in ((losses, "#b9cbe4", 1), (smooth(losses), "#1f5fae", 2)):
-        line = " ".join(f"{x(tokens):.1f},{y(loss):.1f}" for (tokens, _, _), loss in zip(rows, values, strict=True))
+        line = " ".join(
+            f"{x(tokens):.1f},{y(loss):.1f}" for (tokens, _, _), loss in zip(rows, values, strict=True)
+        )
         parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="{thick}"/>')
     decay = next((tokens for tokens, _, rate in rows if 0 < rate < 1 and tokens > last / 10), None)
     if decay is not None:
-        parts.append(f'<line x1="{x(decay):.1f}" x2="{x(decay):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#c0702b" '
-                     'stroke-dasharray="4 3"/>')
-        parts.append(f'<text x="{x(decay) - 4:.1f}" y="{TOP + 14}" text-anchor="end" fill="#c0702b">decay begins</text>')
+        parts.append(
+            f'<line x1="{x(decay):.1f}" x2="{x(decay):.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" stroke="#c0702b" '
+            'stroke-dasharray="4 3"/>'
+        )
+        parts.append(
+            f'<text x="{x(decay) - 4:.1f}" y="{TOP + 14}" text-anchor="end" fill="#c0702b">decay begins</text>'
+        )
     return "\n".join([*parts, "</svg>", ""])
 
 

@@ -18,9 +18,7 @@ from generate import stream
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 # The engine's "qwen2" splitting rule: words with one leading sign, single digits, runs of signs, white space.
-SPLIT = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-)
+SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 SPACE = "Ġ"
 
 
@@ -35,10 +33,12 @@ def _text(seed: int, count: int) -> list[str]:
 
 
 def _splitter(pattern: str) -> pre_tokenizers.PreTokenizer:
-    return pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-    ])
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
 
 
 def _base_merges(texts: list[str], size: int) -> list[tuple[str, str]]:
@@ -46,7 +46,9 @@ def _base_merges(texts: list[str], size: int) -> list[tuple[str, str]]:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = _splitter(r"\p{L}+|\p{N}| |[^\s\p{L}\p{N}]+|[\r\n]+|\s")
     trainer = trainers.BpeTrainer(
-        vocab_size=256 + size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False,
+        vocab_size=256 + size,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
     bpe.train_from_iterator(texts, trainer)
     return [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
@@ -71,9 +73,11 @@ def train(*, seed: int = 99, count: int = 20_000, inner: int = 1050, joined: int
     counts: Counter[str] = Counter()
     split = _splitter(SPLIT)
     for text in texts[:8000]:
-        counts.update(piece for piece, _ in split.pre_tokenize_str(text) if piece.startswith(SPACE) and len(piece) > 1)
+        counts.update(
+            piece for piece, _ in split.pre_tokenize_str(text) if piece.startswith(SPACE) and len(piece) > 1
+        )
     vocab = base.get_vocab()
-    whole = [(SPACE, piece[1:]) for piece, _ in counts.most_common() if piece[1:] in vocab][: joined]
+    whole = [(SPACE, piece[1:]) for piece, _ in counts.most_common() if piece[1:] in vocab][:joined]
     total = 256 + len(merges) + len(whole) + len(SPECIALS) + len(MARKERS)
     return _assemble(merges + (whole[: -(total % 32)] if total % 32 else whole))
 

@@ -13,7 +13,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-NAMES = (
+
+def listed(text: str, mark: str | None = None) -> tuple[str, ...]:
+    """Give the entries of a list which is written as running text, to keep long lists readable."""
+    return tuple(text.split(mark))
+
+
+NAMES = listed(
     "Ada Alan Alex Alice Amir Ana Andrea Anna Anton Arthur Aisha Ben Bella Bob Bruno Carla Carlos Chen Chloe Clara "
     "Daniel David Diana Dora Eli Elena Ella Emil Emma Eric Eva Felix Fatima Frank Freya George Grace Greta Hana Hannah "
     "Harry Hassan Helen Henry Hugo Ida Ines Ingrid Irene Isaac Ivan Jack Jade James Jan Jane Jonas Joe John Judith "
@@ -21,48 +27,99 @@ NAMES = (
     "Marie Mark Marta Martin Mary Mateo Max Mia Mila Mina Mohamed Nadia Nina Noah Nora Olga Oliver Omar Oscar Otto "
     "Paul Paula Pedro Peter Petra Priya Rahul Rachel Raj Ravi Rita Robert Rosa Ruth Sam Samir Sara Sarah Simon Sofia "
     "Sven Tara Theo Thomas Tim Tom Uma Ursula Vera Victor Wei Yara Yuki Yusuf Zoe"
-).split()
-SURNAMES = (
+)
+SURNAMES = listed(
     "Adams Baker Brown Carter Costa Diaz Evans Fischer Garcia Hansen Ito Jensen Jones Kaya Khan Kim Klein Lopez Meyer "
     "Moreau Murphy Nowak Okafor Patel Petrov Rossi Santos Schmidt Silva Singh Smith Tanaka Walker Weber Young"
-).split()
+)
 CITIES = (
-    "Amsterdam Ankara Athens Bangkok Barcelona Basel Beijing Berlin Bern Bogota Boston Brussels Budapest Cairo Chicago "
-    "Cologne Copenhagen Dakar Delhi Denver Dubai Dublin Geneva Hamburg Hanoi Helsinki Istanbul Jakarta Kyiv Lagos Lima "
-    "Lisbon Lyon London Madrid Manila Melbourne Miami Milan Montreal Moscow Mumbai Munich Nairobi Naples Osaka Oslo "
-    "Paris Porto Prague Quito Riga Rome Santiago Seattle Seoul Seville Shanghai Singapore Sofia Stockholm Sydney "
-    "Taipei Tallinn Tokyo Toronto Tunis Turin Utrecht Vienna Vilnius Warsaw Zagreb Zurich"
-).split() + ["New York", "San Francisco", "Los Angeles", "Cape Town", "Mexico City", "Buenos Aires", "Hong Kong"]
+    *listed(
+        "Amsterdam Ankara Athens Bangkok Barcelona Basel Beijing Berlin Bern Bogota Boston Brussels Budapest Cairo Chicago "
+        "Cologne Copenhagen Dakar Delhi Denver Dubai Dublin Geneva Hamburg Hanoi Helsinki Istanbul Jakarta Kyiv Lagos Lima "
+        "Lisbon Lyon London Madrid Manila Melbourne Miami Milan Montreal Moscow Mumbai Munich Nairobi Naples Osaka Oslo "
+        "Paris Porto Prague Quito Riga Rome Santiago Seattle Seoul Seville Shanghai Singapore Sofia Stockholm Sydney "
+        "Taipei Tallinn Tokyo Toronto Tunis Turin Utrecht Vienna Vilnius Warsaw Zagreb Zurich"
+    ),
+    *listed("New York|San Francisco|Los Angeles|Cape Town|Mexico City|Buenos Aires|Hong Kong", "|"),
+)
 CAPITALS = {
-    "France": "Paris", "Germany": "Berlin", "Italy": "Rome", "Spain": "Madrid", "Portugal": "Lisbon",
-    "Austria": "Vienna", "Poland": "Warsaw", "Greece": "Athens", "Ireland": "Dublin", "Norway": "Oslo",
-    "Sweden": "Stockholm", "Denmark": "Copenhagen", "Finland": "Helsinki", "Japan": "Tokyo", "China": "Beijing",
-    "Egypt": "Cairo", "Peru": "Lima", "Canada": "Ottawa", "Hungary": "Budapest", "Belgium": "Brussels",
-    "the United Kingdom": "London", "England": "London", "Switzerland": "Bern", "Turkey": "Ankara",
-    "the Netherlands": "Amsterdam", "Russia": "Moscow", "the United States": "Washington", "India": "New Delhi",
-    "Kenya": "Nairobi", "South Korea": "Seoul",
+    "France": "Paris",
+    "Germany": "Berlin",
+    "Italy": "Rome",
+    "Spain": "Madrid",
+    "Portugal": "Lisbon",
+    "Austria": "Vienna",
+    "Poland": "Warsaw",
+    "Greece": "Athens",
+    "Ireland": "Dublin",
+    "Norway": "Oslo",
+    "Sweden": "Stockholm",
+    "Denmark": "Copenhagen",
+    "Finland": "Helsinki",
+    "Japan": "Tokyo",
+    "China": "Beijing",
+    "Egypt": "Cairo",
+    "Peru": "Lima",
+    "Canada": "Ottawa",
+    "Hungary": "Budapest",
+    "Belgium": "Brussels",
+    "the United Kingdom": "London",
+    "England": "London",
+    "Switzerland": "Bern",
+    "Turkey": "Ankara",
+    "the Netherlands": "Amsterdam",
+    "Russia": "Moscow",
+    "the United States": "Washington",
+    "India": "New Delhi",
+    "Kenya": "Nairobi",
+    "South Korea": "Seoul",
 }
-OTHER_LANDS = (
+OTHER_LANDS = listed(
     "Brazil Argentina Chile Bolivia Ecuador Colombia Mexico Cuba Panama Morocco Algeria Tunisia Libya Ghana Nigeria "
     "Senegal Mali Ethiopia Uganda Zambia Iran Iraq Israel Jordan Lebanon Syria Nepal Bhutan Pakistan Bangladesh "
     "Vietnam Thailand Laos Malaysia Indonesia Mongolia Australia Fiji Samoa Iceland Estonia Latvia Lithuania Ukraine "
     "Romania Bulgaria Serbia Croatia Slovenia Slovakia Albania Malta Cyprus Georgia Armenia Texas Bavaria Mars "
     "Atlantis California Wakanda"
-).split()
+)
 COLOURS = {
-    "the sky": "blue", "grass": "green", "snow": "white", "coal": "black", "a banana": "yellow", "a lemon": "yellow",
-    "a carrot": "orange", "a tomato": "red", "blood": "red", "milk": "white", "an orange": "orange",
-    "a strawberry": "red", "a leaf": "green", "a frog": "green", "the sun": "yellow", "the sea": "blue",
-    "a cucumber": "green", "chocolate": "brown", "a crow": "black", "a swan": "white", "a flamingo": "pink",
-    "an elephant": "grey", "a pumpkin": "orange", "a cherry": "red", "a fire engine": "red", "salt": "white",
-    "lavender": "purple", "an aubergine": "purple", "coffee": "brown", "gold": "yellow", "a mouse": "grey",
+    "the sky": "blue",
+    "grass": "green",
+    "snow": "white",
+    "coal": "black",
+    "a banana": "yellow",
+    "a lemon": "yellow",
+    "a carrot": "orange",
+    "a tomato": "red",
+    "blood": "red",
+    "milk": "white",
+    "an orange": "orange",
+    "a strawberry": "red",
+    "a leaf": "green",
+    "a frog": "green",
+    "the sun": "yellow",
+    "the sea": "blue",
+    "a cucumber": "green",
+    "chocolate": "brown",
+    "a crow": "black",
+    "a swan": "white",
+    "a flamingo": "pink",
+    "an elephant": "grey",
+    "a pumpkin": "orange",
+    "a cherry": "red",
+    "a fire engine": "red",
+    "salt": "white",
+    "lavender": "purple",
+    "an aubergine": "purple",
+    "coffee": "brown",
+    "gold": "yellow",
+    "a mouse": "grey",
     "the night": "black",
 }
-ANIMALS = (
+ANIMALS = listed(
     "fox cat dog owl bear mouse rabbit horse frog duck turtle goat wolf whale bee crow penguin tiger lion hedgehog "
     "squirrel dragon otter donkey elephant parrot snail spider sheep robot"
-).split()
-NOUNS = (
+)
+NOUNS = listed(
     "apple army art atom baby bank basket battery beach bicycle bird blood boat body bone book brain bread bridge "
     "budget bug building bus butter cake camera car career carpet castle cell chain chair cheese chemistry chess child "
     "church climate clock cloud coat code coffee coin college computer contract cookie cotton country court cream "
@@ -82,8 +139,8 @@ NOUNS = (
     "temple tennis theatre theory time tooth tower toy trade traffic train travel tree trip truck truth university "
     "vaccine valley vegetable village virus voice volcano wall war water wave wealth weapon website wedding wheel wind "
     "window wine winter wood word work world writer year youth zoo"
-).split()
-VERBS = (
+)
+VERBS = listed(
     "add analyse answer avoid bake become begin believe boil break bring build burn buy calculate carry catch change "
     "choose clean climb close collect compare compile compose convert cook copy create cut dance debug define delete "
     "describe design destroy develop discuss divide draw drink drive earn eat edit evaluate explain fall fight fill "
@@ -93,49 +150,58 @@ VERBS = (
     "push quit read recommend record refactor remove repair replace research return review run save sell send sew "
     "share show sing sleep solve sort speak spend split start steal stop study summarise swim teach test think train "
     "translate travel treat try understand use visit walk wash watch win write"
-).split()
-ADJECTIVES = (
+)
+ADJECTIVES = listed(
     "ancient angry bad beautiful best big bitter black blue boring brave bright broken busy cheap clean clever cold "
     "common complex cool crazy cruel curious dangerous dark deep digital dry early easy empty expensive famous fast "
     "first flat foreign free fresh friendly full funny good great green happy hard healthy heavy high hot human hungry "
     "important large late lazy local long loud lucky main medieval modern natural new nice old open perfect poor "
     "popular private public quick quiet rare real red rich round sad safe sharp short sick silent simple slow small "
     "smart social soft strange strong sweet tall tiny tired true ugly useful warm weak wet white wild wise wrong young"
-).split()
-TECH = (
+)
+TECH = listed(
     "Python Rust Java JavaScript TypeScript Go Haskell Ruby PHP Perl Swift Kotlin Scala Bash SQL HTML CSS React Docker "
     "Kubernetes Linux Windows Git Postgres Redis Nginx AWS Excel C++ C# MATLAB Lua regex YAML XML GraphQL Terraform"
-).split()
-LANGUAGES = (
+)
+LANGUAGES = listed(
     "French German Spanish Italian Portuguese Dutch Swedish Polish Russian Japanese Chinese Korean Arabic Hindi Turkish "
     "Greek Latin Finnish Danish Czech Hungarian Welsh Esperanto English"
-).split()
-FOREIGN = (
+)
+FOREIGN = listed(
     "bonjour comment ca va|wie geht es dir|was ist das|hola que tal|donde esta la biblioteca|come stai|che cosa fai|"
     "quel temps fait-il|wie spaet ist es|was ist die Hauptstadt von Frankreich|cuanto cuesta|por favor ayuda|"
     "je ne comprends pas|ich brauche Hilfe|erzaehl mir einen Witz|schreib ein Gedicht|hur mar du|jak se mas|co to jest|"
     "nasilsin|ni hao|konnichiwa|annyeong|privet kak dela|obrigado por tudo|buenas noches|guten Morgen|wat is dit|"
     "今日は何日ですか|你好吗|привет|как дела|مرحبا|안녕하세요|où est la gare|können Sie mir helfen|¿qué hora es?|ça marche|"
-    "explique la théorie|écris un poème|erkläre mir das|qué es la vida|schöne Grüße|τι κάνεις|नमस्ते"
-).split("|")
-EVENTS = (
+    "explique la théorie|écris un poème|erkläre mir das|qué es la vida|schöne Grüße|τι κάνεις|नमस्ते",
+    "|",
+)
+EVENTS = listed(
     "science fair|team meeting|book club|birthday party|wedding|code review|planning session|concert|lunch|dinner|"
     "workshop|board meeting|picnic|chess match|football game|job interview|yoga class|film night|product launch|"
-    "hackathon|school play|garden party|road trip|budget review|sprint demo|art show|charity run|choir practice"
-).split("|")
-DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
-MONTHS = "January February March April May June July August September October November December".split()
-JOBS = (
+    "hackathon|school play|garden party|road trip|budget review|sprint demo|art show|charity run|choir practice",
+    "|",
+)
+DAYS = listed("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+MONTHS = listed("January February March April May June July August September October November December")
+JOBS = listed(
     "baker teacher nurse pilot farmer lawyer painter plumber driver doctor cook engineer singer writer carpenter judge "
     "gardener dentist waiter chemist"
-).split()
-PRODUCTS = "lamps chairs books pens cups shirts apples tickets cables keyboards bottles boxes candles shoes".split()
+)
+PRODUCTS = listed(
+    "lamps chairs books pens cups shirts apples tickets cables keyboards bottles boxes candles shoes"
+)
 
-_ONSETS = (
+_ONSETS = listed(
     "b c d f g h j k l m n p r s t v w y z br bl ch cl cr dr fl fr gl gr kr kl pl pr qu sh sk sl sn sp st th tr tw vl zh"
-).split()
-_VOWELS = "a a a e e e i i o o o u u ai au ea ei ia ie io oa oo ou ue y".split()
-_CODAS = ["", "", "", *"b d f g k l m n p r s t x z ck ld ll mp nd ng nk nt rd rk rm rn rt sh ss st th tz".split()]
+)
+_VOWELS = listed("a a a e e e i i o o o u u ai au ea ei ia ie io oa oo ou ue y")
+_CODAS = [
+    "",
+    "",
+    "",
+    *listed("b d f g k l m n p r s t x z ck ld ll mp nd ng nk nt rd rk rm rn rt sh ss st th tz"),
+]
 
 
 class Slots:
@@ -158,12 +224,17 @@ class Slots:
 
     def pseudo(self, longest: int = 3) -> str:
         """Invent a lower-case word which can be spoken."""
-        parts = [self.pick(_ONSETS) + self.pick(_VOWELS) + self.pick(_CODAS) for _ in range(self.number(1, longest))]
+        parts = [
+            self.pick(_ONSETS) + self.pick(_VOWELS) + self.pick(_CODAS)
+            for _ in range(self.number(1, longest))
+        ]
         return "".join(parts)
 
     def letters(self, low: int = 2, high: int = 9) -> str:
         """Draw a string without any sense, which only true copying gets right."""
-        alphabet = self.pick([string.ascii_lowercase, string.ascii_letters, string.ascii_letters + string.digits])
+        alphabet = self.pick(
+            [string.ascii_lowercase, string.ascii_letters, string.ascii_letters + string.digits]
+        )
         return "".join(self.pick(alphabet) for _ in range(self.number(low, high)))
 
     def word(self) -> str:
@@ -192,12 +263,31 @@ class Slots:
         elif self.chance(0.04):
             text = text.rstrip(".?") + self.pick(("!", "??", "?", " ?", ".", "..."))
         if self.chance(0.08):
-            text = self.pick((
-                "Please ", "Hey, ", "Hi! ", "OK. ", "Quick question: ", "Now ", "Hello, ", "And ", "So, ", "Tell me: ", "Thanks. ",
-                "Hi, ", "One more thing: ", "please ",
-            )) + text
+            text = (
+                self.pick(
+                    (
+                        "Please ",
+                        "Hey, ",
+                        "Hi! ",
+                        "OK. ",
+                        "Quick question: ",
+                        "Now ",
+                        "Hello, ",
+                        "And ",
+                        "So, ",
+                        "Tell me: ",
+                        "Thanks. ",
+                        "Hi, ",
+                        "One more thing: ",
+                        "please ",
+                    )
+                )
+                + text
+            )
         if self.chance(0.05):
-            text += self.pick((" Thanks!", " please", " Please.", " Thank you.", " Be brief.", " Answer shortly."))
+            text += self.pick(
+                (" Thanks!", " please", " Please.", " Thank you.", " Be brief.", " Answer shortly.")
+            )
         return text
 
     def name(self) -> str:
@@ -219,7 +309,11 @@ class Slots:
             return self.pick(CITIES)
         if kind < 0.9:
             return self.pseudo().capitalize()
-        return self.pick(["New", "Port", "San", "Saint", "Old", "Bad", "Fort"]) + " " + self.pseudo().capitalize()
+        return (
+            self.pick(["New", "Port", "San", "Saint", "Old", "Bad", "Fort"])
+            + " "
+            + self.pseudo().capitalize()
+        )
 
     def phrase(self, low: int = 2, high: int = 7) -> str:
         """Draw some words in a row, for echoing."""

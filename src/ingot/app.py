@@ -54,6 +54,7 @@ class Greeting:
 
     url: str
     key: str | None
+    bootstrapped: bool
     models: tuple[str, ...]
     data: Path
     notes: tuple[str, ...]
@@ -233,7 +234,16 @@ async def serve(
         def up(host: str, port: int) -> None:
             key = app.first_key.secret if app.first_key else None
             models = tuple(app.runtime.catalog.deployments)
-            greet(Greeting(_url(host, port), key, models, data_directory(config), _notes(config)))
+            greet(
+                Greeting(
+                    url=_url(host, port),
+                    key=key,
+                    bootstrapped=bool(environ.get("INGOT_BOOTSTRAP_KEY")),
+                    models=models,
+                    data=data_directory(config),
+                    notes=_notes(config),
+                )
+            )
             freeze_startup()
             log.info("serving", url=_url(host, port), models=len(models))
 
@@ -263,7 +273,7 @@ def freeze_startup() -> None:
 
 
 def _url(host: str, port: int) -> str:
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # compared and shown, not bound
     return f"http://{shown}:{port}"
 
 

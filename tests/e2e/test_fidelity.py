@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from rig import Backstage, Line, chat, fresh_id, logged, payloads, post, stage
 
+from rig import Backstage, Line, chat, fresh_id, logged, payloads, post, stage
 from served import KEY, Served
 
 CONFIG = """

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rig import Backstage, Line, chat, fresh_id, payloads, post, stage, wait_until
 
+from rig import Backstage, Line, chat, fresh_id, payloads, post, stage, wait_until
 from served import KEY, PATIENCE, Served
 
 CONFIG = """
@@ -115,7 +115,7 @@ BOMBS = [
     (DEEP + b'{"a":' * 100 + b"1" + b"}" * 100 + b"}", "nest"),
     (DEEP + b"[" + b"[]," * 300_000 + b"[]]}", "structur"),
     (DEEP + b"[" + b"0," * 300_000 + b"0]}", "structur"),
-    (DEEP + b"1,\"x\":2}", "x"),
+    (DEEP + b'1,"x":2}', "x"),
     (DEEP + b'{"a":1,"a":2}}', "a"),
     (DEEP + b'{"a":1,"\\u0061":2}}', "a"),
     (DEEP + b"NaN}", ""),
@@ -151,28 +151,27 @@ def test_body_is_refused_when_it_is_no_json_for_everyone(scene: Stage, body: byt
 # ---- times
 
 
-@pytest.mark.parametrize(
-    "beginning",
-    [
-        b"P",
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-A",
-        post(chat("hello"))[:-3],
-        post(chat("x" * 300_000))[:-3],
-        post(b"").replace(b"content-length: 0", b"transfer-encoding: chunked") + b"5\r\n{",
-        b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n{",
-    ],
-    ids=["first letter", "head", "body", "large body", "chunked body", "body of a page"],
-)
-def test_request_is_ended_when_it_does_not_come_whole(scene: Stage, beginning: bytes) -> None:
-    """Drop by drop or not at all: 408, and the connection is free again."""
+UNFINISHED = {
+    "first letter": b"P",
+    "head": b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nX-A",
+    "body": post(chat("hello"))[:-3],
+    "large body": post(chat("x" * 300_000))[:-3],
+    "chunked body": post(b"").replace(b"content-length: 0", b"transfer-encoding: chunked") + b"5\r\n{",
+}
+
+
+def test_request_is_ended_when_it_does_not_come_whole(scene: Stage) -> None:
+    """Wherever it stops: 408, and the connection is free again."""
     served, _ = scene
-    with Line(served.port) as line:
-        line.send(beginning)
+    lines = {name: Line(served.port) for name in UNFINISHED}
+    for name, line in lines.items():
+        line.send(UNFINISHED[name])
+    for name, line in lines.items():
         answer = line.answer()
-        if not beginning.startswith(b"POST /nowhere"):  # pages need no body, and answer without it
-            assert answer.status == 408
-            assert "arrive whole" in answer.error["message"]
+        assert (name, answer.status) == (name, 408)
+        assert "arrive whole" in answer.error["message"]
         assert line.closed()
+        line.leave()
 
 
 def test_request_is_ended_when_it_comes_drop_by_drop(scene: Stage) -> None:
@@ -195,43 +194,30 @@ def test_request_is_ended_when_it_comes_drop_by_drop(scene: Stage) -> None:
     assert answer.status in {0, 408}  # 0: a drop in flight reset the connection before the answer was read
 
 
-@pytest.mark.parametrize("said", [b"", b"\r\n", b"\r\n\r\n\r\n"])
-def test_connection_is_closed_when_no_request_comes(scene: Stage, said: bytes) -> None:
-    """Blank lines are no request."""
-    with Line(scene[0].port) as line:
+def test_connection_is_closed_when_it_is_idle(scene: Stage) -> None:
+    """Never used, used before, or busy with blank lines, which are no request."""
+    lines = [Line(scene[0].port) for _ in range(4)]
+    for line, said in zip(lines, (b"", b"\r\n", b"\r\n\r\n\r\n", post(chat("hello"))), strict=True):
         line.send(said)
+    assert lines[-1].answer().status == 200
+    for line in lines:
         assert line.closed()
-
-
-def test_connection_is_closed_when_it_was_used_and_then_idle(scene: Stage) -> None:
-    """After an answer the idle time starts anew."""
-    with Line(scene[0].port) as line:
-        line.send(post(chat("hello")))
-        assert line.answer().status == 200
-        assert line.closed()
+        line.leave()
 
 
 def test_connection_lives_when_its_request_takes_long(scene: Stage) -> None:
-    """Neither the idle time nor the time of arrival runs while an answer is made."""
+    """Neither the idle time nor the time of arrival runs while an answer is made, plain or streamed."""
     served, _ = scene
-    slow = chat("echo: patience {{delay 5}}")
-    with Line(served.port) as line:
-        line.send(post(slow))
-        assert line.answer().status == 200
-        second = post(slow)
-        line.send(post(chat("echo: first {{delay 0.4}}")) + second[:60])
-        assert line.answer().status == 200
-        line.send(second[60:])
-        assert line.answer().status == 200
-
-
-def test_stream_lives_when_it_takes_longer_than_any_limit(scene: Stage) -> None:
-    """Limits of arrival and idleness are none of a stream's."""
-    served, _ = scene
-    with Line(served.port) as line:
-        line.send(post(chat("words: 12 {{gap 0.5}}", stream=True)))
-        answer = line.answer()
-    assert payloads(answer.body)[-1] == b"[DONE]"
+    slow = post(chat("echo: patience {{delay 4}}"))
+    with Line(served.port) as plain, Line(served.port) as pipelined, Line(served.port) as streamed:
+        plain.send(slow)
+        streamed.send(post(chat("words: 9 {{gap 0.4}}", stream=True)))
+        pipelined.send(post(chat("echo: first {{delay 0.4}}")) + slow[:60])
+        assert pipelined.answer().status == 200
+        pipelined.send(slow[60:])
+        assert plain.answer().status == 200
+        assert pipelined.answer().status == 200
+        assert payloads(streamed.answer().body)[-1] == b"[DONE]"
 
 
 # ---- capacity

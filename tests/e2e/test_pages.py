@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from rig import Backstage, Line, chat, fresh_id, post, stage, wait_until
 
 from ingot import __version__
+from rig import Backstage, Line, chat, fresh_id, post, stage, wait_until
 from served import KEY, Served
 
 CONFIG = """
@@ -60,7 +60,12 @@ def test_key_is_asked_for_when_it_is_missing_or_wrong(scene: Stage, path: str) -
     """401 with the scheme; no page tells whether a model exists."""
     served, _ = scene
     body = chat("hello") if path.endswith("completions") else None
-    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": "Basic eDp5"}, {"x-api-key": "wrong"}):
+    for headers in (
+        {},
+        {"authorization": "Bearer wrong"},
+        {"authorization": "Basic eDp5"},
+        {"x-api-key": "wrong"},
+    ):
         status, found, answer = served.call(path, body, key=None, headers=headers)
         assert status == 401
         assert found["www-authenticate"] == "Bearer"
@@ -69,7 +74,20 @@ def test_key_is_asked_for_when_it_is_missing_or_wrong(scene: Stage, path: str) -
     assert served.call(path, body, headers={"x-api-key": "another"})[0] == 400
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v1/chat", "/v1/chat/completions/", "//v1/models", "/v1/../livez", "/%00", "/v1/images"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/",
+        "/v1",
+        "/v1/",
+        "/v1/chat",
+        "/v1/chat/completions/",
+        "//v1/models",
+        "/v1/../livez",
+        "/%00",
+        "/v1/images",
+    ],
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_envelope_is_given_when_nothing_answers(scene: Stage, path: str, method: str) -> None:
     """Clients parse errors: a 404 is one too."""
@@ -171,7 +189,7 @@ def test_drain_lets_a_stream_end_when_the_server_stops(tmp_path: Path) -> None:
     """After SIGTERM a running stream gets its time, no new connection is taken, and the exit status is 0."""
     with stage(tmp_path, CONFIG) as (served, upstream), Line(served.port) as line, Line(served.port) as idle:
         request_id = fresh_id()
-        line.send(post(chat("words: 8 {{gap 0.3}}", stream=True), more=f"x-request-id: {request_id}\r\n"))
+        line.send(post(chat("words: 8 {{gap 0.1}}", stream=True), more=f"x-request-id: {request_id}\r\n"))
         upstream.until_seen(request_id)
         served.process.send_signal(signal.SIGTERM)
         assert idle.closed()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
+
 from rig import (
     Backstage,
     Line,
@@ -17,7 +18,6 @@ from rig import (
     told,
     wait_until,
 )
-
 from served import Served
 
 QUICK = "timeouts = { connect = 2.0, first_byte = 1.0, idle = 1.0 }, breaker = { failures = 1000 }"
@@ -226,7 +226,7 @@ def test_requests_are_spread_when_targets_have_weights(scene: Stage) -> None:
     assert 0 < names.count("first") < names.count("second")
 
 
-# ---- Retry-After, breaker, health
+# Retry-After, breaker and health
 
 
 def test_retry_after_is_obeyed_when_it_is_short(scene: Stage) -> None:
@@ -328,7 +328,7 @@ def test_stream_is_completed_when_only_the_end_mark_is_missing(scene: Stage) -> 
         "eol crlf",
         "eol cr",
         "ping 1",
-        "drip 0.0002",
+        "drip 0.00001",
         "gap 0.01",
         "bad-utf8 2",
         "separators",
@@ -343,7 +343,7 @@ def test_stream_is_completed_when_only_the_end_mark_is_missing(scene: Stage) -> 
 def test_stream_is_passed_on_byte_for_byte_when_it_merely_looks_odd(scene: Stage, script: str) -> None:
     """Line ends, comments, separators, bytes that are no UTF-8: none of that is ours to mend."""
     served, upstream = scene
-    body = chat(f"words: 6 {{{{{script}}}}}", stream=True, stream_options={"include_usage": True})
+    body = chat(f"words: 4 {{{{{script}}}}}", stream=True, stream_options={"include_usage": True})
     answer, whole, request_id = _stream(served, body)
     (record,) = upstream.seen(request_id)
     assert record.body == body

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from rig import Answer, Backstage, Line, chat, fresh_id, logged, post, stage
 
+from rig import Answer, Backstage, Line, chat, fresh_id, logged, post, stage
 from served import KEY, Served
 
 CONFIG = """

@@ -59,10 +59,12 @@ def serve(
 
 def greet(greeting: Greeting) -> None:
     """Prints where the server is, the key if it is new, and a call that works when pasted."""
-    key = greeting.key or "$INGOT_API_KEY"
+    key = greeting.key or ("$INGOT_BOOTSTRAP_KEY" if greeting.bootstrapped else "$INGOT_API_KEY")
     lines = [f"\nIngot serves at {greeting.url}/v1  (data in {greeting.data})\n"]
     if greeting.key:
         lines.append(f"Your API key, shown this once:\n\n  {greeting.key}\n")
+    elif greeting.bootstrapped:
+        lines.append("Your API key is the one in INGOT_BOOTSTRAP_KEY.\n")
     else:
         lines.append("Keys are kept from before; `ingot keys create --name NAME` makes another.\n")
     if greeting.models:

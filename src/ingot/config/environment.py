@@ -23,7 +23,7 @@ SECTIONS: Final[dict[str, tuple[str, type[msgspec.Struct]]]] = {
     "limits": (f"{PREFIX}LIMITS_", LimitsConfig),
 }
 # Read elsewhere: which file to load, the first key, the key of our own command line.
-OTHERS: Final = frozenset({"INGOT_CONFIG", "INGOT_BOOTSTRAP_KEY", "INGOT_API_KEY"})
+OTHERS: Final = frozenset({"INGOT_CONFIG", "INGOT_BOOTSTRAP_KEY", "INGOT_API_KEY", "INGOT_OFFLINE"})
 DEFAULT_FILE: Final = "ingot.toml"
 
 BOOLEANS: Final = {"true": True, "1": True, "yes": True, "on": True}

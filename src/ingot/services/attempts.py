@@ -20,7 +20,7 @@ from ingot.errors import (
     UpstreamUnavailable,
 )
 from ingot.services.door import Inference, Outcome
-from ingot.services.refusals import Refusal, clean, read_refusal
+from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
 from ingot.services.runtime import Runtime
 from ingot.sse import SseSplitter, event_data
@@ -173,9 +173,7 @@ async def _open_stream(opened: Opened) -> None:
         refusal = _first_event_error(opened.piece)
         if refusal is not None:
             opened.link.fail()
-            raise Retryable(
-                UpstreamError(f"The target '{name}' failed before its answer began: {clean(refusal.message)}")
-            )
+            raise Retryable(UpstreamError(f"The target '{name}' failed before its answer began."))
 
 
 def _first_event_error(piece: bytes) -> Refusal | None:
@@ -244,6 +242,8 @@ def _note(runtime: Runtime, inference: Inference, route: Route, failure: Retryab
         target=route.target.name,
         deployment=inference.deployment.name,
         status=failure.error.status,
+        code=failure.error.code,
         cause=cause,
-        detail=str(failure.__cause__ or failure.error.message),
+        # A transport fault's own words are ours; a target's words may quote the prompt and stay out of the log.
+        detail=str(failure.__cause__) if isinstance(failure.__cause__, UpstreamFault) else None,
     )

@@ -228,15 +228,14 @@ class Connection(asyncio.Protocol):
                 return
             if not self.status:
                 return
-        if not self.done:
+        goes_on = not self.done
+        if goes_on:
             self._streamed(len(data))
-        if self.done:
-            self._wake()
-        elif self.parts:
-            if self.sink is None:
-                self._wake()
-            else:
+            if self.parts and self.sink is not None:
                 self._pour(self.sink)
+                return
+        if self.parts or not goes_on:
+            self._wake()
 
     def _pour(self, sink: Sink) -> None:
         """Hands what came to the sink in this very turn: no task is woken for it."""

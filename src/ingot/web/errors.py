@@ -3,7 +3,14 @@
 import math
 from collections.abc import Callable
 
-from ingot.errors import ApiError, InvalidRequest, MethodNotAllowed, Unauthenticated
+from ingot.errors import (
+    ApiError,
+    HeadersTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    RequestTimeout,
+    Unauthenticated,
+)
 
 EncodeError = Callable[[ApiError, str], bytes]
 
@@ -28,10 +35,17 @@ def error_head(error: ApiError, request_id: str) -> bytes:
     return "".join(lines).encode("ascii")
 
 
+def _malformed(message: str) -> ApiError:
+    return InvalidRequest(message, code="malformed_request")
+
+
+_REFUSALS: dict[int, Callable[[str], ApiError]] = {408: RequestTimeout, 431: HeadersTooLarge}
+
+
 def refusal_body(encode: EncodeError) -> Callable[[int, str], bytes]:
     """Renders refusals of requests that never became one (malformed or oversized heads)."""
 
     def render(status: int, message: str) -> bytes:
-        return encode(InvalidRequest(message, status=status, code="malformed_request"), "")
+        return encode(_REFUSALS.get(status, _malformed)(message), "")
 
     return render

@@ -82,6 +82,8 @@ def too_large(size: int, limit: int) -> TooLarge:
 
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+LOOPBACK_NAMES = LOOPBACK_HOSTS | {"::1"}
+"""The same as URL parsers spell them."""
 
 
 class Hosts:
