@@ -147,8 +147,11 @@ class Line:
         except ConnectionResetError:
             return b""
 
-    def answer(self, *, method: str = "POST") -> Answer:
-        """The next response, as far as it comes; status 0 when the server closed without one."""
+    def answer(self, *, method: str = "POST", on_begin: Callable[[], object] = bool) -> Answer:
+        """The next response, as far as it comes; status 0 when the server closed without one.
+
+        `on_begin` is called after the first piece of a chunked body.
+        """
         line = self._line()
         if not line:
             return Answer()
@@ -163,6 +166,7 @@ class Line:
             while size := self._line():
                 piece = self._take(int(size, 16))
                 answer.body += piece
+                on_begin()
                 if len(piece) < int(size, 16) or not self._line().endswith(b"\n"):
                     break
                 if not piece:
@@ -244,3 +248,9 @@ def logged(served: Served, request_id: str) -> dict[str, Any]:
 
     wait_until(look, f"the log tells of {request_id}")
     return found[0]
+
+
+def memory(pid: int, field: str = "VmRSS") -> int:
+    """Bytes of a process's memory, as the kernel counts them."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith(field)).split()[1]) * 1024

@@ -27,6 +27,7 @@ const asked = await client.chat.completions.create({
   messages,
   tools,
   tool_choice: "required",
+  parallel_tool_calls: false,
 });
 messages.push(asked.choices[0].message);
 for (const call of asked.choices[0].message.tool_calls) {

@@ -29,7 +29,11 @@ weather: ChatCompletionFunctionToolParam = {
 messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is the weather in Paris?"}]
 
 asked = client.chat.completions.create(
-    model="demo-tiny", messages=messages, tools=[weather], tool_choice="required"
+    model="demo-tiny",
+    messages=messages,
+    tools=[weather],
+    tool_choice="required",
+    parallel_tool_calls=False,
 )
 calls = [call for call in asked.choices[0].message.tool_calls or [] if call.type == "function"]
 messages.append(

@@ -165,7 +165,12 @@ def test_demo_when_a_tool_is_required(client: OpenAI) -> None:
         {"role": "user", "content": "What is the weather in Paris?"}
     ]
     answer = client.chat.completions.create(
-        model=MODEL, messages=asked, tools=[WEATHER], tool_choice="required"
+        model=MODEL,
+        messages=asked,
+        tools=[WEATHER],
+        tool_choice="required",
+        # A small model may go on calling for ever.
+        parallel_tool_calls=False,
     )
     choice = answer.choices[0]
     assert choice.finish_reason == "tool_calls"
@@ -205,6 +210,7 @@ def test_demo_when_a_tool_call_is_streamed(client: OpenAI) -> None:
         messages=[{"role": "user", "content": "What is the weather in Paris?"}],
         tools=[WEATHER],
         tool_choice="required",
+        parallel_tool_calls=False,
         stream=True,
     ) as stream:
         chunks = list(stream)

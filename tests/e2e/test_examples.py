@@ -118,15 +118,15 @@ PROOFS: dict[str, Callable[[str], bool]] = {
     "curl/stream.sh": _is_stream,
     "curl/structured.sh": _is_person,
     "node/chat.mjs": _fits(r"\w"),
-    "node/stream.mjs": _fits(r"\w.*\n\d+ tokens\n$"),
-    "node/structured.mjs": _fits(r"name: .*age: \d|name: .*\n?.*age: -?\d"),
-    "node/tools.mjs": _fits(r'^the model calls get_weather\(\{.*"city".*\}\)\n.*\w'),
+    "node/stream.mjs": _fits(r"(?s)\w.*\n\d+ tokens\n$"),
+    "node/structured.mjs": _fits(r"(?s)^\{\s*name: .*age: -?\d"),
+    "node/tools.mjs": _fits(r'^the model calls get_weather\(\{.*"city".*\}\)\n'),
     "python/chat.py": _fits(r"\w"),
     "python/embeddings.py": _fits(r"^\d+ dimensions, cosine -?[01]\.\d{3}$"),
     "python/errors.py": _fits(r"^temperature: .*\(request req_.*\)\nmodel: model_not_found\n$"),
-    "python/stream.py": _fits(r"\w.*\n\d+ tokens\n$"),
-    "python/structured.py": _fits(r"^name='.*' age=-?\d+$"),
-    "python/tools.py": _fits(r'^the model calls get_weather\(\{.*"city".*\}\)\n.*\w'),
+    "python/stream.py": _fits(r"(?s)\w.*\n\d+ tokens\n$"),
+    "python/structured.py": _fits(r"^name=.* age=-?\d+$"),
+    "python/tools.py": _fits(r'^the model calls get_weather\(\{.*"city".*\}\)\n'),
 }
 """For each example, whether it printed what it is there to show; any model's words will do."""
 

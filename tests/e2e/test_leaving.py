@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from rig import Backstage, Line, chat, fresh_id, logged, payloads, post, stage, wait_until
 
+from rig import Backstage, Line, chat, fresh_id, logged, memory, payloads, post, stage, wait_until
 from served import Served
 
 CONFIG = """
@@ -131,8 +131,8 @@ def test_connections_are_idle_again_when_everybody_has_left(scene: Stage) -> Non
 
 # ---- slow readers
 
-# Some 60 MB in events of 20 KB: more than all sockets' buffers on the way can hold.
-BIG = chat("echo: " + " ".join(["x" * 20_000] * 370), stream=True, n=8)
+# Some 30 MB in events of 20 KB: more than all sockets' buffers on the way can hold.
+BIG = chat("echo: " + " ".join(["x" * 20_000] * 370), stream=True, n=4)
 
 
 def test_upstream_waits_when_the_client_does_not_read(scene: Stage) -> None:
@@ -142,6 +142,7 @@ def test_upstream_waits_when_the_client_does_not_read(scene: Stage) -> None:
     with Line(served.port, receive_buffer=65_536) as line:
         line.send(post(BIG, more=f"x-request-id: {request_id}\r\n"))
         (record,) = upstream.until_seen(request_id)
+        before = memory(served.process.pid)
         sizes: list[int] = []
 
         def stalled() -> bool:
@@ -151,6 +152,7 @@ def test_upstream_waits_when_the_client_does_not_read(scene: Stage) -> None:
 
         wait_until(stalled, "the upstream is held back")
         assert record.finished is None
+        assert memory(served.process.pid) - before < 16_000_000
         assert served.call("/v1/chat/completions", chat("hello"))[0] == 200
         answer = line.answer()
     assert answer.whole

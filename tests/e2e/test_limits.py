@@ -5,11 +5,10 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from rig import Backstage, Line, chat, fresh_id, payloads, post, stage, wait_until
+from rig import Backstage, Line, chat, fresh_id, memory, payloads, post, stage, wait_until
 from served import KEY, PATIENCE, Served
 
 CONFIG = """
@@ -40,12 +39,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """One server for the module, with little patience for slow clients."""
     with stage(tmp_path_factory.mktemp("limits"), CONFIG) as both:
         yield both
-
-
-def memory(pid: int, field: str = "VmRSS") -> int:
-    """Bytes of a process's memory, as the kernel counts them."""
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith(field)).split()[1]) * 1024
 
 
 # ---- sizes
