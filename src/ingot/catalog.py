@@ -41,6 +41,9 @@ class Timeouts:
     idle: float = 120.0
 
 
+# Whether an engine is well is its supervisor's to say: all streams of one that died must not close the door to the next.
+UNBREAKABLE: Final = 1_000_000_000
+
 # A health check that takes longer says that the target is not well.
 PROBE_TIMEOUTS: Final = Timeouts(connect=5.0, first_byte=5.0, idle=5.0)
 
@@ -237,6 +240,7 @@ def _engine(model: EmbeddedModel) -> Target:
         base_url=name,
         dialects=frozenset(dialects),
         quirks=ENGINE_QUIRKS,
+        breaker_failures=UNBREAKABLE,
         capacity=model.capacity,
     )
 

@@ -74,7 +74,7 @@ async def _call(port: int, rng: random.Random, *, whole: float) -> bool:
     """One client: sends its request, perhaps not whole, reads a while and leaves; True when it got an answer's end."""
     data = _request(rng)
     stays = rng.random() < whole
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 24)
     try:
         if not stays and rng.random() < 0.15:
             writer.write(data[: rng.randrange(len(data))])

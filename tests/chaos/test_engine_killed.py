@@ -65,7 +65,7 @@ class Reader(threading.Thread):
         self._line = Line(port)
 
     def run(self) -> None:
-        body = chat(LONG, model=MODEL, stream=True, max_tokens=20_000, logit_bias={"2": -100})
+        body = chat(LONG, model=MODEL, stream=True, max_tokens=4000, ignore_eos=True)
         self._line.send(post(body))
         answer: Answer = self._line.answer(on_begin=self.begun.set)
         self.status, self.bytes = answer.status, answer.body
@@ -86,7 +86,7 @@ def test_streams_end_in_an_error_when_the_engine_is_killed(server: Served) -> No
         wait_until(reader.begun.is_set, "the stream has begun")
     os.kill(engine, signal.SIGKILL)
     status, _, answer = server.chat("hello", model=MODEL, max_tokens=4)
-    assert (status, answer.get("model")) == (200, MODEL), json.dumps([answer, server.logs()], indent=0)
+    assert (status, answer.get("model")) == (200, MODEL), answer
     for reader in readers:
         wait_until(lambda one=reader: not one.is_alive(), "the stream has ended")
         assert reader.status == 200

@@ -46,6 +46,7 @@ class Opened:
     route: Route
     link: Link
     reply: Reply
+    began: float = 0.0
     body: bytes = b""
     piece: bytes = b""
     usage: Usage | None = None
@@ -113,26 +114,27 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
     dialect = inference.dialect
     dialect.check_target(call, route.target.quirks, inference.deployment.name)
     body = dialect.prepare(call, model=route.model, quirks=route.target.quirks)
+    began = runtime.clock.monotonic()
     accept = b"text/event-stream" if call.stream else b"application/json"
     try:
         reply = await link.send(dialect.path, body, request_id=inference.id, accept=accept)
     except UpstreamFault as fault:
         if not fault.stale:
-            link.fail()
+            link.fail(began)
         raise Retryable(explain(fault, route), stale=fault.stale) from fault
     except EngineDown as down:
         error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
         raise Retryable(error, wait=down.retry_after) from down
-    opened = Opened(route, link, reply)
+    opened = Opened(route, link, reply, began)
     try:
         if reply.status not in SUCCESS:
-            await _refuse(runtime, route, link, reply)
+            await _refuse(runtime, opened)
         if call.stream:
             await _open_stream(opened)
         else:
             await _open_answer(inference, opened, limit=runtime.config.limits.reply_bytes)
     except UpstreamFault as fault:
-        link.fail()
+        link.fail(began)
         link.release(reply)
         raise Retryable(explain(fault, route)) from fault
     except BaseException:
@@ -149,7 +151,7 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
     try:
         opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
     except ValueError as error:
-        opened.link.fail()
+        opened.link.fail(opened.began)
         raise Retryable(
             UpstreamError(
                 f"The target '{opened.route.target.name}' answered 200 with a body that is not JSON."
@@ -162,17 +164,17 @@ async def _open_stream(opened: Opened) -> None:
     name = opened.route.target.name
     content_type = reply.header(b"content-type") or b""
     if not content_type.startswith(b"text/event-stream"):
-        opened.link.fail()
+        opened.link.fail(opened.began)
         raise Retryable(UpstreamError(f"The target '{name}' was asked for a stream and did not send one."))
     opened.content_type = content_type
     opened.piece = await reply.chunk()
     if not opened.piece:
-        opened.link.fail()
+        opened.link.fail(opened.began)
         raise Retryable(UpstreamError(f"The target '{name}' ended its stream before the first event."))
     if b'"error"' in opened.piece:
         refusal = _first_event_error(opened.piece)
         if refusal is not None:
-            opened.link.fail()
+            opened.link.fail(opened.began)
             raise Retryable(UpstreamError(f"The target '{name}' failed before its answer began."))
 
 
@@ -183,8 +185,9 @@ def _first_event_error(piece: bytes) -> Refusal | None:
     return read_refusal(data) if data else None
 
 
-async def _refuse(runtime: Runtime, route: Route, link: Link, reply: Reply) -> Never:
+async def _refuse(runtime: Runtime, opened: Opened) -> Never:
     """Turns a reply that is no success into the error that fits."""
+    route, link, reply = opened.route, opened.link, opened.reply
     wait = retry_after(reply, runtime.clock.now())
     refusal = read_refusal(await reply.read(REFUSAL_LIMIT)) or Refusal.unreadable(reply.status)
     error = refusal.as_error(
@@ -193,7 +196,7 @@ async def _refuse(runtime: Runtime, route: Route, link: Link, reply: Reply) -> N
     if reply.status in (429, 503) and wait is not None:
         link.refuse(wait)
     elif reply.status >= 500:
-        link.fail()
+        link.fail(opened.began)
     else:
         link.breaker.succeed()
     if refusal.is_retryable(reply.status):

@@ -54,7 +54,7 @@ async def relay_stream(
         if not tap.done:
             _end(inference, opened, tap, door=door, outcome=outcome)
     except (UpstreamFault, EventTooLarge) as fault:
-        opened.link.fail()
+        opened.link.fail(opened.began)
         _break_off(runtime, inference, opened, fault=fault, door=door, outcome=outcome)
     finally:
         outcome.usage = tap.usage or estimate(inference, tap)
@@ -124,7 +124,7 @@ def _end(inference: Inference, opened: Opened, tap: StreamTap, *, door: Door, ou
     elif tap.finished:
         door.write(inference.dialect.end_event)
     else:
-        opened.link.fail()
+        opened.link.fail(opened.began)
         error = UpstreamError(
             f"The target '{opened.route.target.name}' ended its stream before the answer was complete."
         )

@@ -65,6 +65,7 @@ class Link:
         "_client",
         "_clock",
         "_endpoint",
+        "_failed_at",
         "_tls",
         "_whereabouts",
         "breaker",
@@ -92,6 +93,7 @@ class Link:
         self._tls = tls
         self._whereabouts = whereabouts
         self._endpoint: Endpoint | None = None
+        self._failed_at = 0.0
 
     def adopt(self, target: Target) -> None:
         """Takes the target's new row after a reload; its breaker and its calls in flight stay."""
@@ -140,12 +142,19 @@ class Link:
         state = self.breaker.state(now)
         return "ok" if state == "closed" else f"breaker {state.replace('_', ' ')}"
 
-    def fail(self) -> None:
-        """The call failed by the target's fault."""
-        self.breaker.fail(self._clock.monotonic())
+    def fail(self, began: float) -> None:
+        """A call that began at the monotonic time `began` failed by the target's fault.
+
+        Many calls that one event cut count once: those that had begun before the last failure say nothing new.
+        """
         if self._whereabouts is not None:
             self._endpoint = None  # a restarted engine listens elsewhere
             self._whereabouts.doubt()
+        if began >= self._failed_at:
+            self._failed_at = now = self._clock.monotonic()
+            self.breaker.fail(now)
+        else:
+            self.breaker.abandon()
 
     def refuse(self, retry_after: float | None) -> None:
         """The target answered that it is overloaded: leave it alone for as long as it asked."""
