@@ -5,6 +5,7 @@ A test calls the server with blocking calls, so the scriptable upstream runs on 
 
 import asyncio
 import contextlib
+import io
 import itertools
 import json
 import socket
@@ -15,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, cast
 
 from served import KEY, PATIENCE, Served, serving
 from upstream import Record, ScriptedUpstream
@@ -51,7 +52,7 @@ class Backstage:
         """The base URL for a target."""
         return self.up.url
 
-    def __enter__(self) -> "Backstage":
+    def __enter__(self) -> Self:
         self._thread.start()
         self._run(self.up.listen())
         return self
@@ -113,9 +114,9 @@ class Line:
         self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._file = self.socket.makefile("rb", buffering=1 << 16)
+        self._file = cast("io.BufferedReader", self.socket.makefile("rb", buffering=1 << 16))
 
-    def __enter__(self) -> "Line":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,8 +12,13 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from openai.types.chat import ChatCompletionUserMessageParam
+
 from served import Served, serving
 from upstream import Record, ScriptedUpstream
+
+NAMES = ["mock", "org/renamed"]
+"""A model that is relayed verbatim, and one whose answers are patched."""
 
 CONFIG = """
     [engine]
@@ -66,6 +71,11 @@ CONFIG = """
     price = "free"
     attempts = 1
 """
+
+
+def says(text: str) -> list[ChatCompletionUserMessageParam]:
+    """A conversation of one user message."""
+    return [{"role": "user", "content": text}]
 
 
 @dataclass(frozen=True, slots=True)

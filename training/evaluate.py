@@ -132,17 +132,14 @@ def story_fits(asked: str, wanted: str, text: str) -> bool:
 def right(skill: str, asked: str, wanted: Message, got: dict[str, Any]) -> bool:
     """Tell whether an answer is right; only open wordings may differ."""
     text = got.get("content") or ""
-    if wanted.calls:
-        called = [
-            (c["function"]["name"], json.loads(c["function"]["arguments"]))
-            for c in got.get("tool_calls") or []
-        ]
-        return called == wanted.calls
-    if skill.startswith("json"):
-        try:
+    try:
+        if wanted.calls:
+            calls = [c["function"] for c in got.get("tool_calls") or []]
+            return [(c["name"], json.loads(c["arguments"])) for c in calls] == wanted.calls
+        if skill.startswith("json"):
             return json.loads(text) == json.loads(wanted.content)
-        except json.JSONDecodeError:
-            return False
+    except json.JSONDecodeError:
+        return False
     sets = {"unknown": outside.REFUSALS, "hello": _HELLOS, "who": talk.WHO}
     if skill in sets:
         return text in sets[skill]

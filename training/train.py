@@ -11,6 +11,7 @@ import contextlib
 import csv
 import json
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -235,7 +236,7 @@ class Trainer:
                     flush=True,
                 )
                 begun, window, window_tokens = now, [], 0.0
-            done = factor <= 0 or self.seen >= self.options.tokens or (self.options.run / "stop").exists()
+            done = factor <= 0 or self.seen >= self.options.until or (self.options.run / "stop").exists()
             if done or time.monotonic() - kept > self.options.keep_seconds:
                 self.keep()
                 kept = time.monotonic()
@@ -264,6 +265,7 @@ def arguments() -> argparse.Namespace:
         ("keep-seconds", 180),
     ):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--until", type=int, default=sys.maxsize, help="stop here, before the budget is spent")
     parser.add_argument("--matrix-lr", type=float, default=0.02)
     parser.add_argument("--lr", type=float, default=0.004)
     parser.add_argument("--resume", action="store_true")

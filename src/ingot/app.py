@@ -44,6 +44,9 @@ from ingot.web.surfaces import Inferences
 
 Reload = Callable[[], Loaded]
 
+DEMO_ANSWER = 1024
+"""Tokens; a model this small may not find the end of an answer, least of all inside a grammar."""
+
 WAITING_ROOM = 4
 """Requests that an engine holds for each slot: one runs, the others wait; more are told to come back."""
 
@@ -155,6 +158,7 @@ def _spec(model: Model, config: Config) -> EngineSpec:
         context=settings.context,
         command=settings.command,
         embeddings=model.embeddings,
+        answer_limit=DEMO_ANSWER if model.demo else None,
     )
 
 

@@ -88,7 +88,7 @@ def test_streams_end_in_an_error_when_the_engine_is_killed(server: Served) -> No
     status, _, answer = server.chat("hello", model=MODEL, max_tokens=4)
     assert (status, answer.get("model")) == (200, MODEL), answer
     for reader in readers:
-        wait_until(lambda one=reader: not one.is_alive(), "the stream has ended")
+        reader.join(PATIENCE)
         assert reader.status == 200
         error = ends_in_error(reader.bytes)
         assert error["type"] == "server_error"
@@ -97,7 +97,11 @@ def test_streams_end_in_an_error_when_the_engine_is_killed(server: Served) -> No
     (successor,) = children(server.process.pid)
     assert successor != engine
     assert server.metric("ingot_requests_in_flight") == 0
-    assert [line for line in server.logs() if line["level"] in {"warning", "error"} and "engine" in json.dumps(line)]
+    assert [
+        line
+        for line in server.logs()
+        if line["level"] in {"warning", "error"} and "engine" in json.dumps(line)
+    ]
 
 
 def test_engine_dies_when_the_server_is_killed(server: Served) -> None:

@@ -251,3 +251,27 @@ def test_demo_when_the_prompt_is_too_long(client: OpenAI) -> None:
             model=MODEL, messages=[{"role": "user", "content": "hello there " * 60_000}]
         )
     assert caught.value.code == "context_length_exceeded"
+
+
+def test_answer_ends_when_no_limit_was_set(demo: Served) -> None:
+    """A request without a limit of its own cannot hold a slot until the context is full."""
+    body = {
+        "model": "demo-tiny",
+        "messages": [{"role": "user", "content": "Hello"}],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "endless",
+                "schema": {
+                    "type": "object",
+                    "properties": {"words": {"type": "array", "items": {"type": "string"}, "minItems": 900}},
+                    "required": ["words"],
+                },
+            },
+        },
+    }
+    status, _, answer = demo.call("/v1/chat/completions", body)
+    assert status == 200, answer
+    told = json.loads(answer)
+    assert told["choices"][0]["finish_reason"] == "length"
+    assert told["usage"]["completion_tokens"] == 1024

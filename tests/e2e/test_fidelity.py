@@ -87,7 +87,7 @@ def _values(body: bytes) -> dict[str, str]:
     """The top-level values as they are spelled."""
     text = body.decode()
     decoder = json.JSONDecoder()
-    found = {}
+    found: dict[str, str] = {}
     at = text.index("{") + 1
     while True:
         at = _skip(text, at, " \r\n\t,")

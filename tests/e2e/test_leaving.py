@@ -53,7 +53,11 @@ def _leaves(served: Served, upstream: Backstage, line: Line, request_id: str, *,
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
 @pytest.mark.parametrize(("script", "stream"), MOMENTS)
 def test_upstream_call_is_cancelled_when_the_client_leaves(
-    scene: Stage, script: str, stream: bool, reset: bool
+    scene: Stage,
+    script: str,
+    *,
+    stream: bool,
+    reset: bool,
 ) -> None:
     """At whatever moment, politely or not; it counts as a departure, and the record tells what was used."""
     served, upstream = scene
@@ -101,7 +105,9 @@ def test_retries_end_when_the_client_leaves_between_two_tries(scene: Stage) -> N
     line.send(post(chat("{{fail 429 retry-after=2}}"), more=f"x-request-id: {request_id}\r\n"))
     upstream.until_seen(request_id)
     line.leave()
-    wait_until(lambda: served.metric("ingot_client_departures_total") == departures + 1, "the departure counts")
+    wait_until(
+        lambda: served.metric("ingot_client_departures_total") == departures + 1, "the departure counts"
+    )
     assert logged(served, request_id)["status"] == 499
     # The target's cool-down is over when the next request gets through.
     assert served.call("/v1/chat/completions", chat("hello"))[0] == 200

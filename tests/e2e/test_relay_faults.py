@@ -226,7 +226,7 @@ def test_requests_are_spread_when_targets_have_weights(scene: Stage) -> None:
     assert 0 < names.count("first") < names.count("second")
 
 
-# Retry-After, breaker and health
+# When a target is left alone.
 
 
 def test_retry_after_is_obeyed_when_it_is_short(scene: Stage) -> None:

@@ -4,12 +4,11 @@ import json
 import signal
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from rig import Backstage, Line, chat, fresh_id, payloads, post, wait_until
 
+from rig import Backstage, Line, chat, fresh_id, payloads, post, wait_until
 from served import Served, serving
 
 SECRET = "sk-upstream-canary-0123456789abcdef"
@@ -35,13 +34,21 @@ NEXT = """
 Stage = tuple[Served, Backstage]
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Stage]:
-    """A server of its own for each test: a reload is for good."""
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One server for the module."""
     with Backstage() as upstream:
         text = BASE.replace("{up}", upstream.url)
-        with serving(text, tmp_path, environ={"UPSTREAM_KEY": SECRET}) as served:
+        with serving(text, tmp_path_factory.mktemp("reload"), environ={"UPSTREAM_KEY": SECRET}) as served:
             yield served, upstream
+
+
+@pytest.fixture
+def scene(server: Stage) -> Stage:
+    """The server with the first state in force, its target as good as new: it was gone in between."""
+    for config in (NEXT, BASE):
+        _reload(*server, config, event="configuration reloaded")
+    return server
 
 
 def _reload(served: Served, upstream: Backstage, config: str, *, event: str) -> dict[str, Any]:
@@ -131,9 +138,12 @@ def test_retry_goes_on_when_its_target_is_taken_away(scene: Stage) -> None:
     ("config", "reason"),
     [
         ("[models.x]\ntargets = [", ""),
-        (BASE.replace("price = \"free\"", "prise = \"free\""), "price"),
+        (BASE.replace('price = "free"', 'prise = "free"'), "price"),
         (BASE.replace('targets = ["old"], price = "free"', 'targets = ["odd"], price = "free"'), "old"),
-        (BASE.replace('"leaving"', '"x"').replace("${UPSTREAM_KEY}", "${NO_SUCH_VARIABLE}"), "NO_SUCH_VARIABLE"),
+        (
+            BASE.replace('"leaving"', '"x"').replace("${UPSTREAM_KEY}", "${NO_SUCH_VARIABLE}"),
+            "NO_SUCH_VARIABLE",
+        ),
     ],
     ids=["no TOML", "unknown key", "unknown target", "unset variable"],
 )
@@ -154,7 +164,10 @@ def test_restart_is_named_when_a_change_needs_one(scene: Stage) -> None:
     """What a reload cannot change is said, not silently kept."""
     served, upstream = scene
     line = _reload(
-        served, upstream, BASE + "    [limits]\n    body_bytes = 2000\n", event="take effect at the next start"
+        served,
+        upstream,
+        BASE + "    [limits]\n    body_bytes = 2000\n",
+        event="take effect at the next start",
     )
     assert line["level"] == "warning"
     assert served.chat("x" * 5000)[0] == 200

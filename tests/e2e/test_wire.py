@@ -259,10 +259,7 @@ def test_answer_is_the_same_when_bytes_come_one_by_one(scene: Stage, case: Case)
     served, upstream = scene
     request_id = fresh_id()
     data = _fill(case.data, request_id)
-    if len(data) > 4096:
-        step = len(data) // 100
-    else:
-        step = 1
+    step = len(data) // 100 if len(data) > 4096 else 1
     with Line(served.port) as line:
         for at in range(0, len(data), step):
             if not line.send(data[at : at + step]):

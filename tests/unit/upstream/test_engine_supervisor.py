@@ -252,7 +252,7 @@ def worker_settings(tmp_path: Path, parent: int, **more: object) -> bytes:
     """One line for a worker's stdin."""
     settings = {
         "path": str(tmp_path / "model.gguf"), "alias": "small", "threads": 1, "parallel": 1, "context": 512,
-        "command": [str(binary(tmp_path))], "embeddings": True, "pooling": True, "guard": True, "key": "k",
+        "command": [str(binary(tmp_path))], "embeddings": True, "predict": -1, "pooling": True, "guard": True, "key": "k",
         "parent": parent,
     }  # fmt: skip
     return json.dumps(settings | more).encode() + b"\n"

@@ -64,6 +64,8 @@ class EngineSpec:
     command: str = ""
     """A llama-server binary, perhaps with flags of its own, to run instead of the wheel."""
     embeddings: bool = False
+    answer_limit: int | None = None
+    """Tokens of an answer whose request sets no limit; None: until the model ends it, or its context does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ class Engine:
             "context": context,
             "command": binary_argv(spec.command),
             "embeddings": spec.embeddings,
+            "predict": -1 if spec.answer_limit is None else spec.answer_limit,
             "pooling": not fit.pooling,
             "guard": sys.platform != "linux",
         }

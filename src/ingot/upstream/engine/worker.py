@@ -95,6 +95,7 @@ def wheel_params(xllamacpp: Any, settings: dict[str, Any]) -> Any:
     params.cpuparams.n_threads = settings["threads"]
     params.cpuparams_batch.n_threads = settings["threads"]
     params.n_parallel = settings["parallel"]
+    params.n_predict = settings["predict"]
     # A cache for each slot. One that all share is exceeded by their sum, and then llama.cpp ends every request (seen with
     # 8 of 5,000 tokens in 32,768); it is also slower at 8 streams (750 tokens/s to 1,100, the machine being busy).
     params.n_ctx = settings["context"] * settings["parallel"]
@@ -138,6 +139,7 @@ def binary_flags(settings: dict[str, Any], port: int) -> list[str]:
     """The settings as llama-server flags; the operator's own flags follow and win."""
     flags = {
         "--model": settings["path"],
+        "--predict": str(settings["predict"]),
         "--alias": settings["alias"],
         "--host": LOOPBACK,
         "--port": port,
