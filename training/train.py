@@ -265,7 +265,9 @@ def arguments() -> argparse.Namespace:
         ("keep-seconds", 180),
     ):
         parser.add_argument(f"--{name}", type=int, default=value)
-    parser.add_argument("--until", type=int, default=sys.maxsize, help="stop here, before the budget is spent")
+    parser.add_argument(
+        "--until", type=int, default=sys.maxsize, help="stop here, before the budget is spent"
+    )
     parser.add_argument("--matrix-lr", type=float, default=0.02)
     parser.add_argument("--lr", type=float, default=0.004)
     parser.add_argument("--resume", action="store_true")

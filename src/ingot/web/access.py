@@ -36,49 +36,56 @@ Access = Callable[[Served, float, float], None]
 
 def json_access(sink: LineSink) -> Access:
     """Access lines as JSON, written with the other lines."""
-    quote = functools.lru_cache(1024)(_quote)
     stamp = Stamper()
     write_clean = sink.write_clean
+    where = functools.lru_cache(4096)(_where)
 
     def write(request: Served, now: float, seconds: float) -> None:
         outcome = request.outcome
-        line = (
-            b'{"time":"%b","level":"info","event":"request","request_id":"%b","method":"%b","path":%b,"status":%d,"ms":%.3f'
-            % (
-                stamp(now),
-                request.request_id.encode(),
-                request.method.encode(),
-                quote(request.path),
-                request.status,
-                seconds * 1000,
-            )
-        )
-        if request.key is not None:
-            line += b',"key":%b' % quote(request.key)
-        if request.model is not None:
-            line += b',"model":%b' % quote(request.model)
-        if outcome.target:
-            line += b',"target":%b,"fidelity":"%b","attempts":%d' % (
-                quote(outcome.target),
-                outcome.fidelity.encode(),
+        line = b'{"time":"%b","level":"info","event":"request","request_id":"%b","status":%d,"ms":%.3f%b' % (
+            stamp(now),
+            request.request_id.encode(),
+            request.status,
+            seconds * 1000,
+            where(
+                request.method,
+                request.path,
+                request.key,
+                request.model,
+                outcome.target,
+                outcome.fidelity,
                 outcome.attempts,
-            )
-        if outcome.first_token is not None:
-            line += b',"first_token_ms":%.3f' % (outcome.first_token * 1000)
+                request.code,
+            ),
+        )
         usage = outcome.usage
         if usage is not None:
             line += b',"input_tokens":%d,"output_tokens":%d' % (usage.input, usage.output)
             if usage.estimated:
                 line += b',"usage_estimated":true'
-        if request.code is not None:
-            line += b',"code":%b' % quote(request.code)
+        if outcome.first_token is not None:
+            line += b',"first_token_ms":%.3f' % (outcome.first_token * 1000)
         write_clean(line + b"}")
 
     return write
 
 
-def _quote(text: str) -> bytes:
-    return msgspec.json.encode(text)
+def _where(
+    method: str,
+    path: str,
+    key: str | None,
+    model: str | None,
+    target: str,
+    fidelity: str,
+    attempts: int,
+    code: str | None,
+) -> bytes:
+    """The part of a line that many requests share: bounded in number, as no value here is a client's own."""
+    known = {"method": method, "path": path, "key": key, "model": model, "code": code}
+    fields: dict[str, str | int] = {name: value for name, value in known.items() if value is not None}
+    if target:
+        fields |= {"target": target, "fidelity": fidelity, "attempts": attempts}
+    return b"," + msgspec.json.encode(fields)[1:-1]
 
 
 def console_access(log: Log) -> Access:

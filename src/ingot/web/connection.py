@@ -249,9 +249,8 @@ class Connection(asyncio.Protocol):
 
     def _run(self, exchange: Exchange) -> None:
         self._current = exchange
-        task = exchange.task = self._loop.create_task(self._hub.handler(exchange))
-        self._server.tasks.add(task)
-        task.add_done_callback(self._server.tasks.discard)
+        # The exchange holds the task; uvicorn's set of tasks would cost a callback for each request.
+        exchange.task = self._loop.create_task(self._hub.handler(exchange))
 
     # ---- the exchange's side
 
@@ -343,6 +342,11 @@ class Connection(asyncio.Protocol):
             self._close()
         else:
             self._current.keep_alive = False
+
+    def end(self) -> None:
+        """The server waits no longer: what still runs is cancelled."""
+        if self._current is not None and self._current.task is not None:
+            self._current.task.cancel()
 
     def sweep(self, now: float) -> None:
         """Ends what has outlived its time; called about once a second."""

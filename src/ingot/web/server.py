@@ -56,6 +56,13 @@ class Server(uvicorn.Server):
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._on_up(host, port)
 
+    async def shutdown(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]  # as uvicorn's
+        """Drains for as long as was configured, then cancels what still runs."""
+        await super().shutdown(sockets=sockets)  # type: ignore[arg-type]  # handed through
+        for connection in tuple(self._hub.connections):
+            connection.end()
+        await asyncio.sleep(0)
+
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second."""
         if counter % 10 == 0:

@@ -1,0 +1,48 @@
+"""The header lines of an error: what a client needs for its next try."""
+
+import json
+
+import pytest
+
+from ingot.dialects.chat import CHAT
+from ingot.errors import MethodNotAllowed, RateLimited, Unauthenticated
+from ingot.web.errors import LONGEST_RETRY_AFTER, error_head, refusal_body
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown", "milliseconds"),
+    [
+        (0.0, 1, 1),
+        (0.2, 1, 200),
+        (1.0, 1, 1000),
+        (1.2, 2, 1200),
+        (9999.0, LONGEST_RETRY_AFTER, LONGEST_RETRY_AFTER * 1000),
+    ],
+)
+def test_time_to_return_is_told_when_known(seconds: float, shown: int, milliseconds: int) -> None:
+    """Whole seconds rounded up, and exact milliseconds; never so long that SDKs give up at once."""
+    head = error_head(RateLimited("slow down", retry_after=seconds), "req_1")
+    assert b"retry-after: %d\r\n" % shown in head
+    assert b"retry-after-ms: %d\r\n" % milliseconds in head
+    assert b"x-request-id: req_1\r\n" in head
+
+
+def test_no_time_is_told_when_none_is_known() -> None:
+    """A client then falls back on its own backoff."""
+    assert b"retry-after" not in error_head(RateLimited("slow down"), "req_1")
+
+
+def test_way_in_is_told_when_the_client_is_outside() -> None:
+    """Allow for a wrong method, the scheme for a missing key."""
+    assert b"allow: GET, HEAD\r\n" in error_head(MethodNotAllowed("no", allow=("GET", "HEAD")), "r")
+    assert b"www-authenticate: Bearer\r\n" in error_head(Unauthenticated("no"), "r")
+
+
+def test_refusal_is_an_envelope_when_no_request_was_understood() -> None:
+    """Even bytes that are no HTTP get an answer that clients can parse."""
+    error = json.loads(refusal_body(CHAT.encode_error)(400, "odd bytes"))["error"]
+    assert (error["message"], error["code"], error["type"]) == (
+        "odd bytes",
+        "malformed_request",
+        "invalid_request_error",
+    )
