@@ -45,5 +45,9 @@ lock:
 bench: install-dev
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# The abort storm and the kill tests at length; INGOT_CHAOS_SEED repeats a run.
+chaos: install-dev
+	INGOT_CHAOS_REQUESTS=$${INGOT_CHAOS_REQUESTS:-10000} $(BIN)/python -m pytest tests/chaos -s $(ARGS)
+
 clean:
 	rm -rf $(VENV) .tools .build dist tests/e2e/node/node_modules

@@ -13,7 +13,7 @@ from upstream import ScriptedUpstream
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:  # noqa: ARG001  # the hook's signature
     """Turns a skip into a failure where `INGOT_FAIL_ON_SKIP` is set."""
-    report: pytest.TestReport = yield  # type: ignore[misc, assignment]  # the wrapper protocol sends the report
+    report: pytest.TestReport = yield  # type: ignore[assignment]  # the wrapper protocol sends the report
     if report.skipped and os.environ.get("INGOT_FAIL_ON_SKIP") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped where nothing may be skipped: {report.longrepr}"

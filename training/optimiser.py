@@ -34,7 +34,7 @@ class Orthogonal(torch.optim.Optimizer):
         super().__init__(groups, {"lr": lr, "momentum": momentum, "decay": decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # torch's step returns a loss or nothing
         """Update all matrices; those of one shape go through the iteration together."""
         del closure
         shapes: dict[tuple[int, int], list[tuple[Tensor, Tensor, float, float]]] = defaultdict(list)

@@ -79,6 +79,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     tried: set[str] = set()
     last: ApiError | None = None
     attempt = 0
+    stale = False
     while True:
         choice = choose(
             routes, links, weighted=weighted, tried=tried, now=runtime.clock.monotonic(), rng=runtime.rng
@@ -95,8 +96,9 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         except Retryable as failure:
             last = failure.error
             _note(runtime, inference, choice.route, failure)
-            if failure.stale:
-                continue  # a kept-alive connection had died; nothing was asked of the target yet
+            if failure.stale and not stale:
+                stale = True  # a kept connection had died, as they do; only once, or a deadly request spends them all
+                continue
             attempt += 1
             if attempt >= deployment.attempts:
                 raise failure.error from failure

@@ -24,6 +24,7 @@ Refuse = Callable[[int, str], bytes]
 """Renders the body of an answer to a request that never reached a handler: (status, message)."""
 
 
+LINGER_SECONDS = 2.0
 MOST_QUEUED = 8
 """Pipelined requests that wait before reading stops."""
 
@@ -66,6 +67,7 @@ class Connection(asyncio.Protocol):
         "_drained",
         "_header_size",
         "_headers",
+        "_held",
         "_hub",
         "_incoming",
         "_loop",
@@ -78,6 +80,7 @@ class Connection(asyncio.Protocol):
         "_url",
         "arriving_since",
         "idle_since",
+        "lingering_since",
         "received",
         "transport",
         "unread_since",
@@ -104,6 +107,8 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.arriving_since = 0.0
         self.unread_since = 0.0
+        self.lingering_since = 0.0
+        self._held = 0
 
     # ---- asyncio's side
 
@@ -143,6 +148,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads slower than the answer comes."""
         self.unread_since = self._loop.time()
+        self._held = self.transport.get_write_buffer_size()
         self._drained = self._loop.create_future()
 
     def resume_writing(self) -> None:
@@ -285,8 +291,10 @@ class Connection(asyncio.Protocol):
         """An answer is out: the next request may come, or has already come."""
         self._server.total_requests += 1
         self._current = None
-        if not exchange.keep_alive or not exchange.arrived:
-            # What is left of an unread body would be taken for the next request: nothing can follow.
+        if not exchange.arrived:
+            self._linger()
+            return
+        if not exchange.keep_alive:
             self._close()
             return
         if self._queue:
@@ -302,6 +310,17 @@ class Connection(asyncio.Protocol):
         """Ends the connection without a proper end of the answer."""
         self._outbox.flush(self.transport)
         self.transport.abort()
+
+    def _linger(self) -> None:
+        """Ends our side and lets the rest of an unread body run out: a close at once could destroy the answer on its way."""
+        self._refused = True
+        self._incoming = None
+        self.arriving_since = 0.0
+        self.lingering_since = self._loop.time()
+        self._outbox.flush(self.transport)
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.resume_reading()
 
     def _close(self) -> None:
         self._outbox.flush(self.transport)
@@ -351,8 +370,9 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Ends what has outlived its time; called about once a second."""
         limits = self._hub.limits
-        if self.unread_since and now - self.unread_since > limits.unread_seconds:
-            self._outbox.drop(self.transport)
+        if self.unread_since:
+            self._look_for_reader(now)
+        elif self.lingering_since and now - self.lingering_since > LINGER_SECONDS:
             self.transport.abort()
         elif self.idle_since and now - self.idle_since > limits.idle_seconds:
             self._close()
@@ -360,3 +380,13 @@ class Connection(asyncio.Protocol):
             allowed = limits.request_seconds + limits.seconds_per_megabyte * self.received / 1_000_000
             if now - self.arriving_since > allowed:
                 self._refuse(408, f"The request did not arrive whole within {allowed:.0f} s.")
+
+    def _look_for_reader(self, now: float) -> None:
+        """A reader that takes something, however slowly, is one; a reader that takes nothing for long has gone."""
+        held = self.transport.get_write_buffer_size()
+        if held < self._held:
+            self.unread_since = now
+        elif now - self.unread_since > self._hub.limits.unread_seconds:
+            self._outbox.drop(self.transport)
+            self.transport.abort()
+        self._held = held

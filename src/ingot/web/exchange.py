@@ -176,6 +176,8 @@ class Exchange:
             return
         self.started = True
         line = self._line
+        if not self._complete_in:
+            self.keep_alive = False
         close = b"" if self.keep_alive else b"connection: close\r\n"
         head = b"%b%b%bcontent-length: %d\r\n%b\r\n" % (
             STATUS_LINE[status],
@@ -190,6 +192,8 @@ class Exchange:
     def start(self, status: int, head: bytes, *, length: int | None = None) -> None:
         """The head of an answer that comes in pieces; `length` in bytes where it is known."""
         self.started = True
+        if not self._complete_in:
+            self.keep_alive = False
         if length is not None:
             framing = b"content-length: %d\r\n" % length
             self._remaining = length
