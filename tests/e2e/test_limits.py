@@ -1,6 +1,5 @@
 """What one request may cost: sizes, times, structure, hosts; and what the pages around the API say."""
 
-import contextlib
 import http.client
 import json
 import threading
@@ -67,14 +66,12 @@ def test_body_is_refused_when_it_is_declared_too_large(scene: Stage) -> None:
     assert (answer.status, answer.error["code"]) == (413, "request_too_large")
     assert "25,000,000" in answer.error["message"]
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE)
-    # Cut off while sending is what a client has to expect; the answer is still there to be read.
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        connection.request(
-            "POST",
-            "/v1/chat/completions",
-            body=b"x" * 26_000_000,
-            headers={"authorization": f"Bearer {KEY}", "content-type": "application/json"},
-        )
+    connection.request(
+        "POST",
+        "/v1/chat/completions",
+        body=b"x" * 26_000_000,
+        headers={"authorization": f"Bearer {KEY}", "content-type": "application/json"},
+    )
     assert connection.getresponse().status == 413
     connection.close()
 
@@ -89,7 +86,7 @@ def test_body_is_refused_when_it_grows_too_large(scene: Stage) -> None:
             if not line.send(piece):
                 break
         answer = line.answer()
-        assert answer.status in {0, 413}  # 0: the kernel dropped the answer with the bytes that nobody read
+        assert answer.status == 413
         assert line.closed()
     assert memory(served.process.pid, "VmHWM") < 300 * MEGABYTE
 
