@@ -38,7 +38,7 @@ from ingot.web import openapi, resources, server
 from ingot.web.access import console_access, json_access
 from ingot.web.asgi import Dispatcher
 from ingot.web.connection import ConnectionLimits, Hub
-from ingot.web.errors import refusal_body
+from ingot.web.errors import refusals
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.surfaces import Inferences
 
@@ -97,7 +97,7 @@ class App:
                 unread_seconds=limits.unread_seconds,
                 buffer_bytes=limits.buffer_bytes,
             ),
-            refuse=refusal_body(CHAT.encode_error),
+            refuse=refusals(CHAT.encode_error, measures=runtime.measures, log=runtime.log),
         )
 
     def drain(self) -> None:

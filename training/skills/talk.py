@@ -97,9 +97,9 @@ def able(s: Slots) -> list[Message]:
 
 def thanks(s: Slots) -> list[Message]:
     """Take thanks."""
-    return [user(s.pick(_THANKS)), reply("You are welcome!")]
+    return [user(s.blur(s.pick(_THANKS))), reply("You are welcome!")]
 
 
 def bye(s: Slots) -> list[Message]:
     """Say goodbye."""
-    return [user(s.pick(_BYES)), reply("Goodbye!")]
+    return [user(s.blur(s.pick(_BYES))), reply("Goodbye!")]

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 from typing import Never
 
+import msgspec
+
 from ingot.catalog import Route
 from ingot.dialects.dialect import Usage
 from ingot.errors import (
@@ -150,6 +152,10 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
     reply = opened.reply
     opened.body = await reply.read(limit)
     opened.content_type = reply.header(b"content-type") or opened.content_type
+    name = opened.route.target.name
+    if b'"error"' in opened.body and _is_error(opened.body):
+        opened.link.fail(opened.began)
+        raise Retryable(UpstreamError(f"The target '{name}' answered 200 with an error in the body."))
     try:
         opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
     except ValueError as error:
@@ -159,6 +165,19 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
                 f"The target '{opened.route.target.name}' answered 200 with a body that is not JSON."
             )
         ) from error
+
+
+def _is_error(body: bytes) -> bool:
+    """Whether an answer that claims success holds an error at its top level, and no result beside it."""
+    try:
+        value = msgspec.json.decode(body)
+    except ValueError:
+        return False
+    return (
+        isinstance(value, dict)
+        and bool(value.get("error"))
+        and not (value.get("choices") or value.get("data"))
+    )
 
 
 async def _open_stream(opened: Opened) -> None:

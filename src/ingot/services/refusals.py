@@ -31,10 +31,28 @@ _CODES = {"exceed_context_size_error": "context_length_exceeded"}
 
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
 _ADDRESS = re.compile(
-    r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-f:]+\](?::\d+)?|\b0x[0-9a-f]{6,}\b", re.IGNORECASE
+    r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-f]*:[0-9a-f:]+\](?::\d+)?|\b0x[0-9a-f]{6,}\b",
+    re.IGNORECASE,
 )
 _PATH = re.compile(r"(?<![\w/.])/(?:[\w.-]+/)+[\w.-]*")
 _KEY = re.compile(r"\b(?:sk|pk|ik|mk|gsk|hf|xai)[-_][\w*-]{6,}", re.IGNORECASE)
+_BEARER = re.compile(r"\bbearer\s+\S+", re.IGNORECASE)
+# A name with a port, or below a suffix that only private networks use: an address for us, nothing for a client.
+# A name alone must hold a digit or a dot, lest `max_tokens:4096` be one.
+_PRIVATE = "internal|local|lan|corp|intranet|home|svc|cluster"
+_HOST = re.compile(
+    r"\b(?=[a-z])(?:localhost|[a-z0-9-]*\d[a-z0-9-]*|(?:[a-z0-9-]+\.)+[a-z0-9-]+):\d{2,5}\b"
+    rf"|\b(?:[a-z0-9-]+\.)+(?:{_PRIVATE})\b(?:\.[a-z0-9-]+)*",
+    re.IGNORECASE,
+)
+_CLEANINGS = (
+    (_URL, "[address]"),
+    (_BEARER, "[key]"),
+    (_KEY, "[key]"),
+    (_ADDRESS, "[address]"),
+    (_HOST, "[address]"),
+    (_PATH, "[path]"),
+)
 _LONGEST = 2000
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.\-]{0,63}")
 
@@ -51,7 +69,9 @@ class Refusal:
     @classmethod
     def unreadable(cls, status: int) -> "Refusal":
         """A refusal without an error object: HTML, or nothing."""
-        return cls(f"it answered with status {status} and no error object")
+        return cls(
+            f"The target refused the request (status {status}) without saying why; its operator's log may tell."
+        )
 
     def is_retryable(self, status: int) -> bool:
         """Whether another try, here or elsewhere, may succeed."""
@@ -111,6 +131,8 @@ def read_refusal(body: bytes) -> Refusal | None:
     if not isinstance(value, dict):
         return None
     error = value.get("error")
+    if error is None and "detail" in value:
+        return _read_detail(value["detail"])
     if error is None and isinstance(value.get("message"), str):
         error = value
     if isinstance(error, str):
@@ -125,12 +147,25 @@ def read_refusal(body: bytes) -> Refusal | None:
     )
 
 
+def _read_detail(detail: Any) -> Refusal | None:
+    """The shape of FastAPI's servers: a text, or a list of `{loc, msg}` of which the first is told."""
+    if isinstance(detail, str):
+        return Refusal(detail)
+    first = detail[0] if isinstance(detail, list) and detail else None
+    if not isinstance(first, dict) or not isinstance(first.get("msg"), str):
+        return None
+    loc = first.get("loc")
+    # `loc` begins with where it looked: body, query, path.
+    param = ".".join(str(step) for step in loc[1:]) if isinstance(loc, list) else None
+    return Refusal(first["msg"], param=param or None)
+
+
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
 def clean(text: str) -> str:
     """`text` without addresses, hosts in URLs, file paths and keys, and not longer than a client needs."""
-    for pattern, name in ((_URL, "[address]"), (_ADDRESS, "[address]"), (_KEY, "[key]"), (_PATH, "[path]")):
+    for pattern, name in _CLEANINGS:
         text = pattern.sub(name, text)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "..."

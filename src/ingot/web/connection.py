@@ -20,11 +20,17 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 from ingot.outbox import Outbox
 from ingot.web.exchange import Exchange, Handler, Header
 
-Refuse = Callable[[int, str], bytes]
-"""Renders the body of an answer to a request that never reached a handler: (status, message)."""
+Refuse = Callable[[int, str], tuple[bytes, bytes]]
+"""Records a request that never reached a handler, and gives header lines and body for it: (status, message)."""
 
 
 LINGER_SECONDS = 2.0
+MOST_FRAMING = 512 * 1024
+"""Bytes of a request that are no body: its head, chunk sizes, extensions, trailers; more where the body is larger."""
+
+HEAD_SLACK = 4096
+"""Line ends, colons and spaces of a head, which the count of its headers leaves out."""
+
 MOST_QUEUED = 8
 """Pipelined requests that wait before reading stops."""
 
@@ -63,12 +69,15 @@ class Connection(asyncio.Protocol):
     """One client's connection; implements `exchange.Line`."""
 
     __slots__ = (
+        "_body_size",
         "_current",
         "_drained",
+        "_head_bytes",
         "_header_size",
         "_headers",
         "_held",
         "_hub",
+        "_in_head",
         "_incoming",
         "_loop",
         "_outbox",
@@ -104,11 +113,17 @@ class Connection(asyncio.Protocol):
         self._paused_reading = False
         self._drained: asyncio.Future[None] | None = None
         self.received = 0
+        self._body_size = 0
+        self._head_bytes = 0
+        self._in_head = True
         self.idle_since = 0.0
         self.arriving_since = 0.0
         self.unread_since = 0.0
         self.lingering_since = 0.0
         self._held = 0
+        self._body_size = 0
+        self._head_bytes = 0
+        self._in_head = False
 
     # ---- asyncio's side
 
@@ -135,12 +150,21 @@ class Connection(asyncio.Protocol):
         if self._refused:
             return
         self.received += len(data)
+        began_before = self._in_head
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._refuse(400, "This server speaks HTTP/1.1 and upgrades to nothing else.")
         except httptools.HttpParserError:
             self._refuse(400, "The bytes received are not a well-formed HTTP/1.1 request.")
+        if self._in_head:
+            # The parser tells of a header when it is whole: one that never ends is seen here alone.
+            if began_before:
+                self._head_bytes += len(data)
+                if self._head_bytes > self._hub.limits.header_bytes + HEAD_SLACK:
+                    self._refuse_head()
+        elif self.received - self._body_size > MOST_FRAMING + 16 * self._body_size:
+            self._refuse(400, "The request holds far more framing (chunk extensions, trailers) than content.")
 
     def eof_received(self) -> None:
         """The client closed its side; asyncio then closes the other."""
@@ -167,13 +191,18 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._header_size = 0
         self.received = 0
+        self._body_size = 0
+        self._head_bytes = 0
+        self._in_head = True
         self.idle_since = 0.0
         self.arriving_since = self._loop.time()
 
     def on_url(self, url: bytes) -> None:
         """A part of the request target."""
         self._url += url
-        self._count(len(url))
+        self._header_size += len(url)
+        if self._header_size > self._hub.limits.header_bytes:
+            self._refuse_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header; past the bound the connection is refused."""
@@ -181,21 +210,20 @@ class Connection(asyncio.Protocol):
         headers.append((name.lower(), value))
         self._header_size += len(name) + len(value) + 4
         if self._header_size > self._hub.limits.header_bytes or len(headers) > self._hub.limits.headers:
-            self._count(0)
+            self._refuse_head()
 
-    def _count(self, size: int) -> None:
+    def _refuse_head(self) -> None:
         limits = self._hub.limits
-        self._header_size += size
-        if self._header_size > limits.header_bytes or len(self._headers) > limits.headers:
-            self._headers.clear()
-            self._refuse(
-                431,
-                f"The request's head is too large: at most {limits.headers} headers and "
-                f"{limits.header_bytes} bytes.",
-            )
+        self._headers.clear()
+        self._refuse(
+            431,
+            f"The request's head is too large: at most {limits.headers} headers and "
+            f"{limits.header_bytes} bytes.",
+        )
 
     def on_headers_complete(self) -> None:
         """The head is whole; a large or unbounded body is read by the handler, a small one comes first."""
+        self._in_head = False
         if self._refused:
             return
         raw = self._headers
@@ -228,6 +256,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
+        self._body_size += len(body)
         if self._incoming is not None:
             self._incoming.feed(body)
 
@@ -346,10 +375,8 @@ class Connection(asyncio.Protocol):
             if answered:
                 self._close()
                 return
-        body = self._hub.refuse(status, message)
-        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(
-            body
-        )
+        head, body = self._hub.refuse(status, message)
+        head += b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
         self._outbox.post(self.transport, STATUS_LINE[status] + self._hub.date + head + body)
         self._close()
 
@@ -377,7 +404,7 @@ class Connection(asyncio.Protocol):
         elif self.idle_since and now - self.idle_since > limits.idle_seconds:
             self._close()
         elif self.arriving_since and not self._paused_reading:
-            allowed = limits.request_seconds + limits.seconds_per_megabyte * self.received / 1_000_000
+            allowed = limits.request_seconds + limits.seconds_per_megabyte * self._body_size / 1_000_000
             if now - self.arriving_since > allowed:
                 self._refuse(408, f"The request did not arrive whole within {allowed:.0f} s.")
 

@@ -11,6 +11,9 @@ from ingot.errors import (
     RequestTimeout,
     Unauthenticated,
 )
+from ingot.ids import new_id
+from ingot.logs import Log
+from ingot.services.measures import Measures
 
 EncodeError = Callable[[ApiError, str], bytes]
 
@@ -35,17 +38,24 @@ def error_head(error: ApiError, request_id: str) -> bytes:
     return "".join(lines).encode("ascii")
 
 
-def _malformed(message: str) -> ApiError:
+def _describe(status: int, message: str) -> ApiError:
+    if status == 408:
+        return RequestTimeout(message)
+    if status == 431:
+        return HeadersTooLarge(message)
     return InvalidRequest(message, code="malformed_request")
 
 
-_REFUSALS: dict[int, Callable[[str], ApiError]] = {408: RequestTimeout, 431: HeadersTooLarge}
+def refusals(
+    encode: EncodeError, *, measures: Measures, log: Log
+) -> Callable[[int, str], tuple[bytes, bytes]]:
+    """Records and renders requests that never became one: malformed, oversized or too slow."""
 
+    def refuse(status: int, message: str) -> tuple[bytes, bytes]:
+        error = _describe(status, message)
+        request_id = new_id("req")
+        measures.refusals["connection", error.code or ""] += 1
+        log.info("request refused", request_id=request_id, status=error.status, code=error.code)
+        return error_head(error, request_id), encode(error, request_id)
 
-def refusal_body(encode: EncodeError) -> Callable[[int, str], bytes]:
-    """Renders refusals of requests that never became one (malformed or oversized heads)."""
-
-    def render(status: int, message: str) -> bytes:
-        return encode(_REFUSALS.get(status, _malformed)(message), "")
-
-    return render
+    return refuse

@@ -77,11 +77,11 @@ def build(state: State) -> ASGIApp:
     async def models(request: Request) -> Response:
         await _authenticate(state, request)
         listed = [describe_model(deployment) for deployment in state.runtime.catalog.deployments.values()]
-        return _json(ModelList(listed), request)
+        return _json(ModelList(listed))
 
     async def model(request: Request) -> Response:
         await _authenticate(state, request)
-        return _json(describe_model(state.runtime.catalog.resolve(request.path_params["name"])), request)
+        return _json(describe_model(state.runtime.catalog.resolve(request.path_params["name"])))
 
     async def alive(_: Request) -> Response:
         return Response(b'{"status":"ok"}', media_type=JSON)
@@ -140,7 +140,9 @@ def _guarded(state: State, handler: Handler) -> Handler:
             raise MethodNotAllowed(
                 f"{request.url.path} takes GET, not {request.method}.", allow=("GET", "HEAD")
             )
-        return await handler(request)
+        response = await handler(request)
+        response.headers.setdefault("x-request-id", _request_id(request))
+        return response
 
     return guarded
 
@@ -178,10 +180,8 @@ def _request_id(request: Request) -> str:
     return read_request_id(request.headers.get("x-request-id", "").encode("latin-1"), new_id)
 
 
-def _json(value: Any, request: Request) -> Response:
-    return Response(
-        msgspec.json.encode(value), media_type=JSON, headers={"x-request-id": _request_id(request)}
-    )
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), media_type=JSON)
 
 
 def refuse_unknown(path: str) -> NotFound:

@@ -31,14 +31,19 @@ def _error(refusal: Refusal, status: int, retry_after: float | None = None) -> A
         ({"message": "no", "type": "t"}, Refusal("no", None, "t")),
         ({"object": "error", "message": "no", "code": 400}, Refusal("no")),
         ({"error": None}, None),
-        ({"detail": "no"}, None),
+        ({"detail": "no"}, Refusal("no")),
+        ({"detail": [{"loc": ["body", "foo"], "msg": "no"}]}, Refusal("no", param="foo")),
+        ({"detail": [{"loc": ["body", "a", 0], "msg": "no"}, {"msg": "more"}]}, Refusal("no", param="a.0")),
+        ({"detail": [{"msg": "no"}]}, Refusal("no")),
+        ({"detail": []}, None),
+        ({"detail": {"loc": "no"}}, None),
         ({"error": ["no"]}, None),
         (["no"], None),
         ("no", None),
     ],
 )
 def test_error_object_is_found_when_it_has_a_usual_shape(body: object, expected: Refusal | None) -> None:
-    """OpenAI's envelope, vLLM's flat form, a bare string; anything else is unreadable."""
+    """OpenAI's envelope, vLLM's flat form, FastAPI's details, a bare string; anything else is unreadable."""
     assert read_refusal(json.dumps(body).encode()) == expected
 
 
@@ -162,3 +167,26 @@ def test_text_is_kept_when_it_tells_no_secret(text: str) -> None:
 def test_text_is_cut_when_it_is_endless() -> None:
     """An upstream that quotes the whole prompt back."""
     assert len(clean("word " * 10_000)) < 2100
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "vllm-3.internal.corp",
+        "gpu07:8000",
+        "model.svc.cluster.local:80",
+        "Bearer topsecrettoken",
+        "worker.lan",
+    ],
+)
+def test_private_names_are_taken_out_when_a_text_is_cleaned(secret: str) -> None:
+    """A host of the operator's network or a credential says nothing to a client."""
+    cleaned = clean(f"cannot reach {secret} now")
+    assert secret not in cleaned
+    assert cleaned.startswith("cannot reach [")
+
+
+def test_ordinary_words_stay_when_a_text_is_cleaned() -> None:
+    """What a client needs to mend its request is not mistaken for an address."""
+    text = "messages[0].content must be a string, e.g. 'hello'; see docs for max_tokens: 4096 at 10:30."
+    assert clean(text) == text

@@ -1,12 +1,15 @@
 """The header lines of an error: what a client needs for its next try."""
 
+import io
 import json
 
 import pytest
 
 from ingot.dialects.chat import CHAT
 from ingot.errors import MethodNotAllowed, RateLimited, Unauthenticated
-from ingot.web.errors import LONGEST_RETRY_AFTER, error_head, refusal_body
+from ingot.logs import LineSink, configure
+from ingot.services.measures import Measures
+from ingot.web.errors import LONGEST_RETRY_AFTER, error_head, refusals
 
 
 @pytest.mark.parametrize(
@@ -38,11 +41,18 @@ def test_way_in_is_told_when_the_client_is_outside() -> None:
     assert b"www-authenticate: Bearer\r\n" in error_head(Unauthenticated("no"), "r")
 
 
-def test_refusal_is_an_envelope_when_no_request_was_understood() -> None:
-    """Even bytes that are no HTTP get an answer that clients can parse."""
-    error = json.loads(refusal_body(CHAT.encode_error)(400, "odd bytes"))["error"]
-    assert (error["message"], error["code"], error["type"]) == (
-        "odd bytes",
-        "malformed_request",
-        "invalid_request_error",
-    )
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "malformed_request"), (408, "request_timeout"), (431, "headers_too_large")]
+)
+def test_refusal_is_told_recorded_and_counted_when_no_request_was_understood(status: int, code: str) -> None:
+    """Even bytes that are no HTTP get an answer that clients can parse, and an id that the log knows."""
+    stream = io.BytesIO()
+    measures = Measures()
+    log = configure(LineSink(stream), form="json", level="info")
+    head, body = refusals(CHAT.encode_error, measures=measures, log=log)(status, "odd bytes")
+    error = json.loads(body)["error"]
+    assert (error["message"], error["code"], error["type"]) == ("odd bytes", code, "invalid_request_error")
+    record = json.loads(stream.getvalue())
+    assert f"x-request-id: {record['request_id']}\r\n".encode() in head
+    assert (record["status"], record["code"]) == (status, code)
+    assert measures.refusals["connection", code] == 1
