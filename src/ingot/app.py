@@ -23,7 +23,7 @@ from ingot.clock import Clock, SystemClock
 from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
 from ingot.dialects.chat import CHAT
 from ingot.logs import LineSink, Log, capture_stdlib, configure
-from ingot.services.keys import IssuedKey, KeyRing
+from ingot.services.keys import KeyRing
 from ingot.services.measures import Measures
 from ingot.services.runtime import Runtime
 from ingot.store.engine import open_database
@@ -37,8 +37,8 @@ from ingot.upstream.weights.library import Library, Model
 from ingot.web import openapi, resources, server
 from ingot.web.access import console_access, json_access
 from ingot.web.asgi import Dispatcher
-from ingot.web.connection import ConnectionLimits, Hub
 from ingot.web.errors import refusals
+from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.surfaces import Inferences
 
@@ -66,11 +66,8 @@ class Greeting:
 class App:
     """One running process: its runtime, and the parts that a reload swaps under it."""
 
-    def __init__(
-        self, runtime: Runtime, engines: Engines, *, sink: LineSink, first_key: IssuedKey | None
-    ) -> None:
+    def __init__(self, runtime: Runtime, engines: Engines, *, sink: LineSink) -> None:
         self.runtime = runtime
-        self.first_key = first_key
         self._engines = engines
         config = runtime.config
         hosts = Hosts(allowed_hosts(config))
@@ -182,7 +179,8 @@ async def opened(
     data = data_directory(config)
     async with open_database(data, clock=clock) as database:
         keys = await KeyRing.open(database, data, log=log, clock=clock)
-        first_key = await keys.ensure_first_key(environ.get("INGOT_BOOTSTRAP_KEY"))
+        if environ.get("INGOT_BOOTSTRAP_KEY"):
+            await keys.ensure_first_key(environ["INGOT_BOOTSTRAP_KEY"])
         engines = Engines(functools.partial(Engine, clock=clock, log=log))
         specs, embedded = embedded_models(config)
         engines.offer(specs)
@@ -209,7 +207,7 @@ async def opened(
         if specs:
             await engines.start(specs[0].name)
         try:
-            yield App(runtime, engines, sink=sink, first_key=first_key)
+            yield App(runtime, engines, sink=sink)
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -226,23 +224,33 @@ async def serve(
     problem = bind_problem(config)
     if problem is not None:
         raise ConfigError.at("server.host", problem)
+    try:
+        listener = server.bind(config.server.host, config.server.port)
+    except OSError as error:
+        where = f"{config.server.host}:{config.server.port}"
+        raise ConfigError.at(
+            "server.port",
+            f"cannot listen on {where} ({error.strerror}): stop what listens there, or choose another with --port",
+        ) from error
     loop = asyncio.get_running_loop()
     sink = LineSink(sys.stderr.buffer)
     sink.later = loop.call_later
     log = configure(sink, form=config.server.log_format, level=config.server.log_level)
     capture_stdlib(log)
+    bootstrapped = bool(environ.get("INGOT_BOOTSTRAP_KEY"))
     for warning in loaded.warnings:
         log.warning(warning)
     async with opened(config, environ=environ, log=log, sink=sink, clock=SystemClock()) as app:
 
-        def up(host: str, port: int) -> None:
-            key = app.first_key.secret if app.first_key else None
+        async def up(host: str, port: int) -> None:
+            # Only now: a key made by a start that fails would never be shown.
+            first = None if bootstrapped else await app.runtime.keys.ensure_first_key(None)
             models = tuple(app.runtime.catalog.deployments)
             greet(
                 Greeting(
                     url=_url(host, port),
-                    key=key,
-                    bootstrapped=bool(environ.get("INGOT_BOOTSTRAP_KEY")),
+                    key=first.secret if first else None,
+                    bootstrapped=bootstrapped,
                     models=models,
                     data=data_directory(config),
                     notes=_notes(config),
@@ -254,14 +262,12 @@ async def serve(
         loop.add_signal_handler(signal.SIGHUP, app.reload, reload)
         running = server.build(
             app.hub,
-            host=config.server.host,
-            port=config.server.port,
             drain_seconds=config.server.drain_seconds,
             on_up=up,
             on_drain=app.drain,
         )
         try:
-            await running.serve()
+            await running.serve(sockets=[listener])
         finally:
             loop.remove_signal_handler(signal.SIGHUP)
             log.info("stopped")

@@ -132,3 +132,12 @@ def test_schema_and_reference_when_printed(tmp_path: Path) -> None:
 def test_usage_when_command_is_unknown(tmp_path: Path) -> None:
     """Wrong usage is exit code 2."""
     assert ingot_config("chekc", folder=tmp_path).returncode == 2
+
+
+def test_check_refuses_when_an_embedded_model_is_not_there(tmp_path: Path) -> None:
+    """What a start would refuse, the check refuses."""
+    (tmp_path / "ingot.toml").write_text('[models.m]\ntargets = ["engine:nope"]\nprice = "free"\n')
+    ended = ingot_config("check", folder=tmp_path)
+    assert ended.returncode == 1
+    assert "nope" in ended.stderr
+    assert "models.m.targets" in ended.stderr

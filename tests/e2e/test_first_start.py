@@ -136,6 +136,10 @@ def test_start_on_a_port_that_is_taken(tmp_path: Path) -> None:
         (tmp_path / "ingot.toml").write_text(NO_ENGINE)
         said = start_in_vain(tmp_path, "--port", str(port))
     assert str(port) in said
+    assert "--port" in said
+    # The key of a start that failed was never shown: the next start makes the first one, and shows it.
+    with serving(NO_ENGINE, tmp_path, key=None) as served:
+        assert KEY_LINE.search("".join(served.printed))
 
 
 def _is_refused(served: Served) -> bool:

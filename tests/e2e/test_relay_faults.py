@@ -95,7 +95,7 @@ STATUSES = [
     "fail 529",
 ]
 SILENCES = ["hangup fin", "hangup rst", "garbage", "silent", "fail 503 body=empty"]
-BODIES = ["body malformed", "cut 1", "rst 1", "hang 1"]
+BODIES = ["body malformed", "cut 1", "rst 1", "hang 1", "fail 200"]
 
 
 @pytest.mark.parametrize("failure", STATUSES + SILENCES + BODIES)
@@ -151,6 +151,7 @@ def test_client_is_told_when_all_tries_fail(scene: Stage) -> None:
         ("hangup fin", 502, "upstream_error"),
         ("garbage", 502, "upstream_error"),
         ("body malformed", 502, "upstream_error"),
+        ("fail 200", 502, "upstream_error"),
         ("fail 503", 503, "upstream_unavailable"),
         ("fail 504", 504, "upstream_timeout"),
         ("header-bytes 100000", 502, "upstream_error"),

@@ -377,36 +377,3 @@ def test_good_request_is_answered_when_a_broken_one_waits_behind_it(scene: Stage
         assert line.answer().status in {0, 400}
         assert line.closed()
     assert len(upstream.seen(request_id)) == 1
-
-
-@pytest.mark.parametrize(
-    "start",
-    [b"GET / HTTP/1.1\r\nHost: localhost\r\nX-A: ", b"GET /"],
-    ids=["header", "target"],
-)
-def test_head_is_refused_when_it_never_ends(scene: Stage, start: bytes) -> None:
-    """The parser tells of a header when it is whole; one without an end is bounded all the same."""
-    served, _ = scene
-    with Line(served.port) as line:
-        line.send(start)
-        for _ in range(64):
-            if not line.send(b"a" * 65536):
-                break
-        answer = line.answer()
-        assert answer.status == 431
-        assert line.closed()
-
-
-def test_body_is_refused_when_it_is_nearly_all_framing(scene: Stage) -> None:
-    """A chunk extension without an end is no body and has no right to a body's room or time."""
-    served, _ = scene
-    with Line(served.port) as line:
-        line.send(
-            b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n"
-            b"authorization: Bearer " + KEY.encode() + b"\r\n\r\n1;x="
-        )
-        for _ in range(64):
-            if not line.send(b"a" * 65536):
-                break
-        assert line.answer().status == 400
-        assert line.closed()

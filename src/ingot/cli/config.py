@@ -13,7 +13,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ingot.config import ConfigError, Loaded, Problem, bind_problem, from_disk, redacted
+from ingot import catalog
+from ingot.app import embedded_models
+from ingot.config import Config, ConfigError, Loaded, Problem, bind_problem, from_disk, redacted
 from ingot.config.document import document, plain, simple
 from ingot.config.reference import json_schema, page, template
 
@@ -30,6 +32,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check the configuration and list everything that is wrong; credential files are read too."""
     loaded, problems = _loaded(config, secrets=True)
+    if loaded and not problems:
+        problems = _catalog_problems(loaded.config)
     warnings = loaded.warnings if loaded else ()
     if as_json:
         _print_json(
@@ -106,6 +110,15 @@ def _loaded(config: Path | None, *, secrets: bool) -> tuple[Loaded | None, list[
         return None, list(error.problems)
     public = bind_problem(loaded.config)
     return loaded, [Problem("server.host", public)] if public else []
+
+
+def _catalog_problems(config: Config) -> list[Problem]:
+    """What only shows when the models are put together with what the engine has."""
+    try:
+        catalog.build(config, embedded_models(config)[1])
+    except ConfigError as error:
+        return list(error.problems)
+    return []
 
 
 def _count(items: Sized, noun: str) -> str:

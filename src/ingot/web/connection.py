@@ -10,19 +10,14 @@ figures: docs/adr/0002). No timer for each request: one sweep a second looks at 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ingot.outbox import Outbox
-from ingot.web.exchange import Exchange, Handler, Header
-
-Refuse = Callable[[int, str], tuple[bytes, bytes]]
-"""Records a request that never reached a handler, and gives header lines and body for it: (status, message)."""
-
+from ingot.web.exchange import Exchange, Header
+from ingot.web.hub import Hub
 
 LINGER_SECONDS = 2.0
 MOST_FRAMING = 512 * 1024
@@ -33,36 +28,6 @@ HEAD_SLACK = 4096
 
 MOST_QUEUED = 8
 """Pipelined requests that wait before reading stops."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Bounds of one connection; times in seconds, sizes in bytes."""
-
-    headers: int = 64
-    header_bytes: int = 16 * 1024
-    request_seconds: float = 30.0
-    seconds_per_megabyte: float = 1.0
-    idle_seconds: float = 75.0
-    unread_seconds: float = 60.0
-    buffer_bytes: int = 256 * 1024
-
-
-class Hub:
-    """What the connections of one server share."""
-
-    def __init__(self, handler: Handler, *, limits: ConnectionLimits, refuse: Refuse) -> None:
-        self.handler = handler
-        self.limits = limits
-        self.refuse = refuse
-        self.outbox = Outbox(asyncio.get_running_loop())
-        self.connections: set[Connection] = set()
-        self.date = b""
-        """The Date header's line, renewed once a second."""
-
-    def connect(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> "Connection":  # noqa: ARG002  # uvicorn's signature
-        """A protocol for one accepted socket."""
-        return Connection(self, server_state)
 
 
 class Connection(asyncio.Protocol):
@@ -417,3 +382,12 @@ class Connection(asyncio.Protocol):
             self._outbox.drop(self.transport)
             self.transport.abort()
         self._held = held
+
+
+def connector(hub: Hub) -> Callable[..., Connection]:
+    """What uvicorn calls, as if it were a protocol class, for each accepted socket."""
+
+    def connect(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Connection:  # noqa: ARG001  # uvicorn's signature
+        return Connection(hub, server_state)
+
+    return connect

@@ -6,12 +6,14 @@ Decides when the server is up, when it drains and when it ends; knows no route.
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
 
 import uvicorn
 
-from ingot.web.connection import Hub
+from ingot.web.connection import connector
+from ingot.web.hub import Hub
 
 
 class Server(uvicorn.Server):
@@ -22,10 +24,10 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         hub: Hub,
         *,
-        on_up: Callable[[str, int], None],
+        on_up: Callable[[str, int], Awaitable[None]],
         on_drain: Callable[[], None],
     ) -> None:
-        """`on_up` gets the bound address, `on_drain` is called when the first signal comes."""
+        """`on_up` is awaited with the bound address, `on_drain` is called when the first signal comes."""
         super().__init__(config)
         self._hub = hub
         self._on_up = on_up
@@ -54,7 +56,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)  # type: ignore[arg-type]  # handed through
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._on_up(host, port)
+            await self._on_up(host, port)
 
     async def shutdown(self, sockets: "list[object] | None" = None) -> None:  # type: ignore[override]  # as uvicorn's
         """Drains for as long as was configured, then cancels what still runs."""
@@ -73,28 +75,42 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
+BACKLOG = 4096
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that holds the address; raises OSError where it cannot be had."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 def build(
     hub: Hub,
     *,
-    host: str,
-    port: int,
     drain_seconds: float,
-    on_up: Callable[[str, int], None],
+    on_up: Callable[[str, int], Awaitable[None]],
     on_drain: Callable[[], None],
 ) -> Server:
-    """A server that is ready to `serve()`; `drain_seconds` is what running requests get after a signal."""
+    """A server that is ready to `serve(sockets=[...])`; `drain_seconds` is what running requests get after a signal."""
     config = uvicorn.Config(
         hub.handler,
-        host=host,
-        port=port,
-        http=hub.connect,  # type: ignore[arg-type]  # uvicorn calls it as a class
+        http=connector(hub),  # type: ignore[arg-type]  # uvicorn calls it as a class
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=4096,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )
     return Server(config, hub, on_up=on_up, on_drain=on_drain)
