@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import functools
 import gc
+import logging
 import random
 import signal
 import sys
@@ -237,6 +238,8 @@ async def serve(
     sink.later = loop.call_later
     log = configure(sink, form=config.server.log_format, level=config.server.log_level)
     capture_stdlib(log)
+    # uvicorn's own lines tell of tasks and sockets; what they mean to an operator is logged by us.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     bootstrapped = bool(environ.get("INGOT_BOOTSTRAP_KEY"))
     for warning in loaded.warnings:
         log.warning(warning)

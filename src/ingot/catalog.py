@@ -81,8 +81,11 @@ ENGINE_QUIRKS: Final = Quirks(
             "moderation",
             "n",
             "prediction",
+            "service_tier",
+            "store",
             "suffix",
             "tools.custom",
+            "verbosity",
             "web_search_options",
         }
     ),

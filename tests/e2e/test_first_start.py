@@ -211,3 +211,42 @@ def test_answer_when_the_network_is_cut(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
+
+
+async def test_end_while_a_stream_outlasts_the_drain(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    """What the drain did not wait for is told so: an error event, no [DONE], a record, and exit status 0."""
+    config = f"""
+        [engine]
+        enabled = false
+        [server]
+        drain_seconds = 1
+        [targets.up]
+        base_url = "{upstream.url}"
+        [models.mock]
+        targets = ["up"]
+        price = "free"
+    """
+    with serving(config, tmp_path) as served:
+        connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE)
+        body = {
+            "model": "mock",
+            "stream": True,
+            "messages": [{"role": "user", "content": "words: 2000 {{gap 0.1}}"}],
+        }
+        headers = {"authorization": f"Bearer {served.key}", "content-type": "application/json"}
+
+        def begin() -> http.client.HTTPResponse:
+            connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+            return connection.getresponse()
+
+        response = await asyncio.to_thread(begin)
+        assert await asyncio.to_thread(response.readline)
+        served.process.send_signal(signal.SIGTERM)
+        rest = (await asyncio.to_thread(response.read)).decode()
+        connection.close()
+        assert await asyncio.to_thread(served.process.wait, PATIENCE) == 0
+        events = [line for line in rest.splitlines() if line.startswith("data: ")]
+        assert json.loads(events[-1].removeprefix("data: "))["error"]["code"] == "overloaded"
+        assert "data: [DONE]" not in events
+        told = [record for record in served.logs() if record.get("event") == "request"]
+        assert (told[-1]["status"], told[-1]["code"]) == (503, "overloaded")

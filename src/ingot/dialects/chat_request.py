@@ -285,7 +285,9 @@ class ChatRequest(Rows, frozen=True, kw_only=True):
     frequency_penalty: Penalty | None = None
     function_call: Literal["none", "auto"] | Named | UnsetType = UNSET
     functions: Annotated[list[Function], Meta(min_length=1, max_length=128)] | UnsetType = UNSET
-    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | None = None
+    logit_bias: (
+        dict[Annotated[str, Meta(pattern="^[0-9]+$")], Annotated[float, Meta(ge=-100, le=100)]] | None
+    ) = None
     logprobs: bool | None = None
     max_completion_tokens: Positive | None = None
     max_tokens: Positive | None = None

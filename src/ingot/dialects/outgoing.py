@@ -27,7 +27,9 @@ _NEUTRAL: dict[str, Any] = {
     "logit_bias": {},
     "metadata": {},
     "tools": [],
+    "verbosity": "medium",
 }
+_NEUTRAL_TIERS = ("auto", "default")
 
 _PARTS = ("image_url", "input_audio", "file")
 
@@ -47,7 +49,7 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
         return
     value = call.body.value
     for key in value:
-        if key in quirks.reject and value[key] is not None and value[key] != _NEUTRAL.get(key, value):
+        if key in quirks.reject and not _asks_nothing(key, value[key]):
             raise Unsupported(
                 f"'{key}' is not supported by the model '{deployment}'. Leave it out, or choose another model.",
                 param=key,
@@ -59,6 +61,12 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
     }
     if kinds:
         _check_parts(value, kinds, deployment=deployment)
+
+
+def _asks_nothing(key: str, held: Any) -> bool:
+    if key == "service_tier" and held in _NEUTRAL_TIERS:
+        return True
+    return held is None or (key in _NEUTRAL and held == _NEUTRAL[key])
 
 
 def _check_tools(value: dict[str, Any], *, deployment: str) -> None:

@@ -29,6 +29,20 @@ ADDRESS = frozenset({404, 405, 410})
 # Codes that mean the same under different names; what is absent passes through.
 _CODES = {"exceed_context_size_error": "context_length_exceeded"}
 
+# What common refusals are about and what to do, by code and by message text; the first that fits is added.
+_ADVICE = (
+    (
+        re.compile(r"context_length_exceeded|context (size|length|window)"),
+        "messages",
+        "Shorten the prompt, or choose a model with a longer context.",
+    ),
+    (
+        re.compile(r"JSON schema|json_schema|grammar", re.IGNORECASE),
+        "response_format.json_schema.schema",
+        "Use the JSON Schema keywords that the model's engine knows, and mend the schema.",
+    ),
+)
+
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>]+", re.IGNORECASE)
 _ADDRESS = re.compile(
     r"\b(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?\b|\[[0-9a-f]*:[0-9a-f:]+\](?::\d+)?|\b0x[0-9a-f]{6,}\b",
@@ -108,13 +122,19 @@ class Refusal:
             )
         if status in SERVER_FAULTS or status == 409:
             return UpstreamError(f"The target '{target}' failed ({shown}).", retry_after=retry_after)
+        return self._as_rejection(status)
+
+    def _as_rejection(self, status: int) -> UpstreamRejected:
+        """What the client itself can mend, with the field that it is about where the upstream's words tell."""
         code = _CODES.get(self.kind or "", self.code)
-        return UpstreamRejected(
-            clean(self.message),
-            status=status,
-            code=code if _is_code(code) else None,
-            param=clean(self.param) if self.param else None,
-        )
+        message = clean(self.message)
+        param = clean(self.param) if self.param else None
+        for words, told_param, advice in _ADVICE:
+            if words.search(f"{code} {message}"):
+                param = param or told_param
+                message = f"{message.rstrip('.')}. {advice}"
+                break
+        return UpstreamRejected(message, status=status, code=code if _is_code(code) else None, param=param)
 
 
 def _is_code(code: str | None) -> bool:

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 
 from ingot.dialects.dialect import Dialect
-from ingot.errors import ApiError, MethodNotAllowed, PlatformError
+from ingot.errors import ApiError, MethodNotAllowed, Overloaded, PlatformError
 from ingot.ids import new_id
 from ingot.services import inference
 from ingot.services.door import Inference
@@ -103,7 +103,8 @@ class Inferences:
         except (ClientGone, asyncio.CancelledError):
             request.status = 499
             if not exchange.gone:
-                exchange.cut()  # the server ends: a broken answer must never look like a whole one
+                ending = Overloaded("The server ends. Send the request again in a moment.", retry_after=1.0)
+                _refuse(runtime, request, ending, surface=surface, exchange=exchange)
                 raise
         except Exception as error:
             runtime.log.error("request failed", request_id=request_id, exc_info=error)
@@ -123,8 +124,12 @@ def _refuse(
 ) -> None:
     request.status, request.code = error.status, error.code
     runtime.measures.refusals[surface.path, error.code or ""] += 1
+    if exchange.complete:
+        return
     if exchange.started:
-        exchange.cut()
+        # An error event and no proper end of the stream: it must not look like a whole one.
+        exchange.write(surface.dialect.error_event(error, request.request_id))
+        exchange.finish()
         return
     body = surface.dialect.encode_error(error, request.request_id)
     exchange.respond(error.status, error_head(error, request.request_id), body)

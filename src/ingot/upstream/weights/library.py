@@ -67,8 +67,8 @@ class Model:
 
     @property
     def embeddings(self) -> bool:
-        """Whether it serves embeddings: made for them, or the demo, which shows every surface."""
-        return self.demo or self.manifest.embeddings
+        """Whether it serves embeddings."""
+        return self.manifest.embeddings
 
     @property
     def created(self) -> int:
@@ -185,6 +185,8 @@ def load(path: Path, name: str, *, demo: bool) -> Model | Unreadable:
             )
     except (OSError, GgufError) as error:
         return Unreadable(path, str(error))
+    if demo:  # not made for embeddings, it serves them all the same, as it shows every surface
+        manifest = msgspec.structs.replace(manifest, embeddings=True)
     return Model(name=name, path=path, demo=demo, manifest=manifest)
 
 
