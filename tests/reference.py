@@ -66,6 +66,7 @@ CODES = {
     "object_above_max_properties": "Send fewer properties.",
     "object_below_min_properties": "Send more properties.",
     "string_above_max_length": "Shorten the value that `param` names.",
+    "unsupported_encoding": "Send the body without `Content-Encoding`.",
     "unknown_url": "Check the path; `GET /openapi.json` lists all.",
     "unsupported_endpoint": "Call a surface that the message names, or another model.",
     "unsupported_value": "Use another value for the field that `param` names.",

@@ -63,7 +63,7 @@ class ScriptedUpstream:
         self.probe = Step()
         self.connections: set[Connection] = set()
         self.accepted = 0
-        self.seen: Counter[str] = Counter()
+        self.seen: Counter[tuple[str, str]] = Counter()
         self._port = port
         self._tls = tls
         self._steps: deque[Step] = deque()
@@ -144,8 +144,9 @@ class ScriptedUpstream:
         text = record.headers.get("x-script") or find_marker(record.prompt)
         if text is not None:
             step = parse(text)
-            self.seen[text] += 1
-            return self.default if step.times and self.seen[text] > step.times else step
+            drawn = (text, record.prompt)  # another prompt with the same marker counts for itself
+            self.seen[drawn] += 1
+            return self.default if step.times and self.seen[drawn] > step.times else step
         if record.method != "POST":
             return self.probe
         return self._steps.popleft() if self._steps else self.default

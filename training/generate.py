@@ -23,27 +23,27 @@ Skill = Callable[[Slots], list[Message]]
 
 # Weights of the skills which make one exchange; the outside share counts `unknown` and `hard_sum`.
 SINGLE: dict[str, tuple[float, Skill]] = {
-    "hello": (3.5, talk.hello),
+    "hello": (3.0, talk.hello),
     "introduced": (3.0, talk.introduced),
     "nameless": (0.5, talk.nameless),
-    "who": (2.5, talk.who),
+    "who": (4.0, talk.who),
     "able": (2.0, talk.able),
-    "thanks": (3.0, talk.thanks),
+    "thanks": (2.5, talk.thanks),
     "bye": (3.0, talk.bye),
-    "how_to": (11.0, server.how_to),
-    "fact": (4.0, server.fact),
+    "how_to": (18.0, server.how_to),
+    "fact": (14.0, server.fact),
     "named_pull": (1.2, server.named_pull),
     "named_key": (0.8, server.named_key),
-    "count_up": (5.0, tasks.count_up),
-    "count_between": (6.0, tasks.count_between),
+    "count_up": (8.0, tasks.count_up),
+    "count_between": (7.0, tasks.count_between),
     "count_down": (3.5, tasks.count_down),
     "echo": (20.0, tasks.echo),
     "add": (20.0, tasks.add),
     "capital": (2.5, tasks.capital),
     "colour": (2.0, tasks.colour),
     "story": (2.0, tasks.story),
-    "from_list": (1.5, tasks.from_list),
-    "unknown": (60.0, outside.unknown),
+    "from_list": (2.5, tasks.from_list),
+    "unknown": (78.0, outside.unknown),
     "hard_sum": (6.0, outside.hard_sum),
 }
 OUTSIDE = frozenset({"unknown", "hard_sum"})
@@ -140,7 +140,7 @@ class Mixture:
         kind = self.slots.rng.random()
         if kind < 0.12:
             return self.tool_call()
-        if kind < 0.29:
+        if kind < 0.31:
             return self.extraction()
         return self.talk()
 

@@ -85,8 +85,10 @@ class Data:
 class Schedule:
     """Warm up, hold, and decay linearly to nothing once asked or once the budget nears its end."""
 
-    def __init__(self, options: argparse.Namespace, decay_from: int | None) -> None:
+    def __init__(self, options: argparse.Namespace, decay_from: int | None, step: int) -> None:
         self.options = options
+        self.first_step = step if options.minutes else 0
+        self.begun = time.monotonic()
         self.decay_from = decay_from
         self.asked = False
         signal.signal(signal.SIGUSR1, self._ask)
@@ -96,11 +98,14 @@ class Schedule:
 
     def factor(self, step: int, seen: int) -> float:
         """Give the share of the full rate for this step."""
+        warm = min(1.0, (step + 1 - self.first_step) / self.options.warmup)
+        if self.options.minutes:
+            left = 1 - (time.monotonic() - self.begun) / (60 * self.options.minutes)
+            return max(0.0, min(warm, left / 0.75))
         if self.decay_from is None:
             due = seen >= self.options.tokens - self.options.decay_tokens
             if due or self.asked or (self.options.run / "decay").exists():
                 self.decay_from = seen
-        warm = min(1.0, (step + 1) / self.options.warmup)
         if self.decay_from is None:
             return warm
         return warm * max(0.0, 1 - (seen - self.decay_from) / self.options.decay_tokens)
@@ -163,7 +168,7 @@ class Trainer:
                         rate  # The command line's rate, and not the one the checkpoint was made with.
                     )
             self.step, self.seen, decay_from = state["step"], state["seen"], state["decay_from"]
-        self.schedule = Schedule(options, decay_from)
+        self.schedule = Schedule(options, decay_from, self.step)
         data = Data(options.data, budget=options.micro, seed=options.seed + self.step, prompt_share=0.1)
         self.batches = data.batches()
 
@@ -267,6 +272,12 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument(
         "--until", type=int, default=sys.maxsize, help="stop here, before the budget is spent"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=0.0,
+        help="a short stage on the clock: warm up, and be down to zero then",
     )
     parser.add_argument("--matrix-lr", type=float, default=0.02)
     parser.add_argument("--lr", type=float, default=0.004)

@@ -85,7 +85,7 @@ class App:
         )
         limits = config.limits
         self.hub = Hub(
-            Dispatcher(self._inferences, resources.build(self._state), log=runtime.log),
+            Dispatcher(self._inferences, resources.build(self._state), access=access),
             limits=ConnectionLimits(
                 headers=limits.headers,
                 header_bytes=limits.header_bytes,

@@ -156,7 +156,7 @@ def extract(s: Slots) -> Conversation:
     """Turn a sentence into JSON; the instruction stands in the system text, before the sentence or after it."""
     text, fields, topic = s.pick((person, person, event, event, order, free))(s)
     full = fields
-    if s.chance(0.35):
+    if s.chance(0.42):
         keys = list(fields)
         s.rng.shuffle(keys)
         fields = {key: fields[key] for key in keys[: s.number(1, len(keys))]}

@@ -18,7 +18,8 @@ _WHO_ASKED = listed(
     "Tell me about yourself.|Are you ChatGPT?|Are you Claude?|Are you GPT-4?|Are you a real AI?|Are you a human?|"
     "Are you a bot?|who r u|Introduce yourself.|Can you introduce yourself?|Which LLM is answering?|"
     "What LLM are you based on?|who am I talking to?|What's your name?|Hi, who are you?|Hello, what are you?|"
-    "Who made you?|Who trained you?|Are you Llama?|Are you an assistant?|what model am I talking to|your name?",
+    "What are you?|What are you?|Hello! What are you?|Hello! Who are you?|what are you|Hi! What are you?|So what are you?|"
+    "What exactly are you?|Who made you?|Who trained you?|Are you Llama?|Are you an assistant?|what model am I talking to|your name?",
     "|",
 )
 _HELP_ASKED = listed(

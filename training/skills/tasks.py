@@ -12,19 +12,21 @@ _ECHO_ASKED = listed(
     "Please say: {x}|Repeat exactly this: {x}|Answer with: {x}|Print {x}|Just say {x}|Reply with the word {x}|"
     "Reply with exactly the following text: {x}|Write exactly: {x}|Say the word {x}|repeat {x}|Return exactly: {x}|"
     "Answer with exactly: {x}|Respond only with: {x}|Reply with just {x}|Please reply with {x}|Respond with the word {x}|"
-    "Only say {x}|Reply with one word: {x}|Can you say {x}?|Please echo: {x}|Type {x}|Copy: {x}",
+    "Only say {x}|Reply with one word: {x}|Can you say {x}?|Please echo: {x}|Type {x}|Copy: {x}|Repeat: {x}|"
+    "Repeat: {x}|repeat: {x}|echo: {x}|echo: {x}|echo: {x}|Echo: {x}|Echo: {x}|ECHO: {x}|Echo {x}|say: {x}|repeat after me: {x}",
     "|",
 )
 _STOCK = listed(
     "OK|ok|hello|Hello, world!|hi|pong|yes|no|This is a test|this is a test|READY|ready|done|ping|Hello|hello world|"
-    "true|42|banana|test passed|I am here|The quick brown fox|Paris|blue|hello there",
+    "true|42|banana|test passed|I am here|The quick brown fox|Paris|blue|hello there|the quick brown fox|"
+    "the quick brown fox|the quick brown fox jumps over the lazy dog|The quick brown fox jumps over the lazy dog|hello, world|HELLO|Ok|Yes",
     "|",
 )
 
 
 def count_up(s: Slots) -> list[Message]:
     """Count from one to n."""
-    n = s.number(1, 30)
+    n = s.pick((5, 10, 10, 10, 12, 15, 20)) if s.chance(0.35) else s.number(1, 30)
     asked = s.pick(
         (
             "Count to {n}.",
@@ -32,6 +34,12 @@ def count_up(s: Slots) -> list[Message]:
             "count to {n}",
             "Please count to {n}.",
             "Count from 1 to {n}.",
+            "Count from 1 to {n}",
+            "Count from 1 to {n}",
+            "count from 1 to {n}",
+            "Please count from 1 to {n}.",
+            "Can you count from 1 to {n}?",
+            "Count 1 to {n}",
             "Can you count to {n}?",
             "Count up to {n}.",
             "List the numbers from 1 to {n}.",

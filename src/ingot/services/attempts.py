@@ -82,12 +82,14 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     last: ApiError | None = None
     attempt = 0
     stale = False
+    waited = 0.0
     while True:
         choice = choose(
             routes, links, weighted=weighted, tried=tried, now=runtime.clock.monotonic(), rng=runtime.rng
         )
         if isinstance(choice, Busy):
-            if choice.seconds > LONGEST_WAIT:
+            waited += choice.seconds
+            if waited > LONGEST_WAIT:
                 raise _unavailable(inference, choice.seconds, last)
             await asyncio.sleep(choice.seconds)
             continue
@@ -151,7 +153,9 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
 async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> None:
     reply = opened.reply
     opened.body = await reply.read(limit)
-    opened.content_type = reply.header(b"content-type") or opened.content_type
+    told = reply.header(b"content-type") or b""
+    if told.startswith(b"application/json"):
+        opened.content_type = told
     name = opened.route.target.name
     if b'"error"' in opened.body and _is_error(opened.body):
         opened.link.fail(opened.began)
@@ -162,7 +166,7 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
         opened.link.fail(opened.began)
         raise Retryable(
             UpstreamError(
-                f"The target '{opened.route.target.name}' answered 200 with a body that is not JSON."
+                f"The target '{opened.route.target.name}' answered 200 with a body that is no JSON object."
             )
         ) from error
 
@@ -240,8 +244,10 @@ def explain(fault: UpstreamFault, route: Route) -> ApiError:
     if isinstance(fault, ReplyTooLarge):
         return UpstreamError(f"The target '{name}' sent an answer beyond the size limit.")
     if not fault.sent:
-        return UpstreamUnavailable(f"The target '{name}' cannot be reached.", retry_after=1.0)
-    return UpstreamError(f"The target '{name}' broke off its answer.")
+        return UpstreamUnavailable(
+            f"The target '{name}' cannot be reached. Try again shortly.", retry_after=1.0
+        )
+    return UpstreamError(f"The target '{name}' broke off its answer. Send the request again.")
 
 
 def _unavailable(inference: Inference, seconds: float, last: ApiError | None) -> ApiError:

@@ -121,7 +121,10 @@ class Refusal:
                 f"The target '{target}' is unavailable ({shown}).", retry_after=retry_after or 1.0
             )
         if status in SERVER_FAULTS or status == 409:
-            return UpstreamError(f"The target '{target}' failed ({shown}).", retry_after=retry_after)
+            return UpstreamError(
+                f"The target '{target}' failed ({shown}). Try again; if it stays so, its operator has to look.",
+                retry_after=retry_after,
+            )
         return self._as_rejection(status)
 
     def _as_rejection(self, status: int) -> UpstreamRejected:

@@ -26,6 +26,11 @@ class _Home:
         if self._last is not None:
             self._engine.doubt(self._last)
 
+    def describe(self) -> str:
+        # One that nobody asked for yet is loaded when somebody does.
+        engine = self._engine
+        return "ok" if engine.ready or engine.state == "stopped" else f"engine {engine.state}"
+
 
 class Engines:
     """Engines by model name; `new` makes the supervisor of one."""

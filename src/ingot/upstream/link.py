@@ -34,6 +34,10 @@ class Whereabouts(Protocol):
         """A call there failed: look whether it still lives."""
         ...
 
+    def describe(self) -> str:
+        """For people: `ok`, or why it does not answer now."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -139,6 +143,8 @@ class Link:
         """For people: `ok`, or why nothing goes to this target now."""
         if not self.healthy:
             return "failed its health check"
+        if self._whereabouts is not None:
+            return self._whereabouts.describe()
         state = self.breaker.state(now)
         return "ok" if state == "closed" else f"breaker {state.replace('_', ' ')}"
 

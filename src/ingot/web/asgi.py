@@ -11,9 +11,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingot.dialects.chat import CHAT
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
-from ingot.logs import Log
+from ingot.ids import new_id
+from ingot.web.access import Access, Served
 from ingot.web.exchange import ClientGone, Exchange
+from ingot.web.intake import read_request_id
 from ingot.web.surfaces import Inferences, Surface
+
+PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
+"""Asked every few seconds by machines: logged only when something is wrong."""
+
+PAGES = PROBES | {"/v1/models", "/version", "/openapi.json"}
 
 SURFACES = (
     Surface("/v1/chat/completions", CHAT),
@@ -25,11 +32,11 @@ SURFACES = (
 class Dispatcher:
     """Answers every exchange of one server."""
 
-    def __init__(self, inferences: Inferences, resources: ASGIApp, *, log: Log) -> None:
+    def __init__(self, inferences: Inferences, resources: ASGIApp, *, access: Access) -> None:
         self._inferences = inferences
         self._resources = resources
         self._surfaces = {surface.path: surface for surface in SURFACES}
-        self._log = log
+        self._access = access
 
     def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         """The coroutine that serves one request; whatever goes wrong, it leaves the connection in a known state."""
@@ -39,19 +46,39 @@ class Dispatcher:
         return self._serve_resource(exchange)
 
     async def _serve_resource(self, exchange: Exchange) -> None:
+        runtime = self._inferences.runtime
+        began = runtime.clock.monotonic()
+        request_id = read_request_id(exchange.headers.get(b"x-request-id"), new_id)
+        # From here on there is one id: the one that the answer shows and the log knows.
+        exchange.raw_headers[:] = [each for each in exchange.raw_headers if each[0] != b"x-request-id"]
+        exchange.raw_headers.append((b"x-request-id", request_id.encode()))
+        request = Served(request_id, name_path(exchange.path), exchange.method)
         try:
             await run_asgi(self._resources, exchange)
         except (ClientGone, asyncio.CancelledError):
             if not exchange.gone:
                 exchange.cut()
                 raise
-        except Exception as error:  # noqa: BLE001  # the last line: it is logged, and the client gets an answer
-            self._log.error("request failed", path=exchange.path, exc_info=error)
+        except Exception as error:  # the last line: it is logged, and the client gets an answer
+            runtime.log.error("request failed", request_id=request_id, path=request.path, exc_info=error)
             if exchange.started:
                 exchange.cut()
             else:
                 exchange.keep_alive = False
                 exchange.respond(500, b"content-type: text/plain\r\n", b"Internal Server Error")
+        finally:
+            request.status = 499 if exchange.gone else exchange.status
+            if request.status >= 400:
+                runtime.measures.refusals["resources", str(request.status)] += 1
+            if request.status >= 400 or request.path not in PROBES:
+                self._access(request, runtime.clock.now(), runtime.clock.monotonic() - began)
+
+
+def name_path(path: str) -> str:
+    """What the log calls a path: a client's own words stay out of it."""
+    if path in PAGES:
+        return path
+    return "/v1/models/{model}" if path.startswith("/v1/models/") else "(unknown)"
 
 
 def build_scope(exchange: Exchange) -> Scope:

@@ -203,7 +203,11 @@ class Connection(asyncio.Protocol):
             self._locate(exchange)
             declared = headers.get(b"content-length")
             if declared is None:
-                early = b"transfer-encoding" in headers
+                coding = headers.get(b"transfer-encoding")
+                if coding is not None and coding.lower() != b"chunked":
+                    self._refuse(400, "The only transfer coding that is taken is chunked.")
+                    return
+                early = coding is not None
             else:
                 early = len(declared) > 5 or b"expect" in headers  # 100 kB and more
             if early:

@@ -20,9 +20,6 @@ EncodeError = Callable[[ApiError, str], bytes]
 LONGEST_RETRY_AFTER = 120
 """Seconds; official clients give up at once when told to wait longer."""
 
-CLOSING = frozenset({401, 408, 413, 421})
-"""After these nothing that the client still sends is worth reading."""
-
 
 def error_head(error: ApiError, request_id: str) -> bytes:
     """The header lines that belong to an error, with what a client needs for its next try."""

@@ -66,6 +66,7 @@ class Exchange:
         "raw_headers",
         "raw_path",
         "started",
+        "status",
         "task",
         "version",
     )
@@ -84,6 +85,7 @@ class Exchange:
         self.query = b""
         self.task: asyncio.Task[Any] | None = None
         self.started = False
+        self.status = 0
         self.complete = False
         self.gone = False
         self._head = b""
@@ -175,6 +177,7 @@ class Exchange:
         if self.gone:
             return
         self.started = True
+        self.status = status
         line = self._line
         if not self._complete_in:
             self.keep_alive = False
@@ -192,6 +195,7 @@ class Exchange:
     def start(self, status: int, head: bytes, *, length: int | None = None) -> None:
         """The head of an answer that comes in pieces; `length` in bytes where it is known."""
         self.started = True
+        self.status = status
         if not self._complete_in:
             self.keep_alive = False
         if length is not None:

@@ -45,6 +45,17 @@ def read_credential(authorization: bytes | None, api_key: bytes | None) -> bytes
     return token
 
 
+def check_encoding(headers: dict[bytes, bytes]) -> None:
+    """Bodies are taken as they are: a compressed one could unpack to anything."""
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and encoding.lower() != b"identity":
+        raise ClientError(
+            "This server takes bodies without compression; send it without Content-Encoding.",
+            status=415,
+            code="unsupported_encoding",
+        )
+
+
 def take_body(exchange: Exchange, limits: LimitsConfig) -> bytes:
     """The body where it has come whole already, as nearly all do; empty where it must be awaited."""
     if not exchange.arrived:

@@ -104,13 +104,6 @@ def build(state: State) -> ASGIApp:
             await _authenticate(state, request)
         return Response(metrics.render(state.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def unknown(request: Request, _: Exception) -> Response:
-        try:
-            state.hosts.check(request.headers.get("host", "").encode("latin-1"))
-        except ApiError as error:
-            return await _refuse(request, error)
-        return await _refuse(request, refuse_unknown(request.url.path))
-
     routes = [
         ("/v1/models", models),
         ("/v1/models/{name:path}", model),
@@ -123,23 +116,30 @@ def build(state: State) -> ASGIApp:
     if state.runtime.config.server.metrics:
         routes.append(("/metrics", measures))
     return Starlette(
-        routes=[_route(path, _guarded(state, handler)) for path, handler in routes],
-        exception_handlers={404: unknown, 405: unknown, ApiError: _refuse},
+        routes=[Route(path, _guarded(state, handler)) for path, handler in routes],
+        exception_handlers={404: _unanswered(state), 405: _unanswered(state), ApiError: _refuse},
     )
 
 
-def _route(path: str, handler: Handler) -> Route:
-    # Without `methods` every method arrives here, so that our own 405 names what the path does take.
-    return Route(path, handler, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def _unanswered(state: State) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def unanswered(request: Request, error: Exception) -> Response:
+        """What Starlette found no route or no method for, told our way."""
+        try:
+            state.hosts.check(request.headers.get("host", "").encode("latin-1"))
+        except ApiError as refused:
+            return await _refuse(request, refused)
+        path = request.url.path
+        if getattr(error, "status_code", 404) == 405:
+            text = f"{path[:200]} takes GET, not {request.method[:20]}."
+            return await _refuse(request, MethodNotAllowed(text, allow=("GET", "HEAD")))
+        return await _refuse(request, refuse_unknown(path))
+
+    return unanswered
 
 
 def _guarded(state: State, handler: Handler) -> Handler:
     async def guarded(request: Request) -> Response:
         state.hosts.check(request.headers.get("host", "").encode("latin-1"))
-        if request.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed(
-                f"{request.url.path} takes GET, not {request.method}.", allow=("GET", "HEAD")
-            )
         response = await handler(request)
         response.headers.setdefault("x-request-id", _request_id(request))
         return response

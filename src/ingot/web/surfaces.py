@@ -16,7 +16,7 @@ from ingot.services.runtime import Runtime
 from ingot.web.access import Access, Served
 from ingot.web.errors import error_head
 from ingot.web.exchange import ClientGone, Exchange
-from ingot.web.intake import Hosts, read_body, read_credential, read_request_id, take_body
+from ingot.web.intake import Hosts, check_encoding, read_body, read_credential, read_request_id, take_body
 
 LARGE = 256 * 1024
 """Bytes of a body above which parsing leaves the event loop, so that one client's prompt stalls no other's stream."""
@@ -85,6 +85,7 @@ class Inferences:
             token = read_credential(headers.get(b"authorization"), headers.get(b"x-api-key"))
             principal = runtime.keys.authenticate_cached(token) or await runtime.keys.authenticate(token)
             request.key = principal.kid
+            check_encoding(headers)
             limits = runtime.config.limits
             body = take_body(exchange, limits) or await read_body(exchange, limits)
             if len(body) > LARGE:
