@@ -15,17 +15,12 @@ import typer
 
 from ingot import catalog
 from ingot.app import embedded_models
+from ingot.cli.options import ConfigOption, JsonOption
 from ingot.config import Config, ConfigError, Loaded, Problem, bind_problem, from_disk, redacted
 from ingot.config.document import document, plain, simple
 from ingot.config.reference import json_schema, page, template
 
 app = typer.Typer(name="config", help="Check, show and describe the configuration.", no_args_is_help=True)
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="The file; else INGOT_CONFIG, else ./ingot.toml if it is there."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()

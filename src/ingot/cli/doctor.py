@@ -11,11 +11,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
 import typer
 
+from ingot.cli.options import ConfigOption, DataOption, JsonOption
 from ingot.cli.output import print_json
 from ingot.config import Config, ConfigError, bind_problem, from_disk
 from ingot.store.engine import open_database
@@ -40,15 +41,10 @@ class Finding:
 
 
 def doctor(
-    config: Annotated[
-        Path | None, typer.Option(help="The file; else INGOT_CONFIG, else ./ingot.toml if it is there.")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="The data directory; else INGOT_DATA, else what the configuration says."),
-    ] = None,
+    config: ConfigOption = None,
+    data: DataOption = None,
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON value.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check this machine, the configuration, the data directory, the engine and the upstream targets."""
     findings = list(examine(config, data))

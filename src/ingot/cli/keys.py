@@ -5,7 +5,6 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Results go to stdout, pr
 """
 
 import asyncio
-import os
 import re
 import sys
 import time
@@ -19,8 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ingot.cli.options import ConfigOption, DataOption, JsonOption, directory
 from ingot.cli.output import fail, print_json
-from ingot.config import ConfigError, from_disk
 from ingot.errors import ApiError
 from ingot.logs import LineSink, configure
 from ingot.services.keys import KeyInfo, KeyRing
@@ -31,15 +30,6 @@ T = TypeVar("T")
 
 app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
 
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", help="The data directory; else INGOT_DATA, else what the configuration says."),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="The file; else INGOT_CONFIG, else ./ingot.toml if it is there."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 
@@ -57,7 +47,7 @@ def create(
 ) -> None:
     """Create a key and print it, this once."""
     at = None if expires is None else time.time() + _lifetime(expires)
-    issued = _run(_directory(data, config), lambda ring: ring.issue(name, expires=at))
+    issued = _run(directory(data, config), lambda ring: ring.issue(name, expires=at))
     info = issued.info
     if as_json:
         shown = {"id": info.id, "name": info.name, "key": issued.secret, "created_at": info.created_at}
@@ -74,16 +64,16 @@ def create(
 @app.command("list")
 def list_keys(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
     """List all keys, without their secrets."""
-    directory = _directory(data, config)
+    folder = directory(data, config)
     known: list[KeyInfo] = []
-    if (directory / FILE_NAME).exists():  # to look must not create anything
-        known = _run(directory, lambda ring: ring.list())
+    if (folder / FILE_NAME).exists():  # to look must not create anything
+        known = _run(folder, lambda ring: ring.list())
     if as_json:
         print_json(known)
     elif known:
         Console().print(_table(known))
     else:
-        print(f"No keys in {directory} yet. Create one with `ingot keys create --name NAME`.")
+        print(f"No keys in {folder} yet. Create one with `ingot keys create --name NAME`.")
 
 
 @app.command()
@@ -94,34 +84,23 @@ def revoke(
     config: ConfigOption = None,
 ) -> None:
     """End a key; requests that carry it are refused within 5 seconds."""
-    directory = _directory(data, config)
-    if not (directory / FILE_NAME).exists():
-        fail(f"there is no database in {directory}; name the data directory with --data DIR")
-    info = _run(directory, lambda ring: ring.revoke(key))
+    folder = directory(data, config)
+    if not (folder / FILE_NAME).exists():
+        fail(f"there is no database in {folder}; name the data directory with --data DIR")
+    info = _run(folder, lambda ring: ring.revoke(key))
     if as_json:
         print_json(info)
     else:
         print(f"revoked {info.name} ({info.kid})")
 
 
-def _directory(data: Path | None, config: Path | None) -> Path:
-    """The data directory; a configuration with faults elsewhere does not matter where --data says it."""
-    if data is not None:
-        return data.expanduser()
-    try:
-        loaded = from_disk(config, os.environ, directory=Path.cwd(), options={}, secrets=False)
-    except ConfigError as error:
-        fail("\n".join(str(each) for each in error.problems))
-    return Path(loaded.config.server.data).expanduser()
-
-
-def _run(directory: Path, work: Callable[[KeyRing], Awaitable[T]]) -> T:
-    """What `work` returns, run on the keys in `directory`; faults end the command with their text."""
+def _run(folder: Path, work: Callable[[KeyRing], Awaitable[T]]) -> T:
+    """What `work` returns, run on the keys in `folder`; faults end the command with their text."""
 
     async def run() -> T:
         log = configure(LineSink(sys.stderr.buffer), form="auto", level="warning")
-        async with open_database(directory) as db:
-            ring = await KeyRing.open(db, directory, log=log)
+        async with open_database(folder) as db:
+            ring = await KeyRing.open(db, folder, log=log)
             return await work(ring)
 
     try:

@@ -29,8 +29,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from ingot.cli.options import ConfigOption, DataOption, JsonOption, directory
 from ingot.cli.output import fail, print_json
-from ingot.config import ConfigError, from_disk
 from ingot.upstream.engine.machine import free_memory
 from ingot.upstream.weights.fetch import Room, human, pull
 from ingot.upstream.weights.gguf import GgufError, read_header
@@ -43,16 +43,6 @@ app = typer.Typer(name="models", help="Pull, list, show and remove local models.
 SHA256_DIGITS = 64
 LINE_EVERY = 5.0
 """Seconds between two lines of progress where there is no terminal."""
-
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", help="The data directory; else INGOT_DATA, else what the configuration says."),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="The file; else INGOT_CONFIG, else ./ingot.toml if it is there."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
 
 
 @app.command("pull")
@@ -246,17 +236,6 @@ def announce(candidate: Candidate, console: Console) -> None:
     licence = f", licence {candidate.licence}" if candidate.licence else ""
     text = f"{candidate.name}: {size} from {candidate.source}{licence}"
     console.print(escape(text), highlight=False, soft_wrap=True)
-
-
-def directory(data: Path | None, config: Path | None) -> Path:
-    """The data directory; a configuration with faults elsewhere does not matter where --data says it."""
-    if data is not None:
-        return data.expanduser()
-    try:
-        loaded = from_disk(config, os.environ, directory=Path.cwd(), options={}, secrets=False)
-    except ConfigError as error:
-        fail("\n".join(str(each) for each in error.problems))
-    return Path(loaded.config.server.data).expanduser()
 
 
 def record(model: Model) -> dict[str, object]:

@@ -1,0 +1,31 @@
+"""The options that several commands share, and what they stand for."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ingot.cli.output import fail
+from ingot.config import ConfigError, from_disk
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", help="The data directory; else INGOT_DATA, else what the configuration says."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The file; else INGOT_CONFIG, else ./ingot.toml if it is there."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value.")]
+
+
+def directory(data: Path | None, config: Path | None) -> Path:
+    """The data directory; a configuration with faults elsewhere does not matter where --data says it."""
+    if data is not None:
+        return data.expanduser()
+    try:
+        loaded = from_disk(config, os.environ, directory=Path.cwd(), options={}, secrets=False)
+    except ConfigError as error:
+        fail("\n".join(str(each) for each in error.problems))
+    return Path(loaded.config.server.data).expanduser()
