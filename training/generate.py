@@ -1,6 +1,6 @@
 """Decide the mixture of skills, and write the training set: `python generate.py OUT.npz --tokenizer DIR`.
 
-At least three conversations in ten are outside the model's world, so that it learns to say so.
+Nearly three conversations in ten are outside the model's world, so that it learns to say so.
 """
 
 from __future__ import annotations

@@ -34,12 +34,18 @@ class Log(Protocol):
     def error(self, event: str, **fields: Any) -> Any: ...
 
 
+Deferred = tuple[Callable[..., bytes], Any, float, float]
+"""A line that is not laid out yet: the function that does it, a record that no longer changes, its times."""
+
+DEFERRED_BYTES = 256
+
+
 class LineSink:
     """Collects log lines and writes them in one piece; `later(seconds, flush)` arms the delayed write."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._lines: list[bytes] = []
+        self._lines: list[bytes | Deferred] = []
         self._size = 0
         self._armed = False
         self.later: Callable[[float, Callable[[], None]], object] | None = None
@@ -58,12 +64,27 @@ class LineSink:
             self._armed = True
             self.later(0.1, self.flush)
 
+    def write_later(self, deferred: Deferred) -> None:
+        """Takes a clean line that is laid out when it is written.
+
+        Many lines laid out in a row cost a third of what each costs between other work, when none of the code that
+        does it is in the processor's cache (measured: 8 us against 2.5).
+        """
+        self._lines.append(deferred)
+        self._size += DEFERRED_BYTES
+        if self.later is None or self._size > _FLUSH_BYTES:
+            self.flush()
+        elif not self._armed:
+            self._armed = True
+            self.later(0.1, self.flush)
+
     def flush(self) -> None:
         """Writes what was collected."""
         self._armed = False
         if not self._lines:
             return
-        data = b"\n".join([*self._lines, b""])
+        lines = [line if isinstance(line, bytes) else line[0](*line[1:]) for line in self._lines]
+        data = b"\n".join([*lines, b""])
         self._lines.clear()
         self._size = 0
         try:

@@ -146,7 +146,8 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
     except BaseException:
         link.release(reply)
         raise
-    link.breaker.succeed()
+    if not link.breaker.calm:
+        link.breaker.succeed()
     return opened
 
 

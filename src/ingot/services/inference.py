@@ -13,7 +13,6 @@ import asyncio
 from ingot.errors import ApiError
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
-from ingot.services.measures import DeploymentMeasures
 from ingot.services.relay import relay_stream
 from ingot.services.runtime import Runtime
 
@@ -49,7 +48,7 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
     finally:
         series.in_flight -= 1
         outcome.seconds = runtime.clock.monotonic() - began
-        _record(series, outcome)
+        runtime.measures.end(series, outcome)
 
 
 def _give_answer(inference: Inference, opened: Opened, door: Door, *, outcome: Outcome) -> None:
@@ -60,15 +59,3 @@ def _give_answer(inference: Inference, opened: Opened, door: Door, *, outcome: O
         outcome.fidelity = "patched"
     outcome.status = 200
     door.answer(200, body, content_type=opened.content_type)
-
-
-def _record(series: DeploymentMeasures, outcome: Outcome) -> None:
-    series.requests[outcome.status] += 1
-    series.duration.observe(outcome.seconds)
-    if outcome.first_token is not None:
-        series.first_token.observe(outcome.first_token)
-    usage = outcome.usage
-    if usage is not None:
-        series.input_tokens += usage.input
-        series.cached_tokens += usage.cached_input
-        series.output_tokens += usage.output

@@ -8,6 +8,8 @@ from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from ingot.services.door import Outcome
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 GAPS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -53,6 +55,21 @@ class DeploymentMeasures:
         self.first_token = Histogram(SECONDS)
         self.gap = Histogram(GAPS)
 
+    def count(self, outcome: Outcome) -> None:
+        """Counts one inference that has ended."""
+        self.requests[outcome.status] += 1
+        self.duration.observe(outcome.seconds)
+        if outcome.first_token is not None:
+            self.first_token.observe(outcome.first_token)
+        usage = outcome.usage
+        if usage is not None:
+            self.input_tokens += usage.input
+            self.cached_tokens += usage.cached_input
+            self.output_tokens += usage.output
+
+
+MOST_UNCOUNTED = 256
+
 
 @dataclass(slots=True)
 class Measures:
@@ -63,6 +80,19 @@ class Measures:
     upstream_errors: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     retries: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     departures: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    _ended: list[tuple[DeploymentMeasures, Outcome]] = field(default_factory=list)
+
+    def end(self, series: DeploymentMeasures, outcome: Outcome) -> None:
+        """Takes an inference that has ended; it is counted with others, before anybody looks."""
+        self._ended.append((series, outcome))
+        if len(self._ended) >= MOST_UNCOUNTED:
+            self.settle()
+
+    def settle(self) -> None:
+        """Counts what has ended since the last time."""
+        ended, self._ended = self._ended, []
+        for series, outcome in ended:
+            series.count(outcome)
 
     def of(self, surface: str, deployment: str) -> DeploymentMeasures:
         """The series of one deployment on one surface."""

@@ -42,6 +42,8 @@ def choose(
     """The best route that is free: untried before tried, then in order or by weight."""
     if len(routes) == 1:
         link = links[routes[0].target.name]
+        if link.free:
+            return Choice(routes[0], link)
         wait = link.wait(now)
         return Busy(wait) if wait else Choice(routes[0], link)
     waits = [links[route.target.name].wait(now) for route in routes]

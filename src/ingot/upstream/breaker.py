@@ -15,7 +15,7 @@ State = Literal["closed", "open", "half_open"]
 class Breaker:
     """The breaker of one target; all times are monotonic seconds."""
 
-    __slots__ = ("_cool_until", "_failures", "_open_until", "_probing", "_seconds", "_threshold")
+    __slots__ = ("_cool_until", "_failures", "_open_until", "_probing", "_seconds", "_threshold", "calm")
 
     def __init__(self, *, failures: int = 5, open_seconds: float = 10.0) -> None:
         """Opens after `failures` in a row, for `open_seconds`."""
@@ -25,10 +25,14 @@ class Breaker:
         self._open_until = 0.0
         self._cool_until = 0.0
         self._probing = False
+        self.calm = True
+        """No failure counted and no cool-down set: the usual case, for callers that ask nothing further then."""
 
     def wait(self, now: float) -> float:
         """Seconds until the target may be tried; 0 when it may be tried now."""
         if not self._failures and now >= self._cool_until:
+            self._cool_until = 0.0
+            self.calm = True
             return 0.0
         if now < self._cool_until:
             return self._cool_until - now
@@ -47,11 +51,13 @@ class Breaker:
         """The target answered."""
         self._failures = 0
         self._probing = False
+        self.calm = self._cool_until == 0.0
 
     def fail(self, now: float) -> None:
         """The target did not answer, or answered that it is broken."""
         self._failures += 1
         self._probing = False
+        self.calm = False
         if self._failures >= self._threshold:
             self._open_until = now + self._seconds
 
@@ -62,11 +68,13 @@ class Breaker:
     def trip(self, now: float) -> None:
         """A health check found the target down: open at once."""
         self._failures = max(self._failures + 1, self._threshold)
+        self.calm = False
         self._open_until = now + self._seconds
 
     def cool(self, until: float) -> None:
         """The target asked for quiet until the monotonic time `until` (Retry-After)."""
         self._cool_until = max(self._cool_until, until)
+        self.calm = False
 
     def state(self, now: float) -> State:
         """For people: logs, metrics, the readiness page."""

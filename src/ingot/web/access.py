@@ -1,6 +1,6 @@
 """One log line a request: ids, sizes, timings, status; no prompt, no key, no query.
 
-The JSON form is laid out by hand and handed to the sink (measured: 2.5 us, where the general logger takes
+The JSON form is laid out by hand, many lines in a row (measured: 2.5 us each, where the general logger takes
 9 us), as every value in it is a number or was made or checked by us. The console form goes through the logger.
 """
 
@@ -37,10 +37,10 @@ Access = Callable[[Served, float, float], None]
 def json_access(sink: LineSink) -> Access:
     """Access lines as JSON, written with the other lines."""
     stamp = Stamper()
-    write_clean = sink.write_clean
     where = functools.lru_cache(4096)(_where)
+    write_later = sink.write_later
 
-    def write(request: Served, now: float, seconds: float) -> None:
+    def lay_out(request: Served, now: float, seconds: float) -> bytes:
         outcome = request.outcome
         line = b'{"time":"%b","level":"info","event":"request","request_id":"%b","status":%d,"ms":%.3f%b' % (
             stamp(now),
@@ -65,7 +65,10 @@ def json_access(sink: LineSink) -> Access:
                 line += b',"usage_estimated":true'
         if outcome.first_token is not None:
             line += b',"first_token_ms":%.3f' % (outcome.first_token * 1000)
-        write_clean(line + b"}")
+        return line + b"}"
+
+    def write(request: Served, now: float, seconds: float) -> None:
+        write_later((lay_out, request, now, seconds))
 
     return write
 

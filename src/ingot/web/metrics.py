@@ -34,6 +34,7 @@ class IngotCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """All families, in a stable order."""
+        self._measures.settle()
         yield from self._traffic()
         yield from self._times()
         yield from self._trouble()
