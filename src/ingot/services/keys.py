@@ -145,7 +145,14 @@ class KeyRing:
 
     def authenticate_cached(self, token: bytes) -> Principal | None:
         """Who `token` stands for if that was looked up in the last 5 s; None means: ask `authenticate`."""
-        digest = self._digest(token)
+        return self.known(self._digest(token))
+
+    def digest(self, token: bytes) -> bytes:
+        """What stands for `token` in `known`; it tells nothing of the token."""
+        return self._digest(token)
+
+    def known(self, digest: bytes) -> Principal | None:
+        """`authenticate_cached` for a caller that keeps the digest."""
         entry = self._entries.get(digest)
         if entry is None:
             return None

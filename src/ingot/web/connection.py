@@ -53,6 +53,8 @@ class Connection(asyncio.Protocol):
         "_server",
         "_url",
         "arriving_since",
+        "authorization",
+        "digest",
         "idle_since",
         "lingering_since",
         "received",
@@ -84,6 +86,8 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.arriving_since = 0.0
         self.unread_since = 0.0
+        self.authorization: bytes | None = None
+        self.digest = b""
         self.lingering_since = 0.0
         self._held = 0
         self._body_size = 0

@@ -23,7 +23,11 @@ Header = tuple[bytes, bytes]
 
 
 class Line(Protocol):
-    """What an exchange asks of its connection."""
+    """What an exchange asks of its connection, and what the connection keeps from one exchange to the next."""
+
+    authorization: bytes | None
+    """The header that was read last, and below the digest of its key."""
+    digest: bytes
 
     @property
     def date(self) -> bytes: ...
@@ -51,7 +55,6 @@ class Exchange:
         "_chunked",
         "_complete_in",
         "_head",
-        "_line",
         "_parts",
         "_remaining",
         "_size",
@@ -60,6 +63,7 @@ class Exchange:
         "gone",
         "headers",
         "keep_alive",
+        "line",
         "method",
         "path",
         "query",
@@ -74,7 +78,7 @@ class Exchange:
     def __init__(self, line: Line, parser: HttpRequestParser, raw_headers: list[Header]) -> None:
         """`parser` has just read the head of this request."""
         method = parser.get_method()
-        self._line = line
+        self.line = line
         self.method = "POST" if method == b"POST" else method.decode("ascii")
         self.raw_headers = raw_headers
         self.headers = dict(raw_headers)
@@ -105,7 +109,7 @@ class Exchange:
         if self._waiter is not None:
             self._wake()
         elif self._size > HIGH_WATER:
-            self._line.pause_reading()
+            self.line.pause_reading()
 
     def feed_end(self) -> None:
         """The request is whole."""
@@ -160,8 +164,8 @@ class Exchange:
         if self.gone:
             raise ClientGone
         if self.headers.get(b"expect") == b"100-continue" and not self._parts:
-            self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self._line.resume_reading()
+            self.line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.line.resume_reading()
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -178,7 +182,7 @@ class Exchange:
             return
         self.started = True
         self.status = status
-        line = self._line
+        line = self.line
         if not self._complete_in:
             self.keep_alive = False
         close = b"" if self.keep_alive else b"connection: close\r\n"
@@ -210,12 +214,12 @@ class Exchange:
             framing = b"transfer-encoding: chunked\r\n"
             self._chunked = True
         close = b"" if self.keep_alive else b"connection: close\r\n"
-        self._head = b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], self._line.date, head, framing, close)
+        self._head = b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], self.line.date, head, framing, close)
 
     def write(self, piece: bytes) -> bool:
         """A piece of the answer; it leaves at once. True while the client is behind and `drain` should be awaited."""
         if self._chunked and not self._head and piece and not self.gone:
-            return self._line.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            return self.line.write(b"%x\r\n%b\r\n" % (len(piece), piece))
         return self._write_first(piece)
 
     def _write_first(self, piece: bytes) -> bool:
@@ -229,7 +233,7 @@ class Exchange:
         else:
             data = head + piece
             self._remaining -= len(piece)
-        return self._line.write(data)
+        return self.line.write(data)
 
     def finish(self) -> None:
         """The end of an answer that came in pieces."""
@@ -241,21 +245,21 @@ class Exchange:
         data = self._head + (b"0\r\n\r\n" if self._chunked and self.method != "HEAD" else b"")
         self._head = b""
         if data:
-            self._line.write(data)
+            self.line.write(data)
         self._end()
 
     def cut(self) -> None:
         """Breaks the connection: a broken answer must never look like a whole one."""
         self.complete = True
-        self._line.cut()
+        self.line.cut()
 
     async def drain(self) -> None:
         """Waits until the client has taken enough of what was written."""
-        await self._line.drain()
+        await self.line.drain()
 
     def _end(self) -> None:
         self.complete = True
-        self._line.answered(self)
+        self.line.answered(self)
 
 
 Handler = Callable[[Exchange], Any]
