@@ -257,7 +257,7 @@ class Connection(asyncio.Protocol):
 
     def _run(self, exchange: Exchange) -> None:
         self._current = exchange
-        # The exchange holds the task; uvicorn's set of tasks would cost a callback for each request.
+        # Not in uvicorn's set of tasks as well: that would cost a callback for each request.
         exchange.task = self._loop.create_task(self._hub.handler(exchange))
 
     # ---- the exchange's side
@@ -305,8 +305,7 @@ class Connection(asyncio.Protocol):
                 return
         elif not self.arriving_since:
             self.idle_since = self._loop.time()
-        if self._paused_reading:
-            self.resume_reading()
+        self.resume_reading()
 
     def cut(self) -> None:
         """Ends the connection without a proper end of the answer."""
