@@ -78,7 +78,6 @@ class Measures:
     deployments: dict[tuple[str, str], DeploymentMeasures] = field(default_factory=dict)
     refusals: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     upstream_errors: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
-    retries: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     departures: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     _ended: list[tuple[DeploymentMeasures, Outcome]] = field(default_factory=list)
 

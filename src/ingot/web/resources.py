@@ -171,9 +171,7 @@ async def _authenticate(state: State, request: Request) -> None:
         authorization.encode("latin-1") if authorization is not None else None,
         api_key.encode("latin-1") if api_key is not None else None,
     )
-    keys = state.runtime.keys
-    if keys.authenticate_cached(token) is None:
-        await keys.authenticate(token)
+    await state.runtime.keys.authenticate(token)
 
 
 def _request_id(request: Request) -> str:
