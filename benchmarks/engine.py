@@ -56,11 +56,11 @@ async def start_ingot(folder: Path, child: EngineAddress) -> tuple[asyncio.subpr
     raise SystemExit("Ingot did not start")
 
 
-async def measure(rounds: int, requests: int, levels: list[int]) -> None:
+async def measure(rounds: int, requests: int, levels: list[int], threads: int | None) -> None:
     """Prints one line a level: tokens/s both ways, and their ratio."""
     log = configure(LineSink(io.BytesIO()), form="json", level="error")
     with resources.as_file(resources.files("ingot") / "models" / "demo-tiny.gguf") as path:
-        engine = Engine(EngineSpec(name=MODEL, path=path), clock=SystemClock(), log=log)
+        engine = Engine(EngineSpec(name=MODEL, path=path, threads=threads), clock=SystemClock(), log=log)
         await engine.start()
         child = await engine.origin()
         with tempfile.TemporaryDirectory() as folder:
@@ -106,8 +106,10 @@ def main() -> None:
     )
     parser.add_argument("--requests", type=int, default=32, help="requests a round and way (default 32)")
     parser.add_argument("--levels", default="1,8", help="parallel streams (default 1,8)")
+    parser.add_argument("--threads", type=int, help="the engine's threads (default: as Ingot would choose)")
     chosen = parser.parse_args()
-    asyncio.run(measure(chosen.rounds, chosen.requests, [int(level) for level in chosen.levels.split(",")]))
+    levels = [int(level) for level in chosen.levels.split(",")]
+    asyncio.run(measure(chosen.rounds, chosen.requests, levels, chosen.threads))
 
 
 if __name__ == "__main__":

@@ -226,7 +226,8 @@ async def test_read_is_refused_when_it_writes(db: Database, tmp_path: Path) -> N
 async def test_write_says_so_when_the_disk_is_full(db: Database, tmp_path: Path) -> None:
     """All of the group are told of the disk, what was there stays, and once there is room writing goes on."""
 
-    def limit(conn: Connection, pages: int) -> None:
+    def limit(conn: Connection, more: int) -> None:
+        pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one() + more
         conn.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
 
     def fill(conn: Connection) -> None:
@@ -234,7 +235,7 @@ async def test_write_says_so_when_the_disk_is_full(db: Database, tmp_path: Path)
         conn.execute(text("INSERT INTO blobs VALUES (zeroblob(1000000))"))
 
     await db.write(partial(_add, n=1))
-    await db.write(partial(limit, pages=20))
+    await db.write(partial(limit, more=10))
     gate = await _held(db)
     group = [
         asyncio.create_task(db.write(partial(_add, n=2))),
@@ -246,7 +247,7 @@ async def test_write_says_so_when_the_disk_is_full(db: Database, tmp_path: Path)
     outcomes = await asyncio.gather(*group, return_exceptions=True)
     assert all(re.search(r"disk .* is full", str(outcome)) for outcome in outcomes)
     assert _on_disk(tmp_path) == [1]
-    await db.write(partial(limit, pages=100_000))
+    await db.write(partial(limit, more=100_000))
     await db.write(fill)
     assert await db.write(partial(_add, n=4)) == 4
     assert _on_disk(tmp_path) == [1, 4]

@@ -159,10 +159,18 @@ def test_effective_when_section_is_no_table() -> None:
 
 
 def test_variables_when_derived_from_records() -> None:
-    """Each key of server, engine and limits has its variable."""
+    """Each key of each section that is no table of names has its variable."""
     names = variables()
-    sections = (("", Config().server), ("ENGINE_", Config().engine), ("LIMITS_", Config().limits))
-    keys = {f"INGOT_{prefix}{key.upper()}" for prefix, record in sections for key in record.__struct_fields__}
+    config = Config()
+    sections = {
+        name: getattr(config, name) for name in config.__struct_fields__ if name not in ("targets", "models")
+    }
+    keys = {
+        f"INGOT_{'' if name == 'server' else name.upper() + '_'}{key.upper()}"
+        for name, record in sections.items()
+        for key in record.__struct_fields__
+    }
+    assert len(sections) > 5
     assert set(names) == keys
 
 

@@ -25,6 +25,7 @@ from ingot.config.model import (
     TargetConfig,
     TimeoutsConfig,
 )
+from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import redacted, unread, with_secrets
 from ingot.config.shape import nearest
@@ -32,18 +33,22 @@ from ingot.config.shape import nearest
 __all__ = [
     "DIALECTS",
     "ENGINE_PREFIX",
+    "AccountsConfig",
     "BreakerConfig",
     "Config",
     "ConfigError",
     "EngineConfig",
+    "LimiterConfig",
     "LimitsConfig",
     "Loaded",
+    "MailConfig",
     "ModelConfig",
     "PriceConfig",
     "Problem",
     "QuirksConfig",
     "RouteConfig",
     "ServerConfig",
+    "StoreConfig",
     "TargetConfig",
     "TimeoutsConfig",
     "bind_problem",

@@ -1,7 +1,7 @@
 """`INGOT_*` variables and command-line options, as values of the keys that they stand for.
 
-Each key of `[server]` is `INGOT_<KEY>`, of `[engine]` `INGOT_ENGINE_<KEY>`, of `[limits]` `INGOT_LIMITS_<KEY>`:
-the list is derived from the records. An empty variable counts as one that is not set.
+Each key of `[server]` is `INGOT_<KEY>`, of another section such as `[engine]` `INGOT_ENGINE_<KEY>`: the list is
+derived from the records. An empty variable counts as one that is not set.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from ingot.config.model import EngineConfig, LimitsConfig, ServerConfig
+from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.problems import Problem
 from ingot.config.shape import expected, suggestion, unwrapped
 
@@ -21,6 +22,10 @@ SECTIONS: Final[dict[str, tuple[str, type[msgspec.Struct]]]] = {
     "server": (PREFIX, ServerConfig),
     "engine": (f"{PREFIX}ENGINE_", EngineConfig),
     "limits": (f"{PREFIX}LIMITS_", LimitsConfig),
+    "store": (f"{PREFIX}STORE_", StoreConfig),
+    "limiter": (f"{PREFIX}LIMITER_", LimiterConfig),
+    "accounts": (f"{PREFIX}ACCOUNTS_", AccountsConfig),
+    "mail": (f"{PREFIX}MAIL_", MailConfig),
 }
 # Read elsewhere: which file to load, the first key, the key of our own command line.
 OTHERS: Final = frozenset({"INGOT_CONFIG", "INGOT_BOOTSTRAP_KEY", "INGOT_API_KEY", "INGOT_OFFLINE"})

@@ -8,7 +8,10 @@ from and how keys depend on each other.
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, field
+
+from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
+from ingot.config.section import Section, about
 
 DIALECTS: Final = ("chat", "responses", "messages", "embeddings", "completions")
 Dialect = Literal["chat", "responses", "messages", "embeddings", "completions"]
@@ -21,21 +24,6 @@ PRICE_HELP: Final = (
 )
 TARGETS_HELP: Final = 'name at least one target, for example targets = ["mock"] for a table [targets.mock]'
 BASE_URL_HELP: Final = 'give the address that the API stands below, for example "http://127.0.0.1:8000/v1"'
-
-
-def about(text: str, unit: str = "", *, missing: str = "", instead: object = None, example: str = "") -> Meta:
-    """A key's description, for the schema and the reference page.
-
-    `missing` is what to say where a required key is absent or wrong, and `instead` a harmless value to go on
-    with, so that the rest is checked too. `example` is TOML for a key without a default.
-    """
-    return Meta(
-        description=text, extra={"unit": unit, "missing": missing, "instead": instead, "example": example}
-    )
-
-
-class Section(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; it knows all of its keys."""
 
 
 class ServerConfig(Section, frozen=True, kw_only=True):
@@ -52,6 +40,17 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         Meta(min_length=1),
         about("Directory of the database, the key pepper and pulled models; a leading `~` is your home."),
     ] = "~/.local/share/ingot"
+    database: Annotated[
+        str,
+        about(
+            "`postgresql://USER:PASSWORD@HOST/NAME` for several processes on one database; empty: a SQLite file in "
+            "the data directory."
+        ),
+    ] = ""
+    preset: Annotated[
+        Literal["open", "valley", "aurora", "aurora-v2", "metask", "valar"],
+        about("Whose rules the server follows: the service that it stands in for."),
+    ] = "open"
     allow_public: Annotated[bool, about("Permit listening on an address that other machines can reach.")] = (
         False
     )
@@ -347,6 +346,10 @@ class Config(Section, frozen=True, kw_only=True):
     server: Annotated[ServerConfig, about("The process itself.")] = ServerConfig()
     engine: Annotated[EngineConfig, about("The embedded engine.")] = EngineConfig()
     limits: Annotated[LimitsConfig, about("What one request may cost.")] = LimitsConfig()
+    store: Annotated[StoreConfig, about("What is kept of requests and answers.")] = StoreConfig()
+    limiter: Annotated[LimiterConfig, about("Where rate limits are counted.")] = LimiterConfig()
+    accounts: Annotated[AccountsConfig, about("People, and how they come in.")] = AccountsConfig()
+    mail: Annotated[MailConfig, about("How mail leaves.")] = MailConfig()
     targets: Annotated[dict[str, TargetConfig], about("Upstream servers by name.")] = field(
         default_factory=dict
     )

@@ -2,73 +2,40 @@
 
 Each step runs in one transaction together with its record, under the database's write lock: of two
 processes that start together one migrates and the other finds the work done. A step is never edited once
-released; it spells its tables out, because `schema` moves on and history does not.
+released; `steps` holds one module for each.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    Connection,
-    ForeignKey,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    insert,
-    inspect,
-    select,
-    update,
-)
+from sqlalchemy import Connection, insert, inspect, select, update
 
 from ingot.store.faults import StoreError
 from ingot.store.schema import schema_migrations
+from ingot.store.steps import keys, organizations, records
 
 _RESTORE = "Restore the newest backup of the data directory, or start with an empty one."
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One numbered step; `tables` are those that exist once it is done."""
+    """One numbered step; `tables` are those that exist once it is done; `apply` is given the instant."""
 
     number: int
     name: str
-    apply: Callable[[Connection], None]
+    apply: Callable[[Connection, int], None]
     tables: tuple[str, ...] = ()
 
 
-def _create_keys(conn: Connection) -> None:
-    tables = MetaData()
-    Table(
-        "peppers",
-        tables,
-        Column("version", Integer, primary_key=True, autoincrement=False),
-        Column("fingerprint", LargeBinary, nullable=False),
-        Column("created_at", BigInteger, nullable=False),
-    )
-    Table(
-        "api_keys",
-        tables,
-        Column("id", Text, primary_key=True),
-        Column("kid", Text, nullable=False, unique=True),
-        Column("digest", LargeBinary, nullable=False),
-        Column("pepper", Integer, ForeignKey("peppers.version"), nullable=False),
-        Column("last4", Text, nullable=False),
-        Column("name", Text, nullable=False),
-        Column("source", Text, CheckConstraint("source IN ('issued', 'bootstrap')"), nullable=False),
-        Column("created_at", BigInteger, nullable=False),
-        Column("last_used_at", BigInteger),
-        Column("expires_at", BigInteger),
-        Column("revoked_at", BigInteger),
-    )
-    tables.create_all(conn, checkfirst=False)
-
-
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "keys", _create_keys, tables=("peppers", "api_keys")),)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "keys", keys.apply, tables=("peppers", "api_keys")),
+    Migration(
+        2, "organizations", organizations.apply, tables=("plans", "organizations", "users", "slots", "outbox")
+    ),
+    Migration(
+        3, "records", records.apply, tables=("responses", "ledger", "balances", "idempotency", "usage_hours")
+    ),
+)
 
 
 def migrate(
@@ -143,7 +110,7 @@ def _apply(conn: Connection, step: Migration, *, now: int) -> None:
         schema_migrations.create(conn)
     record = {"number": step.number, "name": step.name, "state": "applying", "applied_at": now}
     conn.execute(insert(schema_migrations), record)
-    step.apply(conn)
+    step.apply(conn, now)
     # Within one transaction nobody sees the first state; where a step has to commit on its own it stays behind.
     done = update(schema_migrations).where(schema_migrations.c.number == step.number)
     conn.execute(done.values(state="done"))

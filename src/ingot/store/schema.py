@@ -1,21 +1,16 @@
 """The tables as they are now, for the statements; how they came to be is in `migrations`.
 
+Each step defines what it added, and columns that came later are appended here.
 Instants are whole microseconds since the epoch, UTC, on every database. Knows no statement.
 """
 
 from datetime import UTC, datetime
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Column,
-    ForeignKey,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-)
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
+
+from ingot.store.steps import keys as keys_step
+from ingot.store.steps import organizations as organizations_step
+from ingot.store.steps import records as records_step
 
 MICROSECOND = 1_000_000
 
@@ -46,26 +41,48 @@ schema_migrations = Table(
     Column("applied_at", BigInteger, nullable=False),
 )
 
-peppers = Table(
-    "peppers",
-    metadata,
-    Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("fingerprint", LargeBinary, nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-)
+keys_step.define(metadata)
+organizations_step.define(metadata)
+records_step.define(metadata)
 
-api_keys = Table(
-    "api_keys",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("kid", Text, nullable=False, unique=True),
-    Column("digest", LargeBinary, nullable=False),
-    Column("pepper", Integer, ForeignKey("peppers.version"), nullable=False),
-    Column("last4", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("source", Text, CheckConstraint("source IN ('issued', 'bootstrap')"), nullable=False),
-    Column("created_at", BigInteger, nullable=False),
-    Column("last_used_at", BigInteger),
-    Column("expires_at", BigInteger),
-    Column("revoked_at", BigInteger),
-)
+DEFAULT_ORG = organizations_step.DEFAULT_ORG
+"""The operator's own organization; it is there from the start."""
+
+peppers = metadata.tables["peppers"]
+api_keys = metadata.tables["api_keys"]
+for _column in (
+    Column("org_id", Text, nullable=False, server_default=organizations_step.DEFAULT_ORG),
+    Column("user_id", Text),
+    Column("scope", Text, nullable=False, server_default="inference"),
+    Column("models", Text),
+    Column("rpm", BigInteger),
+    Column("tpm", BigInteger),
+    Column("cap", BigInteger),
+    Column("replaced_by", Text),
+):
+    api_keys.append_column(_column)
+Index("api_keys_by_org", api_keys.c.org_id)
+
+plans = metadata.tables["plans"]
+organizations = metadata.tables["organizations"]
+slots = metadata.tables["slots"]
+users = metadata.tables["users"]
+members = metadata.tables["members"]
+invitations = metadata.tables["invitations"]
+sessions = metadata.tables["sessions"]
+links = metadata.tables["links"]
+audit = metadata.tables["audit"]
+outbox = metadata.tables["outbox"]
+
+responses = metadata.tables["responses"]
+response_metadata = metadata.tables["response_metadata"]
+ledger = metadata.tables["ledger"]
+balances = metadata.tables["balances"]
+holds = metadata.tables["holds"]
+budgets = metadata.tables["budgets"]
+budget_spend = metadata.tables["budget_spend"]
+promo_codes = metadata.tables["promo_codes"]
+promo_uses = metadata.tables["promo_uses"]
+subscriptions = metadata.tables["subscriptions"]
+usage_hours = metadata.tables["usage_hours"]
+idempotency = metadata.tables["idempotency"]
