@@ -6,6 +6,7 @@ difference is what Ingot costs. Nothing is pinned: engine, Ingot and load share 
 
 import argparse
 import asyncio
+import contextlib
 import io
 import os
 import statistics
@@ -56,10 +57,13 @@ async def start_ingot(folder: Path, child: EngineAddress) -> tuple[asyncio.subpr
     raise SystemExit("Ingot did not start")
 
 
-async def measure(rounds: int, requests: int, levels: list[int], threads: int | None) -> None:
+async def measure(
+    rounds: int, requests: int, levels: list[int], *, threads: int | None, model: Path | None
+) -> None:
     """Prints one line a level: tokens/s both ways, and their ratio."""
     log = configure(LineSink(io.BytesIO()), form="json", level="error")
-    with resources.as_file(resources.files("ingot") / "models" / "demo-tiny.gguf") as path:
+    bundled = resources.files("ingot") / "models" / "demo-tiny.gguf"
+    with contextlib.nullcontext(model) if model else resources.as_file(bundled) as path:
         engine = Engine(EngineSpec(name=MODEL, path=path, threads=threads), clock=SystemClock(), log=log)
         await engine.start()
         child = await engine.origin()
@@ -70,7 +74,11 @@ async def measure(rounds: int, requests: int, levels: list[int], threads: int | 
                 "direct": Plan(f"http://{child.host}:{child.port}/v1", MODEL, child.key),
                 "ingot": Plan(url, MODEL, KEY),
             }
-            tests = {name: LoadTest(plan, client=client, clock=SystemClock()) for name, plan in plans.items()}
+            # Numbers apart, so that no way asks what the other has asked: the engine keeps prompts that it has read.
+            tests = {
+                name: LoadTest(plan, client=client, clock=SystemClock(), first=place * 1_000_003 + 1)
+                for place, (name, plan) in enumerate(plans.items())
+            }
             try:
                 for level in levels:
                     await compare(tests, level, rounds=rounds, requests=requests)
@@ -106,10 +114,11 @@ def main() -> None:
     )
     parser.add_argument("--requests", type=int, default=32, help="requests a round and way (default 32)")
     parser.add_argument("--levels", default="1,8", help="parallel streams (default 1,8)")
+    parser.add_argument("--model", type=Path, help="a GGUF file (default: the bundled demo model)")
     parser.add_argument("--threads", type=int, help="the engine's threads (default: as Ingot would choose)")
     chosen = parser.parse_args()
     levels = [int(level) for level in chosen.levels.split(",")]
-    asyncio.run(measure(chosen.rounds, chosen.requests, levels, chosen.threads))
+    asyncio.run(measure(chosen.rounds, chosen.requests, levels, threads=chosen.threads, model=chosen.model))
 
 
 if __name__ == "__main__":

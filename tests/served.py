@@ -82,8 +82,9 @@ class Served:
         return sum(map(float, found))
 
     def logs(self) -> list[dict[str, Any]]:
-        """The log so far, a record a line."""
-        return [json.loads(line) for line in self.log_file.read_text().splitlines() if line.startswith("{")]
+        """The log so far, a record a line; one that is still being written is left for the next look."""
+        whole = self.log_file.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def stop(self) -> int:
         """SIGTERM, and the exit status."""

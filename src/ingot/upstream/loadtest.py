@@ -214,12 +214,13 @@ def fault_kind(fault: UpstreamFault) -> str:
 class LoadTest:
     """Requests to one server over one client."""
 
-    def __init__(self, plan: Plan, *, client: Client, clock: Clock) -> None:
+    def __init__(self, plan: Plan, *, client: Client, clock: Clock, first: int = 1) -> None:
+        """`first` numbers the first prompt: two tests whose numbers differ ask nothing twice."""
         self.plan = plan
         self._client = client
         self._clock = clock
         self._server = Server.parse(plan.base_url)
-        self._numbers = count(1)
+        self._numbers = count(first)
 
     async def run(self, concurrency: int, requests: int, *, done: Callable[[Sample], None]) -> Level:
         """`requests` requests, `concurrency` of them at a time; `done` is told of each."""
