@@ -26,6 +26,7 @@ from ingot.dialects.chat import CHAT
 from ingot.logs import LineSink, Log, capture_stdlib, configure
 from ingot.services.keys import KeyRing
 from ingot.services.measures import Measures
+from ingot.services.recording import Recorder
 from ingot.services.runtime import Runtime
 from ingot.store.engine import open_database
 from ingot.upstream.client import Client
@@ -182,6 +183,7 @@ async def opened(
         keys = await KeyRing.open(database, data, log=log, clock=clock)
         if environ.get("INGOT_BOOTSTRAP_KEY"):
             await keys.ensure_first_key(environ["INGOT_BOOTSTRAP_KEY"])
+        recorder = Recorder(database, log=log)
         engines = Engines(functools.partial(Engine, clock=clock, log=log))
         specs, embedded = embedded_models(config)
         engines.offer(specs)
@@ -200,6 +202,7 @@ async def opened(
             keys=keys,
             fleet=fleet,
             measures=Measures(),
+            recorder=recorder,
             clock=clock,
             rng=random.Random(),  # noqa: S311  # jitter
             log=log,
@@ -214,6 +217,7 @@ async def opened(
             await asyncio.gather(watch, return_exceptions=True)
             await fleet.close()
             await engines.stop(1.0)
+            await recorder.close()
             await keys.close()
 
 

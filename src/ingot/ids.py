@@ -48,4 +48,21 @@ class IdSource:
         return f"{prefix}_{self._block[start:end]}"
 
 
+class OrderedIds:
+    """Makes ids that sort by the time of their making: what is stored under them is appended, not scattered.
+
+    11 hexadecimal digits of milliseconds, then 17 (68 bits) of randomness.
+    """
+
+    __slots__ = ("_source",)
+
+    def __init__(self) -> None:
+        self._source = IdSource()
+
+    def __call__(self, prefix: str, now: float) -> str:
+        """A fresh id; `now` is wall time in seconds."""
+        return f"{prefix}_{int(now * 1000):011x}{self._source('')[8:]}"
+
+
 new_id: NewId = IdSource()
+ordered_id = OrderedIds()

@@ -27,7 +27,7 @@ from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.envelope import encode_error, error_event
 from ingot.dialects.outgoing import check_target, patch_answer, prepare
 from ingot.dialects.tap import ChatTap
-from ingot.dialects.usage import read_usage
+from ingot.dialects.usage import read_id, read_usage
 from ingot.errors import InvalidRequest
 from ingot.sse import DONE, encode_event
 
@@ -154,6 +154,7 @@ CHAT = Dialect(
     check_target=check_target,
     prepare=prepare,
     read_usage=read_usage,
+    read_id=read_id,
     patch_answer=patch_answer,
     tap=ChatTap,
     encode_error=encode_error,

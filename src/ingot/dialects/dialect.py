@@ -54,10 +54,17 @@ class StreamTap(Protocol):
     done: bool
     # The upstream reported an error; the client was given ours in its place.
     failed: bool
+    # The answer's id as the upstream gave it.
+    id: str | None
 
     @property
     def finished(self) -> bool:
         """Whether every answer has its finish reason."""
+        ...
+
+    @property
+    def given(self) -> bytes:
+        """What the client was given so far, for the store: the same answer in fewer events."""
         ...
 
     def feed(self, data: bytes) -> bytes | None:
@@ -97,6 +104,8 @@ class Dialect:
     check_target: Callable[[Call, Quirks, str], None]
     prepare: Prepare
     read_usage: ReadUsage
+    # The id of a whole answer, None where it has none.
+    read_id: Callable[[bytes], str | None]
     # The answer with the public model name at its top level, all other values byte-identical.
     patch_answer: Callable[[bytes, str], bytes]
     tap: MakeTap

@@ -5,7 +5,8 @@
 
 A frame is a chunk without its text: the bytes before it and the bytes after it. Once a chunk was decoded and found
 to be nothing but text, a chunk with the same frame is that too, as long as no quote in its text ends the string.
-Renaming the model or dropping `usage: null` is then another frame, made once. Knows no transport. An error object
+Renaming the model or dropping `usage: null` is then another frame, made once. What was given is kept for the store the
+same way, texts in one frame joined: 0.1 us a chunk. Knows no transport. An error object
 of the upstream is replaced by ours: its text is not for strangers.
 """
 
@@ -19,7 +20,7 @@ from ingot.dialects.dialect import Call, Usage
 from ingot.dialects.envelope import encode_error
 from ingot.dialects.usage import USAGE, usage_at
 from ingot.errors import UpstreamError
-from ingot.sse import DONE
+from ingot.sse import DONE, encode_event
 
 # A chunk, cut before and after the first text in it that is not empty.
 _FRAMED = re.compile(
@@ -36,6 +37,7 @@ class ChatTap:
 
     __slots__ = (
         "_call",
+        "_events",
         "_head",
         "_least",
         "_new_head",
@@ -44,9 +46,11 @@ class ChatTap:
         "_public",
         "_reasons",
         "_tail",
+        "_texts",
         "deltas",
         "done",
         "failed",
+        "id",
         "usage",
     )
 
@@ -65,6 +69,16 @@ class ChatTap:
         self._new_tail = b""
         # Bytes that the frame has without any text; no chunk is as long as this one.
         self._least = 2**62
+        self.id: str | None = None
+        # What went to the client: whole events, and the texts of those that share the frame of now.
+        self._events: list[bytes] = []
+        self._texts: list[bytes] = []
+
+    @property
+    def given(self) -> bytes:
+        """What the client was given, as a stream with fewer events: texts in the same frame are one (JSON text joins)."""
+        self._join()
+        return b"".join([encode_event(event) for event in self._events])
 
     @property
     def finished(self) -> bool:
@@ -82,8 +96,23 @@ class ChatTap:
             text = data[len(self._head) : len(data) - len(self._tail)]
             if b'"' not in text or (b"\\\\" not in text and text.count(b'"') == text.count(b'\\"')):
                 self.deltas += 1
+                self._texts.append(text)
                 return data if self._new_head is None else self._new_head + text + self._new_tail
-        return self._study(data)
+        self._join()
+        given = self._study(data)
+        if given is not None:
+            self._events.append(given)
+        return given
+
+    def _join(self) -> None:
+        """Makes one event of the texts that came in one frame; called before the frame changes."""
+        if self._texts:
+            text = b"".join(self._texts)
+            self._texts.clear()
+            if self._new_head is None:
+                self._events.append(self._head + text + self._tail)
+            else:
+                self._events.append(self._new_head + text + self._new_tail)
 
     def _study(self, data: bytes) -> bytes | None:
         """`feed` for an event that may say more than the next piece of text."""
@@ -99,6 +128,8 @@ class ChatTap:
         if chunk.get("error") or chunk.get("object") == "error":
             self.failed = True
             return encode_error(UpstreamError("The upstream reported an error while it was answering."), "")
+        if self.id is None and type(chunk.get("id")) is str:
+            self.id = chunk["id"]
         told = usage_at(chunk, self._path)
         if told is not None:
             self.usage = told

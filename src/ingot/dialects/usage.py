@@ -32,9 +32,22 @@ class _Answer(Struct):
     usage: Raw = Raw(b"null")
 
 
+class _Identified(Struct):
+    id: str | None = None
+
+
 _answer = msgspec.json.Decoder(_Answer)
+_identified = msgspec.json.Decoder(_Identified)
 _told = msgspec.json.Decoder(_Told | None)
 _any = msgspec.json.Decoder(dict[str, Any])
+
+
+def read_id(answer: bytes) -> str | None:
+    """The id that an answer carries."""
+    try:
+        return _identified.decode(answer).id
+    except ValueError:
+        return None
 
 
 def read_usage(answer: bytes, *, path: tuple[str, ...] = USAGE) -> Usage | None:

@@ -8,6 +8,8 @@ from msgspec import Struct
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect, Usage
 from ingot.services.keys import Principal
+from ingot.services.purse import Hold
+from ingot.store.idempotency import Lead
 
 Fidelity = Literal["verbatim", "patched", "translated"]
 
@@ -45,6 +47,15 @@ class Inference(Struct, frozen=True, gc=False):
     call: Call
     deployment: Deployment
     principal: Principal
+    response_id: str
+    """What its answer is stored and billed under."""
+    created_at: int
+    """Microseconds since the epoch."""
+    window: str = "asap"
+    hold: Hold | None = None
+    """The money that is reserved for it, where its organization has to have any."""
+    lead: Lead | None = None
+    """Its idempotency key, where it has one."""
 
 
 @dataclass(slots=True)
@@ -60,3 +71,9 @@ class Outcome:
     seconds: float = 0.0
     error: str | None = None
     departed: bool = False
+    answer: bytes | None = None
+    """What was given, for the store: a body, or the events of a stream, joined."""
+    answer_id: str | None = None
+    content_type: str = "application/json"
+    recorded: bool = False
+    """Whether its record was handed over already."""

@@ -1,20 +1,24 @@
 """One inference, from a decoded call to the last byte of its answer: the central module.
 
-    decide a route -> send -> first byte ------------> relay to the door -> outcome
-        ^                |  408, 409, 429, 5xx, lost        |
+    decide a route -> send -> first byte ------------> relay to the door --record--> last byte -> outcome
+        ^                |  408, 409, 429, 5xx, lost        |             durable
         +----- retry ----+  (nothing sent yet)              +-- fault: an error event, never a clean end
 
-Reached by two doors, a socket or a leased job; it knows neither. Retries happen before the first byte only.
+Reached by two doors, a socket or a leased job; it knows neither. Retries happen before the first byte only. The last
+byte of an answer waits until its response and its ledger row are durable; every other byte leaves at once.
 The dialect decides what bytes mean; this module decides what happens to them.
 """
 
 import asyncio
 
-from ingot.errors import ApiError
+from ingot.errors import ApiError, ClientError, Overloaded
+from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
-from ingot.services.relay import relay_stream
+from ingot.services.measures import DeploymentMeasures
+from ingot.services.relay import linger, relay_stream
 from ingot.services.runtime import Runtime
+from ingot.store.faults import StoreError
 
 
 async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outcome) -> None:
@@ -29,16 +33,18 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         opened = await open_reply(runtime, inference, outcome)
         try:
             if inference.call.stream:
-                await relay_stream(
+                await _give_stream(
                     runtime, inference, opened, door=door, outcome=outcome, series=series, began=began
                 )
             else:
-                _give_answer(inference, opened, door, outcome=outcome)
+                await _give_answer(runtime, inference, opened, door=door, outcome=outcome)
         finally:
             opened.link.release(opened.reply)
     except ApiError as error:
         outcome.status = error.status
         outcome.error = error.code
+        # A request that no target was to blame for never became an inference.
+        outcome.recorded = outcome.recorded or isinstance(error, ClientError) or not outcome.attempts
         raise
     except asyncio.CancelledError:
         outcome.departed = True
@@ -49,13 +55,60 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         series.in_flight -= 1
         outcome.seconds = runtime.clock.monotonic() - began
         runtime.measures.end(series, outcome)
+        if not outcome.recorded:
+            runtime.recorder.record(account(runtime, inference, outcome), inference.hold)  # nobody is left to wait for it
 
 
-def _give_answer(inference: Inference, opened: Opened, door: Door, *, outcome: Outcome) -> None:
+async def _give_answer(
+    runtime: Runtime, inference: Inference, opened: Opened, *, door: Door, outcome: Outcome
+) -> None:
     body = opened.body
     outcome.usage = opened.usage
     if opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
         outcome.fidelity = "patched"
     outcome.status = 200
+    outcome.answer = body
+    outcome.answer_id = inference.dialect.read_id(body)
+    await _make_durable(runtime, inference, outcome)
     door.answer(200, body, content_type=opened.content_type)
+
+
+async def _give_stream(
+    runtime: Runtime,
+    inference: Inference,
+    opened: Opened,
+    *,
+    door: Door,
+    outcome: Outcome,
+    series: DeploymentMeasures,
+    began: float,
+) -> None:
+    closing = await relay_stream(
+        runtime, inference, opened, door=door, outcome=outcome, series=series, began=began
+    )
+    try:
+        await _make_durable(runtime, inference, outcome)
+    except ApiError as error:
+        outcome.error = error.code
+        closing = inference.dialect.error_event(error, inference.id)
+    door.write(closing)
+    door.finish()
+    await linger(opened)
+
+
+async def _make_durable(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:
+    """Returns when the record of the answer is on disk; raises Overloaded where it cannot be written."""
+    outcome.recorded = True
+    written = runtime.recorder.record(account(runtime, inference, outcome), inference.hold)
+    if runtime.config.store.durability == "async":
+        return
+    try:
+        await asyncio.shield(written)
+    except StoreError as error:
+        raise Overloaded(
+            "The answer could not be recorded, so it is not given and nothing was charged. Send the request again; "
+            "if it stays so, the operator has to look at the disk or the database.",
+            code="storage_unavailable",
+            retry_after=5.0,
+        ) from error

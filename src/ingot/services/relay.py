@@ -6,7 +6,6 @@ a clean end. Knows nothing of sockets: the door waits while its reader is slow, 
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 
 from ingot.dialects.dialect import StreamTap, Usage
 from ingot.errors import ApiError, UpstreamError
@@ -30,8 +29,11 @@ async def relay_stream(
     outcome: Outcome,
     series: DeploymentMeasures,
     began: float,
-) -> None:
-    """Gives the opened stream to `door`, to its end or to an error event."""
+) -> bytes:
+    """Gives the opened stream to `door` but for its last bytes, which it returns: they wait for the record.
+
+    The answer that the door gets is whole with them, or they are an error event.
+    """
     tap = inference.dialect.tap(
         inference.call,
         model=opened.route.model,
@@ -41,7 +43,8 @@ async def relay_stream(
     outcome.status = 200
     if opened.route.model != inference.deployment.name:
         outcome.fidelity = "patched"
-    give = _giver(runtime, tap, door=door, outcome=outcome, series=series, began=began)
+    pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)
+    give = pourer.give
     try:
         door.start(200, content_type=opened.content_type)
         ended = False
@@ -51,49 +54,66 @@ async def relay_stream(
                 await door.drain()
             ended = await opened.reply.pour(give)
             go_on = ended
-        if not tap.done:
-            _end(inference, opened, tap, door=door, outcome=outcome)
+        if tap.done:
+            return pourer.held
+        return _end(inference, opened, tap, outcome=outcome)
     except (UpstreamFault, EventTooLarge) as fault:
         opened.link.fail(opened.began)
-        _break_off(runtime, inference, opened, fault=fault, door=door, outcome=outcome)
+        return _break_off(runtime, inference, opened, fault=fault, outcome=outcome)
     finally:
         outcome.usage = tap.usage or estimate(inference, tap)
-    door.finish()
-    if tap.done and not opened.reply.complete:
+        outcome.answer_id = tap.id
+        outcome.answer = tap.given
+
+
+async def linger(opened: Opened) -> None:
+    """Waits a moment for the end of the transfer, so that the connection can be kept."""
+    if not opened.reply.complete:
         with contextlib.suppress(TimeoutError, UpstreamFault):
             async with asyncio.timeout(LINGER_SECONDS):
                 await opened.reply.chunk()
 
 
-def _giver(
-    runtime: Runtime,
-    tap: StreamTap,
-    *,
-    door: Door,
-    outcome: Outcome,
-    series: DeploymentMeasures,
-    began: float,
-) -> Callable[[bytes], bool]:
-    """What takes each piece of the upstream's bytes; it returns False to be left alone: slow reader, or the end."""
-    splitter = SseSplitter()
-    monotonic = runtime.clock.monotonic
-    observe_gap = series.gap.observe
-    write = door.write
-    before = 0.0
+class _Pourer:
+    """Takes each piece of the upstream's bytes, in the turn in which it is read."""
 
-    def give(piece: bytes) -> bool:
-        nonlocal before
-        given = pass_on(splitter, tap, piece)
-        now = monotonic()
-        if before:
-            observe_gap(now - before)
-            before = now
+    __slots__ = ("_before", "_began", "_monotonic", "_observe", "_outcome", "_splitter", "_tap", "_write", "held")
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        tap: StreamTap,
+        *,
+        door: Door,
+        outcome: Outcome,
+        series: DeploymentMeasures,
+        began: float,
+    ) -> None:
+        self.held = b""
+        self._splitter = SseSplitter()
+        self._tap = tap
+        self._monotonic = runtime.clock.monotonic
+        self._observe = series.gap.observe
+        self._write = door.write
+        self._outcome = outcome
+        self._began = began
+        self._before = 0.0
+
+    def give(self, piece: bytes) -> bool:
+        """Passes a piece on, but holds the one in which the stream ends; False to be left alone: slow reader, or the end."""
+        tap = self._tap
+        given = pass_on(self._splitter, tap, piece)
+        now = self._monotonic()
+        if self._before:
+            self._observe(now - self._before)
+            self._before = now
         elif tap.deltas:
-            outcome.first_token = now - began
-            before = now
-        return not (given and write(given)) and not tap.done
-
-    return give
+            self._outcome.first_token = now - self._began
+            self._before = now
+        if tap.done:
+            self.held = given
+            return False
+        return not (given and self._write(given))
 
 
 def pass_on(splitter: SseSplitter, tap: StreamTap, piece: bytes) -> bytes:
@@ -117,18 +137,18 @@ def _through(tap: StreamTap, event: bytes) -> bytes:
     return b"" if kept is None else encode_event(kept)
 
 
-def _end(inference: Inference, opened: Opened, tap: StreamTap, *, door: Door, outcome: Outcome) -> None:
+def _end(inference: Inference, opened: Opened, tap: StreamTap, *, outcome: Outcome) -> bytes:
     """The transfer ended without the dialect's own end: complete it where the answer is whole, else say so."""
     if tap.failed:
         outcome.error = "upstream_error"
-    elif tap.finished:
-        door.write(inference.dialect.end_event)
-    else:
-        opened.link.fail(opened.began)
-        error = UpstreamError(
-            f"The target '{opened.route.target.name}' ended its stream before the answer was complete."
-        )
-        _tell(inference, error, door=door, outcome=outcome)
+        return b""
+    if tap.finished:
+        return inference.dialect.end_event
+    opened.link.fail(opened.began)
+    error = UpstreamError(
+        f"The target '{opened.route.target.name}' ended its stream before the answer was complete."
+    )
+    return _tell(inference, error, outcome=outcome)
 
 
 def _break_off(
@@ -137,9 +157,8 @@ def _break_off(
     opened: Opened,
     *,
     fault: UpstreamFault | EventTooLarge,
-    door: Door,
     outcome: Outcome,
-) -> None:
+) -> bytes:
     name = opened.route.target.name
     kind = type(fault).__name__
     runtime.measures.upstream_errors[name, kind] += 1
@@ -150,12 +169,12 @@ def _break_off(
         error = explain(fault, opened.route)
     else:
         error = UpstreamError(f"The target '{name}' sent an event beyond the size limit.")
-    _tell(inference, error, door=door, outcome=outcome)
+    return _tell(inference, error, outcome=outcome)
 
 
-def _tell(inference: Inference, error: ApiError, *, door: Door, outcome: Outcome) -> None:
+def _tell(inference: Inference, error: ApiError, *, outcome: Outcome) -> bytes:
     outcome.error = error.code
-    door.write(inference.dialect.error_event(error, inference.id))
+    return inference.dialect.error_event(error, inference.id)
 
 
 def estimate(inference: Inference, tap: StreamTap) -> Usage:

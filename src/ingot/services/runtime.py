@@ -9,6 +9,7 @@ from ingot.config import Config
 from ingot.logs import Log
 from ingot.services.keys import KeyRing
 from ingot.services.measures import Measures
+from ingot.services.recording import Recorder
 from ingot.upstream.fleet import Fleet
 
 
@@ -21,6 +22,7 @@ class Runtime:
     keys: KeyRing
     fleet: Fleet
     measures: Measures
+    recorder: Recorder
     clock: Clock
     rng: random.Random
     log: Log

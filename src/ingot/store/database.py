@@ -93,6 +93,10 @@ class Database:
         result: T = await self._writer.submit(fn)
         return result
 
+    def queue(self, fn: Callable[[Connection], T]) -> "asyncio.Future[T]":
+        """`write` for a caller that holds a future instead of waiting; raises StoreError after `close`."""
+        return self._writer.submit(fn)
+
     async def close(self) -> None:
         """Finishes what is queued, then closes every connection; later calls are refused."""
         await self._writer.stop()

@@ -11,6 +11,7 @@ from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError, MethodNotAllowed, Overloaded, PlatformError
 from ingot.ids import new_id
 from ingot.services import inference
+from ingot.services.accounting import new_response_id
 from ingot.services.door import Inference
 from ingot.services.keys import KeyRing, Principal
 from ingot.services.runtime import Runtime
@@ -96,7 +97,17 @@ class Inferences:
             runtime = self.runtime  # a reload may have come while the body did
             deployment = runtime.catalog.resolve(call.model)
             request.model = deployment.name
-            wanted = Inference(request_id, surface.path, surface.dialect, call, deployment, principal)
+            now = clock.now()
+            wanted = Inference(
+                request_id,
+                surface.path,
+                surface.dialect,
+                call,
+                deployment,
+                principal,
+                response_id=new_response_id(now),
+                created_at=int(now * 1_000_000),
+            )
             await inference.run(runtime, wanted, HttpDoor(exchange, request_id.encode()), request.outcome)
             request.status, request.code = request.outcome.status, request.outcome.error
         except ApiError as error:

@@ -1,0 +1,77 @@
+"""What an inference costs and what is kept of it: from its outcome to the settlement that the recorder makes durable.
+
+Decides what is billed: an answer by what the upstream counted; a part of one, where a stream broke or its client left,
+by the tokens that came; nothing where nothing came. Refuses to know when it is written and who waits for it.
+"""
+
+from ingot.dialects.dialect import Usage
+from ingot.ids import ordered_id
+from ingot.pricing import frozen
+from ingot.services.door import Inference, Outcome
+from ingot.services.runtime import Runtime
+from ingot.store.schema import micros
+from ingot.store.settle import Settlement
+
+DAY = 86_400_000_000
+NOTHING = Usage()
+
+
+def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlement:
+    """The settlement of an inference that has ended, however it did."""
+    now = micros(runtime.clock.now())
+    grant = inference.principal.grant
+    usage = outcome.usage or NOTHING
+    state = _state(outcome)
+    billable = state == "completed" or usage.output > 0
+    price = inference.deployment.price
+    store = runtime.config.store
+    kept = store.content and grant.keep_content
+    days = store.retention_days if grant.retention_days is None else grant.retention_days
+    return Settlement(
+        id=inference.response_id,
+        public_id=outcome.answer_id or inference.response_id,
+        org_id=inference.principal.org_id,
+        key_id=inference.principal.key_id,
+        surface=inference.surface,
+        model=inference.deployment.name,
+        target=outcome.target,
+        status=outcome.status,
+        state=state,
+        window=inference.window,
+        fidelity=outcome.fidelity,
+        created_at=inference.created_at,
+        finished_at=now,
+        request_id=inference.id,
+        billable=billable,
+        error=outcome.error,
+        streamed=inference.call.stream,
+        first_token_us=None if outcome.first_token is None else micros(outcome.first_token),
+        input_tokens=usage.input,
+        cached_tokens=usage.cached_input,
+        output_tokens=usage.output,
+        reasoning_tokens=usage.reasoning,
+        estimated=usage.estimated,
+        amount=price.cost(usage, window=inference.window, factor=grant.price_factor) if billable else 0,
+        price=frozen(price, window=inference.window, factor=grant.price_factor) if billable else None,
+        request=inference.call.body.data if kept else None,
+        answer=outcome.answer if kept else None,
+        metadata=inference.call.body.value.get("metadata"),
+        expires_at=now + days * DAY,
+        prepaid=grant.prepaid,
+        reserved=0 if inference.hold is None else inference.hold.amount,
+        parts=() if inference.hold is None else inference.hold.parts,
+        lead=inference.lead if state == "completed" else None,
+        content_type=outcome.content_type,
+        given=outcome.answer if inference.lead is not None else None,
+    )
+
+
+def _state(outcome: Outcome) -> str:
+    if outcome.departed:
+        return "cancelled"
+    return "completed" if outcome.status == 200 and outcome.error is None else "failed"
+
+
+def new_response_id(now: float) -> str:
+    """The id under which an answer is stored and billed; they sort by time."""
+    return ordered_id("resp", now)

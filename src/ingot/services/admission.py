@@ -1,0 +1,147 @@
+"""Whether a request may run now: its organization's and its key's rates, then the money that it could cost.
+
+    admit --rates: all or none--> --money: the most it could cost--> Admission --> leave, with what it really used
+             RateLimited 429          QuotaExceeded 402
+
+Decides what is reserved: tokens by an estimate that learns from each model's answers, money by a bound that holds. Knows
+no headers; who shows the standing of the limits asks the admission for it.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from ingot.catalog import Deployment
+from ingot.dialects.dialect import Call
+from ingot.errors import RateLimited
+from ingot.limits.limiter import Claim, Limiter, Refused, Reservation, Standing
+from ingot.services.keys import Principal
+from ingot.services.purse import Hold, Purse
+
+USUAL_ANSWER = 1024
+"""Tokens reserved against a rate for an answer whose request sets no limit; the real number is settled."""
+
+LONGEST_ANSWER = 16_384
+"""Tokens of money reserved for such an answer where the deployment's context is not known."""
+
+BYTES_A_TOKEN = 3.0
+LEARNING = 0.05
+"""What one answer moves the estimate of its model by."""
+
+LEASE_SECONDS = 900.0
+"""A running request's place counts for so long, should its process die."""
+
+_NAMES = {
+    "requests": "requests a minute",
+    "tokens": "tokens a minute",
+    "concurrency": "requests at the same time",
+}
+
+
+class Admission(Struct):
+    """What was reserved for one request, to be given back by `leave`."""
+
+    reservation: Reservation | None = None
+    hold: Hold | None = None
+
+    @property
+    def standing(self) -> Standing | None:
+        """How the limits stand after this request, where it has any."""
+        return None if self.reservation is None else self.reservation.standing
+
+
+@dataclass(slots=True)
+class Gate:
+    """Admits and lets go; one for a process."""
+
+    limiter: Limiter
+    purse: Purse
+    ratios: dict[str, float] = field(default_factory=dict)
+    """Bytes of a body for each input token, by deployment."""
+
+    async def admit(
+        self, principal: Principal, call: Call, deployment: Deployment, *, window: str
+    ) -> Admission:
+        """Reserves rates and money; raises RateLimited or QuotaExceeded, and then nothing is reserved."""
+        admission = Admission()
+        claims = self.claims(principal, call, deployment)
+        if claims:
+            admission.reservation = await self._reserve(claims)
+        grant = principal.grant
+        if (grant.prepaid or grant.budgets) and not deployment.price.is_free:
+            most = deployment.price.most(
+                input_tokens=len(call.body.data),
+                output_tokens=_longest(call, deployment),
+                window=window,
+                factor=grant.price_factor,
+            )
+            try:
+                admission.hold = await self.purse.reserve(principal.org_id, most, payer=grant)
+            except BaseException:
+                await self.leave(admission, tokens=0)
+                raise
+        return admission
+
+    async def count(self, principal: Principal) -> Admission:
+        """Charges one request and no tokens: an answer that is given again."""
+        grant = principal.grant
+        claims = [Claim(principal.org_id, grant.rpm, None, None, 0)] if grant.rpm is not None else []
+        if grant.key_rpm is not None:
+            claims.append(Claim(principal.key_id, grant.key_rpm, None, None, 0))
+        return Admission(await self._reserve(tuple(claims)) if claims else None)
+
+    async def leave(self, admission: Admission, *, tokens: int) -> None:
+        """Settles the rates with the tokens that were really used; a hold that no record took over is released."""
+        if admission.hold is not None:
+            self.purse.release(admission.hold)
+        if admission.reservation is not None:
+            await self.limiter.settle(admission.reservation, tokens)
+
+    def learn(self, deployment: str, *, size: int, tokens: int) -> None:
+        """Moves the estimate of a model by what one of its answers counted."""
+        if tokens > 0:
+            known = self.ratios.get(deployment, BYTES_A_TOKEN)
+            self.ratios[deployment] = known + LEARNING * (size / tokens - known)
+
+    def claims(self, principal: Principal, call: Call, deployment: Deployment) -> tuple[Claim, ...]:
+        """What the request asks of its organization and of its key; nothing where neither has a limit."""
+        grant = principal.grant
+        limited = grant.rpm is not None or grant.tpm is not None or grant.concurrency is not None
+        own = grant.key_rpm is not None or grant.key_tpm is not None
+        if not limited and not own:
+            return ()
+        tokens = self.estimate(call, deployment) if grant.tpm is not None or grant.key_tpm is not None else 0
+        claims = (Claim(principal.org_id, grant.rpm, grant.tpm, grant.concurrency, tokens),) if limited else ()
+        if own:
+            claims += (Claim(principal.key_id, grant.key_rpm, grant.key_tpm, None, tokens),)
+        return claims
+
+    def estimate(self, call: Call, deployment: Deployment) -> int:
+        """Tokens that the request will probably use, its answer at its longest where that is known."""
+        ratio = self.ratios.get(deployment.name, BYTES_A_TOKEN)
+        answer = USUAL_ANSWER if call.max_tokens is None else call.max_tokens
+        if deployment.context is not None:
+            answer = min(answer, deployment.context)
+        return math.ceil(len(call.body.data) / ratio) + answer * call.n
+
+    async def _reserve(self, claims: tuple[Claim, ...]) -> Reservation:
+        outcome = await self.limiter.reserve(claims, LEASE_SECONDS)
+        if isinstance(outcome, Refused):
+            raise _refusal(outcome)
+        return outcome
+
+
+def _longest(call: Call, deployment: Deployment) -> int:
+    most = call.max_tokens
+    bound = deployment.context or LONGEST_ANSWER
+    return (bound if most is None else most) * call.n
+
+
+def _refusal(refused: Refused) -> RateLimited:
+    what = f"{refused.allowed:,} {_NAMES[refused.limit]}"
+    if refused.beyond:
+        text = f"This request alone asks for more than the limit of {what}. Shorten it, or lower max_tokens."
+    else:
+        text = f"The limit of {what} is reached. Try again in {max(1, math.ceil(refused.retry_after))} s."
+    return RateLimited(text, retry_after=refused.retry_after, standing=refused.standing)

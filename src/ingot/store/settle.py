@@ -1,0 +1,193 @@
+"""What an ended inference leaves behind, in one transaction: its response, its ledger row, and the sums that both move.
+
+    Settlement --finish of its retry key--> fenced: nothing is written
+                                       '--> responses, ledger, balances, budgets, usage by hour
+
+All of a group are written together, so that a group of many costs little more than one. The ledger's unique billable
+id is the last word on billing once. Decides nothing about prices: amounts come reckoned.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from ingot.store.balances import Charge, charge
+from ingot.store.bulk import add_rows, insert_rows
+from ingot.store.holds import Part
+from ingot.store.idempotency import Lead, finish
+from ingot.store.schema import ledger, response_metadata, responses, usage_hours
+
+HOUR = 3_600_000_000
+
+
+class Settlement(Struct, frozen=True, kw_only=True, gc=False):
+    """One ended inference; instants in microseconds, money in units of 1e-12 USD."""
+
+    id: str
+    public_id: str
+    org_id: str
+    key_id: str
+    surface: str
+    model: str
+    target: str
+    status: int
+    state: str
+    """completed, failed or cancelled."""
+    window: str
+    fidelity: str
+    created_at: int
+    finished_at: int
+    request_id: str
+    billable: bool = True
+    """Whether it gets a ledger row: an answer, or a part of one, was given."""
+    error: str | None = None
+    streamed: bool = False
+    first_token_us: int | None = None
+    input_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+    amount: int = 0
+    """What it cost, above zero."""
+    price: str | None = None
+    request: bytes | None = None
+    answer: bytes | None = None
+    metadata: dict[str, str] | None = None
+    expires_at: int | None = None
+    prepaid: bool = False
+    reserved: int = 0
+    """What was reserved for it, and from where."""
+    parts: tuple[Part, ...] = ()
+    lead: Lead | None = None
+    """The idempotency key whose outcome this is; with it, `content_type` and `given` are what a retry gets."""
+    content_type: str = ""
+    given: bytes | None = None
+
+
+_RESPONSE = (
+    "id", "public_id", "org_id", "key_id", "surface", "model", "target", "status", "state", "error", "streamed",
+    "fidelity", "window", "created_at", "finished_at", "first_token_us", "input_tokens", "cached_tokens",
+    "output_tokens", "reasoning_tokens", "amount", "kept", "request", "answer", "metadata", "request_id", "expires_at",
+)  # fmt: skip
+_LEDGER = (
+    "billable_id", "org_id", "key_id", "kind", "amount", "at", "model", "window", "input_tokens", "cached_tokens",
+    "output_tokens", "reasoning_tokens", "price", "estimated",
+)  # fmt: skip
+_USAGE_KEY = ("org_id", "hour", "key_id", "model", "window")
+_USAGE_SUMS = ("requests", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "amount")
+
+
+def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
+    """Writes all of them but those whose key another leads by now; returns the ids of these. Whoever calls commits."""
+    fenced = {each.id for each in entries if each.lead is not None and not _finish(conn, each, each.lead)}
+    if fenced:
+        entries = [each for each in entries if each.id not in fenced]
+    insert_rows(conn, responses, _RESPONSE, [_response(each) for each in entries])
+    pairs = [
+        (each.org_id, name, value, each.id)
+        for each in entries
+        if each.metadata
+        for name, value in each.metadata.items()
+    ]
+    insert_rows(conn, response_metadata, ("org_id", "name", "value", "response_id"), pairs)
+    billed = [each for each in entries if each.billable]
+    insert_rows(conn, ledger, _LEDGER, [_ledger(each) for each in billed])
+    charge(conn, [_charge(each) for each in billed])
+    add_rows(conn, usage_hours, _USAGE_KEY + _USAGE_SUMS, _usage(billed), sums=_USAGE_SUMS)
+    return fenced
+
+
+def _finish(conn: Connection, each: Settlement, lead: Lead) -> bool:
+    return finish(
+        conn,
+        lead,
+        status=each.status,
+        content_type=each.content_type,
+        answer=each.given or b"",
+        now=each.finished_at,
+    )
+
+
+def _response(each: Settlement) -> tuple[Any, ...]:
+    return (
+        each.id,
+        each.public_id,
+        each.org_id,
+        each.key_id,
+        each.surface,
+        each.model,
+        each.target,
+        each.status,
+        each.state,
+        each.error,
+        int(each.streamed),
+        each.fidelity,
+        each.window,
+        each.created_at,
+        each.finished_at,
+        each.first_token_us,
+        each.input_tokens,
+        each.cached_tokens,
+        each.output_tokens,
+        each.reasoning_tokens,
+        each.amount,
+        int(each.request is not None),
+        each.request,
+        each.answer,
+        msgspec.json.encode(each.metadata).decode() if each.metadata else None,
+        each.request_id,
+        each.expires_at,
+    )
+
+
+def _ledger(each: Settlement) -> tuple[Any, ...]:
+    return (
+        each.id,
+        each.org_id,
+        each.key_id,
+        "inference",
+        -each.amount,
+        each.finished_at,
+        each.model,
+        each.window,
+        each.input_tokens,
+        each.cached_tokens,
+        each.output_tokens,
+        each.reasoning_tokens,
+        each.price,
+        int(each.estimated),
+    )
+
+
+def _charge(each: Settlement) -> Charge:
+    return Charge(
+        billable_id=each.id,
+        org_id=each.org_id,
+        key_id=each.key_id,
+        amount=each.amount,
+        at=each.finished_at,
+        prepaid=each.prepaid,
+        reserved=each.reserved,
+        parts=each.parts,
+    )
+
+
+def _usage(billed: Sequence[Settlement]) -> list[tuple[Any, ...]]:
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    for each in billed:
+        key = (each.org_id, each.finished_at // HOUR, each.key_id, each.model, each.window)
+        figures = (
+            1,
+            each.input_tokens,
+            each.cached_tokens,
+            each.output_tokens,
+            each.reasoning_tokens,
+            each.amount,
+        )
+        known = sums.get(key)
+        sums[key] = list(figures) if known is None else [a + b for a, b in zip(known, figures, strict=True)]
+    return [(*key, *figures) for key, figures in sorted(sums.items())]
