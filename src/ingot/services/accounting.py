@@ -60,8 +60,8 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         prepaid=grant.prepaid,
         reserved=0 if inference.hold is None else inference.hold.amount,
         parts=() if inference.hold is None else inference.hold.parts,
-        lead=inference.lead if state == "completed" else None,
-        content_type=outcome.content_type,
+        lead=inference.lead if billable or outcome.answer is not None else None,
+        content_type=outcome.content_type.decode("ascii", "replace"),
         given=outcome.answer if inference.lead is not None else None,
     )
 

@@ -39,6 +39,14 @@ _NAMES = {
 }
 
 
+class LimitReached(RateLimited):
+    """A limit of ours, with the standing that the answer's headers tell."""
+
+    def __init__(self, message: str, refused: Refused) -> None:
+        super().__init__(message, retry_after=refused.retry_after)
+        self.standing = refused.standing
+
+
 class Admission(Struct):
     """What was reserved for one request, to be given back by `leave`."""
 
@@ -92,9 +100,7 @@ class Gate:
         return Admission(await self._reserve(tuple(claims)) if claims else None)
 
     async def leave(self, admission: Admission, *, tokens: int) -> None:
-        """Settles the rates with the tokens that were really used; a hold that no record took over is released."""
-        if admission.hold is not None:
-            self.purse.release(admission.hold)
+        """Settles the rates with the tokens that were really used; the hold is the inference's to release."""
         if admission.reservation is not None:
             await self.limiter.settle(admission.reservation, tokens)
 
@@ -144,4 +150,4 @@ def _refusal(refused: Refused) -> RateLimited:
         text = f"This request alone asks for more than the limit of {what}. Shorten it, or lower max_tokens."
     else:
         text = f"The limit of {what} is reached. Try again in {max(1, math.ceil(refused.retry_after))} s."
-    return RateLimited(text, retry_after=refused.retry_after, standing=refused.standing)
+    return LimitReached(text, refused)

@@ -11,7 +11,7 @@ from ingot.services.keys import Principal
 from ingot.services.purse import Hold
 from ingot.store.idempotency import Lead
 
-Fidelity = Literal["verbatim", "patched", "translated"]
+Fidelity = Literal["verbatim", "patched", "translated", "replayed"]
 
 
 class Door(Protocol):
@@ -74,6 +74,6 @@ class Outcome:
     answer: bytes | None = None
     """What was given, for the store: a body, or the events of a stream, joined."""
     answer_id: str | None = None
-    content_type: str = "application/json"
+    content_type: bytes = b"application/json"
     recorded: bool = False
     """Whether its record was handed over already."""

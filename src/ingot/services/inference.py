@@ -11,7 +11,7 @@ The dialect decides what bytes mean; this module decides what happens to them.
 
 import asyncio
 
-from ingot.errors import ApiError, ClientError, Overloaded
+from ingot.errors import ApiError, Overloaded, UpstreamRejected
 from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
@@ -43,8 +43,9 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
     except ApiError as error:
         outcome.status = error.status
         outcome.error = error.code
-        # A request that no target was to blame for never became an inference.
-        outcome.recorded = outcome.recorded or isinstance(error, ClientError) or not outcome.attempts
+        if isinstance(error, UpstreamRejected) and inference.lead is not None:
+            # Final: a retry with the same key gets the same words.
+            outcome.answer = inference.dialect.encode_error(error, inference.id)
         raise
     except asyncio.CancelledError:
         outcome.departed = True
@@ -56,7 +57,16 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         outcome.seconds = runtime.clock.monotonic() - began
         runtime.measures.end(series, outcome)
         if not outcome.recorded:
-            runtime.recorder.record(account(runtime, inference, outcome), inference.hold)  # nobody is left to wait for it
+            _conclude(runtime, inference, outcome)
+
+
+def _conclude(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:
+    """Records what ended without an answer, for nobody waits; what never reached a target leaves no record."""
+    if outcome.attempts and (outcome.departed or outcome.status >= 500 or outcome.answer is not None):
+        outcome.recorded = True
+        runtime.recorder.record(account(runtime, inference, outcome), inference.hold)
+    elif inference.hold is not None:
+        runtime.gate.purse.release(inference.hold)
 
 
 async def _give_answer(
@@ -69,6 +79,7 @@ async def _give_answer(
         outcome.fidelity = "patched"
     outcome.status = 200
     outcome.answer = body
+    outcome.content_type = opened.content_type
     outcome.answer_id = inference.dialect.read_id(body)
     await _make_durable(runtime, inference, outcome)
     door.answer(200, body, content_type=opened.content_type)

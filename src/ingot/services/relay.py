@@ -64,6 +64,7 @@ async def relay_stream(
         outcome.usage = tap.usage or estimate(inference, tap)
         outcome.answer_id = tap.id
         outcome.answer = tap.given
+        outcome.content_type = opened.content_type
 
 
 async def linger(opened: Opened) -> None:

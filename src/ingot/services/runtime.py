@@ -7,6 +7,8 @@ from ingot.catalog import Catalog
 from ingot.clock import Clock
 from ingot.config import Config
 from ingot.logs import Log
+from ingot.services.admission import Gate
+from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
 from ingot.services.measures import Measures
 from ingot.services.recording import Recorder
@@ -23,6 +25,8 @@ class Runtime:
     fleet: Fleet
     measures: Measures
     recorder: Recorder
+    gate: Gate
+    retries: Retries
     clock: Clock
     rng: random.Random
     log: Log

@@ -1,7 +1,8 @@
 """The inference surfaces: one handler for all, from socket to inference and back.
 
-The order of a request, readable here in one screen: host, credential, body, dialect, deployment, inference.
-Knows HTTP and nothing of targets; every decision about an answer is made in `services.inference`.
+The order of a request, readable here in one screen: host, credential, body, dialect, deployment, then `services.asking`.
+Knows HTTP and nothing of targets; every decision about an answer is made in `services.inference`. A request with an
+idempotency key runs to its end also where its client leaves, so that the retry is free.
 """
 
 import asyncio
@@ -9,13 +10,16 @@ from dataclasses import dataclass
 
 from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError, MethodNotAllowed, Overloaded, PlatformError
+from ingot.idempotency import read_key
 from ingot.ids import new_id
-from ingot.services import inference
-from ingot.services.accounting import new_response_id
-from ingot.services.door import Inference
+from ingot.services.admission import LimitReached
+from ingot.services.asking import Asked, run, run_once, standing_lines
+from ingot.services.door import Outcome
+from ingot.services.grants import deployment_for
 from ingot.services.keys import KeyRing, Principal
 from ingot.services.runtime import Runtime
 from ingot.web.access import Access, Served
+from ingot.web.door import HttpDoor
 from ingot.web.errors import error_head
 from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import Hosts, check_encoding, read_body, read_credential, read_request_id, take_body
@@ -32,38 +36,6 @@ class Surface:
     dialect: Dialect
 
 
-class HttpDoor:
-    """The client's side of an exchange as an inference sees it."""
-
-    __slots__ = ("_exchange", "_request_id", "write")
-
-    def __init__(self, exchange: Exchange, request_id: bytes) -> None:
-        self._exchange = exchange
-        self._request_id = request_id
-        self.write = exchange.write
-
-    def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
-        """One answer, whole."""
-        head = b"content-type: %b\r\nx-request-id: %b\r\n" % (content_type, self._request_id)
-        self._exchange.respond(status, head, body)
-
-    def start(self, status: int, *, content_type: bytes) -> None:
-        """The head of a stream; it leaves together with the first piece."""
-        self._exchange.start(
-            status,
-            b"content-type: %b\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\nx-request-id: %b\r\n"
-            % (content_type, self._request_id),
-        )
-
-    async def drain(self) -> None:
-        """Waits until the reader has caught up."""
-        await self._exchange.drain()
-
-    def finish(self) -> None:
-        """The end of a stream."""
-        self._exchange.finish()
-
-
 class Inferences:
     """Answers the inference surfaces."""
 
@@ -72,6 +44,7 @@ class Inferences:
         self.runtime = runtime
         self._hosts = hosts
         self._access = access
+        self._detached: set[asyncio.Task[None]] = set()
 
     async def __call__(self, surface: Surface, exchange: Exchange) -> None:
         """Serves one request; every ApiError is answered in the surface's dialect."""
@@ -95,20 +68,15 @@ class Inferences:
             else:
                 call = surface.dialect.decode(body)
             runtime = self.runtime  # a reload may have come while the body did
-            deployment = runtime.catalog.resolve(call.model)
+            deployment = deployment_for(runtime.catalog, principal.grant, model=call.model)
             request.model = deployment.name
-            now = clock.now()
-            wanted = Inference(
-                request_id,
-                surface.path,
-                surface.dialect,
-                call,
-                deployment,
-                principal,
-                response_id=new_response_id(now),
-                created_at=int(now * 1_000_000),
-            )
-            await inference.run(runtime, wanted, HttpDoor(exchange, request_id.encode()), request.outcome)
+            door = HttpDoor(exchange, request_id.encode())
+            asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
+            key = read_key(headers.get(b"idempotency-key"), headers.get(b"anthropic-idempotency-key"))
+            if key is None:
+                await run(runtime, asked, door, request.outcome)
+            else:
+                await self._keyed(asked, key, door, request.outcome)
             request.status, request.code = request.outcome.status, request.outcome.error
         except ApiError as error:
             _refuse(runtime, request, error, surface=surface, exchange=exchange)
@@ -124,6 +92,32 @@ class Inferences:
             _refuse(runtime, request, PlatformError(text), surface=surface, exchange=exchange)
         finally:
             self._access(request, clock.now(), clock.monotonic() - began)
+
+
+    async def _keyed(self, asked: Asked, key: str, door: HttpDoor, outcome: Outcome) -> None:
+        """Runs a request with an idempotency key to its end, whether its client waits for it or not."""
+        task = asyncio.get_running_loop().create_task(run_once(self.runtime, asked, key, door=door, outcome=outcome))
+        self._detached.add(task)
+        task.add_done_callback(self._detached.discard)
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not door.departed:  # the server ends
+                task.cancel()
+            else:
+                task.add_done_callback(_seen)
+            raise
+
+    async def finish(self) -> None:
+        """Returns when what goes on without its client has come to its end."""
+        while self._detached:
+            await asyncio.gather(*self._detached, return_exceptions=True)
+
+
+def _seen(task: "asyncio.Task[None]") -> None:
+    """What becomes of a request whose client has left is in its record; nobody is left to be told."""
+    if not task.cancelled():
+        task.exception()
 
 
 def recognise(keys: KeyRing, exchange: Exchange) -> Principal | None:
@@ -164,4 +158,7 @@ def _refuse(
         exchange.finish()
         return
     body = surface.dialect.encode_error(error, request.request_id)
-    exchange.respond(error.status, error_head(error, request.request_id), body)
+    head = error_head(error, request.request_id)
+    if isinstance(error, LimitReached):
+        head += standing_lines(error.standing)
+    exchange.respond(error.status, head, body)

@@ -1,0 +1,131 @@
+"""A client's request, from what was asked to an answer that is given once: its retry key, its admission, its inference.
+
+    run        admit --> inference --> leave
+    run_once   begin with the key --lead--> run --> outcome kept
+                     '--replay--> the stored outcome; counts as a request, costs nothing
+
+Knows the door and no socket. What a job asks for goes another way, as nobody waits for it.
+"""
+
+import asyncio
+
+from msgspec import Struct
+
+from ingot.catalog import Deployment
+from ingot.dialects.dialect import Call, Dialect
+from ingot.errors import Overloaded
+from ingot.idempotency import REPLAYED, fingerprint
+from ingot.limits.headers import ietf_lines, openai_lines
+from ingot.limits.limiter import Standing
+from ingot.services import inference
+from ingot.services.accounting import new_response_id
+from ingot.services.door import Door, Inference, Outcome
+from ingot.services.idempotency import Lead, Replay, Scope
+from ingot.services.keys import Principal
+from ingot.services.runtime import Runtime
+from ingot.store.faults import StoreError
+
+
+class ClientDoor(Door):
+    """A door whose answers carry header lines of ours."""
+
+    lines: bytes
+
+
+class Asked(Struct, frozen=True, gc=False):
+    """One request of a client, checked."""
+
+    id: str
+    path: str
+    dialect: Dialect
+    call: Call
+    deployment: Deployment
+    principal: Principal
+    window: str = "asap"
+
+
+async def run(
+    runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome, *, lead: Lead | None = None
+) -> None:
+    """Admits the request and gives its answer to `door`; raises ApiError while nothing was given."""
+    gate = runtime.gate
+    admission = await gate.admit(asked.principal, asked.call, asked.deployment, window=asked.window)
+    if admission.reservation is not None:
+        door.lines += standing_lines(admission.reservation.standing)
+    now = runtime.clock.now()
+    wanted = Inference(
+        asked.id,
+        asked.path,
+        asked.dialect,
+        asked.call,
+        asked.deployment,
+        asked.principal,
+        response_id=new_response_id(now) if lead is None else lead.response_id,
+        created_at=int(now * 1_000_000),
+        window=asked.window,
+        hold=admission.hold,
+        lead=lead,
+    )
+    try:
+        await inference.run(runtime, wanted, door, outcome)
+    finally:
+        if admission.reservation is not None:
+            usage = outcome.usage
+            await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
+
+
+async def run_once(
+    runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome
+) -> None:
+    """`run` for a request with an idempotency key: of all with this key one runs, and all get its answer."""
+    principal = asked.principal
+    try:
+        begun = await runtime.retries.begin(
+            Scope(principal.org_id, principal.key_id),
+            key,
+            path=asked.path,
+            fingerprint=fingerprint(
+                runtime.keys.digest, method="POST", path=asked.path, body=asked.call.body.value
+            ),
+            response_id=new_response_id(runtime.clock.now()),
+        )
+    except StoreError as error:
+        raise Overloaded(
+            "The idempotency key could not be looked up, so nothing was run. Send the request again in a moment.",
+            code="storage_unavailable",
+            retry_after=2.0,
+        ) from error
+    if isinstance(begun, Replay):
+        await _replay(runtime, asked, begun, door=door, outcome=outcome)
+        return
+    try:
+        await run(runtime, asked, door, outcome, lead=begun)
+    finally:
+        # Nothing happens where the outcome was kept; a cancelled caller must not leave the key in use.
+        await asyncio.shield(runtime.retries.release(begun))
+
+
+async def _replay(
+    runtime: Runtime, asked: Asked, stored: Replay, *, door: ClientDoor, outcome: Outcome
+) -> None:
+    admission = await runtime.gate.count(asked.principal)
+    if admission.reservation is not None:
+        door.lines += standing_lines(admission.reservation.standing)
+        await runtime.gate.leave(admission, tokens=0)
+    outcome.status = stored.status
+    outcome.target = "store"
+    outcome.fidelity = "replayed"
+    door.lines += REPLAYED
+    content_type = stored.content_type.encode("ascii", "replace")
+    if asked.call.stream and stored.status == 200:
+        door.start(200, content_type=content_type)
+        if door.write(stored.answer):
+            await door.drain()
+        door.finish()
+    else:
+        door.answer(stored.status, stored.answer, content_type=content_type)
+
+
+def standing_lines(standing: Standing) -> bytes:
+    """How the limits stand, as header lines: OpenAI's and those of the IETF."""
+    return openai_lines(standing) + ietf_lines(standing)
