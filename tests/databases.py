@@ -8,16 +8,19 @@ postgres_server(), valkey_server()   the servers themselves, see `databaseserver
 """
 
 import functools
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from databaseservers import Postgres, Valkey
 from ingot.clock import Clock
 from ingot.store.database import Database
-from ingot.store.engine import open_database
+from ingot.store.engine import FILE_NAME, open_database
 from ingot.store.migrations import MIGRATIONS, Migration
 
 
@@ -56,12 +59,39 @@ class Place:
         """Whether it is on PostgreSQL."""
         return self.kind == "postgres"
 
+    def catalog(self) -> list[tuple[Any, ...]]:
+        """All tables and columns, as the database itself describes them."""
+        if self.postgres:
+            return self.run(
+                "SELECT table_name, column_name, data_type FROM information_schema.columns "
+                "WHERE table_schema = 'public' ORDER BY 1, 2"
+            )
+        return self.run("SELECT name, sql FROM sqlite_schema ORDER BY 1")
+
+    def run(self, *statements: str) -> list[tuple[Any, ...]]:
+        """The rows of the last statement, run past our own code, each committed at once."""
+        rows: list[tuple[Any, ...]] = []
+        if self.postgres:
+            for statement in statements:
+                rows = postgres_server().run(statement, url=self.url)
+            return rows
+        self.data.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(self.data / FILE_NAME, isolation_level=None)) as conn:
+            for statement in statements:
+                rows = conn.execute(statement).fetchall()
+        return rows
+
 
 def open_store(
-    place: Place, *, clock: Clock | None = None, readers: int = 2, steps: Sequence[Migration] = MIGRATIONS
+    place: Place,
+    *,
+    clock: Clock | None = None,
+    readers: int = 2,
+    patience: float | None = None,
+    steps: Sequence[Migration] = MIGRATIONS,
 ) -> Database:
     """The store at a place, migrated; several may be open at once, as those of several processes."""
-    return open_database(place.data, place.url, clock=clock, readers=readers, steps=steps)
+    return open_database(place.data, place.url, clock=clock, readers=readers, patience=patience, steps=steps)
 
 
 @pytest.fixture

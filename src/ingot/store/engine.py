@@ -10,11 +10,12 @@ from pathlib import Path
 from ingot.clock import Clock, SystemClock
 from ingot.store import postgres, sqlite
 from ingot.store.database import Backend, Database
+from ingot.store.hold import hold
 from ingot.store.migrations import MIGRATIONS, Migration, migrate
 from ingot.store.schema import micros
 from ingot.store.sqlite import FILE_NAME
 
-__all__ = ["FILE_NAME", "migrate_database", "open_database"]
+__all__ = ["FILE_NAME", "hold", "migrate_database", "open_database"]
 
 
 def open_database(
