@@ -25,6 +25,7 @@ FOLDER = ROOT / "docs" / "reference"
 
 CLASSES = {
     "InvalidRequest": "Mend the field that `param` names; the message says what would be right.",
+    "IdempotencyError": "Do not retry: send a new key with a new request, or the old request with its key.",
     "Unsupported": "Leave the field out, or ask for a model that has it.",
     "Unauthenticated": "Send a valid key as `Authorization: Bearer KEY` or `x-api-key: KEY`.",
     "Forbidden": "Use a key that may do this.",
@@ -54,6 +55,7 @@ CODES = {
     "decimal_below_min_value": "Send a value within the range that the message names.",
     "empty_array": "Name at least one element.",
     "empty_string": "Send a value that is not empty.",
+    "idempotency_key_in_use": "The first request with this key still runs; send the same again after `retry-after` seconds.",
     "integer_above_max_value": "Send a value within the range that the message names.",
     "integer_below_min_value": "Send a value within the range that the message names.",
     "invalid_json": "Send one JSON object, in UTF-8, without duplicate keys.",

@@ -1,8 +1,9 @@
 """The errors that a client can meet, drawn as one tree; each dialect owns a table from it to its wire shape.
 
-    ApiError                      status, code, message, param, retry_after, blame
+    ApiError                      status, code, message, param, retry_after, headers, blame
       ClientError                 blame = client
         InvalidRequest 400        malformed, wrong type, out of range
+          IdempotencyError 400    a key that was used for another request; not retryable
         Unsupported 400           a field or value that a preset, a deployment or its targets cannot honour
         Unauthenticated 401 - Forbidden 403 - NotFound 404 - MethodNotAllowed 405 - RequestTimeout 408
         Conflict 409 - TooLarge 413 - HeadersTooLarge 431
@@ -22,6 +23,7 @@ This module knows no wire format and no HTTP library.
 from typing import ClassVar, Literal
 
 Blame = Literal["client", "upstream", "platform"]
+Header = tuple[str, str]
 
 
 class ApiError(Exception):
@@ -29,6 +31,7 @@ class ApiError(Exception):
 
     status: int = 500
     code: str | None = None
+    headers: tuple[Header, ...] = ()
     blame: ClassVar[Blame] = "platform"
 
     def __init__(
@@ -39,14 +42,19 @@ class ApiError(Exception):
         code: str | None = None,
         status: int | None = None,
         retry_after: float | None = None,
+        headers: tuple[Header, ...] | None = None,
     ) -> None:
-        """`param` is the JSON path of the offending field (`messages[0].content`); `retry_after` is seconds."""
+        """`param` is the JSON path of the offending field (`messages[0].content`); `retry_after` is seconds.
+
+        `headers` are further header lines, names in lower case.
+        """
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after = retry_after
         self.code = type(self).code if code is None else code
         self.status = type(self).status if status is None else status
+        self.headers = type(self).headers if headers is None else headers
 
 
 class ClientError(ApiError):
@@ -56,6 +64,13 @@ class ClientError(ApiError):
 
 class InvalidRequest(ClientError):
     code = "invalid_value"
+
+
+class IdempotencyError(InvalidRequest):
+    """Tells SDKs to leave off: the same bytes will be refused again."""
+
+    code = "idempotency_key_reused"
+    headers = (("x-should-retry", "false"),)
 
 
 class Unsupported(ClientError):

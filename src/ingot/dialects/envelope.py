@@ -11,6 +11,7 @@ import msgspec
 from ingot.errors import (
     ApiError,
     ClientError,
+    IdempotencyError,
     PlatformError,
     QuotaExceeded,
     RateLimited,
@@ -21,6 +22,7 @@ from ingot.sse import encode_event
 
 _TYPES: dict[type[ApiError], str] = {
     ClientError: "invalid_request_error",
+    IdempotencyError: "idempotency_error",
     # Not retryable, and so told apart from 429's other type.
     QuotaExceeded: "insufficient_quota",
     RateLimited: "rate_limit_exceeded",

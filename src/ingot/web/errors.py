@@ -32,6 +32,7 @@ def error_head(error: ApiError, request_id: str) -> bytes:
         lines.append(f"allow: {', '.join(error.allow)}\r\n")
     if isinstance(error, Unauthenticated):
         lines.append("www-authenticate: Bearer\r\n")
+    lines += [f"{name}: {value}\r\n" for name, value in error.headers]
     return "".join(lines).encode("ascii")
 
 

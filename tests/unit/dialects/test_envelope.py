@@ -26,6 +26,7 @@ def example(kind: type[ApiError]) -> ApiError:
 
 TYPES = {
     "ApiError": "server_error",
+    "IdempotencyError": "idempotency_error",
     "QuotaExceeded": "insufficient_quota",
     "RateLimited": "rate_limit_exceeded",
     "UpstreamRejected": "invalid_request_error",

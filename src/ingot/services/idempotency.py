@@ -1,0 +1,295 @@
+"""Safe retries: of all requests with one key one does the work, and the others get what came of it.
+
+    begin --> Lead     the caller does the work, then: finish in the commit that bills, and `finished`,
+          |            or `release` where nothing was billed; `release` again, or after `finished`, does nothing
+          |-> Replay   what came of it before, also where the caller had to wait for it
+          '-> Conflict after 60 s of waiting, or IdempotencyError: the key is another request's
+
+    first in this process --claim--> leads, or follows a leader elsewhere: the row is looked at every 250 ms
+    the others of this process ----> wait for that one; if it gives up, the next of them is the first
+
+A lead is held by a lease that this service renews; where the process dies it lapses, and the next retry takes over.
+Decides nothing about money and knows no wire format: an answer is a status, a type and bytes.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Self
+
+from ingot import ids
+from ingot.clock import Clock
+from ingot.errors import Conflict, IdempotencyError
+from ingot.logs import Log
+from ingot.store import idempotency as store
+from ingot.store.database import Database
+from ingot.store.faults import StoreError
+from ingot.store.idempotency import Claim, Held, Kept, Lead, Mismatched, Scope
+from ingot.store.schema import micros
+
+__all__ = ["Lead", "Replay", "Retries", "Scope"]
+
+Replay = Kept
+"""A stored outcome: `response_id`, `status`, `content_type` and the body's bytes in `answer`."""
+
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.25
+RENEW_SECONDS = 10.0
+RETRY_AFTER_SECONDS = 5.0
+
+_Place = tuple[Scope, str]
+
+
+@dataclass(slots=True, eq=False)
+class _First:
+    """The first of this process that asks with a key; the others wait for `outcome`: a Replay, or None to try anew."""
+
+    fingerprint: bytes
+    outcome: "asyncio.Future[Replay | None]"
+    lead: Lead | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What a caller of `begin` wants."""
+
+    scope: Scope
+    key: str
+    path: str
+    fingerprint: bytes
+    response_id: str
+    deadline: float = field(compare=False)
+
+    @property
+    def place(self) -> _Place:
+        return (self.scope, self.key)
+
+
+class Retries:
+    """The idempotency keys of one database, as one process sees them. Belongs to one event loop."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        log: Log,
+        new_id: ids.NewId = ids.new_id,
+        patience: float = PATIENCE_SECONDS,
+        poll: float = POLL_SECONDS,
+    ) -> None:
+        """`patience` and `poll` are seconds of the event loop."""
+        self.owner = new_id("own")
+        self._db = db
+        self._clock = clock
+        self._log = log
+        self._patience = patience
+        self._poll = poll
+        self._firsts: dict[_Place, _First] = {}
+        self._leads: dict[Lead, _First] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self._renewing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        db: Database,
+        *,
+        clock: Clock,
+        log: Log,
+        patience: float = PATIENCE_SECONDS,
+        poll: float = POLL_SECONDS,
+    ) -> Self:
+        """The service in force: leads of processes that cannot be alive are void, and its own are renewed."""
+        made = cls(db, clock=clock, log=log, patience=patience, poll=poll)
+        await db.write(partial(store.void_leases, owner=made.owner))
+        made._renewing = asyncio.get_running_loop().create_task(made._renew_for_ever())
+        return made
+
+    async def close(self) -> None:
+        """Releases what is still led, so that no retry must wait for a lease; call it before the database's."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        await asyncio.gather(*map(self.release, list(self._leads)))
+        await asyncio.gather(*self._background)
+
+    async def begin(
+        self, scope: Scope, key: str, *, path: str, fingerprint: bytes, response_id: str
+    ) -> Lead | Replay:
+        """What to do about a request with a key; waits while another does the work.
+
+        `response_id` is fresh; the lead names the one to use. Raises IdempotencyError, Conflict, StoreError. A
+        caller that is cancelled leaves nothing behind.
+        """
+        loop = asyncio.get_running_loop()
+        wish = _Wish(scope, key, path, fingerprint, response_id, loop.time() + self._patience)
+        while True:
+            first = self._firsts.get(wish.place)
+            if first is None:
+                first = self._firsts[wish.place] = _First(fingerprint, loop.create_future())
+                return await self._pursue(wish, first)
+            if first.fingerprint == fingerprint:
+                replay = await self._wait_for(first, wish)
+                if replay is not None:
+                    return replay
+            elif first.lead is not None:
+                raise _reused(key)
+            else:
+                # Which of the two the key belongs to is not known yet: the database decides.
+                return await self._pursue(wish, _First(fingerprint, loop.create_future()))
+
+    def finished(self, lead: Lead, *, status: int, content_type: str, answer: bytes) -> None:
+        """The outcome was committed by `store.finish`: those who wait get it. After False call `fenced` instead."""
+        self._end(lead, Replay(lead.response_id, status, content_type=content_type, answer=answer))
+
+    def fenced(self, lead: Lead) -> None:
+        """The lead was lost, or what became of the commit is not known: those who wait ask the database."""
+        self._end(lead, None)
+
+    async def release(self, lead: Lead) -> None:
+        """Gives the lead up, nothing having been billed; does nothing for one that is over. Never raises."""
+        if lead not in self._leads:
+            return
+        try:
+            await self._uncancelled(self._release(lead))
+        finally:
+            self._end(lead, None)
+
+    async def renew(self) -> None:
+        """Prolongs the leases of all that is led here."""
+        if not self._leads:
+            return
+        response_ids = [lead.response_id for lead in self._leads]
+        now = micros(self._clock.now())
+        try:
+            await self._db.write(partial(store.renew, owner=self.owner, response_ids=response_ids, now=now))
+        except StoreError as error:
+            # The next time is in time: a lease outlives two that fail.
+            self._log.warning("idempotency_leases_not_renewed", leads=len(response_ids), error=error.message)
+
+    # ---- one process, many requests
+
+    async def _wait_for(self, first: _First, wish: _Wish) -> Replay | None:
+        left = wish.deadline - asyncio.get_running_loop().time()
+        try:
+            # Shielded: one who leaves must not take the outcome from the others.
+            return await asyncio.wait_for(asyncio.shield(first.outcome), max(0.0, left))
+        except TimeoutError:
+            raise _in_use(wish.key) from None
+
+    async def _pursue(self, wish: _Wish, first: _First) -> Lead | Replay:
+        """Asks the database until it knows; leaves `first` open only with the lead."""
+        outcome: Lead | Replay | None = None
+        try:
+            outcome = await self._ask(wish)
+        finally:
+            if isinstance(outcome, Lead):
+                first.lead = outcome
+                self._firsts[wish.place] = first
+                self._leads[outcome] = first
+            else:
+                self._resolve(wish.place, first, outcome)
+        return outcome
+
+    async def _ask(self, wish: _Wish) -> Lead | Replay:
+        loop = asyncio.get_running_loop()
+        while True:
+            claim = await self._claim(wish)
+            while isinstance(claim, Held):
+                left = wish.deadline - loop.time()
+                if left <= 0:
+                    raise _in_use(wish.key)
+                await asyncio.sleep(min(self._poll, left))
+                now = micros(self._clock.now())
+                found = await self._db.read(partial(store.find, scope=wish.scope, key=wish.key, now=now))
+                if found is None:
+                    break
+                claim = found
+            if isinstance(claim, Mismatched):
+                raise _reused(wish.key)
+            if isinstance(claim, Lead | Kept):
+                return claim
+
+    async def _claim(self, wish: _Wish) -> Claim:
+        """Asks for the lead; a caller that is gone by then gives it back."""
+        statement = partial(
+            store.claim,
+            scope=wish.scope,
+            key=wish.key,
+            path=wish.path,
+            fingerprint=wish.fingerprint,
+            response_id=wish.response_id,
+            owner=self.owner,
+            now=micros(self._clock.now()),
+        )
+        asked = asyncio.ensure_future(self._db.write(statement))
+        try:
+            return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            asked.add_done_callback(self._give_back)
+            raise
+
+    def _give_back(self, asked: "asyncio.Future[Claim]") -> None:
+        if asked.cancelled() or asked.exception() is not None:
+            return
+        claim = asked.result()
+        if isinstance(claim, Lead):
+            self._in_background(self._release(claim))
+
+    async def _release(self, lead: Lead) -> None:
+        now = micros(self._clock.now())
+        try:
+            await self._db.write(partial(store.release, lead=lead, now=now))
+        except StoreError as error:
+            # Its lease lapses by itself.
+            self._log.warning(
+                "idempotency_key_not_released", response_id=lead.response_id, error=error.message
+            )
+
+    def _end(self, lead: Lead, outcome: Replay | None) -> None:
+        first = self._leads.pop(lead, None)
+        if first is not None:
+            self._resolve((lead.scope, lead.key), first, outcome)
+
+    def _resolve(self, place: _Place, first: _First, outcome: Replay | None) -> None:
+        if self._firsts.get(place) is first:
+            del self._firsts[place]
+        if not first.outcome.done():
+            first.outcome.set_result(outcome)
+
+    # ---- beside the requests
+
+    async def _renew_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            await self.renew()
+
+    async def _uncancelled(self, work: Coroutine[Any, Any, None]) -> None:
+        """Waits for `work`, which runs to its end also where the caller is cancelled."""
+        await asyncio.shield(self._in_background(work))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+
+def _reused(key: str) -> IdempotencyError:
+    return IdempotencyError(
+        f"The idempotency key '{key}' was used for another request. Send a new key, or the same body, path and "
+        f"'stream' as the first time.",
+        param="Idempotency-Key",
+    )
+
+
+def _in_use(key: str) -> Conflict:
+    return Conflict(
+        f"The first request with the idempotency key '{key}' still runs. Send the same again in a moment.",
+        param="Idempotency-Key",
+        code="idempotency_key_in_use",
+        retry_after=RETRY_AFTER_SECONDS,
+        headers=(("x-should-retry", "true"),),
+    )
