@@ -10,9 +10,11 @@ import pytest
 
 from ingot.clock import ManualClock
 from ingot.errors import Unauthenticated
-from ingot.services.keys import IssuedKey, KeyRing
+from ingot.services.key_desk import IssuedKey, KeyInfo, KeyOrder
+from ingot.services.keys import KeyRing
 from ingot.store.database import Database
 from ingot.store.engine import open_database
+from ingot.store.schema import DEFAULT_ORG
 
 
 @dataclass(slots=True)
@@ -50,6 +52,16 @@ async def open_house(data: Path) -> AsyncIterator[House]:
         ring = await KeyRing.open(db, data, log=log, clock=clock)
         yield House(data, db, ring, clock, log)
         await ring.close()
+
+
+async def issue(ring: KeyRing, name: str, *, expires: float | None = None) -> IssuedKey:
+    """A new key of the operator's organization."""
+    return await ring.desk.issue(DEFAULT_ORG, KeyOrder(name, expires=expires), actor="cli")
+
+
+async def revoke(ring: KeyRing, which: str) -> KeyInfo:
+    """Ends a key of the operator's organization."""
+    return await ring.desk.revoke(DEFAULT_ORG, which, actor="cli")
 
 
 def token(key: IssuedKey) -> bytes:
