@@ -32,7 +32,8 @@ from ingot.store.database import Database
 from ingot.store.faults import StoreError
 from ingot.store.keys import KeyFound, Scope
 from ingot.store.pepper import VERSION, load_pepper
-from ingot.store.schema import micros, moment
+from ingot.store.plans import lock_org
+from ingot.store.schema import DEFAULT_ORG, micros, moment
 
 REFRESH_SECONDS = 4.0
 STALE_SECONDS = 5.0
@@ -300,7 +301,8 @@ def _put(cache: dict[bytes, Value], digest: bytes, value: Value, *, limit: int) 
 
 
 def _claim_pepper(conn: Connection, data: Path, at: int) -> Signer:
-    # Under the write lock: of two first starts one makes the file and the other finds it.
+    # Under a lock that all processes share: of two first starts one makes the file and the other finds it.
+    lock_org(conn, DEFAULT_ORG)
     create = store.pepper_fingerprint(conn, VERSION) is None
     signer = Signer(load_pepper(data, create=create), version=VERSION)
     store.claim_pepper(conn, VERSION, fingerprint=signer.fingerprint(), at=at)
