@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ingot.store.schema import api_keys, slots
 
-_TAKE = insert(slots).on_conflict_do_nothing(index_elements=["org_id", "slot"])
+_TAKE = insert(slots).on_conflict_do_nothing(index_elements=["org_id", "slot"]).returning(slots.c.slot)
 
 
 def take_slot(conn: Connection, org_id: str, *, key_id: str, limit: int, at: int) -> bool:
@@ -72,5 +72,5 @@ def _place(conn: Connection, org_id: str, *, key_id: str, taken: set[int]) -> in
         if slot in taken:
             continue
         row = {"org_id": org_id, "slot": slot, "key_id": key_id}
-        if conn.execute(_TAKE, row).rowcount == 1:
+        if conn.execute(_TAKE, row).first() is not None:
             return slot
