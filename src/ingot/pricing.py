@@ -12,6 +12,7 @@ from ingot.config import PriceConfig, price_problem
 
 UNITS_PER_USD: Final = 10**12
 TOKENS: Final = 10**6  # prices are written per million tokens
+MOST_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,23 @@ def units_per_token(amount: Decimal) -> int:
     if message:
         raise ValueError(f"a price of {amount:.20g} {message}")
     return int(amount * (UNITS_PER_USD // TOKENS))
+
+
+def parse_usd(text: str) -> int:
+    """Units for an amount in USD as people write it, `12.50` or `-3`; ValueError unless it is exact."""
+    body = text.removeprefix("-")
+    whole, point, rest = body.partition(".")
+    digits = whole + rest
+    if not (digits.isascii() and digits.isdigit() and whole) or (point and not rest):
+        raise ValueError(f"{text[:40]!r} is not an amount in USD, as 12.50")
+    if len(rest.rstrip("0")) > MOST_DIGITS:
+        raise ValueError(
+            f"{text[:40]!r} has more than 12 decimals; the smallest amount is 0.000000000001 USD"
+        )
+    if len(whole.lstrip("0")) > 6:
+        raise ValueError(f"{text[:40]!r} is more than 999,999 USD; enter it in parts if it is meant")
+    amount = int(whole) * UNITS_PER_USD + int(rest[:MOST_DIGITS].ljust(MOST_DIGITS, "0"))
+    return -amount if text.startswith("-") else amount
 
 
 def per_million(units: int) -> str:

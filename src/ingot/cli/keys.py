@@ -1,34 +1,33 @@
-"""`ingot keys`: create, list and revoke API keys.
+"""`ingot keys`: create, list, roll and revoke API keys.
 
 Works on the database itself, whether a server runs on it or not; a running one follows within 5 s.
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Results go to stdout, problems and hints to stderr.
 """
 
-import asyncio
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ingot.cli.options import ConfigOption, DataOption, JsonOption, directory
-from ingot.cli.output import fail, print_json
-from ingot.errors import ApiError
-from ingot.logs import LineSink, configure
-from ingot.services.keys import KeyInfo, KeyRing
-from ingot.store.engine import FILE_NAME, open_database
-from ingot.store.faults import StoreError
+from ingot.cli.database import on_keys, require_database
+from ingot.cli.options import ConfigOption, DataOption, JsonOption, directory, names, usd_amount
+from ingot.cli.output import print_json
+from ingot.services.key_desk import IssuedKey, KeyInfo, KeyOrder
+from ingot.services.keys import KeyRing
+from ingot.store.engine import FILE_NAME
+from ingot.store.schema import DEFAULT_ORG
 
-T = TypeVar("T")
+ACTOR = "cli"
 
-app = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True)
+KeyArgument = Annotated[str, typer.Argument(help="The id, kid or name of the key.")]
+
+app = typer.Typer(name="keys", help="Create, list, roll and revoke API keys.", no_args_is_help=True)
 
 
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
@@ -37,17 +36,115 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400}
 @app.command()
 def create(
     name: Annotated[str, typer.Option("--name", "-n", help="What the key is for; shown in lists.")],
+    org: Annotated[str, typer.Option("--org", help="Id of the organization that it belongs to.")] = (
+        DEFAULT_ORG
+    ),
+    user: Annotated[
+        str | None, typer.Option("--user", help="Id or e-mail address of the member that it is for.")
+    ] = None,
+    models: Annotated[
+        str | None,
+        typer.Option(
+            "--models", help="The only models that it may use, as a,b; without it all of the plan's."
+        ),
+    ] = None,
     expires: Annotated[
         str | None,
         typer.Option("--expires", help="Lifetime, as 30d, 12h or 45m; without it the key does not expire."),
     ] = None,
+    rpm: Annotated[
+        int | None, typer.Option("--rpm", min=1, help="Its own requests per minute, below the plan's.")
+    ] = None,
+    tpm: Annotated[
+        int | None, typer.Option("--tpm", min=1, help="Its own tokens per minute, below the plan's.")
+    ] = None,
+    cap: Annotated[
+        str | None, typer.Option("--cap", help="The most that it may ever spend, in USD, as 12.50.")
+    ] = None,
+    admin: Annotated[bool, typer.Option("--admin", help="A key for the admin API.")] = False,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Create a key and print it, this once."""
-    at = None if expires is None else time.time() + _lifetime(expires)
-    issued = _run(directory(data, config), lambda ring: ring.issue(name, expires=at))
+    order = KeyOrder(
+        name,
+        user_id=user,
+        scope="admin" if admin else "inference",
+        models=None if models is None else names(models),
+        expires=None if expires is None else time.time() + _lifetime(expires),
+        rpm=rpm,
+        tpm=tpm,
+        cap=None if cap is None else usd_amount(cap, "--cap"),
+    )
+    folder = directory(data, config)
+    _show(on_keys(folder, lambda ring: ring.desk.issue(org, order, actor=ACTOR)), as_json=as_json)
+
+
+@app.command("list")
+def list_keys(
+    org: Annotated[str | None, typer.Option("--org", help="Only those of this organization.")] = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """List all keys, without their secrets."""
+    folder = directory(data, config)
+    known: list[KeyInfo] = []
+    if (folder / FILE_NAME).exists():  # to look must not create anything
+        known = on_keys(folder, lambda ring: ring.desk.list_all() if org is None else ring.desk.list(org))
+    if as_json:
+        print_json(known)
+    elif known:
+        Console().print(_table(known))
+    else:
+        print(f"No keys in {folder} yet. Create one with `ingot keys create --name NAME`.")
+
+
+@app.command()
+def roll(
+    key: KeyArgument,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also within 24 hours of the last roll; the oldest key ends now.")
+    ] = False,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Replace a key by a new one and print it; the old one is valid for 24 hours more."""
+    folder = directory(data, config)
+    require_database(folder)
+
+    async def work(ring: KeyRing) -> IssuedKey:
+        info = await ring.desk.find(key)
+        return await ring.desk.roll(info.org_id, info.id, actor=ACTOR, force=force)
+
+    _show(on_keys(folder, work), as_json=as_json)
+
+
+@app.command()
+def revoke(
+    key: KeyArgument,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """End a key, and one that it replaced; requests that carry it are refused within 5 seconds."""
+    folder = directory(data, config)
+    require_database(folder)
+
+    async def work(ring: KeyRing) -> KeyInfo:
+        found = await ring.desk.find(key)
+        return await ring.desk.revoke(found.org_id, found.id, actor=ACTOR)
+
+    info = on_keys(folder, work)
+    if as_json:
+        print_json(info)
+    else:
+        print(f"revoked {info.name} ({info.kid})")
+
+
+def _show(issued: IssuedKey, *, as_json: bool) -> None:
     info = issued.info
     if as_json:
         shown = {"id": info.id, "name": info.name, "key": issued.secret, "created_at": info.created_at}
@@ -61,54 +158,6 @@ def create(
     )
 
 
-@app.command("list")
-def list_keys(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
-    """List all keys, without their secrets."""
-    folder = directory(data, config)
-    known: list[KeyInfo] = []
-    if (folder / FILE_NAME).exists():  # to look must not create anything
-        known = _run(folder, lambda ring: ring.list())
-    if as_json:
-        print_json(known)
-    elif known:
-        Console().print(_table(known))
-    else:
-        print(f"No keys in {folder} yet. Create one with `ingot keys create --name NAME`.")
-
-
-@app.command()
-def revoke(
-    key: Annotated[str, typer.Argument(help="The id, kid or name of the key.")],
-    as_json: JsonOption = False,
-    data: DataOption = None,
-    config: ConfigOption = None,
-) -> None:
-    """End a key; requests that carry it are refused within 5 seconds."""
-    folder = directory(data, config)
-    if not (folder / FILE_NAME).exists():
-        fail(f"there is no database in {folder}; name the data directory with --data DIR")
-    info = _run(folder, lambda ring: ring.revoke(key))
-    if as_json:
-        print_json(info)
-    else:
-        print(f"revoked {info.name} ({info.kid})")
-
-
-def _run(folder: Path, work: Callable[[KeyRing], Awaitable[T]]) -> T:
-    """What `work` returns, run on the keys in `folder`; faults end the command with their text."""
-
-    async def run() -> T:
-        log = configure(LineSink(sys.stderr.buffer), form="auto", level="warning")
-        async with open_database(folder) as db:
-            ring = await KeyRing.open(db, folder, log=log)
-            return await work(ring)
-
-    try:
-        return asyncio.run(run())
-    except (ApiError, StoreError) as error:
-        fail(error.message)
-
-
 def _lifetime(text: str) -> float:
     match = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
     if match is None or int(match[1]) == 0:
@@ -119,12 +168,19 @@ def _lifetime(text: str) -> float:
 
 
 def _table(known: list[KeyInfo]) -> Table:
-    table = Table("name", "kid", "ends in", "created", "last used", "state", box=None, pad_edge=False)
+    heads = ("name", "kid", "ends in", "organization", "created", "last used", "state")
+    table = Table(*heads, box=None, pad_edge=False)
     now = time.time()
     for info in known:
         used = "never" if info.last_used_at is None else _when(info.last_used_at)
         table.add_row(
-            escape(info.name), info.kid, info.last4, _when(info.created_at), used, _state(info, now)
+            escape(info.name),
+            info.kid,
+            info.last4,
+            info.org_id,
+            _when(info.created_at),
+            used,
+            _state(info, now),
         )
     return table
 
@@ -134,7 +190,10 @@ def _state(info: KeyInfo, now: float) -> str:
         return f"revoked {_when(info.revoked_at)}"
     if info.expires_at is None:
         return "live"
-    return f"{'expired' if info.expires_at <= now else 'live until'} {_when(info.expires_at)}"
+    ended = info.expires_at <= now
+    if info.replaced_by is not None:
+        return f"replaced, {'ended' if ended else 'live until'} {_when(info.expires_at)}"
+    return f"{'expired' if ended else 'live until'} {_when(info.expires_at)}"
 
 
 def _when(instant: int) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from ingot.cli.output import fail
 from ingot.config import ConfigError, from_disk
+from ingot.pricing import parse_usd
 
 DataOption = Annotated[
     Path | None,
@@ -29,3 +30,16 @@ def directory(data: Path | None, config: Path | None) -> Path:
     except ConfigError as error:
         fail("\n".join(str(each) for each in error.problems))
     return Path(loaded.config.server.data).expanduser()
+
+
+def names(text: str) -> tuple[str, ...]:
+    """The names in a list such as `a,b`."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def usd_amount(text: str, option: str) -> int:
+    """An amount in USD as units of 1e-12 USD; wrong usage unless it is exact."""
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error

@@ -41,8 +41,11 @@ def bootstrap_token(value: str) -> bytes:
     return value.encode()
 
 
-def place_bootstrap(conn: Connection, row: KeyRow) -> None:
-    """Puts the bootstrap key in force in place of the one before; raises Conflict for one that was revoked."""
+def place_bootstrap(conn: Connection, row: KeyRow) -> bool:
+    """Puts the bootstrap key in force in place of the one before; whether it is a new one.
+
+    Raises Conflict for one that was revoked.
+    """
     current = store.live_bootstrap(conn)
     same = store.key_by_kid(conn, row.kid)
     if same is None and current is None:
@@ -57,4 +60,5 @@ def place_bootstrap(conn: Connection, row: KeyRow) -> None:
         if not compare_digest(same.digest, row.digest):
             raise Conflict(f"{VARIABLE} has the kid of another key: choose a new value.")
         if current is not None and current.id != same.id:
-            store.revoke_key(conn, current.id, at=row.created_at)
+            store.revoke_key(conn, current.org_id, key_id=current.id, at=row.created_at)
+    return same is None

@@ -19,7 +19,7 @@ VERSION = 1  # rows name the pepper that signed them, so that a later one can ta
 def load_pepper(data: Path, *, create: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> bytes:
     """The pepper of the directory `data`, made if `create` and there is none; raises StoreError.
 
-    Create it only under the database's write lock: of two processes one must make it and the other read it.
+    Create it only under a lock in the database: of two processes one must make it and the other read it.
     """
     path = data / FILE_NAME
     try:
@@ -37,6 +37,7 @@ def load_pepper(data: Path, *, create: bool, random_bytes: Callable[[int], bytes
 
 def _write_new(path: Path, random_bytes: Callable[[int], bytes]) -> None:
     """Puts the file in place, whole or not at all, and onto the disk before any key depends on it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # with PostgreSQL there may be none yet
     draft = path.with_name(f"{path.name}.{random_bytes(8).hex()}.new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -57,7 +57,6 @@ for _column in (
     Column("models", Text),
     Column("rpm", BigInteger),
     Column("tpm", BigInteger),
-    Column("cap", BigInteger),
     Column("replaced_by", Text),
 ):
     api_keys.append_column(_column)

@@ -8,7 +8,7 @@ import pytest
 from ingot.errors import Conflict, InvalidRequest
 from ingot.services.keys import STALE_SECONDS
 from ingot.signing import checksum
-from keyhouse import House, open_house, refusal, token
+from keyhouse import House, issue, open_house, refusal, revoke, token
 
 _BOOTSTRAP = "a-key-for-automation"
 
@@ -25,7 +25,7 @@ async def test_bootstrap_key_is_in_force_when_started_again(house: House) -> Non
     for _ in range(3):
         assert await house.ring.ensure_first_key(_BOOTSTRAP) is None
     assert (await house.ring.authenticate(_BOOTSTRAP.encode())).name == "bootstrap"
-    (info,) = await house.ring.list()
+    (info,) = await house.ring.desk.list_all()
     assert (info.name, info.source, info.last4) == ("bootstrap", "bootstrap", "tion")
     assert await house.ring.ensure_first_key(None) is None
 
@@ -51,20 +51,20 @@ async def test_old_bootstrap_key_ends_when_the_value_changes(house: House) -> No
 
 async def test_bootstrap_key_may_have_the_form_of_ours(house: House) -> None:
     """A key that this or another Ingot made is fine; one that is in use already stays what it is."""
-    key = await house.ring.issue("app")
+    key = await issue(house.ring, "app")
     await house.ring.ensure_first_key(_BOOTSTRAP)
     await house.ring.ensure_first_key(key.secret)
     assert (await house.ring.authenticate(token(key))).name == "app"
     assert "was revoked" in await refusal(house.ring, _BOOTSTRAP.encode())
     body = f"ik_live_{'k' * 10}_{'s' * 32}"
     await house.ring.ensure_first_key(f"{body}_{checksum(body.encode())}")
-    live = {info.name for info in await house.ring.list() if info.revoked_at is None}
+    live = {info.name for info in await house.ring.desk.list_all() if info.revoked_at is None}
     assert live == {"app", "bootstrap"}
 
 
 async def test_bootstrap_key_is_refused_when_it_shares_a_kid(house: House) -> None:
     """One kid is one key."""
-    key = await house.ring.issue("app")
+    key = await issue(house.ring, "app")
     body = f"ik_live_{key.info.kid}_{'s' * 32}"
     with pytest.raises(Conflict, match="kid of another key"):
         await house.ring.ensure_first_key(f"{body}_{checksum(body.encode())}")
@@ -73,7 +73,7 @@ async def test_bootstrap_key_is_refused_when_it_shares_a_kid(house: House) -> No
 async def test_start_is_refused_when_the_bootstrap_key_was_revoked(house: House) -> None:
     """A leaked key that was ended does not come back with the next start; a new value does the job."""
     await house.ring.ensure_first_key(_BOOTSTRAP)
-    await house.ring.revoke("bootstrap")
+    await revoke(house.ring, "bootstrap")
     with pytest.raises(Conflict, match=r"was revoked on .* choose a new value"):
         await house.ring.ensure_first_key(_BOOTSTRAP)
     await house.ring.ensure_first_key("another-bootstrap-key")
@@ -92,6 +92,6 @@ async def test_bootstrap_key_is_refused_when_not_visible_ascii(house: House, val
 
 async def test_bootstrap_key_is_refused_when_mistyped(house: House) -> None:
     """A key of ours with a wrong checksum was copied badly: better said at the start than at each request."""
-    key = await house.ring.issue("app")
+    key = await issue(house.ring, "app")
     with pytest.raises(InvalidRequest, match="checksum"):
         await house.ring.ensure_first_key(key.secret[:-1] + ("0" if key.secret[-1] != "0" else "1"))

@@ -193,7 +193,6 @@ KEY_COLUMNS = (
     "models TEXT",  # a JSON array; null: what the plan allows
     "rpm BIGINT",
     "tpm BIGINT",
-    "cap BIGINT",  # the most it may ever spend, in 1e-12 USD
     "replaced_by TEXT",
 )
 
