@@ -12,12 +12,10 @@ over by its own clock, less a margin. Fails closed: without the database nothing
 """
 
 import asyncio
-from collections.abc import Awaitable, Collection, Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
-
-from sqlalchemy import Connection
 
 from ingot import ids
 from ingot.clock import Clock

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from ingot.store.budgets import matching, period_start
@@ -100,16 +100,32 @@ def add(conn: Connection, org_id: str, *, amount: int) -> None:
 
 
 def standing(conn: Connection, org_id: str) -> Standing | None:
-    """How an organization stands, locked until the transaction ends; None where there is none."""
-    query = select(organizations.c.name, organizations.c.plan_id, organizations.c.prepaid).where(
-        organizations.c.id == org_id, organizations.c.deleted_at.is_(None)
+    """How an organization stands; None where there is none."""
+    query = (
+        select(
+            organizations.c.name,
+            organizations.c.plan_id,
+            organizations.c.prepaid,
+            func.coalesce(balances.c.balance, 0),
+            func.coalesce(balances.c.held, 0),
+        )
+        .outerjoin(balances, balances.c.org_id == organizations.c.id)
+        .where(organizations.c.id == org_id, organizations.c.deleted_at.is_(None))
     )
     found = conn.execute(query).first()
     if found is None:
         return None
-    balance, held = lock_balance(conn, org_id)
-    name, plan_id, prepaid = found
+    name, plan_id, prepaid, balance, held = found
     return Standing(org_id, name, plan_id, prepaid=bool(prepaid), balance=balance, held=held)
+
+
+def locked_standing(conn: Connection, org_id: str) -> Standing | None:
+    """The same, and nobody else moves this organization's money before the transaction ends."""
+    query = select(organizations.c.id).where(organizations.c.id == org_id)
+    if conn.execute(query).first() is None:
+        return None
+    lock_balance(conn, org_id)
+    return standing(conn, org_id)
 
 
 def _charge(conn: Connection, org_id: str, group: Sequence[Charge]) -> list[Shortfall]:
