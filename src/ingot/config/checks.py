@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from ingot.config.address import base_url_problem, is_loopback
-from ingot.config.model import ENGINE_PREFIX, Config, ModelConfig, QuirksConfig, TargetConfig
+from ingot.config.model import ENGINE_PREFIX, Config, ModelConfig, QuirksConfig, RatesConfig, TargetConfig
 from ingot.config.problems import Path, Problem, problem
 from ingot.config.shape import nearest
 
@@ -166,11 +166,21 @@ def _model(name: str, model: ModelConfig, known: set[str]) -> Iterator[tuple[Pat
 def _price(model: ModelConfig) -> Iterator[tuple[Path, str]]:
     if isinstance(model.price, str):
         return
-    for key in ("input", "cached_input", "output"):
-        amount = getattr(model.price, key)
+    yield from _rates(model.price, ("price",))
+    windows = {} if model.price.windows is None else model.price.windows.given()
+    for window, rates in windows.items():
+        place = ("price", "windows", window)
+        if window not in model.windows:
+            yield place, f'has a price, but the model is not offered in it; add "{window}" to its windows'
+        yield from _rates(rates, place)
+
+
+def _rates(rates: RatesConfig, place: Path) -> Iterator[tuple[Path, str]]:
+    for key in ("input", "cached_input", "cache_write", "output", "reasoning"):
+        amount = getattr(rates, key)
         message = None if amount is None else price_problem(amount)
         if message:
-            yield ("price", key), message
+            yield (*place, key), message
 
 
 def repeated(items: Iterable[T]) -> list[T]:

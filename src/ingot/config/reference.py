@@ -17,9 +17,11 @@ from ingot.config.model import (
     ModelConfig,
     PriceConfig,
     QuirksConfig,
+    RatesConfig,
     RouteConfig,
     TargetConfig,
     TimeoutsConfig,
+    WindowPricesConfig,
 )
 from ingot.config.shape import expected, unwrapped
 
@@ -34,6 +36,8 @@ HEADINGS: Final[tuple[tuple[str, type[msgspec.Struct]], ...]] = (
     ("[models.NAME]", ModelConfig),
     ("targets = [{ ... }]", RouteConfig),
     ("price = { ... }", PriceConfig),
+    ("price.windows = { ... }", WindowPricesConfig),
+    ("price.windows.WINDOW = { ... }", RatesConfig),
 )
 
 INTRODUCTION: Final = """\

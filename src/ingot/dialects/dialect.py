@@ -34,10 +34,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens of one inference: `cached_input` is a part of `input`, `reasoning` a part of `output`."""
+    """Tokens of one inference: `cached_input` and `cache_write` are parts of `input`, `reasoning` of `output`."""
 
     input: int = 0
     cached_input: int = 0
+    cache_write: int = 0
     output: int = 0
     reasoning: int = 0
     estimated: bool = False

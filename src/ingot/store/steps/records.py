@@ -19,6 +19,9 @@ from sqlalchemy import (
     UniqueConstraint,
     insert,
 )
+from sqlalchemy import (
+    text as sql,
+)
 
 from ingot.store.steps.kinds import Serial, ident, instant, number, text
 from ingot.store.steps.organizations import DEFAULT_ORG
@@ -108,6 +111,12 @@ def _define_ledger(tables: MetaData) -> None:
         Column("refers_to", Text),  # the billable id that a refund or correction is about
         Column("note", Text),
         Index("ledger_by_org", "org_id", "at"),
+        Index(
+            "ledger_by_reference",
+            "refers_to",
+            sqlite_where=sql("refers_to IS NOT NULL"),
+            postgresql_where=sql("refers_to IS NOT NULL"),
+        ),
     )
 
 
@@ -118,13 +127,16 @@ def _define_spending(tables: MetaData) -> None:
         Column("org_id", Text, ForeignKey("organizations.id"), primary_key=True),
         number("balance"),  # the sum of the ledger
         number("held"),  # of it, what is reserved by `holds`
+        number("budgets"),  # how many budgets are in force, so that who has none pays nothing for them
     )
     Table(
-        "holds",  # what processes have reserved of balances; void once its time is over
+        "holds",  # what processes have reserved of balances and budgets; void once its time is over
         tables,
         ident(),
         text("owner"),
         Column("org_id", Text, nullable=False),
+        Column("budget_id", Text),  # null: of the balance
+        number("period_start"),
         number("amount"),
         instant("until"),
         Index("holds_by_org", "org_id"),
@@ -147,6 +159,7 @@ def _define_spending(tables: MetaData) -> None:
         Column("budget_id", Text, ForeignKey("budgets.id"), primary_key=True),
         Column("period_start", BigInteger, primary_key=True),
         number("spent"),
+        number("held"),  # what is reserved by `holds` beside it
     )
 
 

@@ -1,0 +1,107 @@
+"""The ledger as people ask for it: a proof that all money adds up, rows to look at, rows to take away.
+
+Decides what a row looks like outside: amounts in USD with all their digits, instants in ISO 8601. Bounded in memory
+whatever the ledger's size.
+"""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Literal
+
+import msgspec
+from sqlalchemy import Connection
+
+from ingot.pricing import usd
+from ingot.store.database import Database
+from ingot.store.ledger import Entry, Span, latest, page
+from ingot.store.schema import MICROSECOND
+from ingot.store.verification import CHECKS, Finding, counted, unhurried
+
+MOST_SHOWN: Final = 1_000
+HIDDEN: Final = frozenset({"seq"})
+
+Form = Literal["csv", "jsonl"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a verification found: nothing, if `findings` is empty. Of very many findings the first are shown."""
+
+    counted: Mapping[str, int]
+    findings: Sequence[Finding]
+    wrong: Mapping[str, int]  # how many findings each check has
+
+    @property
+    def holds(self) -> bool:
+        """Whether everything agrees."""
+        return not self.wrong
+
+
+class Ledger:
+    """The ledger of one database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def verify(self, *, most: int = MOST_SHOWN) -> Proof:
+        """Compares stored responses, ledger, balances, budgets and hourly sums, on one snapshot."""
+        return await self._db.read(partial(_verify, most=most))
+
+    async def latest(self, span: Span, *, limit: int) -> Sequence[Entry]:
+        """The last rows of a span, the newest first."""
+        return await self._db.read(partial(latest, span=span, limit=limit))
+
+    async def export(self, span: Span, form: Form) -> AsyncIterator[str]:
+        """All rows of a span as text, the oldest first, in pieces."""
+        if form == "csv":
+            yield _csv([COLUMNS])
+        after = 0
+        while rows := await self._db.read(partial(page, span=span, after=after)):
+            after = rows[-1].seq
+            told = [row(each) for each in rows]
+            yield _csv([list(each.values()) for each in told]) if form == "csv" else _jsonl(told)
+
+
+def row(entry: Entry) -> dict[str, Any]:
+    """A ledger row as it is shown outside."""
+    told = {each.name: getattr(entry, each.name) for each in fields(entry) if each.name not in HIDDEN}
+    told["amount"] = usd(entry.amount)
+    told["at"] = iso(entry.at)
+    told["estimated"] = bool(entry.estimated)
+    return told
+
+
+def iso(at: int) -> str:
+    """An instant of the store, exact to the microsecond: `2026-11-27T07:00:00.000000Z`."""
+    whole, rest = divmod(at, MICROSECOND)
+    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+COLUMNS: Final = [each.name for each in fields(Entry) if each.name not in HIDDEN]
+
+
+def _verify(conn: Connection, *, most: int) -> Proof:
+    unhurried(conn)
+    shown: list[Finding] = []
+    wrong: Counter[str] = Counter()
+    for name, check in CHECKS.items():
+        for finding in check(conn):
+            wrong[name] += 1
+            if len(shown) < most:
+                shown.append(finding)
+    return Proof(counted(conn), shown, dict(wrong))
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
+
+
+def _jsonl(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(f"{msgspec.json.encode(each).decode()}\n" for each in rows)
