@@ -252,7 +252,12 @@ def meaning(option: Any) -> str:
 
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
-    return {"errors.md": errors_page(), "cli.md": cli_page(), "config.md": config_page(), "presets.md": presets_page()}
+    return {
+        "errors.md": errors_page(),
+        "cli.md": cli_page(),
+        "config.md": config_page(),
+        "presets.md": presets_page(),
+    }
 
 
 if __name__ == "__main__":

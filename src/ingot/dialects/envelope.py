@@ -36,7 +36,7 @@ _TYPES: dict[type[ApiError], str] = {
     ApiError: "server_error",
 }
 # Another body under a known Idempotency-Key is told by its type.
-_TYPES_OF_CODES = {"idempotency_error": "idempotency_error"}
+_TYPE_BY_CODE = {"idempotency_error": "idempotency_error"}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -106,7 +106,7 @@ def error_object(error: ApiError, request_id: str, *, table: ErrorTable = USUAL)
 
 
 def _type(error: ApiError) -> str:
-    known = _TYPES_OF_CODES.get(error.code) if error.code is not None else None
+    known = _TYPE_BY_CODE.get(error.code) if error.code is not None else None
     return known or next(_TYPES[kind] for kind in type(error).__mro__ if kind in _TYPES)
 
 

@@ -48,8 +48,21 @@ def parse(name: str, text: str) -> Preset:
     if file is not None and not problems:
         problems += check(file)
     if problems or file is None:
-        raise ConfigError(located(problems, text))
+        raise ConfigError(located(_causes(problems), text))
     return resolve(name, file, tree)
+
+
+def _causes(problems: list[Problem]) -> list[Problem]:
+    """The problems without those that only follow: a table counts as missing when what it holds is wrong."""
+    return [
+        each
+        for each in problems
+        if each.message != "is missing"
+        or not any(
+            len(other.path) > len(each.path) and other.path[: len(each.path)] == each.path
+            for other in problems
+        )
+    ]
 
 
 def _text(name: str) -> str:
