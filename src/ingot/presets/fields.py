@@ -1,6 +1,6 @@
 """The rules on a surface's fields, compiled once: what they refuse, and what they change in a body.
 
-Decides in which order verbs count: reject, require, one_of, range, max_len, check; then drop, default, set, becomes.
+Decides in which order verbs count: reject, one_of, range, max_len, check; then require, drop, default, set, becomes.
 A field that is null counts as not given. Types are the dialect's business: a range says nothing about a string.
 Measured on one 2.5 GHz core, `valar` with 32 rules: 1.2 us for a body of 4 fields, 2.3 us for one of 12.
 """
