@@ -19,6 +19,7 @@ from ingot.cli.main import app
 from ingot.config.reference import page as config_page
 from ingot.dialects.envelope import error_object
 from ingot.errors import ApiError, MethodNotAllowed, UpstreamRejected
+from ingot.presets.page import page as presets_page
 from repository import ROOT, python_files, tree
 
 FOLDER = ROOT / "docs" / "reference"
@@ -45,7 +46,7 @@ CLASSES = {
     "Overloaded": "Try again after `retry-after` seconds.",
 }
 
-TABLES = {"complaint.py": "InvalidRequest", "refusals.py": "UpstreamRejected"}
+TABLES = {"complaint.py": "InvalidRequest", "fields.py": "InvalidRequest", "refusals.py": "UpstreamRejected"}
 
 CODES = {
     "array_above_max_length": "Send fewer elements.",
@@ -68,6 +69,7 @@ CODES = {
     "object_above_max_properties": "Send fewer properties.",
     "object_below_min_properties": "Send more properties.",
     "string_above_max_length": "Shorten the value that `param` names.",
+    "unknown_parameter": "Leave the field out, or check its spelling.",
     "unsupported_encoding": "Send the body without `Content-Encoding`.",
     "unknown_url": "Check the path; `GET /openapi.json` lists all.",
     "unsupported_endpoint": "Call a surface that the message names, or another model.",
@@ -252,7 +254,12 @@ def meaning(option: Any) -> str:
 
 def pages() -> dict[str, str]:
     """Every generated page by its file name."""
-    return {"errors.md": errors_page(), "cli.md": cli_page(), "config.md": config_page()}
+    return {
+        "errors.md": errors_page(),
+        "cli.md": cli_page(),
+        "config.md": config_page(),
+        "presets.md": presets_page(),
+    }
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ingot import __version__
-from ingot.cli import bench, config, doctor, keys, models, plans, serve
+from ingot.cli import bench, config, doctor, keys, models, plans, presets, serve
 from ingot.cli.output import print_json
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(plans.app, name="plans")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
+app.add_typer(presets.app, name="presets")
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 

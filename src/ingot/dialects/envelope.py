@@ -1,9 +1,12 @@
-"""Errors in OpenAI's envelope: four keys, all always present, and one table from our tree to its types.
+"""Errors in OpenAI's envelope: its keys, one table from our tree to its types, and what a preset changes about both.
 
-Decides `type` by class and leaves status, `code` and `param` to the error itself. Knows no HTTP.
+Decides `type` by class; `status`, `code` and `param` are the error's own unless the preset's table has a row for its
+code or its class. Without such a table an error has four keys, all always present. Knows no HTTP and no preset.
 The types are those that OpenAI's clients meet: contract §1.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -20,6 +23,8 @@ from ingot.errors import (
 )
 from ingot.sse import encode_event
 
+KEYS = ("message", "type", "param", "code")
+
 _TYPES: dict[type[ApiError], str] = {
     ClientError: "invalid_request_error",
     IdempotencyError: "idempotency_error",
@@ -32,30 +37,86 @@ _TYPES: dict[type[ApiError], str] = {
     PlatformError: "server_error",
     ApiError: "server_error",
 }
+# Another body under a known Idempotency-Key is told by its type.
+_TYPE_BY_CODE = {"idempotency_error": "idempotency_error"}
 
 _encode = msgspec.json.Encoder().encode
 
 
-def error_object(error: ApiError, request_id: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is special about one class of error, or one code; None leaves it as it is.
+
+    `{message}` in `message` stands for the error's own.
+    """
+
+    status: int | None = None
+    type: str | None = None
+    code: str | None = None
+    message: str | None = None
+    keys: tuple[str, ...] | None = None
+
+
+_USUAL = Row()
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTable:
+    """How errors look where not as usual: rows for exact classes and for codes, of which a code's counts for more.
+
+    `statuses` are the only ones there are, where it is not empty: any other becomes the first of its hundred.
+    """
+
+    keys: tuple[str, ...] = KEYS
+    classes: Mapping[type[ApiError], Row] = field(default_factory=dict)
+    codes: Mapping[str, Row] = field(default_factory=dict)
+    statuses: frozenset[int] = frozenset()
+
+    def rows(self, error: ApiError) -> tuple[Row, Row]:
+        """The rows for an error, the stronger one first."""
+        by_code = self.codes.get(error.code, _USUAL) if error.code is not None else _USUAL
+        return by_code, self.classes.get(type(error), _USUAL)
+
+    def status(self, error: ApiError) -> int:
+        """The HTTP status."""
+        first, second = self.rows(error)
+        status = first.status or second.status or error.status
+        if not self.statuses or status in self.statuses:
+            return status
+        return status - status % 100
+
+
+USUAL = ErrorTable()
+
+
+def error_object(error: ApiError, request_id: str, *, table: ErrorTable = USUAL) -> dict[str, Any]:
     """The envelope as data; a fault of ours carries the request's id, which is all that the client can report."""
+    first, second = table.rows(error)
     message = error.message
+    template = first.message or second.message
+    if template is not None:
+        message = template.replace("{message}", message)
     if request_id and isinstance(error, PlatformError):
         message = f"{message} (request id {request_id})"
-    return {
-        "error": {
-            "message": message,
-            "type": next(_TYPES[kind] for kind in type(error).__mro__ if kind in _TYPES),
-            "param": error.param,
-            "code": error.code,
-        }
+    values = {
+        "message": message,
+        "type": first.type or second.type or _type(error),
+        "param": error.param,
+        "code": first.code or second.code or error.code,
     }
+    return {"error": {key: values[key] for key in first.keys or second.keys or table.keys}}
 
 
-def encode_error(error: ApiError, request_id: str) -> bytes:
+def _type(error: ApiError) -> str:
+    known = _TYPE_BY_CODE.get(error.code) if error.code is not None else None
+    return known or next(_TYPES[kind] for kind in type(error).__mro__ if kind in _TYPES)
+
+
+def encode_error(error: ApiError, request_id: str, *, table: ErrorTable = USUAL) -> bytes:
     """The error as the body of an answer."""
-    return _encode(error_object(error, request_id))
+    return _encode(error_object(error, request_id, table=table))
 
 
-def error_event(error: ApiError, request_id: str) -> bytes:
+def error_event(error: ApiError, request_id: str, *, table: ErrorTable = USUAL) -> bytes:
     """The error as an event, for a stream that has begun; clients raise on it."""
-    return encode_event(encode_error(error, request_id))
+    return encode_event(encode_error(error, request_id, table=table))

@@ -8,6 +8,7 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 """
 
 import asyncio
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -26,7 +27,7 @@ from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 
 
-class ClientDoor(Door):
+class ClientDoor(Door, Protocol):
     """A door whose answers carry header lines of ours."""
 
     lines: bytes
@@ -85,7 +86,7 @@ async def run_once(
             key,
             path=asked.path,
             fingerprint=fingerprint(
-                runtime.keys.digest, method="POST", path=asked.path, body=asked.call.body.value
+                asked.call.body.value, method="POST", path=asked.path, digest=runtime.keys.digest
             ),
             response_id=new_response_id(runtime.clock.now()),
         )

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping, and_, bindparam, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from ingot.store.budgets import Budget
 from ingot.store.plans import PLAN_COLUMNS, PlanRow
 from ingot.store.schema import DEFAULT_ORG, api_keys, budgets, members, organizations, peppers, plans, users
 
 Source = Literal["issued", "bootstrap"]
 Scope = Literal["inference", "admin"]
-Period = Literal["month", "total"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,6 @@ class KeyRow:
     def live(self, at: int) -> bool:
         """Whether a request may carry it at that instant."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > at)
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """A hard cap in force, in 1e-12 USD; without a key it is the whole organization's."""
-
-    id: str
-    key_id: str | None
-    period: Period
-    cap: int
 
 
 @dataclass(frozen=True, slots=True)

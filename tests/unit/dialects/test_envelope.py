@@ -7,6 +7,7 @@ import pytest
 
 from ingot import errors
 from ingot.dialects.chat import CHAT
+from ingot.dialects.envelope import ErrorTable, Row, encode_error, error_event
 from ingot.errors import ApiError
 
 
@@ -67,3 +68,42 @@ def test_error_event_when_message_has_line_ends() -> None:
     assert event.count(b"\n") == 2
     assert b"\r" not in event
     assert json.loads(event[6:])["error"]["message"] == "One\r\ntwo\nthree."
+
+
+def test_rows_change_an_error_when_they_name_its_class() -> None:
+    """Status, type, code, message and keys; another class, and a class below, stay as they are."""
+    row = Row(status=409, type="t", code="c", message="So: {message}", keys=("code", "message", "type"))
+    table = ErrorTable(classes={errors.RateLimited: row, errors.PlatformError: Row(code="p")})
+    error = errors.RateLimited("slow {message}")
+    assert table.status(error) == 409
+    assert encode_error(error, "", table=table) == (
+        b'{"error":{"code":"c","message":"So: slow {message}","type":"t"}}'
+    )
+    other = errors.Overloaded("busy")
+    assert table.status(other) == 503
+    assert encode_error(other, "r", table=table) == encode_error(other, "r")
+
+
+def test_code_counts_for_more_than_class_when_both_have_rows() -> None:
+    """What the code's row leaves open, the class's row says."""
+    table = ErrorTable(
+        classes={errors.NotFound: Row(status=400, code="gone")},
+        codes={"model_not_found": Row(code="no_model")},
+    )
+    error = errors.NotFound("none", code="model_not_found")
+    assert table.status(error) == 400
+    assert json.loads(encode_error(error, "", table=table))["error"]["code"] == "no_model"
+
+
+@pytest.mark.parametrize(("status", "shown"), [(400, 400), (422, 400), (429, 429), (500, 500), (503, 500)])
+def test_status_is_one_of_the_known_ones_when_they_are_named(status: int, shown: int) -> None:
+    """Any other becomes the first of its hundred."""
+    table = ErrorTable(statuses=frozenset({400, 429, 500}))
+    assert table.status(ApiError("x", status=status)) == shown
+
+
+def test_request_id_is_told_when_a_row_replaces_the_message() -> None:
+    """It is all that a client can report of a fault of ours."""
+    table = ErrorTable(classes={errors.PlatformError: Row(message="Broken.")})
+    body = json.loads(error_event(errors.PlatformError("x"), "req_9", table=table)[6:])
+    assert body["error"]["message"] == "Broken. (request id req_9)"

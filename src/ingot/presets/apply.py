@@ -1,0 +1,40 @@
+"""A preset put to use: errors as it wants them, and dialects that keep its rules.
+
+Decides where rules come in: after a body is known to be sound JSON, before the dialect looks at its fields.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from ingot import rawjson
+from ingot.dialects import envelope
+from ingot.dialects.dialect import Call, Dialect
+from ingot.errors import ApiError
+from ingot.presets.fields import Rules
+from ingot.presets.preset import Preset
+
+
+def encode_error(preset: Preset, error: ApiError, request_id: str) -> tuple[int, bytes]:
+    """The status and the body of an error."""
+    table = preset.errors
+    return table.status(error), envelope.encode_error(error, request_id, table=table)
+
+
+def dressed(dialect: Dialect, preset: Preset) -> Dialect:
+    """The dialect under a preset: `dialect` itself where the preset has nothing to say, as `open` has not."""
+    if preset.errors != envelope.USUAL:
+        dialect = replace(
+            dialect,
+            encode_error=partial(envelope.encode_error, table=preset.errors),
+            error_event=partial(envelope.error_event, table=preset.errors),
+        )
+    rules = preset.rules.get(dialect.name)
+    return dialect if rules is None else replace(dialect, decode=_ruled(dialect.decode, rules))
+
+
+def _ruled(decode: Callable[[bytes], Call], rules: Rules) -> Callable[[bytes], Call]:
+    def decode_ruled(data: bytes) -> Call:
+        return decode(rules.applied(rawjson.parse(data)))
+
+    return decode_ruled

@@ -1,0 +1,49 @@
+"""Rules that data cannot say: checks that look inside of a field, and rewrites; each has a name that presets use.
+
+A check takes the field's value and tells what is wrong; types are the dialect's business, so that what has another
+type than expected passes. A rewrite tells which top-level keys of the body become what; None takes a key away.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ingot.errors import ApiError, InvalidRequest, Unsupported
+from ingot.rawjson import Body, kind_of
+
+Check = Callable[[Any], ApiError | None]
+Changes = Mapping[str, bytes | None]
+Rewrite = Callable[[Body, str], Changes]
+
+
+def no_input_audio(messages: Any) -> ApiError | None:
+    """No message has a part of the type `input_audio`."""
+    for row, message in enumerate(messages if isinstance(messages, list) else ()):
+        content = message.get("content") if isinstance(message, dict) else None
+        for column, part in enumerate(content if isinstance(content, list) else ()):
+            if isinstance(part, dict) and part.get("type") == "input_audio":
+                return Unsupported(
+                    "Content parts of the type 'input_audio' are not supported. Leave them out.",
+                    param=f"messages[{row}].content[{column}].type",
+                    code="unsupported_value",
+                )
+    return None
+
+
+def system_message(body: Body, key: str) -> Changes:
+    """The text becomes the first message, of the role `system`; the other messages keep their bytes."""
+    text, messages = body.value[key], body.value.get("messages")
+    if not isinstance(text, str):
+        raise InvalidRequest(
+            f"Invalid type for '{key}': expected a string, but got {kind_of(text)}.",
+            param=key,
+            code="invalid_type",
+        )
+    if not isinstance(messages, list) or not messages:
+        return {}
+    raw = body.raw
+    first = b'[{"role":"system","content":' + bytes(raw[key]) + b"},"
+    return {key: None, "messages": first + bytes(raw["messages"])[1:]}
+
+
+CHECKS: Final[Mapping[str, Check]] = {"no_input_audio": no_input_audio}
+REWRITES: Final[Mapping[str, Rewrite]] = {"system_message": system_message}
