@@ -82,7 +82,6 @@ ENGINE_QUIRKS: Final = Quirks(
             "n",
             "prediction",
             "service_tier",
-            "store",
             "suffix",
             "tools.custom",
             "verbosity",

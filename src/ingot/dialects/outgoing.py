@@ -29,6 +29,7 @@ _NEUTRAL: dict[str, Any] = {
     "tools": [],
     "verbosity": "medium",
 }
+_STORED = ("store", "metadata")
 _NEUTRAL_TIERS = ("auto", "default")
 
 _PARTS = ("image_url", "input_audio", "file")
@@ -106,6 +107,9 @@ def prepare(call: Call, *, model: str, quirks: Quirks, force_usage: bool = True)
         elif force_usage and not call.wants_usage:
             options = value.get("stream_options") or {}
             replace["stream_options"] = _encode({**options, "include_usage": True})
+    if value.get("store"):
+        # We keep the answer; a target's own store would be a second one that nobody reads. Metadata goes with it.
+        drop.update(_STORED)
     if quirks.narrow_tools and "tool_choice" in value:
         _narrow_tools(value, replace=replace, drop=drop)
     if quirks.rename or quirks.drop or quirks.set:

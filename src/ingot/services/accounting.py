@@ -25,7 +25,8 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     billable = state == "completed" or usage.output > 0
     price = inference.deployment.price
     store = runtime.config.store
-    kept = store.content and grant.keep_content
+    asked = inference.call.body.value
+    kept = store.content and grant.keep_content and asked.get("store") is not False
     days = store.retention_days if grant.retention_days is None else grant.retention_days
     return Settlement(
         id=inference.response_id,
@@ -55,7 +56,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         price=frozen(price, window=inference.window, factor=grant.price_factor) if billable else None,
         request=inference.call.body.data if kept else None,
         answer=outcome.answer if kept else None,
-        metadata=inference.call.body.value.get("metadata"),
+        metadata=asked.get("metadata") if kept else None,
         expires_at=now + days * DAY,
         prepaid=grant.prepaid,
         reserved=0 if inference.hold is None else inference.hold.amount,

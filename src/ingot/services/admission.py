@@ -40,11 +40,11 @@ _NAMES = {
 
 
 class LimitReached(RateLimited):
-    """A limit of ours, with the standing that the answer's headers tell."""
+    """A limit of ours, with what the answer's headers tell of it."""
 
     def __init__(self, message: str, refused: Refused) -> None:
         super().__init__(message, retry_after=refused.retry_after)
-        self.standing = refused.standing
+        self.refused = refused
 
 
 class Admission(Struct):

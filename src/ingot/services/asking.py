@@ -16,7 +16,7 @@ from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import Overloaded
 from ingot.idempotency import REPLAYED, fingerprint
-from ingot.limits.headers import ietf_lines, openai_lines
+from ingot.limits.headers import anthropic_lines, ietf_lines, openai_lines
 from ingot.limits.limiter import Standing
 from ingot.services import inference
 from ingot.services.accounting import new_response_id
@@ -52,7 +52,7 @@ async def run(
     gate = runtime.gate
     admission = await gate.admit(asked.principal, asked.call, asked.deployment, window=asked.window)
     if admission.reservation is not None:
-        door.lines += standing_lines(admission.reservation.standing)
+        door.lines += standing_lines(runtime, admission.reservation.standing)
     now = runtime.clock.now()
     wanted = Inference(
         asked.id,
@@ -111,7 +111,7 @@ async def _replay(
 ) -> None:
     admission = await runtime.gate.count(asked.principal)
     if admission.reservation is not None:
-        door.lines += standing_lines(admission.reservation.standing)
+        door.lines += standing_lines(runtime, admission.reservation.standing)
         await runtime.gate.leave(admission, tokens=0)
     outcome.status = stored.status
     outcome.target = "store"
@@ -127,6 +127,10 @@ async def _replay(
         door.answer(stored.status, stored.answer, content_type=content_type)
 
 
-def standing_lines(standing: Standing) -> bytes:
-    """How the limits stand, as header lines: OpenAI's and those of the IETF."""
-    return openai_lines(standing) + ietf_lines(standing)
+def standing_lines(runtime: Runtime, standing: Standing, *, wait: int | None = None) -> bytes:
+    """How the limits stand, in the families of header lines that the preset sends; `wait` is a refusal's, in us."""
+    families = runtime.preset.limit_headers
+    lines = openai_lines(standing) if "openai" in families else b""
+    if "anthropic" in families:
+        lines += anthropic_lines(standing, runtime.clock.now())
+    return lines + ietf_lines(standing, wait) if "ietf" in families else lines

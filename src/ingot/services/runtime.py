@@ -7,6 +7,7 @@ from ingot.catalog import Catalog
 from ingot.clock import Clock
 from ingot.config import Config
 from ingot.logs import Log
+from ingot.presets import Preset
 from ingot.services.admission import Gate
 from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
@@ -21,6 +22,7 @@ class Runtime:
 
     config: Config
     catalog: Catalog
+    preset: Preset
     keys: KeyRing
     fleet: Fleet
     measures: Measures

@@ -4,13 +4,11 @@ The adapter speaks ASGI 3 for one exchange; it is what the resources' framework 
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ingot.dialects.chat import CHAT
-from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.ids import new_id
 from ingot.web.access import Access, Served
 from ingot.web.exchange import ClientGone, Exchange
@@ -22,20 +20,15 @@ PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 
 PAGES = PROBES | {"/v1/models", "/version", "/openapi.json"}
 
-SURFACES = (
-    Surface("/v1/chat/completions", CHAT),
-    Surface("/v1/completions", COMPLETIONS),
-    Surface("/v1/embeddings", EMBEDDINGS),
-)
-
-
 class Dispatcher:
     """Answers every exchange of one server."""
 
-    def __init__(self, inferences: Inferences, resources: ASGIApp, *, access: Access) -> None:
+    def __init__(
+        self, inferences: Inferences, resources: ASGIApp, *, surfaces: Iterable[Surface], access: Access
+    ) -> None:
         self._inferences = inferences
         self._resources = resources
-        self._surfaces = {surface.path: surface for surface in SURFACES}
+        self._surfaces = {surface.path: surface for surface in surfaces}
         self._access = access
 
     def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None]:

@@ -8,10 +8,13 @@ idempotency key runs to its end also where its client leaves, so that the retry 
 import asyncio
 from dataclasses import dataclass
 
+from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Dialect
+from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import ApiError, MethodNotAllowed, Overloaded, PlatformError
 from ingot.idempotency import read_key
 from ingot.ids import new_id
+from ingot.presets import Preset, dressed, encode_error
 from ingot.services.admission import LimitReached
 from ingot.services.asking import Asked, run, run_once, standing_lines
 from ingot.services.door import Outcome
@@ -30,10 +33,24 @@ LARGE = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A route that a client calls."""
+    """A route that a client calls; `retry_headers` are those that may carry an idempotency key, in lower case."""
 
     path: str
     dialect: Dialect
+    retry_headers: tuple[bytes, ...] = ()
+
+
+def build_surfaces(preset: Preset) -> tuple[Surface, ...]:
+    """The inference surfaces that a preset offers, under its rules."""
+    return tuple(
+        Surface(
+            f"/v1{dialect.path}",
+            dressed(dialect, preset),
+            tuple(header.encode() for header in preset.idempotency.names(name)),
+        )
+        for name, dialect in (("chat", CHAT), ("completions", COMPLETIONS), ("embeddings", EMBEDDINGS))
+        if preset.offers(name)
+    )
 
 
 class Inferences:
@@ -72,7 +89,7 @@ class Inferences:
             request.model = deployment.name
             door = HttpDoor(exchange, request_id.encode())
             asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
-            key = read_key(headers.get(b"idempotency-key"), headers.get(b"anthropic-idempotency-key"))
+            key = _retry_key(surface, headers)
             if key is None:
                 await run(runtime, asked, door, request.outcome)
             else:
@@ -140,6 +157,14 @@ async def _authenticate(keys: KeyRing, headers: dict[bytes, bytes]) -> Principal
     return await keys.authenticate(read_credential(headers.get(b"authorization"), headers.get(b"x-api-key")))
 
 
+def _retry_key(surface: Surface, headers: dict[bytes, bytes]) -> str | None:
+    for name in surface.retry_headers:
+        if name in headers:
+            own, other = headers.get(b"idempotency-key"), headers.get(b"anthropic-idempotency-key")
+            return read_key(own, other if b"anthropic-idempotency-key" in surface.retry_headers else None)
+    return None
+
+
 def _check_method(surface: Surface, method: str) -> None:
     if method != "POST":
         raise MethodNotAllowed(f"{surface.path} takes POST, not {method[:20]}.", allow=("POST",))
@@ -148,7 +173,8 @@ def _check_method(surface: Surface, method: str) -> None:
 def _refuse(
     runtime: Runtime, request: Served, error: ApiError, *, surface: Surface, exchange: Exchange
 ) -> None:
-    request.status, request.code = error.status, error.code
+    status, body = encode_error(runtime.preset, error, request.request_id)
+    request.status, request.code = status, error.code
     runtime.measures.refusals[surface.path, error.code or ""] += 1
     if exchange.complete:
         return
@@ -157,8 +183,7 @@ def _refuse(
         exchange.write(surface.dialect.error_event(error, request.request_id))
         exchange.finish()
         return
-    body = surface.dialect.encode_error(error, request.request_id)
     head = error_head(error, request.request_id)
     if isinstance(error, LimitReached):
-        head += standing_lines(error.standing)
-    exchange.respond(error.status, head, body)
+        head += standing_lines(runtime, error.refused.standing, wait=error.refused.wait)
+    exchange.respond(status, head, body)
