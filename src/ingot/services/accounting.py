@@ -4,6 +4,8 @@ Decides what is billed: an answer by what the upstream counted; a part of one, w
 by the tokens that came; nothing where nothing came. Refuses to know when it is written and who waits for it.
 """
 
+from typing import Any
+
 from ingot.dialects.dialect import Usage
 from ingot.ids import ordered_id
 from ingot.pricing import frozen
@@ -56,7 +58,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         price=frozen(price, window=inference.window, factor=grant.price_factor) if billable else None,
         request=inference.call.body.data if kept else None,
         answer=outcome.answer if kept else None,
-        metadata=asked.get("metadata") if kept else None,
+        metadata=_metadata(asked) if kept and "metadata" in asked else None,
         expires_at=now + days * DAY,
         prepaid=grant.prepaid,
         reserved=0 if inference.hold is None else inference.hold.amount,
@@ -65,6 +67,14 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         content_type=outcome.content_type.decode("ascii", "replace"),
         given=outcome.answer if inference.lead is not None else None,
     )
+
+
+def _metadata(asked: dict[str, Any]) -> dict[str, str] | None:
+    """The pairs that the answer can be found by; dialects that do not check the field may bring anything."""
+    held = asked["metadata"]
+    if not isinstance(held, dict) or not all(isinstance(value, str) for value in held.values()):
+        return None
+    return held or None
 
 
 def _state(outcome: Outcome) -> str:
