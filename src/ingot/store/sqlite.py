@@ -55,7 +55,8 @@ def backend(data: Path, *, patience: float | None = None) -> Backend:
     return Backend(
         connect=connect,
         begin=_begin,
-        control=_control,
+        keep=_keep,
+        undo=lambda conn: _control(conn, "ROLLBACK TO SAVEPOINT one"),
         alive=lambda _: True,
         reset=_reset,
         passing=lambda _: False,
@@ -144,6 +145,13 @@ def _reset(conn: Connection) -> bool:
 def _begin(conn: Connection, purpose: Purpose) -> None:
     # To write takes the lock at once: a read that is upgraded later could find the database changed and fail.
     _control(conn, "BEGIN" if purpose == "read" else "BEGIN IMMEDIATE")
+    if purpose == "write":
+        _control(conn, "SAVEPOINT one")
+
+
+def _keep(conn: Connection) -> None:
+    _control(conn, "RELEASE SAVEPOINT one")
+    _control(conn, "SAVEPOINT one")
 
 
 def explain(error: BaseException, path: Path) -> BaseException:
