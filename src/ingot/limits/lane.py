@@ -1,0 +1,229 @@
+"""The one way to a server that holds the counts: commands gather while a round is under way, then go together.
+
+    ask --> queue --> worker: a round = all that waits, one exchange on the one connection --> futures
+                        |  fails: every caller hears None at once and counts for itself
+                        |  `misses` in a row: the lane is down; callers no longer wait
+                        `--> every `rest` seconds a beat, until one is answered: the lane is up
+
+Only the worker touches the connection, and a connection whose round did not end well is given up. So a caller
+that is cancelled leaves no reply behind for somebody else: its future is gone, its command still answered. What
+was admitted for such a caller is given back, and so is a running place whose fate is unknown.
+
+A caller waits for the round under way and for its own: twice the budget at most. Knows no server by name.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from msgspec import Struct
+
+from ingot.limits.limiter import Claim
+
+ROUND = 64
+"""The most commands of a round: one partition is locked for all of it in PostgreSQL."""
+OWED = 10_000
+BEAT_SECONDS = 5.0
+ALIVE_SECONDS = 15.0
+
+
+class Reserve(Struct, frozen=True):
+    """Charge all claims, or none; what runs is known as `id` for `lease` microseconds."""
+
+    id: str
+    claims: tuple[Claim, ...]
+    lease: int
+
+
+class Settle(Struct, frozen=True):
+    """Move the levels from the estimate to `tokens` (None: leave them) and free the places of `id`."""
+
+    id: str
+    claims: tuple[Claim, ...]
+    tokens: int | None
+
+
+class Beat(Struct, frozen=True):
+    """The node is alive, and asks how many are."""
+
+    node: str
+
+
+Command = Reserve | Settle | Beat
+Answer = Sequence[int]
+"""Of Reserve: 1 or 0 for admitted, then requests, tokens, running and freed of each claim; of Beat: live nodes."""
+
+
+class LinkFault(Exception):
+    """The server did not answer as it should; the connection is given up."""
+
+
+class Link(Protocol):
+    """A connection that is made when needed."""
+
+    async def exchange(self, commands: Sequence[Command], budget: float) -> list[Answer]:
+        """The answers in order. Connects if need be, all within `budget` seconds; raises LinkFault, and then nothing
+        of the connection is used again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Gives the connection up."""
+        ...
+
+
+class _Ask(Struct):
+    command: Reserve | Beat
+    future: "asyncio.Future[Answer | None]"
+
+
+class Lane:
+    """The queue in front of one link, and the breaker."""
+
+    def __init__(
+        self,
+        link: Link,
+        *,
+        node: str,
+        budget: float,
+        patience: float,
+        misses: int = 3,
+        rest: float = 5.0,
+        notify: Callable[[bool, str], None] | None = None,
+    ) -> None:
+        """`budget` bounds a round, `patience` the first connection and those tried while the lane is down;
+        `notify` hears of going down (True) and coming back (False), with the reason.
+        """
+        self.up = False
+        self.nodes = 1
+        self._link = link
+        self._beat = Beat(node)
+        self._budget = budget
+        self._patience = patience
+        self._limit = misses
+        self._rest = rest
+        self._notify = notify
+        self._missed = 0
+        self._queue: deque[_Ask] = deque()
+        self._owed: deque[Settle] = deque(maxlen=OWED)
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Connects and announces the node; where that fails the lane starts down."""
+        try:
+            await self._announce()
+        except LinkFault as fault:
+            self._go_down(str(fault))
+        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._keep_beating())]
+
+    async def close(self) -> None:
+        """Sends what is owed, if that works at once; whoever still waits counts for itself."""
+        up, self.up = self.up, False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self._dismiss()
+        if up and self._owed:
+            with suppress(LinkFault):
+                await self._link.exchange(list(self._owed), self._budget)
+        await self._link.close()
+
+    def ask(self, command: Reserve | Beat) -> "asyncio.Future[Answer | None]":
+        """The answer, or None where there is none in time; only while the lane is up."""
+        future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self._queue.append(_Ask(command, future))
+        self._wake.set()
+        return future
+
+    def owe(self, settle: Settle) -> None:
+        """Sends it before whatever is asked later, as soon as the lane is up; nobody waits for it."""
+        self._owed.append(settle)
+        self._wake.set()
+
+    async def _work(self) -> None:
+        while True:
+            if not self.up:
+                await self._recover()
+            await self._wake.wait()
+            settles, asks = self._take()
+            if not settles and not asks:
+                self._wake.clear()
+                continue
+            commands: list[Command] = [*settles, *(ask.command for ask in asks)]
+            try:
+                answers = await self._link.exchange(commands, self._budget)
+            except LinkFault as fault:
+                self._miss(settles, asks, str(fault))
+            except asyncio.CancelledError:
+                self._queue.extendleft(reversed(asks))
+                raise
+            else:
+                self._missed = 0
+                self._deliver(asks, answers[len(settles) :])
+
+    def _take(self) -> tuple[list[Settle], list[_Ask]]:
+        """The next round: some of what is owed, then those who wait and are still there."""
+        settles = [self._owed.popleft() for _ in range(min(len(self._owed), ROUND))]
+        asks = [self._queue.popleft() for _ in range(min(len(self._queue), ROUND))]
+        return settles, [ask for ask in asks if not ask.future.cancelled()]
+
+    def _deliver(self, asks: list[_Ask], answers: Sequence[Answer]) -> None:
+        for ask, answer in zip(asks, answers, strict=True):
+            if not ask.future.cancelled():
+                ask.future.set_result(answer)
+            elif isinstance(ask.command, Reserve) and answer[0]:
+                self.owe(Settle(ask.command.id, ask.command.claims, 0))
+
+    def _miss(self, settles: list[Settle], asks: list[_Ask], reason: str) -> None:
+        """Everybody goes on without an answer. Whether a command was carried out is unknown: a charge is not taken
+        back, it drains; but a place must not stay taken.
+        """
+        self._missed += 1
+        lost = [*settles, *(ask.command for ask in asks)]
+        for command in lost:
+            if not isinstance(command, Beat) and any(
+                claim.concurrency is not None for claim in command.claims
+            ):
+                self.owe(Settle(command.id, command.claims, None))
+        self._queue.extendleft(reversed(asks))
+        self._dismiss()
+        if self._missed >= self._limit:
+            self._go_down(reason)
+
+    def _dismiss(self) -> None:
+        while self._queue:
+            future = self._queue.popleft().future
+            if not future.done():
+                future.set_result(None)
+
+    def _go_down(self, reason: str) -> None:
+        self.up = False
+        if self._notify is not None:
+            self._notify(True, reason)
+
+    async def _recover(self) -> None:
+        """Returns once the server answers again."""
+        while not self.up:
+            await asyncio.sleep(self._rest)
+            with suppress(LinkFault):
+                await self._announce()
+        if self._notify is not None:
+            self._notify(False, "The server of the limits answers again.")
+
+    async def _announce(self) -> None:
+        (answer,) = await self._link.exchange([self._beat], self._patience)
+        self.nodes = max(answer[0], 1)
+        self._missed = 0
+        self.up = True
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            if self.up:
+                answer = await self.ask(self._beat)
+                if answer is not None:
+                    self.nodes = max(answer[0], 1)

@@ -1,0 +1,83 @@
+"""A limiter whose counts all processes share, and which counts for itself while their server is away.
+
+    lane up    every decision is the server's
+    otherwise  this process grants its part of every limit, 1 / live nodes, from buckets of its own
+
+The buckets of its own outlive the outage: one that comes back soon finds them as they were left, so that a
+server that comes and goes does not hand out a burst each time. Settling never waits: it is sent before whatever
+is reserved later.
+"""
+
+import asyncio
+
+from ingot.ids import NewId
+from ingot.limits.gcra import SECOND, Level, refusal, standing
+from ingot.limits.lane import Answer, Lane, Reserve, Settle
+from ingot.limits.limiter import Claim, Refused, Reservation
+from ingot.limits.memory import MemoryLimiter
+
+_FIGURES = 4
+
+
+class SharedLimiter:
+    """A limiter over a lane."""
+
+    def __init__(self, lane: Lane, *, local: MemoryLimiter, ids: NewId) -> None:
+        """`local` counts while the lane is down."""
+        self._lane = lane
+        self._local = local
+        self._ids = ids
+
+    @property
+    def degraded(self) -> bool:
+        """Whether this process counts for itself."""
+        return not self._lane.up
+
+    @property
+    def nodes(self) -> int:
+        """How many processes shared the limits when last heard of."""
+        return self._lane.nodes
+
+    async def start(self) -> None:
+        """Connects; a server that is away is tried again later."""
+        await self._lane.start()
+
+    async def close(self) -> None:
+        """Gives up the connection."""
+        await self._lane.close()
+
+    async def reserve(self, claims: tuple[Claim, ...], lease_seconds: float) -> Reservation | Refused:
+        """Charges all claims or none."""
+        if self._lane.up:
+            command = Reserve(self._ids("lease"), claims, int(lease_seconds * SECOND))
+            future = self._lane.ask(command)
+            try:
+                answer = await future
+            except asyncio.CancelledError:
+                if not future.cancelled() and (late := future.result()) is not None and late[0]:
+                    self._lane.owe(Settle(command.id, claims, 0))
+                raise
+            if answer is not None:
+                return _outcome(command, answer)
+        return self._local.admit(claims, lease_seconds, share=self._lane.nodes)
+
+    async def settle(self, reservation: Reservation, tokens: int) -> None:
+        """Replaces the estimate by the real usage and gives the running place back."""
+        if not reservation.shared:
+            self._local.finish(reservation, tokens)
+        elif reservation.open:
+            reservation.open = False
+            claims = reservation.claims
+            if any(claim.tpm is not None or claim.concurrency is not None for claim in claims):
+                self._lane.owe(Settle(str(reservation.id), claims, tokens))
+
+
+def _outcome(command: Reserve, answer: Answer) -> Reservation | Refused:
+    claims = command.claims
+    levels = [Level(*answer[at : at + _FIGURES]) for at in range(1, 1 + _FIGURES * len(claims), _FIGURES)]
+    if answer[0]:
+        return Reservation(command.id, claims, standing(claims, levels), shared=True)
+    refused = refusal(claims, levels)
+    if refused is None:
+        raise AssertionError("what the server refused would pass: both must follow the same arithmetic")
+    return refused
