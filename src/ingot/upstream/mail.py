@@ -6,9 +6,9 @@ often and what; a fault's text never holds an address, a text or a credential.
 
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, parseaddr
-from datetime import UTC, datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 

@@ -76,7 +76,7 @@ def _invitation(url: str, token: str, fields: Mapping[str, Any]) -> Text:
         f"as {fields['role']}.\n\n"
         f"Open this link within 7 days to join:\n{url}/invitation#token={token}\n\n"
         f"A program sends the token to POST {url}/admin/v1/invitations/accept, or with an address and a password "
-        f"to POST {url}/admin/v1/auth/signup.\n"
+        f"to POST {url}/admin/v1/invitations/signup.\n"
         "If you do not know them, do nothing.\n",
     )
 

@@ -112,7 +112,7 @@ class MailSender:
             await self._fail(row, fault.reason, final=fault.final)
         except StoreError:
             raise
-        except Exception as error:  # one mail that cannot be written must not stop the others
+        except Exception as error:  # noqa: BLE001  # logged; one mail that cannot be written must not stop the others
             self._log.error("mail_failed", mail=row.id, exc_info=error)
             await self._fail(row, type(error).__name__, final=False)
         else:
