@@ -1,0 +1,60 @@
+"""Bodies and queries of the admin API, decoded into the structs that a route names, with errors that help."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct, structs
+from starlette.requests import Request
+
+from ingot.dialects.complaint import complain
+from ingot.errors import InvalidRequest, Unsupported
+from ingot.rawjson import parse
+from ingot.web.intake import too_large
+
+LARGEST_BODY = 65_536
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body; raises TooLarge."""
+    pieces = []
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > LARGEST_BODY:
+            raise too_large(size, LARGEST_BODY)
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def decode_body(data: bytes, kind: type[Struct]) -> Any:
+    """The body as the route's struct; raises InvalidRequest that names the field."""
+    value = parse(data or b"{}").value
+    _check_names(value, kind)
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise complain(error, value, kind) from error
+
+
+def decode_query(query: Mapping[str, str], kind: type[Struct]) -> Any:
+    """The query as the route's struct, numbers read from their text; raises InvalidRequest."""
+    value = dict(query)
+    _check_names(value, kind)
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise complain(error, value, kind) from error
+
+
+def _check_names(value: Mapping[str, Any], kind: type[Struct]) -> None:
+    known = [each.encode_name for each in structs.fields(kind)]
+    for name in value:
+        if name not in known:
+            raise Unsupported(f"Unknown field: '{name:.80}'. There are: {', '.join(known)}.", param=name[:80])
+
+
+def refuse_query(query: Mapping[str, str]) -> None:
+    """Raises for a query where a route takes none."""
+    for name in query:
+        raise InvalidRequest(f"This route takes no query, so no '{name:.80}'.", param=name[:80])
