@@ -77,6 +77,35 @@ async def test_key_lives_and_ends_when_the_command_line_says_so(tmp_path: Path) 
     assert made["key"] not in table
 
 
+def test_limits_are_kept_when_a_key_is_made_with_them(tmp_path: Path) -> None:
+    """Models, rates, a cap and the scope are in the list, the cap exact; what is no amount is wrong usage."""
+    data = tmp_path / "data"
+    options = ("--models", "a, b", "--rpm", "5", "--tpm", "900", "--cap", "12.500000000001", "--admin")
+    _keys(data, "create", "--name", "app", *options)
+    (info,) = json.loads(_keys(data, "list", "--org", "org_default", "--json").stdout)
+    assert (info["models"], info["rpm"], info["tpm"]) == (["a", "b"], 5, 900)
+    assert (info["cap"], info["scope"], info["org_id"]) == ("12.500000000001", "admin", "org_default")
+    assert json.loads(_keys(data, "list", "--org", "org_other", "--json").stdout) == []
+    assert "12 decimals" in _keys(data, "create", "-n", "x", "--cap", "0.0000000000001", code=2).stderr
+    assert "no organization" in _keys(data, "create", "-n", "x", "--org", "org_nobody", code=1).stderr
+    assert "no member" in _keys(data, "create", "-n", "x", "--user", "a@example.org", code=1).stderr
+
+
+def test_key_is_replaced_when_rolled(tmp_path: Path) -> None:
+    """The new key is printed once; a second roll within the day needs to be forced."""
+    data = tmp_path / "data"
+    old = json.loads(_keys(data, "create", "--name", "app", "--json").stdout)
+    rolled = _keys(data, "roll", old["id"])
+    assert rolled.stdout.startswith("ik_live_")
+    assert rolled.stdout.strip() != old["key"]
+    assert "replaced, live until" in _keys(data, "list").stdout
+    assert "is valid until" in _keys(data, "roll", "app", code=1).stderr
+    again = json.loads(_keys(data, "roll", "app", "--force", "--json").stdout)
+    assert again["name"] == "app"
+    _keys(data, "revoke", "app")
+    assert all(info["revoked_at"] for info in json.loads(_keys(data, "list", "--json").stdout))
+
+
 def test_reason_is_told_when_a_command_cannot_be_done(tmp_path: Path) -> None:
     """Each fault is one line on stderr and a code, never a traceback."""
     data = tmp_path / "data"

@@ -65,7 +65,9 @@ app = typer.Typer(
 @app.command("list")
 def list_plans(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
     """List all plans."""
-    known = _run(directory(data, config), lambda plans: plans.list())
+    folder = directory(data, config)
+    require_database(folder)  # to look must not create anything
+    known = _run(folder, lambda plans: plans.list())
     if as_json:
         print_json(known)
     else:
@@ -77,7 +79,9 @@ def show(
     plan: PlanArgument, as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None
 ) -> None:
     """Show one plan."""
-    _show(_run(directory(data, config), lambda plans: plans.get(plan)), as_json=as_json)
+    folder = directory(data, config)
+    require_database(folder)
+    _show(_run(folder, lambda plans: plans.get(plan)), as_json=as_json)
 
 
 @app.command()
