@@ -103,7 +103,7 @@ class Assembly:
         if not self._kind:
             raise Unfoldable("The stream holds no chunk.")
         top = dict(self._top)
-        head = {name: top.pop(name) for name in ("id", "created", "model") if name in top}
+        head: Json = {name: top.pop(name) for name in ("id", "created", "model") if name in top}
         usage = top.pop("usage", None)
         whole: Json = {
             **head,
