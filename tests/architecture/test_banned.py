@@ -10,7 +10,18 @@ from repository import CODE, ROOT, comments, functions, imported, imports, pytho
 PACKAGE = ROOT / "src" / "ingot"
 
 # Pure: no I/O, no event loop, no clock, no randomness, no library that does any of it.
-PURE = ("dialects", "catalog", "pricing", "signing", "idempotency", "sse", "rawjson", "errors", "ids", "presets")
+PURE = (
+    "dialects",
+    "catalog",
+    "pricing",
+    "signing",
+    "idempotency",
+    "sse",
+    "rawjson",
+    "errors",
+    "ids",
+    "presets",
+)
 # fmt: off
 IMPURE = frozenset({
     "asyncio", "datetime", "http", "io", "logging", "multiprocessing", "os", "pathlib", "queue", "random",

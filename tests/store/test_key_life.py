@@ -22,7 +22,7 @@ from ingot.services.plans import PlanFields, Plans
 from ingot.signing import checksum
 from ingot.store import keys as store
 from ingot.store.audit import list_audit
-from ingot.store.keys import Budget
+from ingot.store.budgets import Budget
 from ingot.store.schema import DEFAULT_ORG, organizations, users
 from keyhouse import House, Lines, add_org, add_user, furnished, refusal, token
 

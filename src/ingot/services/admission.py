@@ -118,7 +118,9 @@ class Gate:
         if not limited and not own:
             return ()
         tokens = self.estimate(call, deployment) if grant.tpm is not None or grant.key_tpm is not None else 0
-        claims = (Claim(principal.org_id, grant.rpm, grant.tpm, grant.concurrency, tokens),) if limited else ()
+        claims: tuple[Claim, ...] = ()
+        if limited:
+            claims = (Claim(principal.org_id, grant.rpm, grant.tpm, grant.concurrency, tokens),)
         if own:
             claims += (Claim(principal.key_id, grant.key_rpm, grant.key_tpm, None, tokens),)
         return claims

@@ -75,9 +75,7 @@ async def run(
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
 
 
-async def run_once(
-    runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome
-) -> None:
+async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:
     """`run` for a request with an idempotency key: of all with this key one runs, and all get its answer."""
     principal = asked.principal
     try:

@@ -13,7 +13,8 @@ import msgspec
 
 from ingot.catalog import LONGEST_SHOWN, Catalog, Deployment
 from ingot.errors import NotFound
-from ingot.store.keys import Budget, KeyFound
+from ingot.store.budgets import Budget
+from ingot.store.keys import KeyFound
 
 PAR = 1_000_000
 """A price factor of one, in parts per million."""
@@ -75,7 +76,7 @@ def allows(grant: Grant, model: str) -> bool:
 
 def deployment_for(catalog: Catalog, grant: Grant, *, model: str) -> Deployment:
     """The deployment of a public name; NotFound, word for word the same where it is unknown and where it is not allowed."""
-    if grant.models is None:
+    if grant.models is None or (model in grant.models and model in catalog.deployments):
         return catalog.resolve(model)
     known = {each.name: each for each in deployments_for(catalog, grant)}
     if known:

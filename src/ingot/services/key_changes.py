@@ -20,7 +20,8 @@ from ingot.services.grants import read_models
 from ingot.store import audit, slots
 from ingot.store import keys as store
 from ingot.store.audit import Detail
-from ingot.store.keys import Budget, KeyRow
+from ingot.store.budgets import Budget
+from ingot.store.keys import KeyRow
 from ingot.store.plans import Membership, lock_org
 from ingot.store.schema import micros, moment
 

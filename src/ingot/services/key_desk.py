@@ -21,8 +21,9 @@ from ingot.services.grants import read_models, write_models
 from ingot.services.key_changes import Changed, Wanted
 from ingot.signing import Signer, lookup_kid, make_key
 from ingot.store import keys as store
+from ingot.store.budgets import Budget
 from ingot.store.database import Database
-from ingot.store.keys import Budget, KeyRow, Scope
+from ingot.store.keys import KeyRow, Scope
 from ingot.store.schema import DEFAULT_ORG, micros, seconds
 
 NAME_LENGTH = 100

@@ -78,7 +78,17 @@ async def linger(opened: Opened) -> None:
 class _Pourer:
     """Takes each piece of the upstream's bytes, in the turn in which it is read."""
 
-    __slots__ = ("_before", "_began", "_monotonic", "_observe", "_outcome", "_splitter", "_tap", "_write", "held")
+    __slots__ = (
+        "_before",
+        "_began",
+        "_monotonic",
+        "_observe",
+        "_outcome",
+        "_splitter",
+        "_tap",
+        "_write",
+        "held",
+    )
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingot.ids import new_id
 from ingot.web.access import Access, Served
+from ingot.web.admin import AdminApi
 from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import read_request_id
 from ingot.web.surfaces import Inferences, Surface
@@ -18,16 +19,25 @@ from ingot.web.surfaces import Inferences, Surface
 PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: logged only when something is wrong."""
 
+UNKNOWN = "(unknown)"
 PAGES = PROBES | {"/v1/models", "/version", "/openapi.json"}
+
 
 class Dispatcher:
     """Answers every exchange of one server."""
 
     def __init__(
-        self, inferences: Inferences, resources: ASGIApp, *, surfaces: Iterable[Surface], access: Access
+        self,
+        inferences: Inferences,
+        resources: ASGIApp,
+        *,
+        admin: AdminApi,
+        surfaces: Iterable[Surface],
+        access: Access,
     ) -> None:
         self._inferences = inferences
         self._resources = resources
+        self._admin = admin
         self._surfaces = {surface.path: surface for surface in surfaces}
         self._access = access
 
@@ -45,9 +55,12 @@ class Dispatcher:
         # From here on there is one id: the one that the answer shows and the log knows.
         exchange.raw_headers[:] = [each for each in exchange.raw_headers if each[0] != b"x-request-id"]
         exchange.raw_headers.append((b"x-request-id", request_id.encode()))
-        request = Served(request_id, name_path(exchange.path), exchange.method)
+        administers = exchange.path == "/admin" or exchange.path.startswith("/admin/")
+        app: ASGIApp = self._admin if administers else self._resources
+        name = (self._admin.name_path(exchange.path) or UNKNOWN) if administers else name_path(exchange.path)
+        request = Served(request_id, name, exchange.method)
         try:
-            await run_asgi(self._resources, exchange)
+            await run_asgi(app, exchange)
         except (ClientGone, asyncio.CancelledError):
             if not exchange.gone:
                 exchange.cut()
@@ -71,7 +84,7 @@ def name_path(path: str) -> str:
     """What the log calls a path: a client's own words stay out of it."""
     if path in PAGES:
         return path
-    return "/v1/models/{model}" if path.startswith("/v1/models/") else "(unknown)"
+    return "/v1/models/{model}" if path.startswith("/v1/models/") else UNKNOWN
 
 
 def build_scope(exchange: Exchange) -> Scope:
@@ -87,7 +100,7 @@ def build_scope(exchange: Exchange) -> Scope:
         "query_string": exchange.query,
         "root_path": "",
         "headers": exchange.raw_headers,
-        "client": None,
+        "client": exchange.line.peer,
         "server": None,
     }
 

@@ -90,9 +90,6 @@ class Connection(asyncio.Protocol):
         self.digest = b""
         self.lingering_since = 0.0
         self._held = 0
-        self._body_size = 0
-        self._head_bytes = 0
-        self._in_head = False
 
     # ---- asyncio's side
 
@@ -266,6 +263,12 @@ class Connection(asyncio.Protocol):
     def date(self) -> bytes:
         """The Date header's line."""
         return self._hub.date
+
+    @property
+    def peer(self) -> tuple[str, int] | None:
+        """The client's address and port, where the socket has them."""
+        name = self.transport.get_extra_info("peername")
+        return (name[0], name[1]) if isinstance(name, tuple) else None
 
     def write(self, data: bytes) -> bool:
         """Sends bytes, with what else is written in this turn of the loop; True while the client is behind."""

@@ -74,7 +74,7 @@ class Inferences:
         try:
             self._hosts.check(headers.get(b"host"))
             _check_method(surface, exchange.method)
-            principal = recognise(runtime.keys, exchange) or await _authenticate(runtime.keys, headers)
+            principal = recognise(runtime.keys, exchange) or await _authenticate(runtime, exchange)
             request.key = principal.kid
             check_encoding(headers)
             limits = runtime.config.limits
@@ -110,10 +110,11 @@ class Inferences:
         finally:
             self._access(request, clock.now(), clock.monotonic() - began)
 
-
     async def _keyed(self, asked: Asked, key: str, door: HttpDoor, outcome: Outcome) -> None:
         """Runs a request with an idempotency key to its end, whether its client waits for it or not."""
-        task = asyncio.get_running_loop().create_task(run_once(self.runtime, asked, key, door=door, outcome=outcome))
+        task = asyncio.get_running_loop().create_task(
+            run_once(self.runtime, asked, key, door=door, outcome=outcome)
+        )
         self._detached.add(task)
         task.add_done_callback(self._detached.discard)
         try:
@@ -153,8 +154,12 @@ def recognise(keys: KeyRing, exchange: Exchange) -> Principal | None:
     return keys.known(line.digest)
 
 
-async def _authenticate(keys: KeyRing, headers: dict[bytes, bytes]) -> Principal:
-    return await keys.authenticate(read_credential(headers.get(b"authorization"), headers.get(b"x-api-key")))
+async def _authenticate(runtime: Runtime, exchange: Exchange) -> Principal:
+    headers = exchange.headers
+    api_key = headers.get(b"x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
+    peer = exchange.line.peer
+    token = read_credential(headers.get(b"authorization"), api_key)
+    return await runtime.keys.authenticate(token, address=None if peer is None else peer[0])
 
 
 def _retry_key(surface: Surface, headers: dict[bytes, bytes]) -> str | None:

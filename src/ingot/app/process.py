@@ -1,4 +1,4 @@
-"""The composition root: makes every part of one process and joins them; the only place that chooses.
+"""One serving process, from its parts to its end.
 
 open    data directory, database, keys, engines, catalog, fleet -> Runtime
 serve   listens until a signal; SIGHUP replaces catalog and targets, atomically
@@ -18,39 +18,33 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingot import catalog
-from ingot.catalog import Catalog, EmbeddedModel
+from ingot import catalog, presets
+from ingot.app import platform
+from ingot.app.models import embedded_models
+from ingot.app.paths import data_directory
+from ingot.app.platform import Platform
+from ingot.catalog import Catalog
 from ingot.clock import Clock, SystemClock
 from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
 from ingot.dialects.chat import CHAT
 from ingot.logs import LineSink, Log, capture_stdlib, configure
-from ingot.services.keys import KeyRing
+from ingot.presets import dressed
 from ingot.services.measures import Measures
-from ingot.services.recording import Recorder
 from ingot.services.runtime import Runtime
-from ingot.store.engine import open_database
+from ingot.store.hold import hold
 from ingot.upstream.client import Client
-from ingot.upstream.engine import Engine, EngineSpec, Missing, engine_available
-from ingot.upstream.engine.machine import free_memory
+from ingot.upstream.engine import Engine, Missing, engine_available
 from ingot.upstream.engines import Engines
 from ingot.upstream.fleet import Fleet
-from ingot.upstream.weights.gguf import fit_model
-from ingot.upstream.weights.library import Library, Model
-from ingot.web import openapi, resources, server
+from ingot.web import admin, openapi, resources, server
 from ingot.web.access import console_access, json_access
 from ingot.web.asgi import Dispatcher
 from ingot.web.errors import refusals
 from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
-from ingot.web.surfaces import Inferences
+from ingot.web.surfaces import Inferences, build_surfaces
 
 Reload = Callable[[], Loaded]
-
-DEMO_ANSWER = 1024
-"""Tokens; a model this small may not find the end of an answer, least of all inside a grammar."""
-
-WAITING_ROOM = 4
-"""Requests that an engine holds for each slot: one runs, the others wait; more are told to come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +62,7 @@ class Greeting:
 class App:
     """One running process: its runtime, and the parts that a reload swaps under it."""
 
-    def __init__(self, runtime: Runtime, engines: Engines, *, sink: LineSink) -> None:
+    def __init__(self, runtime: Runtime, engines: Engines, *, parts: Platform, sink: LineSink) -> None:
         self.runtime = runtime
         self._engines = engines
         config = runtime.config
@@ -86,7 +80,13 @@ class App:
         )
         limits = config.limits
         self.hub = Hub(
-            Dispatcher(self._inferences, resources.build(self._state), access=access),
+            Dispatcher(
+                self._inferences,
+                resources.build(self._state),
+                admin=admin.build(parts.accounts, hosts=hosts, log=runtime.log),
+                surfaces=build_surfaces(runtime.preset),
+                access=access,
+            ),
             limits=ConnectionLimits(
                 headers=limits.headers,
                 header_bytes=limits.header_bytes,
@@ -96,8 +96,14 @@ class App:
                 unread_seconds=limits.unread_seconds,
                 buffer_bytes=limits.buffer_bytes,
             ),
-            refuse=refusals(CHAT.encode_error, measures=runtime.measures, log=runtime.log),
+            refuse=refusals(
+                dressed(CHAT, runtime.preset).encode_error, measures=runtime.measures, log=runtime.log
+            ),
         )
+
+    async def finish(self) -> None:
+        """Waits for what goes on although its client has left."""
+        await self._inferences.finish()
 
     def drain(self) -> None:
         """From now on `/readyz` says that no traffic belongs here."""
@@ -133,63 +139,23 @@ def allowed_hosts(config: Config) -> frozenset[str]:
     return LOOPBACK_HOSTS | {server_config.host} | frozenset(server_config.allowed_hosts)
 
 
-def data_directory(config: Config) -> Path:
-    """Where the database, the pepper and pulled models lie."""
-    return Path(config.server.data).expanduser()
-
-
-def embedded_models(config: Config) -> tuple[list[EngineSpec], list[EmbeddedModel]]:
-    """What the engine can serve here: the demo model and what was pulled; nothing where the engine is missing."""
-    settings = config.engine
-    if not settings.enabled or (not settings.command and isinstance(engine_available(), Missing)):
-        return [], []
-    models = [model for model in Library(data_directory(config)).list() if settings.demo or not model.demo]
-    return [_spec(model, config) for model in models], [_embedded(model, config) for model in models]
-
-
-def _spec(model: Model, config: Config) -> EngineSpec:
-    settings = config.engine
-    return EngineSpec(
-        name=model.name,
-        path=model.path,
-        threads=settings.threads,
-        parallel=settings.parallel,
-        context=settings.context,
-        command=settings.command,
-        embeddings=model.embeddings,
-        answer_limit=DEMO_ANSWER if model.demo else None,
-    )
-
-
-def _embedded(model: Model, config: Config) -> EmbeddedModel:
-    parallel = config.engine.parallel
-    return EmbeddedModel(
-        name=model.name,
-        context=config.engine.context or fit_model(model.path, parallel=parallel, free=free_memory()).context,
-        owned_by="bundled-demo" if model.demo else "local",
-        created=model.created,
-        embeddings=model.embeddings,
-        capacity=parallel * WAITING_ROOM,
-    )
-
-
 @contextlib.asynccontextmanager
 async def opened(
     config: Config, *, environ: Mapping[str, str], log: Log, sink: LineSink, clock: Clock
 ) -> AsyncIterator[App]:
     """A whole process but for its socket; what was opened is closed on the way out."""
     data = data_directory(config)
-    async with open_database(data, clock=clock) as database:
-        keys = await KeyRing.open(database, data, log=log, clock=clock)
+    preset = presets.load(config.server.preset)
+    client = Client(buffer_bytes=config.limits.buffer_bytes)
+    async with platform.opened(config, data, preset=preset, client=client, clock=clock, log=log) as parts:
         if environ.get("INGOT_BOOTSTRAP_KEY"):
-            await keys.ensure_first_key(environ["INGOT_BOOTSTRAP_KEY"])
-        recorder = Recorder(database, log=log)
+            await parts.keys.ensure_first_key(environ["INGOT_BOOTSTRAP_KEY"])
         engines = Engines(functools.partial(Engine, clock=clock, log=log))
         specs, embedded = embedded_models(config)
         engines.offer(specs)
         known: Catalog = catalog.build(config, embedded, created=int(clock.now()))
         fleet = Fleet(
-            client=Client(buffer_bytes=config.limits.buffer_bytes),
+            client=client,
             clock=clock,
             log=log,
             locate=engines.locate,
@@ -199,10 +165,13 @@ async def opened(
         runtime = Runtime(
             config=config,
             catalog=known,
-            keys=keys,
+            preset=preset,
+            keys=parts.keys,
             fleet=fleet,
             measures=Measures(),
-            recorder=recorder,
+            recorder=parts.recorder,
+            gate=parts.gate,
+            retries=parts.retries,
             clock=clock,
             rng=random.Random(),  # noqa: S311  # jitter
             log=log,
@@ -210,15 +179,15 @@ async def opened(
         watch = asyncio.create_task(fleet.watch())
         if specs:
             await engines.start(specs[0].name)
+        app = App(runtime, engines, parts=parts, sink=sink)
         try:
-            yield App(runtime, engines, sink=sink)
+            yield app
         finally:
+            await app.finish()
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
             await fleet.close()
             await engines.stop(1.0)
-            await recorder.close()
-            await keys.close()
 
 
 async def serve(
@@ -247,7 +216,11 @@ async def serve(
     bootstrapped = bool(environ.get("INGOT_BOOTSTRAP_KEY"))
     for warning in loaded.warnings:
         log.warning(warning)
-    async with opened(config, environ=environ, log=log, sink=sink, clock=SystemClock()) as app:
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(hold(data_directory(config), config.server.database))
+        app = await stack.enter_async_context(
+            opened(config, environ=environ, log=log, sink=sink, clock=SystemClock())
+        )
 
         async def up(host: str, port: int) -> None:
             # Only now: a key made by a start that fails would never be shown.

@@ -1,0 +1,135 @@
+"""The parts behind the surfaces that keep state: database, keys, limits, money, retries, records, accounts.
+
+    database --> keys, purse, retries --> recorder --> gate
+             '-> accounts, mail, retention, subscriptions: what runs beside the requests
+
+Chooses SQLite or PostgreSQL, memory or Valkey; nothing above knows which. What was opened is closed in reverse.
+"""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ingot.clock import Clock
+from ingot.config import Config
+from ingot.ids import new_id
+from ingot.limits.limiter import Limiter
+from ingot.limits.memory import MemoryLimiter
+from ingot.limits.postgres import postgres_limiter
+from ingot.limits.valkey import valkey_limiter
+from ingot.logs import Log
+from ingot.presets import Preset
+from ingot.services.accounts import Accounts, open_accounts
+from ingot.services.admission import Gate
+from ingot.services.idempotency import Retries
+from ingot.services.keys import KeyRing
+from ingot.services.mail import MailSender
+from ingot.services.purse import Purse
+from ingot.services.recording import Recorder
+from ingot.store.database import Database
+from ingot.store.engine import open_database
+from ingot.upstream.client import Client
+from ingot.upstream.mail import open_post
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The parts of one process."""
+
+    database: Database
+    keys: KeyRing
+    limiter: Limiter
+    purse: Purse
+    retries: Retries
+    recorder: Recorder
+    gate: Gate
+    accounts: Accounts
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    config: Config, data: Path, *, preset: Preset, client: Client, clock: Clock, log: Log
+) -> AsyncIterator[Platform]:
+    """All parts, started; raises StoreError where the database cannot be used."""
+    url = config.server.database
+    owner = new_id("proc")
+    async with contextlib.AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(data, url, clock=clock))
+        keys = await KeyRing.open(
+            database, data, log=log, clock=clock, prefix=preset.keys.prefix, limit=preset.keys.most
+        )
+        stack.push_async_callback(keys.close)
+        purse = Purse(
+            database,
+            owner,
+            clock=clock,
+            log=log,
+            alone=not url,
+        )
+        await purse.start()
+        stack.push_async_callback(purse.close)
+        retries = await Retries.open(database, clock=clock, log=log)
+        stack.push_async_callback(retries.close)
+        recorder = Recorder(database, purse=purse, retries=retries, log=log)
+        stack.push_async_callback(recorder.close)
+        limiter = _limiter(config, owner, clock=clock, log=log)
+        await limiter.start()
+        stack.push_async_callback(limiter.close)
+        accounts = open_accounts(database, config.accounts, keys=keys, clock=clock, log=log)
+        stack.push_async_callback(accounts.close)
+        sender = MailSender(
+            database,
+            post=open_post(config.mail, client=client, clock=clock, log=log),
+            write=accounts.letters.write,
+            clock=clock,
+            log=log,
+        )
+        _beside(stack, sender.run(), stop=sender.close)
+        _beside(stack, accounts.run())
+        yield Platform(
+            database=database,
+            keys=keys,
+            limiter=limiter,
+            purse=purse,
+            retries=retries,
+            recorder=recorder,
+            gate=Gate(limiter, purse),
+            accounts=accounts,
+        )
+
+
+def _limiter(config: Config, node: str, *, clock: Clock, log: Log) -> Limiter:
+    def notify(up: bool, why: str) -> None:  # noqa: FBT001  # the limiters' signature
+        if up:
+            log.info("limits are shared again")
+        else:
+            log.warning("limits are counted in this process alone", reason=why)
+
+    if config.limiter.url:
+        return valkey_limiter(config.limiter.url, clock=clock, ids=new_id, node=node, notify=notify)
+    if config.server.database:
+        return postgres_limiter(config.server.database, clock=clock, ids=new_id, node=node, notify=notify)
+    return MemoryLimiter(clock)
+
+
+def _beside(
+    stack: contextlib.AsyncExitStack,
+    work: Coroutine[Any, Any, None],
+    *,
+    stop: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Runs `work` for as long as the process serves."""
+    task = asyncio.get_running_loop().create_task(work)
+    stack.push_async_callback(functools.partial(_end, task, stop))
+
+
+async def _end(task: "asyncio.Task[None]", stop: Callable[[], Awaitable[None]] | None) -> None:
+    if stop is None:
+        task.cancel()
+    else:
+        await stop()
+    await asyncio.gather(task, return_exceptions=True)
