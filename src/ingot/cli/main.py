@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ingot import __version__
-from ingot.cli import bench, config, doctor, keys, models, plans, presets, serve
+from ingot.cli import bench, config, db, doctor, keys, models, plans, presets, serve
 from ingot.cli.output import print_json
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(plans.app, name="plans")
 app.add_typer(models.app, name="models")
+app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 app.add_typer(presets.app, name="presets")
 app.command("doctor")(doctor.doctor)

@@ -232,3 +232,9 @@ _TEXTS = {
     "58": "PostgreSQL at {where} failed to read or write ({cause}). Check its disk and its log.",
     "XX": "PostgreSQL at {where} reports damage ({cause}). Check its log, and restore a backup if need be.",
 }
+
+
+def size(conn: Connection) -> int:
+    """Bytes of the database on its server; from here on the transaction may take its time."""
+    _control(conn, "SET LOCAL statement_timeout = 0")
+    return int(conn.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())

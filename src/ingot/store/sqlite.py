@@ -184,3 +184,9 @@ _TEXTS = {
     sqlite3.SQLITE_BUSY: "Another process holds {path} and did not let go in time. Wait for it to end, or stop it.",
     sqlite3.SQLITE_IOERR: "The disk failed to read or write {path} ({cause}). Check the disk and the system's log.",
 }
+
+
+def size(conn: Connection) -> int:
+    """Bytes of the database, without its log."""
+    pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
+    return int(pages * conn.exec_driver_sql("PRAGMA page_size").scalar_one())
