@@ -1,0 +1,174 @@
+"""Every route of the admin API with every kind of caller, against tests/admin_policy.toml.
+
+Made from the route table: a route that the policy does not name fails, whoever added it. A module that adds routes to
+the server adds them to `EXTRA`, and what its paths and bodies name to `ids`.
+"""
+
+import json
+import re
+import tomllib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adminhouse import Browser, House, open_house
+from ingot.services.accounts import Accounts
+from ingot.services.accounts.permissions import PERMISSIONS, ROLES
+from ingot.store import sessions
+from ingot.store.accounts import set_verified
+from ingot.store.schema import DEFAULT_ORG, users
+from ingot.web.admin.routes import AdminRoute
+
+POLICY = tomllib.loads((Path(__file__).parent.parent / "admin_policy.toml").read_text(encoding="utf-8"))
+CALLERS = tuple(POLICY.pop("callers").split())
+ROUTES = sorted(POLICY)
+
+EXTRA: tuple[Callable[[Accounts], tuple[AdminRoute, ...]], ...] = ()
+"""What other modules add to the table."""
+
+_TURN = iter(range(1_000_000))
+
+
+@dataclass(slots=True)
+class Stage:
+    """An organization with a member to act on, an open invitation, and an address that nobody has."""
+
+    house: House
+    org: str
+    ids: dict[str, str]
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """An admin API with all routes."""
+    async with open_house(tmp_path) as opened:
+        yield opened
+
+
+async def build_stage(house: House) -> Stage:
+    """A stage that no other cell has touched."""
+    turn = next(_TURN)
+    org = await house.organization()
+    target = await house.member(f"target{turn}@example.org", org, role="member")
+    inviter = await house.member(f"inviter{turn}@example.org", org, role="admin")
+    invited = {"email": f"invited{turn}@example.org"}
+    _, _, invitation = await inviter.call("POST", f"/admin/v1/organizations/{org}/invitations", invited)
+    assert target.user
+    ids = {"org": org, "user": target.user.id, "invitation": invitation["id"], "email": f"new{turn}@example.org"}
+    return Stage(house, org, ids)
+
+
+async def build_caller(stage: Stage, kind: str) -> Browser:
+    """Somebody of this kind."""
+    house, org = stage.house, stage.org
+    email = f"caller{next(_TURN)}@example.org"
+    match kind:
+        case "owner" | "admin" | "member" | "viewer":
+            return await house.member(email, org, role=kind)
+        case "other":
+            return await house.member(email, await house.organization("Elsewhere"))
+        case "nobody":
+            return house.visitor()
+        case "revoked":
+            browser = await house.member(email, org)
+            assert browser.user
+            await house.db.write(partial(sessions.end_sessions, user_id=browser.user.id))
+            return browser
+        case "unverified":
+            return await house.member(email, org, verified=False)
+        case "operator":
+            return await house.person(email, operator=True)
+        case "foreign_key":
+            return await house.key(await house.organization("Elsewhere"))
+        case "operator_key":
+            return await house.key(DEFAULT_ORG)
+        case "inference_key":
+            return await house.key(org, scope="inference")
+        case _:
+            return await house.key(org, revoked=kind == "revoked_key")
+
+
+def filled(text: str, ids: dict[str, str]) -> str:
+    """A path or body with its ids in their places; braces of JSON stay."""
+    return re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], text)
+
+
+async def test_every_route_has_its_policy(house: House) -> None:
+    """The table and the policy name the same routes, and every action is somebody's to do."""
+    table = {row.name for row in house.api.routes}
+    assert table == set(ROUTES)
+    for row in house.api.routes:
+        assert row.description
+        assert not row.description.endswith(".")
+    assert all(allowed and allowed <= set(ROLES) for allowed in PERMISSIONS.values())
+
+
+@pytest.mark.parametrize("route", ROUTES)
+async def test_route_answers_as_the_policy_says_when_called_by_anyone(house: House, route: str) -> None:
+    """Each kind of caller gets its status, every refusal in the one envelope."""
+    policy = POLICY[route]
+    method, path = route.split(" ")
+    wanted = dict(zip(CALLERS, map(int, policy["expect"].split()), strict=True))
+    got = {}
+    for number, kind in enumerate(CALLERS):
+        house.peer = f"198.51.100.{number + 1}"  # so that no cell uses up another's tries
+        stage = await build_stage(house)
+        caller = await build_caller(stage, kind)
+        body = json.loads(filled(policy["body"], stage.ids)) if "body" in policy else None
+        status, _, answer = await caller.call(method, filled(path, stage.ids), body)
+        got[kind] = status
+        if status >= 400:
+            assert set(answer["error"]) == {"message", "type", "param", "code"}, answer
+    assert got == wanted
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "{org}" in route])
+async def test_foreign_and_missing_ids_look_the_same_when_asked_for(house: House, route: str) -> None:
+    """Byte for byte: an organization of somebody else and one that never was; likewise what is inside of it."""
+    method, path = route.split(" ")
+    stage, foreign = await build_stage(house), await build_stage(house)
+    owner = await build_caller(stage, "owner")
+    body = POLICY[route].get("body")
+
+    async def refused(ids: dict[str, str]) -> tuple[int, Any]:
+        sent = json.loads(filled(body, stage.ids)) if body else None
+        status, _, answer = await owner.call(method, filled(path, ids), sent)
+        return status, answer
+
+    missing = stage.ids | {"org": "org_000000000000000000000000"}
+    assert await refused(stage.ids | {"org": foreign.org}) == await refused(missing)
+    assert (await refused(missing))[0] == 404
+    for name in ("user", "invitation"):
+        if f"{{{name}}}" in path:
+            nowhere = await refused(stage.ids | {name: "x_000000000000000000000000"})
+            assert await refused(stage.ids | {name: foreign.ids[name]}) == nowhere
+            assert nowhere[0] == 404
+
+
+async def test_rights_follow_at_once_when_they_are_lost(house: House) -> None:
+    """A disabled account and a lost membership end what an open session may do with its next call."""
+    stage = await build_stage(house)
+    owner, member = await build_caller(stage, "owner"), await build_caller(stage, "member")
+    path = f"/admin/v1/organizations/{stage.org}"
+    assert member.user
+    assert (await member.call("GET", path))[0] == 200
+    assert (await owner.call("DELETE", f"{path}/members/{member.user.id}"))[0] == 200
+    assert (await member.call("GET", path))[0] == 404
+    change = users.update().where(users.c.id == member.user.id).values(disabled_at=1)
+    await house.db.write(lambda conn: conn.execute(change) and None)
+    assert (await member.call("GET", "/admin/v1/me"))[0] == 401
+
+
+async def test_operator_needs_a_verified_address_when_acting_on_all(house: House) -> None:
+    """An address that is not proved makes nobody an operator."""
+    stage = await build_stage(house)
+    operator = await house.person("root@example.org", verified=False, operator=True)
+    assert operator.user
+    assert (await operator.call("GET", "/admin/v1/audit"))[0] == 403
+    await house.db.write(partial(set_verified, user_id=operator.user.id, at=1))
+    assert (await operator.call("GET", "/admin/v1/audit"))[0] == 200
+    assert (await operator.call("GET", f"/admin/v1/organizations/{stage.org}"))[0] == 200
