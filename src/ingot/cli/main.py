@@ -5,7 +5,19 @@ import sys
 import typer
 
 from ingot import __version__
-from ingot.cli import bench, config, doctor, keys, models, serve
+from ingot.cli import (
+    bench,
+    budgets,
+    config,
+    doctor,
+    keys,
+    ledger,
+    models,
+    promo,
+    serve,
+    subscriptions,
+)
+from ingot.cli import credits as credit
 from ingot.cli.output import print_json
 
 app = typer.Typer(
@@ -18,6 +30,11 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
+app.add_typer(credit.app, name="credits")
+app.add_typer(promo.app, name="promo")
+app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(budgets.app, name="budgets")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
