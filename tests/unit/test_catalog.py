@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ingot.catalog import Catalog, EmbeddedModel, Quirks, Timeouts, build
 from ingot.config import ConfigError, load
 from ingot.errors import NotFound
-from ingot.pricing import Price
+from ingot.pricing import Price, rates
 
 DEMO = EmbeddedModel(name="demo-tiny", context=32768, owned_by="bundled-demo", created=17, embeddings=False)
 
@@ -40,7 +40,7 @@ def test_build_when_model_has_two_targets() -> None:
         ("b", "their-m", 3),
     ]
     assert deployment.strategy == "weighted"
-    assert deployment.price == Price(150_000, 150_000, 600_000)
+    assert deployment.price == Price(rates(150_000, 600_000))
     assert deployment.capabilities == {"chat", "messages", "embeddings", "completions"}
     assert (deployment.created, deployment.attempts, deployment.windows) == (99, 3, ("asap",))
 

@@ -6,6 +6,19 @@ import typer
 
 from ingot import __version__
 from ingot.cli import bench, config, db, doctor, keys, models, plans, presets, serve
+from ingot.cli import (
+    bench,
+    budgets,
+    config,
+    doctor,
+    keys,
+    ledger,
+    models,
+    promo,
+    serve,
+    subscriptions,
+)
+from ingot.cli import credits as credit
 from ingot.cli.output import print_json
 
 app = typer.Typer(
@@ -20,6 +33,11 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(plans.app, name="plans")
 app.add_typer(models.app, name="models")
 app.add_typer(db.app, name="db")
+app.add_typer(credit.app, name="credits")
+app.add_typer(promo.app, name="promo")
+app.add_typer(subscriptions.app, name="subscriptions")
+app.add_typer(budgets.app, name="budgets")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(config.app, name="config")
 app.add_typer(presets.app, name="presets")
 app.command("doctor")(doctor.doctor)

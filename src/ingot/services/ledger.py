@@ -1,29 +1,26 @@
 """The ledger as people ask for it: a proof that all money adds up, rows to look at, rows to take away.
 
-Decides what a row looks like outside: amounts in USD with all their digits, instants in ISO 8601. Bounded in memory
-whatever the ledger's size.
+Bounded in memory whatever the ledger's size. Decides nothing about money.
 """
 
 import csv
 import io
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import astuple
 from sqlalchemy import Connection
 
-from ingot.pricing import usd
+from ingot.services.statements import EntryInfo, entry_info
 from ingot.store.database import Database
 from ingot.store.ledger import Entry, Span, latest, page
-from ingot.store.schema import MICROSECOND
 from ingot.store.verification import CHECKS, Finding, counted, unhurried
 
 MOST_SHOWN: Final = 1_000
-HIDDEN: Final = frozenset({"seq"})
 
 Form = Literal["csv", "jsonl"]
 
@@ -63,26 +60,11 @@ class Ledger:
         after = 0
         while rows := await self._db.read(partial(page, span=span, after=after)):
             after = rows[-1].seq
-            told = [row(each) for each in rows]
-            yield _csv([list(each.values()) for each in told]) if form == "csv" else _jsonl(told)
+            told = [entry_info(each) for each in rows]
+            yield _csv([astuple(each) for each in told]) if form == "csv" else _jsonl(told)
 
 
-def row(entry: Entry) -> dict[str, Any]:
-    """A ledger row as it is shown outside."""
-    told = {each.name: getattr(entry, each.name) for each in fields(entry) if each.name not in HIDDEN}
-    told["amount"] = usd(entry.amount)
-    told["at"] = iso(entry.at)
-    told["estimated"] = bool(entry.estimated)
-    return told
-
-
-def iso(at: int) -> str:
-    """An instant of the store, exact to the microsecond: `2026-11-27T07:00:00.000000Z`."""
-    whole, rest = divmod(at, MICROSECOND)
-    return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
-
-
-COLUMNS: Final = [each.name for each in fields(Entry) if each.name not in HIDDEN]
+COLUMNS: Final = EntryInfo.__struct_fields__
 
 
 def _verify(conn: Connection, *, most: int) -> Proof:
@@ -103,5 +85,5 @@ def _csv(rows: Sequence[Sequence[Any]]) -> str:
     return out.getvalue()
 
 
-def _jsonl(rows: Sequence[Mapping[str, Any]]) -> str:
+def _jsonl(rows: Sequence[EntryInfo]) -> str:
     return "".join(f"{msgspec.json.encode(each).decode()}\n" for each in rows)

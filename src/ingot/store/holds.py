@@ -143,7 +143,7 @@ def take(conn: Connection, ask: Ask) -> Taken:
         total = cap - spent
     left = total - held
     if carried + left < sum(ask.needs):
-        left += _collect(conn, account, now)
+        left += collect(conn, account, now=now)
     granted, needed = _grant(ask.needs, carried + left)
     amount = max(0, needed - carried)
     left -= amount
@@ -191,6 +191,20 @@ def unhold(conn: Connection, account: Account, *, amount: int) -> None:
         return
     values = {"budget": account.budget_id, "start": account.period_start, "less": amount}
     conn.execute(_BUDGET_UNHOLD, values)
+
+
+def collect(conn: Connection, account: Account, *, now: int) -> int:
+    """Ends the leases of this account whose time is over; what they held."""
+    dead = delete(holds).where(
+        holds.c.org_id == account.org_id,
+        holds.c.budget_id.is_(None)
+        if account.budget_id is None
+        else and_(holds.c.budget_id == account.budget_id, holds.c.period_start == account.period_start),
+        holds.c.until < now,
+    )
+    freed = sum(int(row[0]) for row in conn.execute(dead.returning(holds.c.amount)))
+    unhold(conn, account, amount=freed)
+    return freed
 
 
 def void_others(conn: Connection, owner: str) -> int:
@@ -242,20 +256,6 @@ def _put(conn: Connection, ask: Ask, *, alive: bool, amount: int, until: int, ca
     }
     conn.execute(insert(holds), row)
     return ask.fresh
-
-
-def _collect(conn: Connection, account: Account, now: int) -> int:
-    """Ends the leases of this account whose time is over; what they held."""
-    dead = delete(holds).where(
-        holds.c.org_id == account.org_id,
-        holds.c.budget_id.is_(None)
-        if account.budget_id is None
-        else and_(holds.c.budget_id == account.budget_id, holds.c.period_start == account.period_start),
-        holds.c.until < now,
-    )
-    freed = sum(int(row[0]) for row in conn.execute(dead.returning(holds.c.amount)))
-    unhold(conn, account, amount=freed)
-    return freed
 
 
 def _cap(conn: Connection, budget_id: str) -> int | None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, except_, func, literal, or_, select, text
-from sqlalchemy.orm import aliased
 
 from ingot.pricing import Tokens, parse_frozen, usd
 from ingot.store.budgets import HOUR, Period, ancestry, next_month, period_start, spent_in_ledger
@@ -281,7 +280,7 @@ def usage(conn: Connection) -> Iterator[Finding]:
 
 def references(conn: Connection) -> Iterator[Finding]:
     """Refunds are about a row of the same organization and never exceed it; promo codes count their uses."""
-    about = aliased(ledger)
+    about = ledger.alias("about")
     same = and_(about.c.billable_id == ledger.c.refers_to, about.c.org_id == ledger.c.org_id)
     query = (
         select(ledger.c.billable_id, ledger.c.kind, ledger.c.refers_to)
@@ -292,7 +291,7 @@ def references(conn: Connection) -> Iterator[Finding]:
         yield Finding("references", billable_id, f"is a {kind} about {refers_to}, which is not in the ledger")
     given = (
         select(ledger.c.refers_to, func.sum(ledger.c.amount).label("given"))
-        .where(ledger.c.kind == "refund")
+        .where(ledger.c.kind.in_(("refund", "shortfall")))
         .group_by(ledger.c.refers_to)
         .subquery()
     )
@@ -301,7 +300,7 @@ def references(conn: Connection) -> Iterator[Finding]:
     )
     for billable_id, amount, back in conn.execute(paid):
         if abs(back) > abs(amount) or (amount and back * amount > 0):
-            detail = f"{usd(int(back))} USD are refunded of {usd(amount)} USD"
+            detail = f"{usd(int(back))} USD are given back of {usd(amount)} USD"
             yield Finding("references", billable_id, detail)
     uses = select(promo_uses.c.code, func.count().label("n")).group_by(promo_uses.c.code).subquery()
     codes = select(promo_codes.c.code, promo_codes.c.uses, func.coalesce(uses.c.n, 0)).outerjoin(
