@@ -5,15 +5,17 @@ import sys
 import typer
 
 from ingot import __version__
-from ingot.cli import bench, config, db, doctor, keys, models, plans, presets, serve
 from ingot.cli import (
     bench,
     budgets,
     config,
+    db,
     doctor,
     keys,
     ledger,
     models,
+    plans,
+    presets,
     promo,
     serve,
     subscriptions,
