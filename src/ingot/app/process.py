@@ -13,6 +13,7 @@ import gc
 import logging
 import random
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
@@ -198,14 +199,7 @@ async def serve(
     problem = bind_problem(config)
     if problem is not None:
         raise ConfigError.at("server.host", problem)
-    try:
-        listener = server.bind(config.server.host, config.server.port)
-    except OSError as error:
-        where = f"{config.server.host}:{config.server.port}"
-        raise ConfigError.at(
-            "server.port",
-            f"cannot listen on {where} ({error.strerror}): stop what listens there, or choose another with --port",
-        ) from error
+    listener = _bind(config)
     loop = asyncio.get_running_loop()
     sink = LineSink(sys.stderr.buffer)
     sink.later = loop.call_later
@@ -253,6 +247,18 @@ async def serve(
             log.info("stopped")
             sink.later = None
             sink.flush()
+
+
+def _bind(config: Config) -> socket.socket:
+    """The socket to listen on; raises ConfigError where the address cannot be had."""
+    try:
+        return server.bind(config.server.host, config.server.port)
+    except OSError as error:
+        where = f"{config.server.host}:{config.server.port}"
+        raise ConfigError.at(
+            "server.port",
+            f"cannot listen on {where} ({error.strerror}): stop what listens there, or choose another with --port",
+        ) from error
 
 
 def freeze_startup() -> None:

@@ -9,7 +9,6 @@ figures: docs/adr/0002). No timer for each request: one sweep a second looks at 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -392,12 +391,3 @@ class Connection(asyncio.Protocol):
             self._outbox.drop(self.transport)
             self.transport.abort()
         self._held = held
-
-
-def connector(hub: Hub) -> Callable[..., Connection]:
-    """What uvicorn calls, as if it were a protocol class, for each accepted socket."""
-
-    def connect(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Connection:  # noqa: ARG001  # uvicorn's signature
-        return Connection(hub, server_state)
-
-    return connect

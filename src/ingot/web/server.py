@@ -9,10 +9,11 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from email.utils import formatdate
+from typing import Any
 
 import uvicorn
 
-from ingot.web.connection import connector
+from ingot.web.connection import Connection
 from ingot.web.hub import Hub
 
 
@@ -114,3 +115,12 @@ def build(
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
     )
     return Server(config, hub, on_up=on_up, on_drain=on_drain)
+
+
+def connector(hub: Hub) -> Callable[..., Connection]:
+    """What uvicorn calls, as if it were a protocol class, for each accepted socket."""
+
+    def connect(config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> Connection:  # noqa: ARG001  # uvicorn's signature
+        return Connection(hub, server_state)
+
+    return connect
