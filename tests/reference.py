@@ -52,7 +52,7 @@ CODES = {
     "context_length_exceeded": "Shorten the prompt, or ask a model with a longer context.",
     "decimal_above_max_value": "Send a value within the range that the message names.",
     "decimal_below_min_value": "Send a value within the range that the message names.",
-    "email_not_verified": "Follow the link in the mail that came with the sign-up, then try again.",
+    "email_unverified": "Follow the link in the mail that came with the sign-up, then try again.",
     "empty_array": "Name at least one element.",
     "empty_string": "Send a value that is not empty.",
     "integer_above_max_value": "Send a value within the range that the message names.",
