@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def _keys(org: str, *rest: str) -> str:
     return "/".join((f"/admin/v1/organizations/{org}/keys", *rest))
 
 
-async def _created(caller: Browser, org: str, **body: object) -> dict[str, object]:
+async def _created(caller: Browser, org: str, **body: object) -> dict[str, Any]:
     status, _, answer = await caller.call("POST", _keys(org), {"name": "app"} | body)
     assert status == 201, answer
     return {**answer["info"], "key": answer["key"]}
@@ -82,9 +83,11 @@ async def test_member_makes_no_key_for_others_or_for_the_admin_api(house: House)
     owner = await house.member("owner@example.org", org)
     member = await house.member("ada@example.org", org, role="member")
     assert owner.user
-    for body in ({"user": owner.user.id}, {"user": None}, {"scope": "admin"}):
+    assert member.user
+    refused: list[dict[str, Any]] = [{"user": owner.user.id}, {"user": None}, {"scope": "admin"}]
+    for body in refused:
         assert (await member.call("POST", _keys(org), {"name": "app"} | body))[0] == 403
-    assert (await _created(owner, org, user="ada@example.org"))["user"] == member.user.id  # type: ignore[union-attr]
+    assert (await _created(owner, org, user="ada@example.org"))["user"] == member.user.id
     assert (await _created(owner, org, user=None, scope="admin"))["user"] is None
     assert (await owner.call("POST", _keys(org), {"name": "x", "user": "user_nobody"}))[0] == 404
 
