@@ -207,9 +207,7 @@ def _check_rollable(row: KeyRow, *, at: int) -> None:
 def choose(found: list[KeyRow], which: str) -> KeyRow:
     """The one key that is meant: a live one before ended ones, a successor before the one it replaces."""
     if not found:
-        raise NotFound(
-            f"There is no key with the id, kid or name {which!r}. The list of keys shows them all."
-        )
+        raise NotFound("There is no key with this id, kid or name. The list of keys shows them all.")
     if len(found) == 1:
         return found[0]
     live = [row for row in found if row.revoked_at is None]
