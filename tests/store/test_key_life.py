@@ -127,6 +127,7 @@ async def test_both_keys_spend_from_one_cap_when_rolled(house: House) -> None:
     """A roll gives no new money: the budget goes over to the successor, and the old key spends from it too."""
     old = await _issue(house, KeyOrder("app", cap=12 * UNITS_PER_USD + 1))
     assert old.info.cap == "12.000000000001"
+    house.clock.advance(1)
     new = await house.ring.desk.roll(ORG, "app", actor="cli")
     assert new.info.cap == old.info.cap
     budgets = [(await _who(house, key)).grant.budgets for key in (old, new)]
@@ -147,10 +148,9 @@ async def test_s08_key_is_not_found_when_it_is_of_another_organization(house: Ho
         for ask in (desk.get, _revoking(desk), _rolling(desk)):
             with pytest.raises(NotFound) as caught:
                 await ask(ORG, which)
-            missing = caught.value.message.replace(which, "key_nobody")
             with pytest.raises(NotFound) as other:
                 await ask(ORG, "key_nobody")
-            assert other.value.message == missing
+            assert other.value.message == caught.value.message
     assert [info.name for info in await desk.list(ORG)] == []
     assert (await desk.find("theirs")).org_id == OTHER
     assert (await desk.list_all())[0].revoked_at is None
