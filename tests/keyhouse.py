@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, Executable, insert
 
 from ingot.clock import ManualClock
 from ingot.errors import Unauthenticated
@@ -67,7 +67,16 @@ async def furnished(
 async def add_org(db: Database, org_id: str, *, plan: str = "free") -> None:
     """An organization on a plan that ships."""
     values = {"id": org_id, "name": org_id, "plan_id": f"plan_{plan}", "created_at": 0}
-    await db.write(lambda conn: conn.execute(insert(organizations), values) and None)
+    await run(db, insert(organizations).values(values))
+
+
+async def run(db: Database, statement: Executable) -> None:
+    """One statement."""
+
+    def execute(conn: Connection) -> None:
+        conn.execute(statement)
+
+    await db.write(execute)
 
 
 async def add_user(db: Database, user_id: str, *, org_id: str, verified: bool = True) -> None:

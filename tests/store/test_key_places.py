@@ -16,7 +16,7 @@ from ingot.services.key_desk import IssuedKey, KeyOrder
 from ingot.services.keys import KeyRing
 from ingot.store.faults import StoreConflict
 from ingot.store.schema import DEFAULT_ORG, organizations, slots
-from keyhouse import House, Lines, add_org, furnished, token
+from keyhouse import House, Lines, add_org, furnished, run, token
 
 ORG = "org_acme"
 
@@ -45,7 +45,7 @@ async def _held(house: House) -> list[int]:
 
 async def _move(house: House, plan: str) -> None:
     values = update(organizations).where(organizations.c.id == ORG).values(plan_id=f"plan_{plan}")
-    await house.db.write(lambda conn: conn.execute(values) and None)
+    await run(house.db, values)
 
 
 async def test_s05_three_keys_are_made_when_twenty_are_asked_for_at_once(
@@ -122,7 +122,7 @@ async def test_s05_database_refuses_when_a_place_is_taken(house: House) -> None:
     await _issue(house.ring, "app")
     row = {"org_id": ORG, "slot": 1, "key_id": "key_of_a_thief"}
     with pytest.raises(StoreConflict):
-        await house.db.write(lambda conn: conn.execute(insert(slots), row) and None)
+        await run(house.db, insert(slots).values(row))
 
 
 @pytest.mark.parametrize("end", ["revoked", "expired"])

@@ -100,7 +100,7 @@ async def test_plan_is_refused_when_taken_unknown_or_archived(plans: Plans, db: 
         plans.archive("gold", actor="cli"),
         plans.assign("org_acme", "gold", actor="cli"),
     ):
-        with pytest.raises(NotFound, match="ingot plans list"):
+        with pytest.raises(NotFound, match="list of plans"):
             await ask
     with pytest.raises(NotFound, match="no organization"):
         await plans.assign("org_nobody", "pro", actor="cli")

@@ -189,7 +189,7 @@ def _holder(conn: Connection, org_id: str, *, who: str) -> str:
         raise Forbidden(
             "The e-mail address of this account is not verified yet. Follow the link in the mail that came with the "
             "sign-up, or ask for a new one; keys can be made after that.",
-            code="email_not_verified",
+            code="email_unverified",
         )
     return holder.user_id
 
@@ -208,9 +208,7 @@ def _check_rollable(row: KeyRow, *, at: int) -> None:
 def choose(found: list[KeyRow], which: str) -> KeyRow:
     """The one key that is meant: a live one before ended ones, a successor before the one it replaces."""
     if not found:
-        raise NotFound(
-            f"There is no key with the id, kid or name {which!r}. `ingot keys list` shows them all."
-        )
+        raise NotFound("There is no key with this id, kid or name. The list of keys shows them all.")
     if len(found) == 1:
         return found[0]
     live = [row for row in found if row.revoked_at is None]

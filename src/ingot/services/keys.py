@@ -284,10 +284,12 @@ def _objection(found: KeyFound | None, now: float) -> str | None:
         return f"This API key expired on {moment(row.expires_at)}. {_CREATE}"
     if found.org_deleted_at is not None:
         return f"The organization of this API key was deleted on {moment(found.org_deleted_at)}."
-    if row.user_id is not None and (found.verified_at is None or found.disabled_at is not None):
+    if row.user_id is None:
+        return None
+    if found.verified_at is None or found.disabled_at is not None or not found.member:
         return (
-            "The account that this API key belongs to is disabled, or its e-mail address is not verified. "
-            "Ask an administrator of your organization."
+            "The account that this API key belongs to is disabled, not verified, or no member of the organization any "
+            "more. Ask an administrator of the organization."
         )
     return None
 

@@ -103,6 +103,10 @@ class Plans:
         """The plan with this name or id; raises NotFound."""
         return _info(await self._db.read(partial(_find, which=which)))
 
+    async def of(self, org_id: str) -> PlanInfo:
+        """The plan that an organization is on; raises NotFound."""
+        return _info(await self._db.read(partial(_of, org_id=org_id)))
+
     async def create(self, name: str, wanted: PlanFields, *, actor: str) -> PlanInfo:
         """A new plan, without limits but for those given; raises InvalidRequest, or Conflict where it is there."""
         if _NAME.fullmatch(name) is None:
@@ -190,17 +194,24 @@ def _assign(conn: Connection, *, org_id: str, which: str, actor: str, at: int) -
     if row.id == standing.plan.id:
         return row
     if row.archived_at is not None:
-        raise Conflict(f"The plan {row.name!r} is archived. `ingot plans list` shows those that may be used.")
+        raise Conflict(f"The plan {row.name!r} is archived. The list of plans shows those that may be used.")
     store.assign_plan(conn, org_id, plan_id=row.id)
     detail = {"from": standing.plan.name, "to": row.name}
     audit.note(conn, org_id, actor=actor, action="plan.assign", subject=row.id, detail=detail, at=at)
     return row
 
 
+def _of(conn: Connection, *, org_id: str) -> PlanRow:
+    row = store.plan_of(conn, org_id)
+    if row is None:
+        raise NotFound(f"There is no organization with the id {org_id!r}.", param="org_id")
+    return row
+
+
 def _find(conn: Connection, *, which: str) -> PlanRow:
     row = store.plan_named(conn, which)
     if row is None:
-        raise NotFound(f"There is no plan named {which!r}. `ingot plans list` shows them all.", param="plan")
+        raise NotFound(f"There is no plan named {which!r}. The list of plans shows them all.", param="plan")
     return row
 
 

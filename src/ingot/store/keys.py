@@ -59,6 +59,7 @@ class KeyFound:
     org_deleted_at: int | None
     verified_at: int | None  # of the user that the key belongs to, if any
     disabled_at: int | None
+    member: bool  # whether that user still belongs to the organization
     budgets: tuple[Budget, ...]
 
 
@@ -86,7 +87,7 @@ _TOUCH = (
 
 _ORG = len(_FIELDS) + len(PLAN_COLUMNS)
 _USER = _ORG + 4
-_BUDGET = _USER + 2
+_BUDGET = _USER + 3
 # One row for each budget in force, one without where there is none: a single query on every database.
 _FIND = (
     select(
@@ -98,6 +99,7 @@ _FIND = (
         organizations.c.deleted_at,
         users.c.verified_at,
         users.c.disabled_at,
+        members.c.role,
         budgets.c.id,
         budgets.c.key_id,
         budgets.c.period,
@@ -107,6 +109,7 @@ _FIND = (
     .join(organizations, organizations.c.id == api_keys.c.org_id)
     .join(plans, plans.c.id == organizations.c.plan_id)
     .outerjoin(users, users.c.id == api_keys.c.user_id)
+    .outerjoin(members, and_(members.c.org_id == api_keys.c.org_id, members.c.user_id == api_keys.c.user_id))
     .outerjoin(
         budgets,
         and_(
@@ -135,7 +138,7 @@ def find_key(conn: Connection, kid: str) -> KeyFound | None:
         return None
     first = tuple(rows[0])
     prepaid, keep_content, retention_days, deleted_at = first[_ORG:_USER]
-    verified_at, disabled_at = first[_USER:_BUDGET]
+    verified_at, disabled_at, role = first[_USER:_BUDGET]
     return KeyFound(
         key=KeyRow(*first[: len(_FIELDS)]),
         plan=PlanRow(*first[len(_FIELDS) : _ORG]),
@@ -145,6 +148,7 @@ def find_key(conn: Connection, kid: str) -> KeyFound | None:
         org_deleted_at=deleted_at,
         verified_at=verified_at,
         disabled_at=disabled_at,
+        member=role is not None,
         budgets=tuple(Budget(*row[_BUDGET:]) for row in rows if row[_BUDGET] is not None),
     )
 

@@ -56,6 +56,17 @@ def plan_named(conn: Connection, which: str) -> PlanRow | None:
     return None if found is None else PlanRow(*found)
 
 
+def plan_of(conn: Connection, org_id: str) -> PlanRow | None:
+    """The plan that an organization is on, unless that was deleted."""
+    query = (
+        select(*PLAN_COLUMNS)
+        .join(organizations, organizations.c.plan_id == plans.c.id)
+        .where(organizations.c.id == org_id, organizations.c.deleted_at.is_(None))
+    )
+    found = conn.execute(query).first()
+    return None if found is None else PlanRow(*found)
+
+
 def lock_plan(conn: Connection, plan_id: str) -> None:
     """Lets nobody else change this plan before the transaction ends."""
     conn.execute(select(plans.c.id).where(plans.c.id == plan_id).with_for_update(key_share=True))

@@ -31,7 +31,6 @@ def _held_back(limiter: FailureLimiter, address: str = ADDRESS, kid: str | None 
     try:
         limiter.check(address, kid)
     except RateLimited as error:
-        assert error.retry_after is not None
         return error.retry_after
     return None
 

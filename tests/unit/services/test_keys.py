@@ -260,7 +260,7 @@ async def test_key_is_found_when_named_by_id_kid_or_name(house: House) -> None:
 
 async def test_revocation_is_refused_when_the_name_is_unknown_or_shared(house: House) -> None:
     """The text says how to go on; ended keys of the same name are not in the way."""
-    with pytest.raises(NotFound, match="ingot keys list"):
+    with pytest.raises(NotFound, match="list of keys"):
         await revoke(house.ring, "nobody")
     first, second = [await issue(house.ring, "twin") for _ in range(2)]
     with pytest.raises(Conflict, match="2 keys") as caught:
