@@ -8,6 +8,7 @@
 Mail is sent by the real sender into a post that keeps it. Passwords are hashed at the lowest cost.
 """
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,8 +17,6 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-
-import asyncio
 
 import msgspec
 from argon2 import PasswordHasher
@@ -163,7 +162,7 @@ class House:
         )
         return Browser(self, cookie=cookie, user=user)
 
-    def _person(self, conn: Connection, email: str, verified: bool, operator: bool) -> tuple[UserRow, str]:
+    def _person(self, conn: Connection, *, email: str, verified: bool, operator: bool) -> tuple[UserRow, str]:
         at = micros(self.clock.now())
         user = UserRow(
             id=new_id("user"),

@@ -23,7 +23,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
 async def test_account_lives_when_its_link_is_followed(house: House) -> None:
     """Sign up, get a mail, verify with link and password, log out, log in: C-30 from end to end."""
     ada = house.visitor()
-    status, _, _ = await ada.call("POST", f"{AUTH}/signup", {"email": " Ada@Example.org ", "password": PASSWORD})
+    status, _, _ = await ada.call(
+        "POST", f"{AUTH}/signup", {"email": " Ada@Example.org ", "password": PASSWORD}
+    )
     assert status == 202
     (letter,) = await house.mail()
     assert letter.to == ADA
@@ -110,7 +112,9 @@ async def test_link_is_dead_when_the_time_is_over(house: House) -> None:
 
 
 @pytest.mark.parametrize(("path", "verified"), [("verification", False), ("reset-request", True)])
-async def test_mails_stop_when_three_were_sent_within_the_hour(house: House, path: str, verified: bool) -> None:  # noqa: FBT001  # pytest's parameter
+async def test_mails_stop_when_three_were_sent_within_the_hour(
+    house: House, path: str, verified: bool
+) -> None:  # pytest's parameter
     """The fourth request is answered like the others and sends nothing, until the hour is over."""
     await house.person(ADA, verified=verified)
     for _ in range(5):

@@ -58,7 +58,12 @@ async def build_stage(house: House) -> Stage:
     invited = {"email": f"invited{turn}@example.org"}
     _, _, invitation = await inviter.call("POST", f"/admin/v1/organizations/{org}/invitations", invited)
     assert target.user
-    ids = {"org": org, "user": target.user.id, "invitation": invitation["id"], "email": f"new{turn}@example.org"}
+    ids = {
+        "org": org,
+        "user": target.user.id,
+        "invitation": invitation["id"],
+        "email": f"new{turn}@example.org",
+    }
     return Stage(house, org, ids)
 
 

@@ -49,7 +49,11 @@ async def test_organization_is_owned_when_created(house: House) -> None:
     assert (await ada.call("PATCH", f"{ORGANIZATIONS}/{org}", {"plan": "pro"}))[0] == 403
     assert ada.user
     assert await audited(ada, org) == [
-        {"actor": ada.user.id, "action": "organization.create", "detail": {"name": "Engines", "plan": "free"}},
+        {
+            "actor": ada.user.id,
+            "action": "organization.create",
+            "detail": {"name": "Engines", "plan": "free"},
+        },
         {"actor": ada.user.id, "action": "organization.update", "detail": change},
         {"actor": ada.user.id, "action": "organization.update", "detail": {"retention_days": None}},
     ]
@@ -59,7 +63,9 @@ async def test_second_organization_is_refused_until_the_first_is_forgotten(house
     """One for each person on the first plan, so that its limits cannot be multiplied; two at once are one."""
     ada = await house.person(ADA)
     twin = Browser(house, cookie=ada.cookie)
-    both = await asyncio.gather(*(each.call("POST", ORGANIZATIONS, {"name": "Engines"}) for each in (ada, twin)))
+    both = await asyncio.gather(
+        *(each.call("POST", ORGANIZATIONS, {"name": "Engines"}) for each in (ada, twin))
+    )
     made = [answer for status, _, answer in both if status == 201]
     assert len(made) == 1
     await ada.login(ADA)
@@ -83,7 +89,9 @@ async def test_operator_creates_for_others_and_sets_plans(house: House) -> None:
     status, _, answer = await operator.call("PATCH", f"{ORGANIZATIONS}/{made['id']}", {"plan": "gold"})
     assert (status, answer["error"]["param"]) == (400, "plan")
     assert "free, operator, pro" in answer["error"]["message"]
-    assert (await operator.call("PATCH", f"{ORGANIZATIONS}/{made['id']}", {"plan": "free"}))[2]["plan"] == "free"
+    assert (await operator.call("PATCH", f"{ORGANIZATIONS}/{made['id']}", {"plan": "free"}))[2][
+        "plan"
+    ] == "free"
     assert (await audited(ada, made["id"]))[-1]["detail"] == {"from": "pro", "to": "free"}
     assert len((await operator.call("GET", ORGANIZATIONS))[2]["data"]) == 2
     status, _, _ = await operator.call("POST", ORGANIZATIONS, {"name": "x", "owner": "nobody@example.org"})
@@ -125,7 +133,9 @@ async def test_keys_stop_and_content_goes_when_an_organization_is_deleted(house:
     house.clock.advance(5)
     assert (await key.call("GET", f"{ORGANIZATIONS}/{org}"))[0] == 401
     await house.accounts.organizations.close()
-    kept = select(responses.c.org_id, responses.c.request, responses.c.answer, responses.c.metadata, responses.c.kept)
+    kept = select(
+        responses.c.org_id, responses.c.request, responses.c.answer, responses.c.metadata, responses.c.kept
+    )
     rows = await house.db.read(lambda conn: conn.execute(kept.distinct()).all())
     assert sorted(map(tuple, rows)) == sorted(
         [(org, None, None, None, 0), (other, b"a prompt", b"an answer", '{"a": "b"}', 1)]
@@ -214,14 +224,20 @@ async def test_invited_stranger_joins_with_a_new_account_while_sign_up_is_closed
     assert (status, user["email"], user["verified"]) == (201, BOB, True)
     assert (await bob.call("GET", f"{ORGANIZATIONS}/{org}"))[0] == 200
     assert (await ada.call("GET", path))[2]["data"] == []
-    assert (await bob.call("POST", "/admin/v1/invitations/signup", body))[2]["error"]["code"] == "invalid_link"
+    assert (await bob.call("POST", "/admin/v1/invitations/signup", body))[2]["error"][
+        "code"
+    ] == "invalid_link"
     assert [each["action"] for each in await audited(ada, org)] == ["invitation.create", "member.join"]
 
 
 async def test_invited_person_joins_with_the_account_they_have(house: House) -> None:
     """Only the account with the invited address may use the token; sign-up with it points to the login."""
     org = await house.organization()
-    ada, bob, eve = await house.member(ADA, org), await house.person(BOB), await house.person("eve@example.org")
+    ada, bob, eve = (
+        await house.member(ADA, org),
+        await house.person(BOB),
+        await house.person("eve@example.org"),
+    )
     await ada.call("POST", f"{ORGANIZATIONS}/{org}/invitations", {"email": BOB, "role": "admin"})
     token = await house.token()
     accept = "/admin/v1/invitations/accept"
@@ -290,7 +306,9 @@ async def test_member_joins_without_an_invitation_when_the_operator_adds_them(ho
     """What the operator's command does: a member without an invitation, who then logs in again."""
     org = await house.organization()
     bob = await house.person(BOB)
-    operator = await house.accounts.gate.by_session(str((await house.person("r@example.org", operator=True)).cookie))
+    operator = await house.accounts.gate.by_session(
+        str((await house.person("r@example.org", operator=True)).cookie)
+    )
     assert operator
     await house.accounts.team.add(org, email=BOB, role="member", caller=operator)
     assert (await bob.call("GET", "/admin/v1/me"))[0] == 401

@@ -56,7 +56,9 @@ async def test_password_change_ends_the_others_when_it_is_made(house: House) -> 
     await elsewhere.login(ADA)
     before = ada.cookie
     body = {"current": PASSWORD, "new": "another good password"}
-    assert (await ada.call("POST", PASSWORDS, {**body, "current": "a wrong guess"}))[2]["error"]["code"] == "wrong_password"
+    assert (await ada.call("POST", PASSWORDS, {**body, "current": "a wrong guess"}))[2]["error"][
+        "code"
+    ] == "wrong_password"
     assert (await ada.call("POST", PASSWORDS, body))[0] == 200
     assert ada.cookie != before
     assert (await ada.call("GET", ME))[0] == 200
@@ -96,7 +98,10 @@ async def test_sessions_end_when_an_owner_changes_a_role(house: House) -> None:
 @pytest.mark.parametrize(
     ("url", "cookie"),
     [
-        ("https://ai.example.org", "__Host-sid={token}; Max-Age=604800; Path=/; HttpOnly; SameSite=Lax; Secure"),
+        (
+            "https://ai.example.org",
+            "__Host-sid={token}; Max-Age=604800; Path=/; HttpOnly; SameSite=Lax; Secure",
+        ),
         ("http://127.0.0.1:5150", "sid={token}; Max-Age=604800; Path=/; HttpOnly; SameSite=Lax"),
     ],
 )
@@ -159,7 +164,12 @@ async def test_key_counts_before_the_cookie_when_both_are_sent(house: House) -> 
 @pytest.mark.parametrize(
     ("headers", "body", "status", "code"),
     [
-        ({"content-type": "text/plain"}, b'{"email": "a@b.c", "password": "12345678"}', 415, "unsupported_media_type"),
+        (
+            {"content-type": "text/plain"},
+            b'{"email": "a@b.c", "password": "12345678"}',
+            415,
+            "unsupported_media_type",
+        ),
         ({"content-type": "application/x-www-form-urlencoded"}, b"email=a", 415, "unsupported_media_type"),
         ({"content-type": ""}, b"{}", 415, "unsupported_media_type"),
         ({}, b'{"email": ', 400, "invalid_json"),
@@ -228,7 +238,10 @@ async def test_added_routes_are_served_and_described(house: House) -> None:
     assert [each["name"] for each in member["parameters"]] == ["org", "user"]
     assert member["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("RoleChange")
     audit = document["paths"]["/admin/v1/audit"]["get"]
-    assert [(each["name"], each["required"]) for each in audit["parameters"]] == [("before", False), ("limit", False)]
+    assert [(each["name"], each["required"]) for each in audit["parameters"]] == [
+        ("before", False),
+        ("limit", False),
+    ]
     assert house.api.name_path("/admin/v1/organizations/org_1/members/u") == (
         "/admin/v1/organizations/{org}/members/{user}"
     )
