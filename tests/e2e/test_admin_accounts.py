@@ -113,8 +113,8 @@ async def test_link_is_dead_when_the_time_is_over(house: House) -> None:
 
 @pytest.mark.parametrize(("path", "verified"), [("verification", False), ("reset-request", True)])
 async def test_mails_stop_when_three_were_sent_within_the_hour(
-    house: House, path: str, verified: bool
-) -> None:  # pytest's parameter
+    house: House, path: str, *, verified: bool
+) -> None:
     """The fourth request is answered like the others and sends nothing, until the hour is over."""
     await house.person(ADA, verified=verified)
     for _ in range(5):

@@ -115,7 +115,7 @@ async def store_content(house: House, org: str, count: int) -> None:
         "state": "done", "owner": "o", "lease_until": 1, "created_at": 1, "answer": b"an answer",
     }  # fmt: skip
     for table, values in ((responses, rows), (response_metadata, tags), (idempotency, [retry])):
-        await house.db.write(lambda conn, t=table, v=values: conn.execute(insert(t), v) and None)  # type: ignore[misc]  # typed by its default
+        await house.execute(insert(table), values)
 
 
 async def test_keys_stop_and_content_goes_when_an_organization_is_deleted(house: House) -> None:
@@ -136,13 +136,11 @@ async def test_keys_stop_and_content_goes_when_an_organization_is_deleted(house:
     kept = select(
         responses.c.org_id, responses.c.request, responses.c.answer, responses.c.metadata, responses.c.kept
     )
-    rows = await house.db.read(lambda conn: conn.execute(kept.distinct()).all())
-    assert sorted(map(tuple, rows)) == sorted(
+    assert sorted(await house.rows(kept.distinct())) == sorted(
         [(org, None, None, None, 0), (other, b"a prompt", b"an answer", '{"a": "b"}', 1)]
     )
     for table in (response_metadata, idempotency):
-        owners = select(table.c.org_id).distinct()
-        assert await house.db.read(lambda conn, q=owners: list(conn.execute(q).scalars())) == [other]  # type: ignore[misc]  # typed by its default
+        assert await house.rows(select(table.c.org_id).distinct()) == [(other,)]
     assert await house.mail() == []  # the invitation that was about to leave is void
     operator = await house.person("root@example.org", operator=True)
     assert (await operator.call("DELETE", f"{ORGANIZATIONS}/{org}"))[0] == 404

@@ -105,7 +105,7 @@ async def test_mail_is_tried_later_and_later_when_it_does_not_leave(desk: Desk) 
 
 
 @pytest.mark.parametrize("final", [True, False])
-async def test_mail_is_given_up_when_it_cannot_leave(desk: Desk, final: bool) -> None:  # noqa: FBT001  # pytest's parameter
+async def test_mail_is_given_up_when_it_cannot_leave(desk: Desk, *, final: bool) -> None:
     """At once where no try would help, else after sixteen; the log says so."""
     await desk.post()
     sender = desk.sender()

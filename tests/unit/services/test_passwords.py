@@ -49,7 +49,7 @@ async def test_hash_is_outdated_when_the_cost_has_risen(passwords: Passwords) ->
 
 
 @pytest.mark.parametrize(("length", "fine"), [(7, False), (8, True), (128, True), (129, False)])
-async def test_length_is_checked_in_characters(passwords: Passwords, length: int, fine: bool) -> None:  # noqa: FBT001  # pytest's parameter
+async def test_length_is_checked_in_characters(passwords: Passwords, length: int, *, fine: bool) -> None:
     """8 to 128, whatever they are encoded to."""
     if fine:
         assert await passwords.matches(await passwords.hash("ü" * length), "ü" * length)
@@ -83,7 +83,7 @@ async def test_two_run_at_once_when_many_come() -> None:
     narrow = Passwords(hasher, waiting=5)
     tasks = [asyncio.create_task(narrow.hash("correct horse")) for _ in range(5)]
     async with asyncio.timeout(20):
-        while hasher.running < SLOTS:
+        while hasher.running < SLOTS:  # noqa: ASYNC110  # threads set no event of the loop
             await asyncio.sleep(0.005)
     with pytest.raises(Overloaded):
         await narrow.hash("correct horse")

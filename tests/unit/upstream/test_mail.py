@@ -152,8 +152,8 @@ async def test_nothing_is_sent_when_smtp_offers_no_tls() -> None:
     ids=str,
 )
 async def test_try_is_final_when_the_server_refuses_the_mail_itself(
-    answers: dict[str, str], final: bool
-) -> None:  # pytest's parameter
+    answers: dict[str, str], *, final: bool
+) -> None:
     """A 5xx to the address or the text ends it; what is about the server or the sender is tried again."""
     house = SmtpServer(answers=answers)
     async with serving(house.script) as server:
@@ -222,8 +222,8 @@ async def test_letter_is_posted_when_sent_by_resend(client: Client) -> None:
     ("status", "final"), [(422, True), (400, True), (401, False), (403, False), (429, False), (500, False)]
 )
 async def test_try_is_final_when_resend_refuses_the_mail_itself(
-    client: Client, status: int, final: bool
-) -> None:  # pytest's parameter
+    client: Client, status: int, *, final: bool
+) -> None:
     """A key or sender that the operator can mend makes mail wait; a bad letter ends."""
     api = Api(status=status)
     async with serving(api.script) as server:
