@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ingot import __version__
-from ingot.cli import bench, config, doctor, keys, models, serve
+from ingot.cli import bench, config, doctor, keys, members, models, orgs, serve, users
 from ingot.cli.output import print_json
 
 app = typer.Typer(
@@ -17,6 +17,9 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
+app.add_typer(orgs.app, name="orgs")
+app.add_typer(members.app, name="members")
+app.add_typer(users.app, name="users")
 app.add_typer(models.app, name="models")
 app.add_typer(config.app, name="config")
 app.command("doctor")(doctor.doctor)
