@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 from argon2 import PasswordHasher
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, Executable, Select, insert
 from starlette.types import Receive, Scope, Send
 
 from ingot.clock import ManualClock
@@ -162,7 +162,7 @@ class House:
         )
         return Browser(self, cookie=cookie, user=user)
 
-    def _person(self, conn: Connection, email: str, verified: bool, operator: bool) -> tuple[UserRow, str]:
+    def _person(self, conn: Connection, *, email: str, verified: bool, operator: bool) -> tuple[UserRow, str]:
         at = micros(self.clock.now())
         user = UserRow(
             id=new_id("user"),
@@ -219,13 +219,20 @@ class House:
             "org_id": org_id,
             "scope": scope,
         }
-        await self.db.write(lambda conn: conn.execute(insert(api_keys), values) and None)
+        await self.execute(insert(api_keys).values(values))
         return Browser(self, key=made.text)
 
-    async def move_key(self, which: str, org_id: str) -> None:
-        """Gives keys of a name to another organization."""
-        change = update(api_keys).where(api_keys.c.name == which).values(org_id=org_id)
-        await self.db.write(lambda conn: conn.execute(change) and None)
+    async def execute(self, statement: Executable, rows: Sequence[dict[str, Any]] | None = None) -> None:
+        """Runs one statement past all services, once or for each row."""
+
+        def run(conn: Connection) -> None:
+            conn.execute(statement, rows)
+
+        await self.db.write(run)
+
+    async def rows(self, query: Select[Any]) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        return await self.db.read(lambda conn: [tuple(row) for row in conn.execute(query)])
 
 
 def cheap_passwords() -> Passwords:

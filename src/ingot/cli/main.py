@@ -13,12 +13,15 @@ from ingot.cli import (
     doctor,
     keys,
     ledger,
+    members,
     models,
+    orgs,
     plans,
     presets,
     promo,
     serve,
     subscriptions,
+    users,
 )
 from ingot.cli import credits as credit
 from ingot.cli.output import print_json
@@ -33,6 +36,9 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(plans.app, name="plans")
+app.add_typer(orgs.app, name="orgs")
+app.add_typer(members.app, name="members")
+app.add_typer(users.app, name="users")
 app.add_typer(models.app, name="models")
 app.add_typer(db.app, name="db")
 app.add_typer(credit.app, name="credits")

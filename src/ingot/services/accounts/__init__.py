@@ -3,7 +3,7 @@
     gate            who is asking, whether they may            permissions   the table of roles and actions
     people          sign-up, verification, login, passwords    sessions      how long a login lasts
     organizations   create, set, delete                        team          members, invitations
-    letters         the mails that all of it causes            passwords, attempts, records
+    letters         the mails that all of it causes            desk          what the operator's commands do
 
 `open_accounts` joins them for one process; the audit log is `store.audit.note`, called where a change is written.
 """

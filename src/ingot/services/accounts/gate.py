@@ -89,7 +89,7 @@ class Gate:
             raise Forbidden(
                 "Verify your mail address first: open the link in the mail. POST /admin/v1/auth/verification sends "
                 "another.",
-                code="email_unverified",
+                code="email_not_verified",
             )
         if action == OPERATOR and not caller.operator:
             raise Forbidden("Only an operator of this server may do this.")

@@ -204,7 +204,7 @@ class Organizations:
 
 def missing_organization() -> NotFound:
     """The one answer for an organization that is not there, was deleted, or is somebody else's."""
-    return NotFound("There is no such organization, or you are not a member of it.", code="not_found")
+    return NotFound("There is no such organization, or you are not a member of it.")
 
 
 def read_plan(conn: Connection, name: str) -> str:

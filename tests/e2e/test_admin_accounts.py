@@ -1,0 +1,225 @@
+"""Accounts over HTTP: how people come in, what mails carry, and what is told to those who only guess."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from adminhouse import PASSWORD, House, open_house
+from ingot.services.accounts.letters import HOUR, RESET_SECONDS, VERIFY_SECONDS
+from ingot.services.accounts.people import ADDRESS_TRIES, LOGIN_SECONDS, LOGIN_TRIES, MAIL_TRIES
+
+ADA = "ada@example.org"
+AUTH = "/admin/v1/auth"
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    """An admin API where anybody may sign up."""
+    async with open_house(tmp_path) as opened:
+        yield opened
+
+
+async def test_account_lives_when_its_link_is_followed(house: House) -> None:
+    """Sign up, get a mail, verify with link and password, log out, log in: C-30 from end to end."""
+    ada = house.visitor()
+    status, _, _ = await ada.call(
+        "POST", f"{AUTH}/signup", {"email": " Ada@Example.org ", "password": PASSWORD}
+    )
+    assert status == 202
+    (letter,) = await house.mail()
+    assert letter.to == ADA
+    assert "https://ai.example.org/verify#token=" in letter.text
+    token = letter.text.partition("#token=")[2][:64]
+    status, headers, user = await ada.call("POST", f"{AUTH}/verify", {"token": token, "password": PASSWORD})
+    assert (status, user["email"], user["verified"]) == (200, ADA, True)
+    assert headers["set-cookie"].endswith("; Path=/; HttpOnly; SameSite=Lax; Secure")
+    assert headers["set-cookie"].startswith("__Host-sid=")
+    assert (await ada.call("GET", "/admin/v1/me"))[2]["user"]["email"] == ADA
+    assert (await ada.call("POST", f"{AUTH}/logout"))[0] == 200
+    assert ada.cookie is None
+    assert (await ada.call("GET", "/admin/v1/me"))[0] == 401
+    assert (await ada.login(ADA))[0] == 200
+    assert (await ada.call("GET", "/admin/v1/me"))[0] == 200
+
+
+async def test_sign_up_is_refused_when_it_is_closed(tmp_path: Path) -> None:
+    """The text says who can let somebody in."""
+    async with open_house(tmp_path, signup=False) as house:
+        body = {"email": ADA, "password": PASSWORD}
+        status, _, answer = await house.visitor().call("POST", f"{AUTH}/signup", body)
+        assert (status, answer["error"]["code"]) == (403, "signup_closed")
+        assert "invite" in answer["error"]["message"]
+        assert "ingot users create" in answer["error"]["message"]
+        assert await house.mail() == []
+
+
+async def test_known_and_unknown_addresses_look_the_same_when_guessed(house: House) -> None:
+    """Status, bytes and commits of sign-up, login, reset and verification do not tell whether there is an account."""
+    await house.person(ADA)
+    await house.person("eve@example.org", verified=False)
+    seen = []
+    for email in (ADA, "eve@example.org", "nobody@example.org"):
+        told = []
+        for path, body in (
+            ("signup", {"email": email, "password": PASSWORD}),
+            ("login", {"email": email, "password": "not the password"}),
+            ("reset-request", {"email": email}),
+            ("verification", {"email": email}),
+        ):
+            before = house.db.tally.commits
+            status, headers, answer = await house.visitor().call("POST", f"{AUTH}/{path}", body)
+            del headers["x-request-id"]
+            told.append((path, status, headers, answer, house.db.tally.commits - before))
+        seen.append(told)
+    assert seen[0] == seen[1] == seen[2]
+    mails = [(letter.to, letter.subject) for letter in await house.mail()]
+    assert (ADA, "You have an account already") in mails
+    assert ("nobody@example.org", "Verify your mail address") in mails
+
+
+async def test_link_is_dead_when_used_over_or_meant_for_something_else(house: House) -> None:
+    """Single use, bound to its purpose, 24 h or 30 min; what a mail scanner does with GET uses nothing up."""
+    ada = house.visitor()
+    await ada.call("POST", f"{AUTH}/signup", {"email": ADA, "password": PASSWORD})
+    verify = await house.token()
+    assert (await ada.call("GET", f"{AUTH}/verify"))[0] == 405
+    wrong = {"token": verify, "password": "another good password"}
+    assert (await ada.call("POST", f"{AUTH}/reset", wrong))[2]["error"]["code"] == "invalid_link"
+    house.clock.advance(VERIFY_SECONDS - 1)
+    right = {"token": verify, "password": PASSWORD}
+    assert (await ada.call("POST", f"{AUTH}/verify", right))[0] == 200
+    assert (await house.visitor().call("POST", f"{AUTH}/verify", right))[2]["error"]["code"] == "invalid_link"
+
+    await ada.call("POST", f"{AUTH}/reset-request", {"email": ADA})
+    reset = await house.token()
+    assert (await ada.call("POST", f"{AUTH}/verify", {"token": reset, "password": PASSWORD}))[0] == 400
+    house.clock.advance(RESET_SECONDS)
+    late = {"token": reset, "password": "another good password"}
+    assert (await ada.call("POST", f"{AUTH}/reset", late))[2]["error"]["code"] == "invalid_link"
+
+
+async def test_link_is_dead_when_the_time_is_over(house: House) -> None:
+    """A verification after 24 hours is refused; another mail is a request away."""
+    ada = house.visitor()
+    await ada.call("POST", f"{AUTH}/signup", {"email": ADA, "password": PASSWORD})
+    late = {"token": await house.token(), "password": PASSWORD}
+    house.clock.advance(VERIFY_SECONDS)
+    assert (await ada.call("POST", f"{AUTH}/verify", late))[0] == 400
+    await ada.call("POST", f"{AUTH}/verification", {"email": ADA})
+    fresh = {"token": await house.token(), "password": PASSWORD}
+    assert (await ada.call("POST", f"{AUTH}/verify", fresh))[0] == 200
+
+
+@pytest.mark.parametrize(("path", "verified"), [("verification", False), ("reset-request", True)])
+async def test_mails_stop_when_three_were_sent_within_the_hour(
+    house: House, path: str, *, verified: bool
+) -> None:
+    """The fourth request is answered like the others and sends nothing, until the hour is over."""
+    await house.person(ADA, verified=verified)
+    for _ in range(5):
+        assert (await house.visitor().call("POST", f"{AUTH}/{path}", {"email": ADA}))[0] == 202
+    assert len(await house.mail()) == 3
+    house.clock.advance(HOUR + 1)
+    await house.visitor().call("POST", f"{AUTH}/{path}", {"email": ADA})
+    assert len(await house.mail()) == 1
+
+
+async def test_account_cannot_be_prepared_for_somebody_else(house: House) -> None:
+    """Who signs up with another's address gains nothing when its owner follows a link."""
+    mallory, ada = house.visitor(), house.visitor()
+    await mallory.call("POST", f"{AUTH}/signup", {"email": ADA, "password": "mallory's password"})
+    await house.mail()
+    await mallory.login(ADA, "mallory's password")  # an unverified session
+    await ada.call("POST", f"{AUTH}/signup", {"email": ADA, "password": PASSWORD})
+    token = await house.token()
+    assert (await mallory.call("GET", "/admin/v1/me"))[0] == 401
+    guess = {"token": token, "password": "mallory's password"}
+    assert (await mallory.call("POST", f"{AUTH}/verify", guess))[0] == 401
+    assert (await ada.call("POST", f"{AUTH}/verify", {"token": token, "password": PASSWORD}))[0] == 200
+    assert (await house.visitor().login(ADA, "mallory's password"))[0] == 401
+
+
+async def test_reset_sets_the_password_and_ends_every_session(house: House) -> None:
+    """The link proves the mailbox; the old password and all who were logged in are out."""
+    ada, elsewhere = await house.person(ADA), house.visitor()
+    await elsewhere.login(ADA)
+    await house.visitor().call("POST", f"{AUTH}/reset-request", {"email": ADA})
+    body = {"token": await house.token(), "password": "another good password"}
+    assert (await house.visitor().call("POST", f"{AUTH}/reset", body))[0] == 200
+    assert [letter.subject for letter in await house.mail()] == ["Your password was changed"]
+    assert (await ada.call("GET", "/admin/v1/me"))[0] == 401
+    assert (await elsewhere.call("GET", "/admin/v1/me"))[0] == 401
+    assert (await house.visitor().login(ADA))[0] == 401
+    assert (await house.visitor().login(ADA, "another good password"))[0] == 200
+    assert (await house.visitor().call("POST", f"{AUTH}/reset", body))[0] == 400
+
+
+@pytest.mark.parametrize("password", ["1234567", "x" * 129, "a\0bcdefgh"])
+async def test_password_is_refused_when_too_short_or_too_long(house: House, password: str) -> None:
+    """8 to 128 characters, wherever one is chosen."""
+    body = {"email": ADA, "password": password}
+    status, _, answer = await house.visitor().call("POST", f"{AUTH}/signup", body)
+    assert (status, answer["error"]["param"]) == (400, "password")
+    ada = await house.person(ADA)
+    status, _, answer = await ada.call("POST", f"{AUTH}/password", {"current": PASSWORD, "new": password})
+    assert (status, answer["error"]["param"]) == (400, "new")
+
+
+@pytest.mark.parametrize("email", [ADA, "nobody@example.org"])
+async def test_login_waits_when_tried_too_often_for_one_account(house: House, email: str) -> None:
+    """The same for an address without an account; the right password waits too, and time heals."""
+    await house.person(ADA)
+    for number in range(LOGIN_TRIES):
+        house.peer = f"198.51.100.{number}"
+        assert (await house.visitor().login(email, "not the password"))[0] == 401
+    status, headers, answer = await house.visitor().login(email)
+    assert (status, answer["error"]["code"]) == (429, "too_many_tries")
+    assert int(headers["retry-after"]) > 0
+    house.clock.advance(LOGIN_SECONDS + 1)
+    assert (await house.visitor().login(email))[0] == (200 if email == ADA else 401)
+
+
+async def test_login_waits_when_one_address_tries_many_accounts(house: House) -> None:
+    """Who sprays one password over all accounts is stopped by the address it comes from; others are not."""
+    await house.person(ADA)
+    for number in range(ADDRESS_TRIES):
+        assert (await house.visitor().login(f"user{number}@example.org", "letmein123"))[0] == 401
+    assert (await house.visitor().login(ADA))[0] == 429
+    house.peer = "198.51.100.1"
+    assert (await house.visitor().login(ADA))[0] == 200
+
+
+async def test_tries_are_counted_by_the_clients_address_when_a_proxy_tells_it(house: House) -> None:
+    """On our own network the last entry of X-Forwarded-For counts; from outside it is whatever the client claims."""
+    for peer, expected in (("127.0.0.1", 401), ("203.0.113.9", 429)):
+        house.peer = peer
+        for number in range(ADDRESS_TRIES + 1):
+            body = {"email": f"user{number}@example.org", "password": "letmein123"}
+            headers = {"x-forwarded-for": f"10.9.9.9, 198.51.100.{number}"}
+            status, _, _ = await house.visitor().call("POST", f"{AUTH}/login", body, headers=headers)
+        assert status == expected
+
+
+async def test_mails_wait_when_one_address_causes_many(house: House) -> None:
+    """Nobody fills other people's mailboxes from one place."""
+    for number in range(MAIL_TRIES):
+        await house.visitor().call("POST", f"{AUTH}/reset-request", {"email": f"u{number}@example.org"})
+    body = {"email": ADA, "password": PASSWORD}
+    assert (await house.visitor().call("POST", f"{AUTH}/signup", body))[0] == 429
+
+
+async def test_secrets_are_nowhere_when_stored(house: House, tmp_path: Path) -> None:
+    """Neither the database nor the log holds a password, a session's token or a link's."""
+    ada = house.visitor()
+    await ada.call("POST", f"{AUTH}/signup", {"email": ADA, "password": PASSWORD})
+    link = await house.token()
+    await ada.call("POST", f"{AUTH}/verify", {"token": link, "password": PASSWORD})
+    org = await house.organization()
+    inviter = await house.member("inviter@example.org", org)
+    invited = {"email": "bob@example.org"}
+    await inviter.call("POST", f"/admin/v1/organizations/{org}/invitations", invited)
+    secrets = [PASSWORD, link, await house.token(), str(ada.cookie), str(inviter.cookie)]
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    assert b"argon2id" in stored
+    assert [secret for secret in secrets if secret.encode() in stored or secret in repr(house.log.said)] == []
