@@ -1,10 +1,11 @@
 """Idempotency keys against a model that is a dictionary: whatever clients, crashes and clocks do, one answer, billed once.
 
     submit       a request that is served to its end: kept (billed) or released (not billed)
+    again        the same once more
     start        one that is left running; `end` ends it, in time or as a zombie
     concurrent   several at once, in all processes
     crash        a process dies with all that it leads
-    expire       a day passes; `sweep` forgets what is over
+    expire       half a day passes; `sweep` forgets what is over
     revoke       the API key goes; nothing is answered any more, and a new one has a life of its own
 
 On PostgreSQL two processes share the database, on SQLite one has it alone. INGOT_EXAMPLES sets how many are tried.
@@ -20,7 +21,14 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from databases import Place
 from ingot.clock import ManualClock
@@ -197,18 +205,28 @@ class Model(RuleBasedStateMachine):
         if lead is not None:
             self.running[key] = Running(lead, retries)
 
-    @rule(key=keys, bill=st.booleans())
-    def end(self, key: str, *, bill: bool) -> None:
-        """What runs comes to its end."""
-        running = self.running.pop(key, None)
-        if running is not None:
-            assert self.finish(running, bill=bill)
+    @precondition(lambda self: self.known)
+    @rule(data=st.data(), process=processes, ends=st.booleans(), bill=st.booleans())
+    def again(self, data: st.DataObject, process: int, *, ends: bool, bill: bool) -> None:
+        """The same request once more, whatever became of it."""
+        key = data.draw(st.sampled_from(sorted(self.known)))
+        if ends:
+            self.submit(key, self.known[key].body, process, bill=bill)
+        else:
+            self.start(key, self.known[key].body, process)
 
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), bill=st.booleans())
+    def end(self, data: st.DataObject, *, bill: bool) -> None:
+        """What runs comes to its end."""
+        running = self.running.pop(data.draw(st.sampled_from(sorted(self.running))))
+        assert self.finish(running, bill=bill)
+
+    @precondition(lambda self: self.zombies)
     @rule(data=st.data())
     def end_zombie(self, data: st.DataObject) -> None:
         """A process that was taken for dead still writes: it counts only if nobody took over."""
-        if self.zombies:
-            self.finish(self.zombies.pop(data.draw(st.integers(0, len(self.zombies) - 1))), bill=True)
+        self.finish(self.zombies.pop(data.draw(st.integers(0, len(self.zombies) - 1))), bill=True)
 
     @rule(key=keys, body=bodies)
     def concurrent(self, key: str, body: int) -> None:
@@ -244,6 +262,7 @@ class Model(RuleBasedStateMachine):
         now.state, now.answer, now.until = "done", answer, self.house.clock.at + DAY
         self.billed.setdefault(f"{self.scope.key_id}/{key}/{self.lives[key]}", set()).add(lead.response_id)
 
+    @precondition(lambda self: self.running)
     @rule(process=processes)
     def crash(self, process: int) -> None:
         """A process dies; another one starts in its place, and its leases lapse."""
@@ -263,13 +282,15 @@ class Model(RuleBasedStateMachine):
         else:
             self.run(self.house.db.write(partial(store.void_leases, owner=born.owner)))
 
+    @precondition(lambda self: self.known)
     @rule()
     def expire(self) -> None:
-        """A day passes, in which living processes renew what they lead."""
-        self.house.clock.advance(DAY)
+        """Half a day passes, in which living processes renew what they lead."""
+        self.house.clock.advance(DAY / 2)
         for each in self.processes:
             self.run(each.renew())
 
+    @precondition(lambda self: any(self.current(key) is None for key in self.known))
     @rule()
     def sweep(self) -> None:
         """What is over is forgotten; what is not stays."""
@@ -278,6 +299,7 @@ class Model(RuleBasedStateMachine):
             if self.current(key) is None:
                 del self.known[key]
 
+    @precondition(lambda self: len(self.known) == 2)
     @rule()
     def revoke(self) -> None:
         """A revoked key is refused before anything is looked up; its successor starts anew."""
@@ -335,7 +357,7 @@ def test_keys_behave_like_the_model(backend: Place) -> None:
                 model,
                 settings=settings(
                     max_examples=EXAMPLES,
-                    stateful_step_count=20,
+                    stateful_step_count=30,
                     deadline=None,
                     suppress_health_check=list(HealthCheck),
                 ),
