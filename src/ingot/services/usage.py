@@ -7,6 +7,7 @@ unix seconds. Decides what each figure means; the shapes are C-64 and C-65 of th
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
 
@@ -119,7 +120,8 @@ class UsageBreakdown(msgspec.Struct, frozen=True):
     object: str = "usage.breakdown"
 
 
-class _Facts(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class _Facts:
     """What a summary is made from, of one snapshot."""
 
     span: Span

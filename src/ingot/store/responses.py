@@ -154,7 +154,7 @@ def list_responses(conn: Connection, org_id: str, which: Filter, *, step: Step) 
     look = _labelled if which.metadata else _stored
     query, edge = look(conn, org_id, which, step)
     found = conn.execute(query.limit(step.limit + 1)).all()
-    rows = [Listed(_head(row), _shown(row), row.size or 0) for row in found[: step.limit]]
+    rows = [Listed(_head(row), _shown(row), row.size) for row in found[: step.limit]]
     if len(found) > step.limit:
         return Sheet(rows, rows[-1].head.mark)
     return Sheet(rows, edge)
@@ -249,7 +249,11 @@ def _rows(which: Filter) -> Select[Any]:
         .scalar_subquery()
     )
     query = select(*_HEAD, func.length(_r.answer).label("size"), newest.label("newest")).where(
-        _r.surface == which.surface, _r.state == "completed", _r.kept == 1, _r.expires_at > which.now
+        _r.surface == which.surface,
+        _r.state == "completed",
+        _r.kept == 1,
+        _r.expires_at > which.now,
+        _r.answer.is_not(None),
     )
     return query if which.model is None else query.where(_r.model == which.model)
 
