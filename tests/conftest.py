@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from databases import backend, postgres, valkey
 from served import Served, serving
 from upstream import ScriptedUpstream
+
+__all__ = ["backend", "postgres", "valkey"]  # fixtures for all tests
 
 
 @pytest.hookimpl(wrapper=True)

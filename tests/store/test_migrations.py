@@ -1,17 +1,15 @@
 """Migrations: from nothing to today, once, and never onto a schema that is not whole."""
 
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, inspect, text
 
+from databases import Place, open_store
 from ingot.clock import ManualClock
-from ingot.store.engine import FILE_NAME, open_database
 from ingot.store.faults import StoreError
 from ingot.store.migrations import MIGRATIONS, Migration
 from ingot.store.schema import metadata
@@ -20,76 +18,69 @@ NEXT = len(MIGRATIONS) + 1
 """The number of a step that is not there yet."""
 
 
-def _run(data: Path, *statements: str) -> list[tuple[object, ...]]:
-    """What the last statement yields, run outside of our own code."""
-    data.mkdir(exist_ok=True)
-    conn = sqlite3.connect(data / FILE_NAME)
-    rows: list[tuple[object, ...]] = []
-    for statement in statements:
-        rows = conn.execute(statement).fetchall()
-    conn.commit()
-    conn.close()
-    return rows
-
-
 def _plain(index: Mapping[str, Any]) -> dict[str, object]:
     """An index as it can be compared: a partial one's condition comes as an object that equals no other."""
     options = {name: str(value) for name, value in index.get("dialect_options", {}).items()}
     return {**index, "dialect_options": options}
 
 
-def _records(data: Path) -> list[tuple[object, ...]]:
-    return _run(data, "SELECT number, name, state, applied_at FROM schema_migrations ORDER BY number")
+def _records(place: Place) -> list[tuple[object, ...]]:
+    return place.run("SELECT number, name, state, applied_at FROM schema_migrations ORDER BY number")
 
 
-async def test_tables_are_those_of_the_schema_when_migrated_from_empty(tmp_path: Path) -> None:
+def _described(conn: Connection) -> dict[str, object]:
+    found = inspect(conn)
+    return {
+        table: (
+            [
+                (column["name"], str(column["type"]), column["nullable"], column["default"])
+                for column in found.get_columns(table)
+            ],
+            found.get_pk_constraint(table)["constrained_columns"],
+            _sorted(found.get_unique_constraints(table)),
+            _sorted(found.get_check_constraints(table)),
+            _sorted(found.get_foreign_keys(table)),
+            _sorted(_plain(index) for index in found.get_indexes(table)),
+        )
+        for table in found.get_table_names()
+    }
+
+
+def _sorted(found: Iterable[Any]) -> list[str]:
+    return sorted(map(str, found))
+
+
+async def test_tables_are_those_of_the_schema_when_migrated_from_empty(backend: Place) -> None:
     """History and the present agree, column by column."""
-
-    def described(conn: Connection) -> dict[str, object]:
-        found = inspect(conn)
-        return {
-            table: (
-                [
-                    (column["name"], str(column["type"]), column["nullable"])
-                    for column in found.get_columns(table)
-                ],
-                found.get_pk_constraint(table)["constrained_columns"],
-                found.get_unique_constraints(table),
-                found.get_check_constraints(table),
-                found.get_foreign_keys(table),
-                [_plain(index) for index in found.get_indexes(table)],
-            )
-            for table in found.get_table_names()
-        }
-
-    async with open_database(tmp_path / "migrated") as db:
-        migrated = await db.read(described)
+    async with open_store(backend) as db:
+        migrated = await db.read(_described)
     fresh = Migration(1, "all", lambda conn, _: metadata.create_all(conn, checkfirst=True))
-    async with open_database(tmp_path / "fresh", steps=[fresh]) as db:
-        assert await db.read(described) == migrated
+    backend.run(*(f'DROP TABLE "{name}"{" CASCADE" if backend.postgres else ""}' for name in migrated))
+    async with open_store(backend, steps=[fresh]) as db:
+        assert await db.read(_described) == migrated
 
 
-async def test_steps_are_recorded_once_when_opened_again(tmp_path: Path) -> None:
+async def test_steps_are_recorded_once_when_opened_again(backend: Place) -> None:
     """The second start finds the work done."""
     for at in (1_000.0, 2_000.0):
-        await open_database(tmp_path, clock=ManualClock(at)).close()
-    assert _records(tmp_path) == [(step.number, step.name, "done", 1_000_000_000) for step in MIGRATIONS]
+        await open_store(backend, clock=ManualClock(at)).close()
+    assert _records(backend) == [(step.number, step.name, "done", 1_000_000_000) for step in MIGRATIONS]
 
 
-async def test_only_missing_steps_run_when_the_database_is_older(tmp_path: Path) -> None:
+async def test_only_missing_steps_run_when_the_database_is_older(backend: Place) -> None:
     """An upgrade adds what is new and leaves what is there."""
-    await open_database(tmp_path).close()
+    await open_store(backend).close()
     more = Migration(
         NEXT, "more", lambda conn, _: _execute(conn, "CREATE TABLE more (n INTEGER)"), tables=("more",)
     )
-    await open_database(tmp_path, steps=[*MIGRATIONS, more]).close()
-    assert [row[:3] for row in _records(tmp_path)][-2:] == [
+    await open_store(backend, steps=[*MIGRATIONS, more]).close()
+    assert [row[:3] for row in _records(backend)][-2:] == [
         (NEXT - 1, MIGRATIONS[-1].name, "done"),
         (NEXT, "more", "done"),
     ]
 
 
-async def test_nothing_stays_when_a_step_fails(tmp_path: Path) -> None:
+async def test_nothing_stays_when_a_step_fails(backend: Place) -> None:
     """A step and its record are one transaction: the next start, with the step mended, goes on from there."""
 
     def broken(conn: Connection, _: int) -> None:
@@ -97,18 +88,18 @@ async def test_nothing_stays_when_a_step_fails(tmp_path: Path) -> None:
         raise LookupError("half way")
 
     with pytest.raises(LookupError, match="half way"):
-        open_database(tmp_path, steps=[*MIGRATIONS, Migration(NEXT, "more", broken)])
-    assert [row[0] for row in _records(tmp_path)] == [step.number for step in MIGRATIONS]
+        open_store(backend, steps=[*MIGRATIONS, Migration(NEXT, "more", broken)])
+    assert [row[0] for row in _records(backend)] == [step.number for step in MIGRATIONS]
     mended = Migration(NEXT, "more", lambda conn, _: _execute(conn, "CREATE TABLE more (n INTEGER)"))
-    await open_database(tmp_path, steps=[*MIGRATIONS, mended]).close()
+    await open_store(backend, steps=[*MIGRATIONS, mended]).close()
 
 
-async def test_start_is_refused_when_the_schema_is_newer(tmp_path: Path) -> None:
+async def test_start_is_refused_when_the_schema_is_newer(backend: Place) -> None:
     """An older version does not touch what it does not know, and says which version is needed."""
-    await open_database(tmp_path).close()
-    _run(tmp_path, "INSERT INTO schema_migrations VALUES (99, 'future', 'done', 0)")
+    await open_store(backend).close()
+    backend.run("INSERT INTO schema_migrations VALUES (99, 'future', 'done', 0)")
     with pytest.raises(StoreError, match=rf"newer Ingot \(schema 99; this version knows up to {NEXT - 1}\)"):
-        open_database(tmp_path)
+        open_store(backend)
 
 
 @pytest.mark.parametrize(
@@ -121,22 +112,22 @@ async def test_start_is_refused_when_the_schema_is_newer(tmp_path: Path) -> None
         ("DROP TABLE schema_migrations", "no record of migrations"),
     ],
 )
-async def test_start_is_refused_when_the_schema_is_not_whole(tmp_path: Path, damage: str, says: str) -> None:
-    """Each text says what is wrong and what to do, and the file is left as it was."""
-    await open_database(tmp_path).close()
-    _run(tmp_path, damage)
-    before = _run(tmp_path, "SELECT sql FROM sqlite_schema ORDER BY name")
+async def test_start_is_refused_when_the_schema_is_not_whole(backend: Place, damage: str, says: str) -> None:
+    """Each text says what is wrong and what to do, and the database is left as it was."""
+    await open_store(backend).close()
+    backend.run(damage + " CASCADE" if backend.postgres and damage.startswith("DROP") else damage)
+    before = backend.catalog()
     with pytest.raises(StoreError, match=says) as caught:
-        open_database(tmp_path)
+        open_store(backend)
     assert "backup" in caught.value.message
-    assert _run(tmp_path, "SELECT sql FROM sqlite_schema ORDER BY name") == before
+    assert backend.catalog() == before
 
 
-def test_start_is_refused_when_the_file_belongs_to_another_program(tmp_path: Path) -> None:
+def test_start_is_refused_when_the_file_belongs_to_another_program(backend: Place) -> None:
     """Tables that are not ours are not built upon."""
-    _run(tmp_path, "CREATE TABLE bookmarks (url TEXT)")
+    backend.run("CREATE TABLE bookmarks (url TEXT)")
     with pytest.raises(StoreError, match="bookmarks"):
-        open_database(tmp_path)
+        open_store(backend)
 
 
 _STARTER = """
@@ -145,13 +136,13 @@ from pathlib import Path
 from ingot.store.engine import open_database
 print("ready", flush=True)
 sys.stdin.readline()
-asyncio.run(open_database(Path(sys.argv[1])).close())
+asyncio.run(open_database(Path(sys.argv[1]), sys.argv[2]).close())
 """
 
 
-def test_one_process_migrates_when_several_start_together(tmp_path: Path) -> None:
+def test_one_process_migrates_when_several_start_together(backend: Place) -> None:
     """All of them start, and each step ran once."""
-    command = [sys.executable, "-c", _STARTER, str(tmp_path / "data")]
+    command = [sys.executable, "-c", _STARTER, str(backend.data), backend.url]
     children = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
     ]
@@ -165,9 +156,7 @@ def test_one_process_migrates_when_several_start_together(tmp_path: Path) -> Non
     for child in children:
         child.communicate(timeout=60)
     assert [child.returncode for child in children] == [0, 0, 0, 0]
-    assert [row[:3] for row in _records(tmp_path / "data")] == [
-        (step.number, step.name, "done") for step in MIGRATIONS
-    ]
+    assert [row[:3] for row in _records(backend)] == [(step.number, step.name, "done") for step in MIGRATIONS]
 
 
 def _execute(conn: Connection, statement: str) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
-from ingot.store.engine import FILE_NAME, explain, open_database
+from ingot.store.engine import FILE_NAME, open_database
 from ingot.store.faults import StoreError
+from ingot.store.sqlite import explain
 
 
 async def test_files_are_private_when_created(tmp_path: Path) -> None:

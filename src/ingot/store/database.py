@@ -6,6 +6,14 @@
 A write's result arrives after the commit that holds it. While one commit runs the next group gathers, so
 that under load many answers share one sync of the disk and alone each waits for none but its own. Threads
 start when first needed: an idle store has none. Knows no table, and no database by name.
+
+Isolation. On SQLite one writer at a time has the whole database. On PostgreSQL other processes write at the
+same moment, and a group runs at READ COMMITTED: each statement sees what was committed before it began. So a
+function that decides by what it read must let the database decide: put the condition into the statement that
+changes the row (`UPDATE ... WHERE balance >= :amount`, a unique index, ON CONFLICT), or read the row with FOR
+UPDATE first. Locks last until the group's commit; functions that lock several rows take them in one order.
+A deadlock undoes the whole group, which then runs a second time: a function may be called twice and only its
+last result counts, so it must leave nothing behind but its rows.
 """
 
 import asyncio
@@ -16,7 +24,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from sqlalchemy import Connection
 
@@ -25,15 +33,21 @@ from ingot.store.faults import StoreError
 T = TypeVar("T")
 
 
+Purpose = Literal["read", "write", "migrate"]
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """What one kind of database does its own way."""
 
-    connect: Callable[[bool], Connection]  # True: for writing
-    begin_write: Callable[[Connection], None]
-    begin_read: Callable[[Connection], None]
+    connect: Callable[[Purpose], Connection]
+    begin: Callable[[Connection, Purpose], None]
     control: Callable[[Connection, str], None]  # a savepoint statement, by the shortest way
-    reset: Callable[[Connection], None]  # ends a transaction that a fault left open
+    alive: Callable[
+        [Connection], bool
+    ]  # False: an idle connection was ended from the other side; never waits
+    reset: Callable[[Connection], bool]  # ends what a fault left open; False: the connection is of no use
+    passing: Callable[[BaseException], bool]  # a fault that undid everything and need not come again
     explain: Callable[[BaseException], BaseException]  # a driver's fault as a StoreError; others as they are
     dispose: Callable[[], None]
 
@@ -64,10 +78,8 @@ class Database:
     def __init__(self, backend: Backend, *, readers: int = 2) -> None:
         self.tally = Tally()
         self._backend = backend
-        self._writer = _Lane(self._connect_writer, self._serve_writes, threads=1, name="ingot-store-write")
-        self._readers = _Lane(
-            self._connect_reader, self._serve_read, threads=readers, name="ingot-store-read"
-        )
+        self._writer = _Lane(backend, "write", self._serve_writes, threads=1)
+        self._readers = _Lane(backend, "read", self._serve_read, threads=readers)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,7 +100,8 @@ class Database:
 
         An exception of `fn` undoes its own statements alone and is raised here; where the commit fails
         nothing of the group was kept and each caller gets a StoreError. A cancelled caller changes
-        nothing: what was queued is still written.
+        nothing: what was queued is still written. On PostgreSQL `fn` runs at READ COMMITTED beside other
+        processes, and a second time after a deadlock (see above).
         """
         result: T = await self._writer.submit(fn)
         return result
@@ -99,44 +112,62 @@ class Database:
         await self._readers.stop()
         self._backend.dispose()
 
-    def _connect_writer(self) -> Connection:
-        return self._backend.connect(True)
-
-    def _connect_reader(self) -> Connection:
-        return self._backend.connect(False)
-
-    def _serve_read(self, conn: Connection, group: list[_Job]) -> None:
+    def _serve_read(self, conn: Connection, group: list[_Job]) -> bool:
+        backend, usable = self._backend, True
         for job in group:
-            try:
-                with conn.begin():
-                    self._backend.begin_read(conn)
-                    job.result = _call(job, conn)
-            except BaseException as error:  # noqa: BLE001  (it belongs to the caller, whatever it is)
-                job.error = self._backend.explain(error)
-                self._backend.reset(conn)
+            for last in (False, True):
+                try:
+                    with conn.begin():
+                        backend.begin(conn, "read")
+                        job.result = _call(job, conn)
+                    break
+                except BaseException as error:  # noqa: BLE001  (it belongs to the caller, whatever it is)
+                    usable = backend.reset(conn)
+                    if last or not usable or not backend.passing(error):
+                        job.error = backend.explain(error)
+                        break
+        return usable
 
-    def _serve_writes(self, conn: Connection, group: list[_Job]) -> None:
-        try:
-            with conn.begin():
-                self._backend.begin_write(conn)
-                for job in group:
-                    self._write_one(conn, job)
-        except BaseException as error:  # noqa: BLE001  (it belongs to the callers, whatever it is)
-            # A commit that failed leaves its transaction open, and SQLAlchemy takes it for ended.
-            self._backend.reset(conn)
+    def _serve_writes(self, conn: Connection, group: list[_Job]) -> bool:
+        backend = self._backend
+        fault = self._commit(conn, group, last=False)
+        # A commit that failed leaves its transaction open, and SQLAlchemy takes it for ended.
+        usable = fault is None or backend.reset(conn)
+        if fault and usable and backend.passing(fault.error):
             for job in group:
-                if job.error is None:
-                    job.error = self._group_fault(error)
-        else:
+                job.result = job.error = None
+            fault = self._commit(conn, group, last=True)
+            usable = fault is None or backend.reset(conn)
+        if fault is None:
             self.tally.commits += 1
             self.tally.writes += len(group)
+            return True
+        for job in group:
+            if job.error is None:
+                job.error = self._told(fault, sure=usable)
+        return usable
 
-    def _write_one(self, conn: Connection, job: _Job) -> None:
+    def _commit(self, conn: Connection, group: list[_Job], *, last: bool) -> "_Fault | None":
+        """Runs a group in one transaction; what undid all of it, or None."""
+        ending = False
+        try:
+            with conn.begin():
+                self._backend.begin(conn, "write")
+                for job in group:
+                    self._write_one(conn, job, last=last)
+                ending = True
+        except BaseException as error:  # noqa: BLE001  (it belongs to the callers, whatever it is)
+            return _Fault(error, ending=ending)
+        return None
+
+    def _write_one(self, conn: Connection, job: _Job, *, last: bool) -> None:
         control = self._backend.control
         control(conn, "SAVEPOINT one")
         try:
             job.result = _call(job, conn)
-        except BaseException as error:  # noqa: BLE001  (it belongs to the caller, whatever it is)
+        except BaseException as error:
+            if not last and self._backend.passing(error):
+                raise  # who waits for the locks of this group waits until all of it is undone
             job.error = self._backend.explain(error)
             try:
                 control(conn, "ROLLBACK TO SAVEPOINT one")
@@ -145,14 +176,27 @@ class Database:
                 raise error from lost
         control(conn, "RELEASE SAVEPOINT one")
 
-    def _group_fault(self, error: BaseException) -> BaseException:
+    def _told(self, fault: "_Fault", *, sure: bool) -> BaseException:
         """What a caller hears whose own statements were good, but whose group was not committed."""
-        told = self._backend.explain(error)
-        if isinstance(told, StoreError):
-            return told
-        lost = StoreError(f"The write was not kept, because the transaction around it was lost: {error}.")
-        lost.__cause__ = error
-        return lost
+        told = self._backend.explain(fault.error)
+        if fault.ending and not sure:
+            told = StoreError(
+                "The connection to the database was lost during a commit: whether the write was kept is not known."
+            )
+        elif not isinstance(told, StoreError):
+            told = StoreError(
+                f"The write was not kept, because the transaction around it was lost: {fault.error}."
+            )
+        told.__cause__ = fault.error
+        return told
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """What undid a whole group; `ending`: it came while the group was committed."""
+
+    error: BaseException
+    ending: bool
 
 
 class _Lane:
@@ -163,16 +207,16 @@ class _Lane:
 
     def __init__(
         self,
-        connect: Callable[[], Connection],
-        serve: Callable[[Connection, list[_Job]], None],
+        backend: Backend,
+        purpose: Purpose,
+        serve: Callable[[Connection, list[_Job]], bool],
         *,
         threads: int,
-        name: str,
     ) -> None:
-        self._connect = connect
-        self._serve = serve
+        self._backend = backend
+        self._purpose = purpose
+        self._serve = serve  # False: the connection is of no further use
         self._limit = threads
-        self._name = name
         self._queue: SimpleQueue[_Job] = SimpleQueue()
         self._lock = threading.Lock()
         self._open = True
@@ -189,7 +233,7 @@ class _Lane:
             self._pending += 1
             if self._pending > len(self._threads) < self._limit:
                 # A daemon: a process that ends without `close` must not hang on an idle thread.
-                thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                thread = threading.Thread(target=self._work, name=f"ingot-store-{self._purpose}", daemon=True)
                 thread.start()
                 self._threads.append(thread)
             self._queue.put(job)
@@ -225,9 +269,12 @@ class _Lane:
         stop = group.pop() if group[-1].fn is None else None
         if group:
             try:
+                if slot.conn is not None and not self._backend.alive(slot.conn):
+                    slot.drop()
                 if slot.conn is None:
-                    slot.conn = self._connect()
-                self._serve(slot.conn, group)
+                    slot.conn = self._backend.connect(self._purpose)
+                if not self._serve(slot.conn, group):
+                    slot.drop()
             except BaseException as error:  # noqa: BLE001  (the thread must outlive any fault)
                 slot.drop()
                 for job in group:

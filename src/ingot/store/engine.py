@@ -1,199 +1,60 @@
-"""Opens the database, and everything that is particular to SQLite; another database joins in this file alone.
+"""Opens the database: SQLite in the data directory, or PostgreSQL behind a URL.
 
-WAL with synchronous FULL: a commit that was acknowledged survives a power cut. The statements, the
-migrations and the grouping of writes know nothing of what is decided here.
+What is particular to one of them is in `sqlite` and `postgres`; the statements, the migrations and the
+grouping of writes know of neither.
 """
 
-import os
-import sqlite3
-import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from ingot.clock import Clock, SystemClock
+from ingot.store import postgres, sqlite
 from ingot.store.database import Backend, Database
-from ingot.store.faults import StoreConflict, StoreError
+from ingot.store.hold import hold
 from ingot.store.migrations import MIGRATIONS, Migration, migrate
 from ingot.store.schema import micros
+from ingot.store.sqlite import FILE_NAME
 
-FILE_NAME = "ingot.db"
-
-# Ours write for milliseconds; who holds the lock for longer than this is stuck or is not ours.
-PATIENCE_SECONDS = 5.0
-
-_PRAGMAS = (
-    "PRAGMA synchronous = FULL",
-    "PRAGMA foreign_keys = ON",
-    "PRAGMA trusted_schema = OFF",
-    # After a burst the log shrinks to this instead of keeping its largest size for ever.
-    "PRAGMA journal_size_limit = 16777216",
-)
+__all__ = ["FILE_NAME", "hold", "migrate_database", "open_database"]
 
 
 def open_database(
     data: Path,
+    url: str = "",
     *,
     clock: Clock | None = None,
     readers: int = 2,
-    patience: float = PATIENCE_SECONDS,
+    patience: float | None = None,
     steps: Sequence[Migration] = MIGRATIONS,
 ) -> Database:
-    """The database in the directory `data`, created and migrated where needed; raises StoreError.
+    """The database behind `url`, or where that is empty in the directory `data`, created and migrated.
 
-    Blocks for the disk, and for up to `patience` seconds where another process migrates: call it at start.
+    Blocks for the disk or the network, and for up to `patience` seconds where another process migrates: call
+    it at start. Raises StoreError.
     """
-    path = _prepare(data)
-    engine = _engine(path, timeout=patience)
+    backend, _ = _prepared(data, url, clock=clock, patience=patience, steps=steps)
+    return Database(backend, readers=readers)
+
+
+def migrate_database(data: Path, url: str = "", *, clock: Clock | None = None) -> list[str]:
+    """Creates and migrates the database; the names of the steps that were applied. Raises StoreError."""
+    backend, applied = _prepared(data, url, clock=clock, patience=None, steps=MIGRATIONS)
+    backend.dispose()
+    return applied
+
+
+def _prepared(
+    data: Path, url: str, *, clock: Clock | None, patience: float | None, steps: Sequence[Migration]
+) -> tuple[Backend, list[str]]:
+    backend = postgres.backend(url, patience=patience) if url else sqlite.backend(data, patience=patience)
     now = micros((clock or SystemClock()).now())
     try:
-        with engine.connect() as conn:
-            _enter_wal(conn, path, patience=patience)
-            migrate(conn, begin=_begin_write, now=now, steps=steps)
-    except (DBAPIError, sqlite3.Error) as error:
-        engine.dispose()
-        raise explain(error, path) from error
-    return Database(_backend(engine, path), readers=readers)
-
-
-def _backend(engine: Engine, path: Path) -> Backend:
-    def connect(writing: bool) -> Connection:  # noqa: FBT001  (one of a pair, called by position)
-        try:
-            conn = engine.connect()
-            if not writing:
-                _control(conn, "PRAGMA query_only = ON")
-        except (DBAPIError, sqlite3.Error) as error:
-            raise explain(error, path) from error
-        return conn
-
-    return Backend(
-        connect=connect,
-        begin_write=_begin_write,
-        begin_read=_begin_read,
-        control=_control,
-        reset=_reset,
-        explain=lambda error: explain(error, path),
-        dispose=engine.dispose,
-    )
-
-
-def _prepare(data: Path) -> Path:
-    """The database's path, its directory and an empty file in place, readable by the owner alone."""
-    path = data / FILE_NAME
-    try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives its log files the mode of this one.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except FileExistsError as error:
-        raise StoreError(
-            f"{data} is a file, not a directory. Choose another place with --data DIR."
-        ) from error
-    except OSError as error:
-        raise StoreError(
-            f"The data directory {data} cannot be used ({error.strerror}). Make it writable for the user who "
-            f"runs ingot, or choose another one with --data DIR."
-        ) from error
-    return path
-
-
-def _engine(path: Path, *, timeout: float) -> Engine:
-    # No isolation level: the driver then begins nothing on its own, and DDL is part of a transaction.
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        poolclass=NullPool,
-        connect_args={"isolation_level": None, "timeout": timeout},
-    )
-
-    @event.listens_for(engine, "connect")
-    def configure(driver: sqlite3.Connection, _: Any) -> None:
-        for pragma in _PRAGMAS:
-            driver.execute(pragma).close()
-
-    return engine
-
-
-def _enter_wal(conn: Connection, path: Path, *, patience: float) -> None:
-    """Turns WAL on; the file remembers it.
-
-    The switch does not wait for other processes that make it at the same moment, so this tries again.
-    """
-    driver = _driver(conn)
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            with closing(driver.execute("PRAGMA journal_mode = WAL")) as cursor:
-                mode = cursor.fetchone()[0]
-            break
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-    if mode != "wal":
-        raise StoreError(
-            f"The file system of {path} lacks what the database needs (shared memory and locks), as network "
-            f"drives do. Choose a local directory with --data DIR."
-        )
-
-
-def _driver(conn: Connection) -> sqlite3.Connection:
-    driver = conn.connection.driver_connection
-    if not isinstance(driver, sqlite3.Connection):
-        raise StoreError("The database driver is not SQLite's.")
-    return driver
-
-
-def _control(conn: Connection, statement: str) -> None:
-    """Runs a statement without a result past SQLAlchemy: 2 us instead of 20, twice for each write."""
-    _driver(conn).execute(statement).close()
-
-
-def _reset(conn: Connection) -> None:
-    driver = _driver(conn)
-    if driver.in_transaction:
-        driver.rollback()
-
-
-def _begin_write(conn: Connection) -> None:
-    # Takes the lock at once: a read that is upgraded later could find the database changed and fail.
-    _control(conn, "BEGIN IMMEDIATE")
-
-
-def _begin_read(conn: Connection) -> None:
-    _control(conn, "BEGIN")
-
-
-def explain(error: BaseException, path: Path) -> BaseException:
-    """A driver's fault as a StoreError that says what to do; any other exception as it is."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if not isinstance(cause, sqlite3.Error):
-        return error
-    code = getattr(cause, "sqlite_errorcode", None)
-    if code is None:
-        return error
-    if code & 0xFF == sqlite3.SQLITE_CONSTRAINT:
-        told: StoreError = StoreConflict(f"The database refused a row: {cause}.")
-    elif code & 0xFF in _TEXTS:
-        told = StoreError(_TEXTS[code & 0xFF].format(path=path, cause=cause))
-    else:
-        return error
-    told.__cause__ = error
-    return told
-
-
-_TEXTS = {
-    sqlite3.SQLITE_FULL: "The disk that holds {path} is full. Free some space; what was being written is not kept.",
-    sqlite3.SQLITE_READONLY: "{path} cannot be written. Make it, and the files beside it, writable for the user who "
-    "runs ingot, or choose another directory with --data DIR.",
-    sqlite3.SQLITE_CANTOPEN: "{path} cannot be opened ({cause}). Make it readable and writable for the user who runs "
-    "ingot, or choose another directory with --data DIR.",
-    sqlite3.SQLITE_NOTADB: "{path} is not a database. Move it away to start anew, or choose another directory with "
-    "--data DIR.",
-    sqlite3.SQLITE_CORRUPT: "{path} is damaged ({cause}). Restore the newest backup of the data directory.",
-    sqlite3.SQLITE_BUSY: "Another process holds {path} and did not let go in time. Wait for it to end, or stop it.",
-    sqlite3.SQLITE_IOERR: "The disk failed to read or write {path} ({cause}). Check the disk and the system's log.",
-}
+        with backend.connect("migrate") as conn:
+            applied = migrate(conn, begin=backend.begin, now=now, steps=steps)
+    except BaseException as error:
+        backend.dispose()
+        told = backend.explain(error)
+        if told is error:
+            raise
+        raise told from error
+    return backend, applied

@@ -1,6 +1,6 @@
 """The steps from an empty database to today's tables, and the decision whether this one may be used.
 
-Each step runs in one transaction together with its record, under the database's write lock: of two
+Each step runs in one transaction together with its record, under a lock of the database: of two
 processes that start together one migrates and the other finds the work done. A step is never edited once
 released; `steps` holds one module for each.
 """
@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, inspect, select, update
 
+from ingot.store.database import Purpose
 from ingot.store.faults import StoreError
 from ingot.store.schema import schema_migrations
 from ingot.store.steps import keys, organizations, records
 
-_RESTORE = "Restore the newest backup of the data directory, or start with an empty one."
+_RESTORE = "Restore the newest backup, or start with an empty database."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +42,22 @@ MIGRATIONS: tuple[Migration, ...] = (
 def migrate(
     conn: Connection,
     *,
-    begin: Callable[[Connection], None],
+    begin: Callable[[Connection, Purpose], None],
     now: int,
     steps: Sequence[Migration] = MIGRATIONS,
 ) -> list[str]:
-    """Applies what is missing and returns the names of the steps; `begin` takes the write lock.
+    """Applies what is missing and returns the names of the steps; `begin` takes the lock that migrations need.
 
     Raises StoreError where the schema is newer than `steps` or not whole.
     """
     with conn.begin():
+        begin(conn, "read")  # one snapshot: another process may be migrating at this moment
         if not pending(conn, steps):
             return []
     done: list[str] = []
     while True:
         with conn.begin():
-            begin(conn)
+            begin(conn, "migrate")
             missing = pending(conn, steps)
             if not missing:
                 return done
