@@ -6,6 +6,7 @@
 
 Every statement is bound to an organization. A row is found by our id or by the id that the client saw; of rows
 with the same one (some upstreams count from zero) the newest is meant, and the others are shown under ours.
+Our ids are in the order of time.
 Lists are in the order of time and go on from a mark. Each looks at no more than `EXAMINED` rows, so that none is
 slow; a page may then be short, or empty, and still have a next one.
 
@@ -110,7 +111,7 @@ _BY_ID = select(*_HEAD).where(_r.org_id == bindparam("org"), _r.id == bindparam(
 _BY_PUBLIC_ID = (
     select(*_HEAD)
     .where(_r.org_id == bindparam("org"), _r.public_id == bindparam("which"))
-    .order_by(_r.created_at.desc(), _r.id.desc())
+    .order_by(_r.id.desc())
     .limit(1)
 )
 _PARTS = {
@@ -129,6 +130,7 @@ _DUE = (
 _OF_ORG = (
     select(_r.id)
     .where(_r.org_id == bindparam("org"), _r.expires_at.is_not(None))
+    .order_by(_r.created_at, _r.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
@@ -243,7 +245,7 @@ def _rows(which: Filter) -> Select[Any]:
     newest = (
         select(other.c.id)
         .where(other.c.org_id == _r.org_id, other.c.public_id == _r.public_id)
-        .order_by(other.c.created_at.desc(), other.c.id.desc())
+        .order_by(other.c.id.desc())
         .limit(1)
         .correlate(responses)
         .scalar_subquery()
@@ -269,7 +271,7 @@ def _stored(conn: Connection, org_id: str, which: Filter, step: Step) -> tuple[S
 
 
 def _labelled(conn: Connection, org_id: str, which: Filter, step: Step) -> tuple[Select[Any], Mark | None]:
-    """The same for those with certain metadata; the order of our ids is the order of time."""
+    """The same for those with certain metadata, in the order of our ids."""
     first, *more = (which.metadata or {}).items()
     within = [_m.org_id == org_id, _m.name == first[0], _m.value == first[1]]
     if step.after is not None:

@@ -71,7 +71,7 @@ def _define_responses(tables: MetaData) -> None:
         Column("answer", LargeBinary),
         # With the columns that lists are filtered by, so that a row that does not fit is never fetched.
         Index("responses_by_org", "org_id", "created_at", "id", "key_id", "model"),
-        Index("responses_by_public_id", "org_id", "public_id", "created_at"),
+        Index("responses_by_public_id", "org_id", "public_id", "id"),
         *(
             Index(name, *columns, sqlite_where=sql(_KEPT), postgresql_where=sql(_KEPT))
             for name, columns in (
