@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from ingot.store.schema import (
     DEFAULT_ORG,
@@ -145,8 +145,20 @@ def book(conn: Connection, entries: Iterable[Entry]) -> None:
             sums = hours.get(hour, [0] * 6)
             more = (1, given, cached, made, 1, entry.cost)
             hours[hour] = [old + new for old, new in zip(sums, more, strict=True)]
-    names = [column.name for column in usage_hours.columns]
-    rows = [dict(zip(names, (*hour, *sums), strict=True)) for hour, sums in hours.items()]
+    _add_hours(conn, hours)
+
+
+def _add_hours(conn: Connection, hours: Mapping[tuple[Any, ...], list[int]]) -> None:
+    """Adds sums to the hours that are there, as settlements do one by one."""
+    columns = list(usage_hours.columns)
+    keys, sums = columns[:5], columns[5:]
+    rows = []
+    for hour, more in hours.items():
+        row = {column.name: value for column, value in zip(keys, hour, strict=True)}
+        own = [column == row[column.name] for column in keys]
+        grown = {column.name: column + new for column, new in zip(sums, more, strict=True)}
+        if conn.execute(update(usage_hours).where(*own).values(**grown)).rowcount == 0:
+            rows.append(row | {column.name: new for column, new in zip(sums, more, strict=True)})
     for start in range(0, len(rows), BATCH):
         conn.execute(insert(usage_hours), rows[start : start + BATCH])
 
