@@ -163,7 +163,9 @@ def _add_hours(conn: Connection, hours: Mapping[tuple[Any, ...], list[int]]) -> 
         conn.execute(insert(usage_hours), rows[start : start + BATCH])
 
 
-def add_organization(conn: Connection, org_id: str, *, plan: str = "plan_free", prepaid: bool = False) -> None:
+def add_organization(
+    conn: Connection, org_id: str, *, plan: str = "plan_free", prepaid: bool = False
+) -> None:
     """An organization without anything."""
     row = {"id": org_id, "name": org_id, "plan_id": plan, "prepaid": int(prepaid), "created_at": 0}
     conn.execute(insert(organizations), row)

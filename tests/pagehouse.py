@@ -35,9 +35,7 @@ class Pages:
 
     def openai(self, org_id: str) -> AsyncOpenAI:
         """OpenAI's own client, acting for an organization."""
-        return AsyncOpenAI(
-            api_key=org_id, base_url="http://pages/v1", http_client=self.http, max_retries=0
-        )
+        return AsyncOpenAI(api_key=org_id, base_url="http://pages/v1", http_client=self.http, max_retries=0)
 
     async def call(
         self, path: str, *, org: str = "org_default", method: str = "GET", body: bytes | None = None

@@ -81,7 +81,15 @@ async def test_s08_foreign_is_told_as_missing_when_asked_for(pages: Pages, path:
     """The same bytes for what belongs to another, has expired, failed, is no chat, and never was."""
     body = b'{"metadata":{}}' if method == "POST" else None
     told = set()
-    for which in ("chatcmpl-3", ENTRIES[2].id, "chatcmpl-8", "chatcmpl-6", "chatcmpl-5", "chatcmpl-99", "%00"):
+    for which in (
+        "chatcmpl-3",
+        ENTRIES[2].id,
+        "chatcmpl-8",
+        "chatcmpl-6",
+        "chatcmpl-5",
+        "chatcmpl-99",
+        "%00",
+    ):
         status, answer = await pages.call(f"/v1/chat/completions/{which}{path}", method=method, body=body)
         told.add((status, answer.replace(which.encode(), b"ID").replace(b"\\u0000", b"ID")))
     assert len(told) == 1
@@ -163,7 +171,9 @@ async def test_query_is_refused_when_out_of_range(pages: Pages, query: str, para
 
 async def test_list_goes_on_when_ids_are_the_same(pages: Pages) -> None:
     """Upstreams that count from zero: the newest has the id, the others are shown under ours, and none is lost."""
-    twins = [Entry(number=20 + n, at=NOW - 50 + n, public="chatcmpl-0", content=f"twin {n}") for n in range(3)]
+    twins = [
+        Entry(number=20 + n, at=NOW - 50 + n, public="chatcmpl-0", content=f"twin {n}") for n in range(3)
+    ]
     await pages.db.write(lambda conn: book(conn, twins))
     client = pages.openai(DEFAULT_ORG)
     found = [each async for each in client.chat.completions.list(limit=1, order="desc")]

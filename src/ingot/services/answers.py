@@ -29,8 +29,8 @@ from ingot.store.schema import micros
 PAGE_BYTES = 4 * 1024 * 1024
 """What the answers of one page may weigh; a page of one is never too heavy."""
 
-LOOKS = 50
-"""How often a list looks on for a page that filters left short, before it is handed out as it is."""
+LOOKS = 200
+"""How often a list looks on for a page that filters left short: through two million completions at most."""
 
 SURFACE = CHAT.name
 

@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Select,
     bindparam,
+    cast,
     delete,
     func,
     insert,
     literal_column,
     select,
 )
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from ingot.store.schema import MICROSECOND, balances, ledger, organizations, plans, subscriptions, usage_hours
 
@@ -78,28 +81,36 @@ class Account:
     balance: int | None
 
 
-def _sum(column: ColumnElement[int]) -> ColumnElement[int]:
-    # PostgreSQL sums bigint to numeric; the sums here fit.
-    return func.sum(column)
-
-
-_SUMS = tuple(
-    _sum(_u[name]) for name in ("requests", "input_tokens", "cached_tokens", "output_tokens", "amount")
-)
+_SUMMED = ("requests", "input_tokens", "cached_tokens", "output_tokens", "amount")
 _WITHIN = (_u.org_id == bindparam("org"), _u.hour >= bindparam("since"), _u.hour < bindparam("until"))
+
+# First as the table is ordered, without sorting, which leaves a tenth of the rows to be grouped once more: 70 ms
+# where a month of 120,000 rows took 130.
+_HOURS = (
+    select(_u.hour, _u.model, _u.window, *(func.sum(_u[name]).label(name) for name in _SUMMED))
+    .where(*_WITHIN)
+    .group_by(_u.hour, _u.model, _u.window)
+    .subquery()
+)
+
+
+def _sums(table: ReadOnlyColumnCollection[str, Any]) -> list[ColumnElement[int]]:
+    # PostgreSQL sums bigint to numeric; the sums here fit.
+    return [cast(func.sum(table[name]), BigInteger) for name in _SUMMED]
 
 
 def _shares(bucket: ColumnElement[int]) -> Select[Any]:
-    return select(bucket, _u.model, _u.window, *_SUMS).where(*_WITHIN).group_by(bucket, _u.model, _u.window)
+    keys = (bucket, _HOURS.c.model, _HOURS.c.window)
+    return select(*keys, *_sums(_HOURS.c)).group_by(*keys)
 
 
-# Built once each; the numbers stand in the text, as PostgreSQL takes two parameters for two expressions.
+# The numbers stand in the text: PostgreSQL takes two parameters for two expressions, and refuses to group.
 _SHARES = {
-    0: select(literal_column("0"), _u.model, _u.window, *_SUMS).where(*_WITHIN).group_by(_u.model, _u.window),
-    1: _shares(_u.hour),
-    24: _shares(_u.hour.op("/")(literal_column("24"))),
+    0: _shares(_HOURS.c.hour.op("*")(literal_column("0"))),
+    1: _shares(_HOURS.c.hour),
+    24: _shares(_HOURS.c.hour.op("/")(literal_column("24"))),
 }
-_TOTALS = select(*_SUMS).where(*_WITHIN)
+_TOTALS = select(*_sums(_u)).where(*_WITHIN)
 _ACCOUNT = (
     select(plans.c.name, organizations.c.prepaid, balances.c.balance)
     .select_from(organizations)
@@ -121,12 +132,13 @@ def read_shares(conn: Connection, org_id: str, *, since: int, until: int, width:
     In buckets of `width` hours, 1 or 24, numbered from the epoch; width 0: all in bucket 0.
     """
     found = conn.execute(_SHARES[width], {"org": org_id, "since": since, "until": until})
-    return [Share(int(bucket), model, window, _totals(sums)) for bucket, model, window, *sums in found]
+    return [Share(bucket, model, window, Totals(*sums)) for bucket, model, window, *sums in found]
 
 
 def read_totals(conn: Connection, org_id: str, *, since: int, until: int) -> Totals:
     """What was used in the hours from `since` up to `until`."""
-    return _totals(list(conn.execute(_TOTALS, {"org": org_id, "since": since, "until": until}).one()))
+    sums = conn.execute(_TOTALS, {"org": org_id, "since": since, "until": until}).one()
+    return Totals(*(each or 0 for each in sums))
 
 
 def read_account(conn: Connection, org_id: str) -> Account | None:
@@ -135,22 +147,26 @@ def read_account(conn: Connection, org_id: str) -> Account | None:
     return None if found is None else Account(found.name, bool(found.prepaid), found.balance)
 
 
+def find_organization(conn: Connection, which: str) -> str | None:
+    """The id of the organization with this id, else of the oldest one with this name, deleted or not."""
+    own = select(organizations.c.id).order_by(organizations.c.created_at, organizations.c.id)
+    exact = conn.execute(own.where(organizations.c.id == which)).scalar()
+    return exact or conn.execute(own.where(organizations.c.name == which).limit(1)).scalar()
+
+
 def period_start(conn: Connection, org_id: str) -> int | None:
     """The instant at which the running subscription's period began; None without a subscription."""
     return conn.execute(_PERIOD, {"org": org_id}).scalar()
 
 
-def rederive(conn: Connection, org_id: str | None = None, *, since: int, until: int) -> int:
-    """Makes the hours from `since` up to `until` anew from the ledger; how many rows they are.
-
-    Of one organization, or of all.
-    """
+def rederive(conn: Connection, org_id: str | None = None, *, since: int, until: int) -> None:
+    """Makes the hours from `since` up to `until` anew from the ledger, of one organization or of all."""
     hour: ColumnElement[int] = _l.at.op("/")(literal_column(str(HOUR)))
     names = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
     empty: ColumnElement[str] = literal_column("''")
     keys = (_l.org_id, hour, *(func.coalesce(_l[name], empty) for name in ("key_id", "model", "window")))
     query = (
-        select(*keys, func.count(), *(_sum(_l[name]) for name in names), -_sum(_l.amount))
+        select(*keys, func.count(), *(func.sum(_l[name]) for name in names), -func.sum(_l.amount))
         .where(_l.kind == "inference", _l.at >= since * HOUR, _l.at < until * HOUR)
         .group_by(*keys)
     )
@@ -159,8 +175,4 @@ def rederive(conn: Connection, org_id: str | None = None, *, since: int, until: 
         query, stale = query.where(_l.org_id == org_id), stale.where(_u.org_id == org_id)
     conn.execute(stale)
     columns = ("org_id", "hour", "key_id", "model", "window", "requests", *names, "amount")
-    return conn.execute(insert(usage_hours).from_select(columns, query)).rowcount
-
-
-def _totals(sums: list[Any]) -> Totals:
-    return Totals(*(int(each or 0) for each in sums))
+    conn.execute(insert(usage_hours).from_select(columns, query))

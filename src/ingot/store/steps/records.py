@@ -201,9 +201,10 @@ def _define_gifts(tables: MetaData) -> None:
         tables,
         Column("org_id", Text, primary_key=True),
         Column("hour", BigInteger, primary_key=True),  # hours since the epoch
-        Column("key_id", Text, primary_key=True),
+        # In this order the sums over keys need no sorting.
         Column("model", Text, primary_key=True),
         Column("window", Text, primary_key=True),
+        Column("key_id", Text, primary_key=True),
         number("requests"),
         number("input_tokens"),
         number("cached_tokens"),
