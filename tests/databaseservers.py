@@ -287,8 +287,14 @@ def _postgres_programs(folder: Path) -> Path:
     if os.geteuid() != 0 or _runs(best / "postgres", user="nobody"):
         return best
     folder.chmod(0o755)
-    shutil.copytree(best.parent, folder / "programs", symlinks=True)
-    return folder / "programs" / "bin"
+    # A wheel's programs look for its libraries in a folder beside the package.
+    package = best.parent.parent
+    copy = folder / "programs" / package.name / best.parent.name
+    shutil.copytree(best.parent, copy, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, folder / "programs" / libraries.name, symlinks=True)
+    return copy / "bin"
 
 
 def _number(path: Path) -> int:

@@ -24,6 +24,19 @@ def test_pepper_is_the_same_when_loaded_again(tmp_path: Path) -> None:
     assert load_pepper(tmp_path, create=False) == made
 
 
+def test_pepper_is_that_of_the_first_when_two_create_it(tmp_path: Path) -> None:
+    """Who loses the race signs with the winner's: two servers share a data directory where PostgreSQL is the store."""
+    winners: list[bytes] = []
+
+    def late(size: int) -> bytes:
+        if not winners and size == SIZE:
+            winners.append(load_pepper(tmp_path, create=True))
+        return bytes(size)
+
+    assert load_pepper(tmp_path, create=True, random_bytes=late) == winners[0] != bytes(SIZE)
+    assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]
+
+
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_pepper_is_refused_when_others_may_read_it(tmp_path: Path, mode: int) -> None:
     """The text gives the command that mends it."""
@@ -44,7 +57,7 @@ def test_pepper_is_refused_when_its_size_is_wrong(tmp_path: Path, size: int) -> 
 
 def test_pepper_is_not_replaced_when_keys_need_it(tmp_path: Path) -> None:
     """A missing pepper under existing keys is an error, not a reason for a new one."""
-    with pytest.raises(StoreError, match="Restore it"):
+    with pytest.raises(StoreError, match="restore it from the backup"):
         load_pepper(tmp_path, create=False)
     assert list(tmp_path.iterdir()) == []
 

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from ingot import __version__
-from ingot.cli import bench, config, doctor, keys, models, serve, usage
+from ingot.cli import bench, config, db, doctor, keys, models, serve, usage
 from ingot.cli.output import print_json
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
+app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 app.command("usage")(usage.usage)
 app.command("doctor")(doctor.doctor)

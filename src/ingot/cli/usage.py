@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ingot.cli.options import ConfigOption, DataOption, JsonOption, directory
+from ingot.cli.location import Location, located
+from ingot.cli.options import ConfigOption, DataOption, JsonOption
 from ingot.cli.output import fail, print_json
 from ingot.clock import SystemClock
 from ingot.errors import ApiError
@@ -47,13 +48,13 @@ def usage(
     """What was used and what it cost, by model."""
     if as_json and as_csv:
         raise typer.BadParameter("take one of --json and --csv", param_hint="--csv")
-    folder = directory(data, config)
-    if not (folder / FILE_NAME).exists():  # to look must not create anything
-        fail(f"there is no database in {folder}; name the data directory with --data DIR")
+    place = located(data, config)
+    if not place.url and not (place.data / FILE_NAME).exists():  # to look must not create anything
+        fail(f"there is no database in {place.data}; name the data directory with --data DIR")
     if as_csv:
-        _run(folder, org, lambda db, org_id: _export(db, org_id, span=span))
+        _run(place, org, lambda db, org_id: _export(db, org_id, span=span))
         return
-    summary, breakdown = _run(folder, org, lambda db, org_id: _read(db, org_id, span=span))
+    summary, breakdown = _run(place, org, lambda db, org_id: _read(db, org_id, span=span))
     if as_json:
         print_json({"summary": summary, "breakdown": breakdown})
     else:
@@ -61,11 +62,11 @@ def usage(
         print(_standing(summary))
 
 
-def _run(folder: Path, org: str, work: Work[T]) -> T:
+def _run(place: Location, org: str, work: Work[T]) -> T:
     """What `work` returns; faults end the command with their text."""
 
     async def run() -> T:
-        async with open_database(folder) as db:
+        async with open_database(place.data, place.url) as db:
             org_id = await db.read(lambda conn: find_organization(conn, org))
             if org_id is None:
                 fail(f"there is no organization with the id or name {org!r}")

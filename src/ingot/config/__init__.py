@@ -27,7 +27,7 @@ from ingot.config.model import (
 )
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.problems import ConfigError, Problem, quoted
-from ingot.config.secrets import redacted, unread, with_secrets
+from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
 from ingot.config.shape import nearest
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "TimeoutsConfig",
     "bind_problem",
     "config_file",
+    "database_url",
     "effective",
     "environment_warnings",
     "from_disk",
@@ -62,6 +63,7 @@ __all__ = [
     "price_problem",
     "quoted",
     "redacted",
+    "redacted_url",
     "unread",
     "with_secrets",
 ]

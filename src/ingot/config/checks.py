@@ -52,6 +52,10 @@ def check(config: Config, target_names: Iterable[str]) -> list[Problem]:
         for index, host in enumerate(config.server.allowed_hosts)
         if not HOST_PATTERN.fullmatch(host)
     ]
+    if not re.match(r"(postgresql|postgres)://|file:.|$", config.server.database):
+        found.append(
+            problem(("server", "database"), "must be postgresql://USER:PASSWORD@HOST/NAME, or empty")
+        )
     for name, target in config.targets.items():
         found += [problem(("targets", name, *path), text) for path, text in _target(name, target)]
     for name, model in config.models.items():

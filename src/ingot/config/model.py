@@ -43,8 +43,8 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     database: Annotated[
         str,
         about(
-            "`postgresql://USER:PASSWORD@HOST/NAME` for several processes on one database; empty: a SQLite file in "
-            "the data directory."
+            "`postgresql://USER:PASSWORD@HOST/NAME` for several processes on one database, or `file:PATH` of a file "
+            "that holds it; empty: a SQLite file in the data directory."
         ),
     ] = ""
     preset: Annotated[
@@ -75,6 +75,10 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         about("Time that running requests get to finish after SIGTERM.", unit="seconds"),
     ] = 30.0
     metrics: Annotated[bool, about("Serve Prometheus metrics at `/metrics`.")] = True
+
+    def __repr__(self) -> str:
+        """Without the database's password: records end up in logs and tracebacks."""
+        return f"ServerConfig(host={self.host!r}, port={self.port!r}, data={self.data!r})"
 
 
 class EngineConfig(Section, frozen=True, kw_only=True):

@@ -36,10 +36,14 @@ class LimiterConfig(Section, frozen=True, kw_only=True):
     url: Annotated[
         str,
         about(
-            "`redis://HOST:PORT/DB` of a Valkey or Redis that all processes share; empty: in the database where that "
-            "is PostgreSQL, else in this process."
+            "`redis://HOST:PORT/DB` of a Valkey or Redis that all processes share, or `file:PATH` of a file that holds "
+            "it; empty: in the database where that is PostgreSQL, else in this process."
         ),
     ] = ""
+
+    def __repr__(self) -> str:
+        """Without the password: records end up in logs and tracebacks."""
+        return "LimiterConfig()"
 
 
 class AccountsConfig(Section, frozen=True, kw_only=True):

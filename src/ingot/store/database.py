@@ -41,8 +41,9 @@ class Backend:
     """What one kind of database does its own way."""
 
     connect: Callable[[Purpose], Connection]
-    begin: Callable[[Connection, Purpose], None]
-    control: Callable[[Connection, str], None]  # a savepoint statement, by the shortest way
+    begin: Callable[[Connection, Purpose], None]  # to write: with a savepoint
+    keep: Callable[[Connection], None]  # moves the savepoint to here; fails where the transaction is lost
+    undo: Callable[[Connection], None]  # goes back to the savepoint
     alive: Callable[
         [Connection], bool
     ]  # False: an idle connection was ended from the other side; never waits
@@ -161,8 +162,6 @@ class Database:
         return None
 
     def _write_one(self, conn: Connection, job: _Job, *, last: bool) -> None:
-        control = self._backend.control
-        control(conn, "SAVEPOINT one")
         try:
             job.result = _call(job, conn)
         except BaseException as error:
@@ -170,11 +169,12 @@ class Database:
                 raise  # who waits for the locks of this group waits until all of it is undone
             job.error = self._backend.explain(error)
             try:
-                control(conn, "ROLLBACK TO SAVEPOINT one")
+                self._backend.undo(conn)
             except Exception as lost:
                 # A full disk undoes the whole transaction at once: the savepoint and the group went with it.
                 raise error from lost
-        control(conn, "RELEASE SAVEPOINT one")
+        else:
+            self._backend.keep(conn)
 
     def _told(self, fault: "_Fault", *, sure: bool) -> BaseException:
         """What a caller hears whose own statements were good, but whose group was not committed."""

@@ -7,6 +7,7 @@ private; does not know what it signs.
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from ingot.store.faults import StoreError
@@ -19,7 +20,7 @@ VERSION = 1  # rows name the pepper that signed them, so that a later one can ta
 def load_pepper(data: Path, *, create: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> bytes:
     """The pepper of the directory `data`, made if `create` and there is none; raises StoreError.
 
-    Create it only under the database's write lock: of two processes one must make it and the other read it.
+    Of two processes that create it at the same moment both get the one that was there first.
     """
     path = data / FILE_NAME
     try:
@@ -28,22 +29,25 @@ def load_pepper(data: Path, *, create: bool, random_bytes: Callable[[int], bytes
         return _read(path)
     except FileNotFoundError as error:
         raise StoreError(
-            f"{path} is missing, and every key in the database was signed with it. Restore it from the backup "
-            f"that holds the database; without it those keys are lost, and an empty data directory is the way on."
+            f"{path} is missing, and every key in the database was signed with it. Copy it from another server on "
+            f"the same database, or restore it from the backup that holds the database; without it those keys are "
+            f"lost, and an empty database is the way on."
         ) from error
     except OSError as error:
         raise StoreError(f"{path} cannot be read or written ({error.strerror}).") from error
 
 
 def _write_new(path: Path, random_bytes: Callable[[int], bytes]) -> None:
-    """Puts the file in place, whole or not at all, and onto the disk before any key depends on it."""
+    """Puts the file in place, whole and never over another, and onto the disk before any key depends on it."""
     draft = path.with_name(f"{path.name}.{random_bytes(8).hex()}.new")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(random_bytes(SIZE))
         file.flush()
         os.fsync(file.fileno())
-    draft.rename(path)
+    with suppress(FileExistsError):  # another process was faster
+        os.link(draft, path)
+    draft.unlink()
     directory = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

@@ -47,7 +47,7 @@ _SETTINGS = (
 
 _BEGIN: dict[Purpose, str] = {
     "read": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-    "write": "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+    "write": "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SAVEPOINT one",
     "migrate": "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
 }
 
@@ -80,7 +80,8 @@ def backend(url: str, *, patience: float | None = None) -> Backend:
     return Backend(
         connect=connect,
         begin=begin,
-        control=_control,
+        keep=lambda conn: _control(conn, "RELEASE SAVEPOINT one; SAVEPOINT one"),
+        undo=lambda conn: _control(conn, "ROLLBACK TO SAVEPOINT one"),
         alive=_alive,
         reset=_reset,
         passing=_passing,
@@ -141,8 +142,9 @@ def _driver(conn: Connection) -> psycopg.Connection[Any]:
     return driver
 
 
-def _control(conn: Connection, statement: str) -> None:
-    _driver(conn).execute(statement.encode()).close()
+def _control(conn: Connection, statements: str) -> None:
+    """Runs statements without a result, past SQLAlchemy and in one journey."""
+    _driver(conn).execute(statements.encode(), prepare=False).close()
 
 
 def _alive(conn: Connection) -> bool:
@@ -230,3 +232,9 @@ _TEXTS = {
     "58": "PostgreSQL at {where} failed to read or write ({cause}). Check its disk and its log.",
     "XX": "PostgreSQL at {where} reports damage ({cause}). Check its log, and restore a backup if need be.",
 }
+
+
+def size(conn: Connection) -> int:
+    """Bytes of the database on its server; from here on the transaction may take its time."""
+    _control(conn, "SET LOCAL statement_timeout = 0")
+    return int(conn.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())

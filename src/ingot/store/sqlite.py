@@ -55,7 +55,8 @@ def backend(data: Path, *, patience: float | None = None) -> Backend:
     return Backend(
         connect=connect,
         begin=_begin,
-        control=_control,
+        keep=_keep,
+        undo=lambda conn: _control(conn, "ROLLBACK TO SAVEPOINT one"),
         alive=lambda _: True,
         reset=_reset,
         passing=lambda _: False,
@@ -144,6 +145,13 @@ def _reset(conn: Connection) -> bool:
 def _begin(conn: Connection, purpose: Purpose) -> None:
     # To write takes the lock at once: a read that is upgraded later could find the database changed and fail.
     _control(conn, "BEGIN" if purpose == "read" else "BEGIN IMMEDIATE")
+    if purpose == "write":
+        _control(conn, "SAVEPOINT one")
+
+
+def _keep(conn: Connection) -> None:
+    _control(conn, "RELEASE SAVEPOINT one")
+    _control(conn, "SAVEPOINT one")
 
 
 def explain(error: BaseException, path: Path) -> BaseException:
@@ -176,3 +184,9 @@ _TEXTS = {
     sqlite3.SQLITE_BUSY: "Another process holds {path} and did not let go in time. Wait for it to end, or stop it.",
     sqlite3.SQLITE_IOERR: "The disk failed to read or write {path} ({cause}). Check the disk and the system's log.",
 }
+
+
+def size(conn: Connection) -> int:
+    """Bytes of the database, without its log."""
+    pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one()
+    return int(pages * conn.exec_driver_sql("PRAGMA page_size").scalar_one())
