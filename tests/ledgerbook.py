@@ -150,8 +150,8 @@ def book(conn: Connection, entries: Iterable[Entry]) -> None:
 
 def _add_hours(conn: Connection, hours: Mapping[tuple[Any, ...], list[int]]) -> None:
     """Adds sums to the hours that are there, as settlements do one by one."""
-    columns = list(usage_hours.columns)
-    keys, sums = columns[:5], columns[5:]
+    keys = [usage_hours.c[name] for name in ("org_id", "hour", "key_id", "model", "window")]
+    sums = [column for column in usage_hours.columns if not column.primary_key]
     rows = []
     for hour, more in hours.items():
         row = {column.name: value for column, value in zip(keys, hour, strict=True)}

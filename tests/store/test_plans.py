@@ -82,8 +82,8 @@ WRITES: dict[str, Work] = {
     "rederive an hour": lambda conn: usage.rederive(conn, ORG, since=HOUR - 24, until=HOUR - 23),
 }
 
-# Tables of a few rows for each organization, or at all, may be read whole and sorted.
-_SMALL = r"(organizations|plans|balances|subscriptions|idempotency)\b"
+# Tables of a few rows for each organization, or at all, may be read whole and sorted; and so may sums (`by_hour`).
+_SMALL = r"(by_hour|organizations|plans|balances|subscriptions|idempotency)\b"
 
 
 def _explained(conn: Connection, work: Work, *, prefix: str) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -38,7 +37,10 @@ Work = Callable[[Database, str], Awaitable[T]]
 def usage(
     org: Annotated[str, typer.Option("--org", help="The organization's id or name.")] = DEFAULT_ORG,
     span: Annotated[
-        str, typer.Option("--range", help="24h, 7d, 30d or period: the subscription's, else this month.")
+        str,
+        typer.Option(
+            "--range", help="Which hours: 24h, 7d, 30d, or period for the subscription's, else this month."
+        ),
     ] = DEFAULT_RANGE,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a line for each request instead.")] = False,

@@ -90,7 +90,7 @@ _HOURS = (
     select(_u.hour, _u.model, _u.window, *(func.sum(_u[name]).label(name) for name in _SUMMED))
     .where(*_WITHIN)
     .group_by(_u.hour, _u.model, _u.window)
-    .subquery()
+    .subquery("by_hour")
 )
 
 
