@@ -52,6 +52,7 @@ CODES = {
     "account_exists": "Log in, then accept the invitation.",
     "array_above_max_length": "Send fewer elements.",
     "conflicting_credentials": "Send one of the two headers, or the same key in both.",
+    "content_not_kept": "Nothing: what was not kept cannot be shown. The organization or `store` decides what is kept.",
     "context_length_exceeded": "Shorten the prompt, or ask a model with a longer context.",
     "decimal_above_max_value": "Send a value within the range that the message names.",
     "decimal_below_min_value": "Send a value within the range that the message names.",

@@ -21,6 +21,7 @@ from ingot.cli import (
     promo,
     serve,
     subscriptions,
+    usage,
     users,
 )
 from ingot.cli import credits as credit
@@ -48,6 +49,7 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(config.app, name="config")
 app.add_typer(presets.app, name="presets")
+app.command("usage")(usage.usage)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 

@@ -13,6 +13,9 @@ Name = Annotated[str, Meta(min_length=1)]
 Schema = dict[str, Any]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 Positive = Annotated[int, Meta(ge=1)]
+Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
+]
 
 
 class Rows(Struct, frozen=True, kw_only=True, gc=False):
@@ -291,13 +294,7 @@ class ChatRequest(Rows, frozen=True, kw_only=True):
     logprobs: bool | None = None
     max_completion_tokens: Positive | None = None
     max_tokens: Positive | None = None
-    metadata: (
-        Annotated[
-            dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]],
-            Meta(max_length=16),
-        ]
-        | None
-    ) = None
+    metadata: Metadata | None = None
     modalities: list[Literal["text", "audio"]] | None = None
     moderation: Moderation | None = None
     n: Annotated[int, Meta(ge=1, le=128)] | None = None

@@ -26,6 +26,8 @@ from sqlalchemy import (
 from ingot.store.steps.kinds import Serial, ident, instant, number, text
 from ingot.store.steps.organizations import DEFAULT_ORG
 
+_KEPT = "expires_at IS NOT NULL"
+
 
 def define(tables: MetaData) -> None:
     """The tables of this step."""
@@ -62,13 +64,21 @@ def _define_responses(tables: MetaData) -> None:
         number("reasoning_tokens"),
         number("amount"),
         number("kept", "1"),  # 1: content was kept
-        Column("request", LargeBinary),
-        Column("answer", LargeBinary),
         Column("metadata", Text),  # a JSON object of strings
         Column("request_id", Text),
-        Column("expires_at", BigInteger),
-        Index("responses_by_org", "org_id", "created_at"),
-        Index("responses_by_public_id", "public_id"),
+        Column("expires_at", BigInteger),  # when what is kept of it goes; null: nothing is kept
+        Column("request", LargeBinary),  # content stands last: whoever reads the rest never pages through it
+        Column("answer", LargeBinary),
+        # With the columns that lists are filtered by, so that a row that does not fit is never fetched.
+        Index("responses_by_org", "org_id", "created_at", "id", "key_id", "model"),
+        Index("responses_by_public_id", "org_id", "public_id", "id"),
+        *(
+            Index(name, *columns, sqlite_where=sql(_KEPT), postgresql_where=sql(_KEPT))
+            for name, columns in (
+                ("responses_stored", ("org_id", "created_at", "id", "surface", "model")),
+                ("responses_due", ("expires_at",)),
+            )
+        ),
     )
     Table(
         "response_metadata",  # one row for each pair, so that lists can be filtered by it
@@ -78,6 +88,7 @@ def _define_responses(tables: MetaData) -> None:
         Column("value", Text, primary_key=True),
         Column("response_id", Text, primary_key=True),
         Index("response_metadata_by_response", "response_id"),
+        sqlite_with_rowid=False,
     )
 
 
@@ -200,15 +211,17 @@ def _define_gifts(tables: MetaData) -> None:
         tables,
         Column("org_id", Text, primary_key=True),
         Column("hour", BigInteger, primary_key=True),  # hours since the epoch
-        Column("key_id", Text, primary_key=True),
+        # In this order the sums over keys need no sorting.
         Column("model", Text, primary_key=True),
         Column("window", Text, primary_key=True),
+        Column("key_id", Text, primary_key=True),
         number("requests"),
         number("input_tokens"),
         number("cached_tokens"),
         number("output_tokens"),
         number("reasoning_tokens"),
         number("amount"),  # spent, above zero
+        sqlite_with_rowid=False,  # a range of hours is one run of pages
     )
 
 

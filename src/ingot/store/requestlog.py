@@ -1,0 +1,104 @@
+"""The statements about single requests without their content: pages of them, newest first, by key, model and time.
+
+They are read from an index in the order of time, which holds what is filtered by. A page looks at no more than
+`EXAMINED` requests, so that a rare key costs no long read; it may then be short, and still have a next one.
+
+Plain functions over a connection.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, or_, select, tuple_
+
+from ingot.store.responses import EXAMINED, Mark, Step, beyond
+from ingot.store.schema import api_keys, responses
+
+_r = responses.c
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """One request; instants in microseconds, the amount in 1e-12 USD."""
+
+    id: str
+    public_id: str
+    key_id: str
+    surface: str
+    model: str
+    window: str
+    status: int
+    state: str
+    error: str | None
+    streamed: int
+    created_at: int
+    finished_at: int
+    first_token_us: int | None
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    amount: int
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFilter:
+    """Which requests: of one key, of one model, from `since` up to `until` (microseconds)."""
+
+    key_id: str | None = None
+    model: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPage:
+    """Some requests, and the mark from which more may follow; None: that was all."""
+
+    rows: list[RequestRow]
+    next: Mark | None
+
+
+_COLUMNS = tuple(responses.c[name] for name in RequestRow.__dataclass_fields__)
+
+
+def list_requests(
+    conn: Connection, org_id: str, which: RequestFilter, *, after: Mark | None, limit: int
+) -> RequestPage:
+    """The next requests before `after`, newest first, at most `limit`."""
+    within = [_r.org_id == org_id, *beyond(_r.created_at, _r.id, Step(after, limit, descending=True))]
+    if which.since is not None:
+        within.append(_r.created_at >= which.since)
+    if which.until is not None:
+        within.append(_r.created_at < which.until)
+    order = (_r.created_at.desc(), _r.id.desc())
+    edge = None
+    if which.key_id is not None or which.model is not None:
+        last = select(_r.created_at, _r.id).where(*within).order_by(*order).offset(EXAMINED - 1).limit(1)
+        found = conn.execute(last).first()
+        if found is not None:
+            edge = Mark(*found)
+            within.append(tuple_(_r.created_at, _r.id) >= tuple_(edge.at, edge.id))
+    if which.key_id is not None:
+        within.append(_r.key_id == which.key_id)
+    if which.model is not None:
+        within.append(_r.model == which.model)
+    query = select(*_COLUMNS).where(*within).order_by(*order).limit(limit + 1)
+    rows = [RequestRow(*row) for row in conn.execute(query)]
+    if len(rows) > limit:
+        return RequestPage(rows[:limit], Mark(rows[limit - 1].created_at, rows[limit - 1].id))
+    return RequestPage(rows, edge)
+
+
+def find_mark(conn: Connection, org_id: str, response_id: str) -> Mark | None:
+    """The place of a request in the order of time; `response_id` is ours."""
+    found = conn.execute(
+        select(_r.created_at, _r.id).where(_r.org_id == org_id, _r.id == response_id)
+    ).first()
+    return None if found is None else Mark(*found)
+
+
+def find_key(conn: Connection, org_id: str, which: str) -> str | None:
+    """The id of the organization's key with this id or kid, revoked or not."""
+    own = select(api_keys.c.id).where(api_keys.c.org_id == org_id)
+    return conn.execute(own.where(or_(api_keys.c.id == which, api_keys.c.kid == which))).scalar()

@@ -1,0 +1,49 @@
+"""What pages of lists have in common: their query, read and bounded, and one path that takes several methods."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingot.errors import InvalidRequest
+from ingot.rawjson import clip
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+Organization = Callable[[Request], Awaitable[str]]
+"""The id of the organization that a request acts for; raises where nobody may ask."""
+
+Pages = dict[str, dict[str, Handler]]
+"""Path, method, handler."""
+
+
+def read_limit(query: QueryParams, *, default: int, most: int) -> int:
+    """How many items a page may hold."""
+    text = query.get("limit")
+    if text is None:
+        return default
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= number <= most:
+        raise InvalidRequest(
+            f"'limit' must be an integer from 1 to {most}, but got '{clip(text)}'.", param="limit"
+        )
+    return number
+
+
+def read_order(query: QueryParams) -> bool:
+    """Whether a list begins with its newest."""
+    text = query.get("order", "asc")
+    if text not in {"asc", "desc"}:
+        raise InvalidRequest(f"'order' must be 'asc' or 'desc', but got '{clip(text)}'.", param="order")
+    return text == "desc"
+
+
+def by_method(handlers: Mapping[str, Handler]) -> Handler:
+    """One handler for a path, for a route that lists these methods."""
+
+    async def handle(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await handlers[method](request)
+
+    return handle

@@ -1,0 +1,65 @@
+"""`/v1/usage`: the summary, the breakdown, the request log and its export, each of the asking key's organization."""
+
+import msgspec
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from ingot.services.requestlog import RequestLog, Wanted
+from ingot.services.spans import DEFAULT_RANGE
+from ingot.services.usage import Usage
+from ingot.web.query import Organization, Pages, read_limit
+
+JSON = "application/json"
+
+
+def pages(usage: Usage, requests: RequestLog, *, organization: Organization) -> Pages:
+    """The handlers by path and method."""
+
+    async def summary(request: Request) -> Response:
+        org_id = await organization(request)
+        return _json(await usage.summarize(org_id, range_name=_range(request.query_params)))
+
+    async def breakdown(request: Request) -> Response:
+        org_id = await organization(request)
+        query = request.query_params
+        return _json(await usage.break_down(org_id, range_name=_range(query), day=query.get("date")))
+
+    async def listing(request: Request) -> Response:
+        org_id = await organization(request)
+        query = request.query_params
+        limit = read_limit(query, default=20, most=100)
+        return _json(
+            await requests.page(org_id, wanted=_wanted(query), after=query.get("after"), limit=limit)
+        )
+
+    async def export(request: Request) -> Response:
+        org_id = await organization(request)
+        query = request.query_params
+        pieces = await requests.export(
+            org_id, wanted=_wanted(query), range_name=_range(query), day=query.get("date")
+        )
+        return StreamingResponse(
+            pieces,
+            media_type="text/csv; charset=utf-8",
+            headers={"content-disposition": 'attachment; filename="usage.csv"'},
+        )
+
+    return {
+        "/v1/usage": {"GET": summary},
+        "/v1/usage/breakdown": {"GET": breakdown},
+        "/v1/usage/requests": {"GET": listing},
+        "/v1/usage/export": {"GET": export},
+    }
+
+
+def _range(query: QueryParams) -> str:
+    return query.get("range", DEFAULT_RANGE)
+
+
+def _wanted(query: QueryParams) -> Wanted:
+    return Wanted(key=query.get("key"), model=query.get("model"))
+
+
+def _json(value: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(value), media_type=JSON)

@@ -1,0 +1,132 @@
+"""What the databases do for each read: an index leads to the rows, and nothing is scanned or sorted at length."""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, event
+
+from databases import Place, open_store, postgres_server
+from ingot.store import requestlog, responses, usage
+from ingot.store.requestlog import RequestFilter
+from ingot.store.responses import Filter, Mark, Step
+from ingot.store.schema import micros
+from ledgerbook import DAY, NOW, Entry, add_organization, book
+
+ROWS = 20_000
+ORG = "org_large"
+
+Work = Callable[[Connection], object]
+
+
+def _entry(number: int) -> Entry:
+    return Entry(
+        number=number,
+        at=NOW - 20 * DAY + number * 80,
+        org=ORG if number % 4 else "org_small",
+        key=f"key_{number % 5}",
+        model=f"model-{number % 3}",
+        window=("asap", "standard")[number % 2],
+        metadata={"run": str(number % 50), "all": "yes"},
+    )
+
+
+def _fill(conn: Connection) -> None:
+    for org_id in (ORG, "org_small"):
+        add_organization(conn, org_id)
+    book(conn, map(_entry, range(ROWS)))
+
+
+_AT = ROWS // 2 + 1
+MIDDLE = Mark(micros(_entry(_AT).at), _entry(_AT).id)
+HOUR = int(NOW) // 3600
+ALL = Filter("chat", micros(NOW))
+ONE_MODEL = Filter("chat", micros(NOW), model="model-1")
+LABELS = {"run": "7", "all": "yes"}
+NEWEST, OLDEST = Step(None, 20, descending=True), Step(None, 20, descending=False)
+LATER, EARLIER = Step(MIDDLE, 20, descending=False), Step(MIDDLE, 20, descending=True)
+WEEK = (micros(NOW - 7 * DAY), micros(NOW))
+
+READS: dict[str, Work] = {
+    "one": lambda conn: responses.find_response(conn, ORG, "chatcmpl-unknown"),
+    "content": lambda conn: responses.read_part(conn, ORG, "resp_unknown", part="answer"),
+    "newest": lambda conn: responses.list_responses(conn, ORG, ALL, step=NEWEST),
+    "oldest": lambda conn: responses.list_responses(conn, ORG, ALL, step=OLDEST),
+    "later of a model": lambda conn: responses.list_responses(conn, ORG, ONE_MODEL, step=LATER),
+    "labelled": lambda conn: responses.list_responses(
+        conn, ORG, Filter("chat", micros(NOW), metadata=LABELS), step=NEWEST
+    ),
+    "labelled, earlier, of a model": lambda conn: responses.list_responses(
+        conn, ORG, Filter("chat", micros(NOW), model="model-1", metadata=LABELS), step=EARLIER
+    ),
+    "requests": lambda conn: requestlog.list_requests(conn, ORG, RequestFilter(), after=MIDDLE, limit=100),
+    "requests of a key": lambda conn: requestlog.list_requests(
+        conn, ORG, RequestFilter(key_id="key_1"), after=None, limit=100
+    ),
+    "requests of a model in a week": lambda conn: requestlog.list_requests(
+        conn, ORG, RequestFilter(model="model-1", since=WEEK[0], until=WEEK[1]), after=MIDDLE, limit=100
+    ),
+    "days": lambda conn: usage.read_shares(conn, ORG, since=HOUR - 119, until=HOUR + 1, width=24),
+    "hours": lambda conn: usage.read_shares(conn, ORG, since=HOUR - 23, until=HOUR + 1, width=1),
+    "a summary": lambda conn: usage.read_shares(conn, ORG, since=HOUR - 23, until=HOUR + 1, width=0),
+    "totals": lambda conn: usage.read_totals(conn, ORG, since=HOUR - 119, until=HOUR + 1),
+    "account": lambda conn: usage.read_account(conn, ORG),
+    "period": lambda conn: usage.period_start(conn, ORG),
+}
+WRITES: dict[str, Work] = {
+    "relabel": lambda conn: responses.relabel_response(conn, ORG, MIDDLE.id, metadata={}),
+    "delete": lambda conn: responses.delete_response(conn, ORG, MIDDLE.id),
+    "sweep": lambda conn: responses.sweep(conn, micros(NOW + 11 * DAY), most=100),
+    "erase": lambda conn: responses.erase_organization(conn, "org_small", most=100),
+    "rederive an hour": lambda conn: usage.rederive(conn, ORG, since=HOUR - 24, until=HOUR - 23),
+}
+
+# Tables of a few rows for each organization, or at all, may be read whole and sorted; and so may sums (`by_hour`).
+_SMALL = r"(by_hour|organizations|plans|balances|subscriptions|idempotency)\b"
+
+
+def _explained(conn: Connection, work: Work, *, prefix: str) -> list[tuple[str, str]]:
+    """The statements that `work` runs, each with its plan."""
+    plans: list[tuple[str, str]] = []
+
+    def explain(_conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if not statement.startswith("INSERT INTO response_metadata"):
+            cursor.execute(f"{prefix} {statement}", parameters)
+            plans.append((statement, "\n".join(str(row[-1]) for row in cursor.fetchall())))
+
+    event.listen(conn, "before_cursor_execute", explain)
+    try:
+        work(conn)
+    finally:
+        event.remove(conn, "before_cursor_execute", explain)
+    assert plans
+    return plans
+
+
+def _objections(statement: str, plan: str) -> Iterator[str]:
+    """What a plan must not do."""
+    for line in plan.splitlines():
+        whole = re.search(r"\bSCAN (\w+)|Seq Scan on (\w+)", line)
+        if whole and not re.match(_SMALL, whole[1] or whole[2]):
+            yield line
+        sorted_whole = "TEMP B-TREE FOR ORDER BY" in line and not re.search(f"FROM {_SMALL}", statement)
+        if sorted_whole or "AUTOMATIC" in line:
+            yield line
+        if re.search(r"SEARCH other|on responses other", line) and "responses_by_public_id" not in line:
+            yield line
+
+
+async def test_nothing_is_scanned_when_history_is_read_or_changed(backend: Place) -> None:
+    """Each statement goes by an index, also where the organization has most of the rows."""
+    prefix = "EXPLAIN" if backend.postgres else "EXPLAIN QUERY PLAN"
+    async with open_store(backend) as db:
+        await db.write(_fill)
+        if backend.postgres:
+            postgres_server().run("VACUUM ANALYZE", url=backend.url)
+        wrong = []
+        for run, works in ((db.read, READS), (db.write, WRITES)):
+            for name, work in works.items():
+                for statement, plan in await run(partial(_explained, work=work, prefix=prefix)):
+                    wrong += [f"{name}: {line}\n{statement}\n{plan}" for line in _objections(statement, plan)]
+    assert not wrong, "\n\n".join(wrong)

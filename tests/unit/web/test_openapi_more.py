@@ -1,0 +1,55 @@
+"""The description of the pages over stored completions and usage."""
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from ingot.clock import ManualClock
+from ingot.services.answers import Answers
+from ingot.services.requestlog import RequestLog
+from ingot.services.usage import Usage
+from ingot.store.database import Database
+from ingot.store.engine import open_database
+from ingot.web import openapi_more, stored, usage
+
+
+def _described() -> dict[str, Any]:
+    paths: dict[str, Any] = {"/v1/chat/completions": {"post": {"summary": "there already"}}}
+    schemas, _ = msgspec.json.schema_components(openapi_more.KINDS, ref_template="#/{name}")
+    found = dict(zip(openapi_more.KINDS, schemas, strict=True))
+    openapi_more.add_paths(paths, found, error={"$ref": "#/ErrorBody"})
+    return paths
+
+
+def _served(db: Database) -> set[tuple[str, str]]:
+    clock = ManualClock()
+
+    async def organization(_: Request) -> str:
+        return "org"
+
+    pages = {
+        **stored.pages(Answers(db, clock=clock), organization=organization),
+        **usage.pages(Usage(db, clock=clock), RequestLog(db, clock=clock), organization=organization),
+    }
+    return {(path.replace(":path", ""), method.lower()) for path, own in pages.items() for method in own}
+
+
+async def test_every_page_is_described_when_served(tmp_path: Any) -> None:
+    """Neither a page without a description nor the reverse, and nothing that was there is lost."""
+    paths = _described()
+    described = {(path, method) for path, own in paths.items() for method in own}
+    async with open_database(tmp_path) as db:
+        assert described == _served(db) | {("/v1/chat/completions", "post")}
+    assert paths["/v1/chat/completions"]["post"] == {"summary": "there already"}
+
+
+def test_parameters_are_named_when_a_page_has_them() -> None:
+    """The path's own are required, the query's are not."""
+    paths = _described()
+    found = {each["name"]: each["required"] for each in paths["/v1/usage/breakdown"]["get"]["parameters"]}
+    assert found == {"range": False, "date": False}
+    [one] = paths["/v1/chat/completions/{id}"]["delete"]["parameters"]
+    assert (one["name"], one["in"], one["required"]) == ("id", "path", True)
+    answer = paths["/v1/usage/export"]["get"]["responses"]["200"]["content"]
+    assert list(answer) == ["text/csv"]
