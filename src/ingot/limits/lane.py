@@ -91,6 +91,7 @@ class Lane:
         patience: float,
         misses: int = 3,
         rest: float = 5.0,
+        beat: float = BEAT_SECONDS,
         notify: Callable[[bool, str], None] | None = None,
     ) -> None:
         """`budget` bounds a round, `patience` the first connection and those tried while the lane is down;
@@ -104,6 +105,7 @@ class Lane:
         self._patience = patience
         self._limit = misses
         self._rest = rest
+        self._pause = beat
         self._notify = notify
         self._missed = 0
         self._queue: deque[_Ask] = deque()
@@ -215,14 +217,16 @@ class Lane:
             self._notify(False, "The server of the limits answers again.")
 
     async def _announce(self) -> None:
-        (answer,) = await self._link.exchange([self._beat], self._patience)
+        """Connects, which may take long, and sees that a round does not."""
+        await self._link.exchange([self._beat], self._patience)
+        (answer,) = await self._link.exchange([self._beat], self._budget)
         self.nodes = max(answer[0], 1)
         self._missed = 0
         self.up = True
 
     async def _keep_beating(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(self._pause)
             if self.up:
                 answer = await self.ask(self._beat)
                 if answer is not None:
