@@ -47,11 +47,11 @@ from ingot.web import admin
 from ingot.web.admin.application import AdminApi
 from ingot.web.admin.routes import AdminRoute
 from ingot.web.asgi import run_asgi
-from ingot.web.server import connector
 from ingot.web.errors import refusals
 from ingot.web.exchange import Exchange
 from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
+from ingot.web.server import connector
 from keyhouse import Lines
 
 URL = "https://ai.example.org"

@@ -81,7 +81,7 @@ class Treasury:
             "prepaid": int(prepaid),
             "created_at": self.now,
         }
-        await self.db.write(lambda conn: conn.execute(insert(organizations), row) and None)
+        await self.db.write(partial(_insert, row=row))
         if amount:
             await self.credits.top_up(org_id, amount, actor="test")
         return org_id
@@ -188,3 +188,7 @@ def figures(conn: Connection, org_id: str) -> tuple[int, int]:
 def expire(conn: Connection, owner: str) -> None:
     """Lets the time of a dead process's leases be over, on any clock."""
     conn.execute(update(holds).where(holds.c.owner == owner).values(until=1))
+
+
+def _insert(conn: Connection, row: dict[str, Any]) -> None:
+    conn.execute(insert(organizations), row)

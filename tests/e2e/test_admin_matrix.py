@@ -18,10 +18,15 @@ import pytest
 from adminhouse import Browser, House, open_house
 from ingot.services.accounts import Accounts
 from ingot.services.accounts.permissions import PERMISSIONS, ROLES
+from ingot.services.key_desk import KeyOrder
+from ingot.services.plans import PlanFields, Plans
 from ingot.store import sessions
 from ingot.store.accounts import set_verified
 from ingot.store.schema import DEFAULT_ORG, users
+from ingot.web import admin
+from ingot.web.admin import keys, plans
 from ingot.web.admin.routes import AdminRoute
+from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 
 POLICY = tomllib.loads((Path(__file__).parent.parent / "admin_policy.toml").read_text(encoding="utf-8"))
 CALLERS = tuple(POLICY.pop("callers").split())
@@ -46,6 +51,9 @@ class Stage:
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     """An admin API with all routes."""
     async with open_house(tmp_path) as opened:
+        rows = (*keys.routes(opened.ring.desk), *plans.routes(Plans(opened.db, clock=opened.clock)))
+        built = admin.build(opened.accounts, rows, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log)
+        opened.api._places, opened.api.routes = built._places, built.routes
         yield opened
 
 
@@ -58,7 +66,12 @@ async def build_stage(house: House) -> Stage:
     invited = {"email": f"invited{turn}@example.org"}
     _, _, invitation = await inviter.call("POST", f"/admin/v1/organizations/{org}/invitations", invited)
     assert target.user
+    key = await house.ring.desk.issue(org, KeyOrder("app"), actor="cli")
+    plan = await Plans(house.db, clock=house.clock).create(f"plan-{turn}", PlanFields(), actor="cli")
     ids = {
+        "key": key.info.id,
+        "plan": plan.id,
+        "name": f"new-{turn}",
         "org": org,
         "user": target.user.id,
         "invitation": invitation["id"],
@@ -147,7 +160,7 @@ async def test_foreign_and_missing_ids_look_the_same_when_asked_for(house: House
     missing = stage.ids | {"org": "org_000000000000000000000000"}
     assert await refused(stage.ids | {"org": foreign.org}) == await refused(missing)
     assert (await refused(missing))[0] == 404
-    for name in ("user", "invitation"):
+    for name in ("user", "invitation", "key"):
         if f"{{{name}}}" in path:
             nowhere = await refused(stage.ids | {name: "x_000000000000000000000000"})
             assert await refused(stage.ids | {name: foreign.ids[name]}) == nowhere

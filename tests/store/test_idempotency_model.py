@@ -34,7 +34,8 @@ from databases import Place
 from ingot.clock import ManualClock
 from ingot.errors import Conflict, IdempotencyError, Unauthenticated
 from ingot.services.idempotency import Lead, Replay, Retries, Scope
-from ingot.services.keys import IssuedKey, KeyRing
+from ingot.services.key_desk import IssuedKey, KeyOrder
+from ingot.services.keys import KeyRing
 from ingot.store import idempotency as store
 from ingot.store.schema import DEFAULT_ORG
 from keyhouse import token
@@ -113,7 +114,9 @@ class Model(RuleBasedStateMachine):
 
     def issue(self) -> None:
         """A new API key: nothing is known of its idempotency keys."""
-        self.key: IssuedKey = self.run(self.stage.ring.issue("model"))
+        self.key: IssuedKey = self.run(
+            self.stage.ring.desk.issue(DEFAULT_ORG, KeyOrder("model"), actor="cli")
+        )
         self.scope = Scope(DEFAULT_ORG, self.key.info.id)
 
     def teardown(self) -> None:
@@ -303,7 +306,7 @@ class Model(RuleBasedStateMachine):
     @rule()
     def revoke(self) -> None:
         """A revoked key is refused before anything is looked up; its successor starts anew."""
-        self.run(self.stage.ring.revoke(self.key.info.id))
+        self.run(self.stage.ring.desk.revoke(DEFAULT_ORG, self.key.info.id, actor="cli"))
         for key in ("a", "b"):
             with pytest.raises(Unauthenticated):
                 self.run(self.ask(self.processes[0], key, body=0))

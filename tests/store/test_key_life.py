@@ -22,7 +22,7 @@ from ingot.services.plans import PlanFields, Plans
 from ingot.signing import checksum
 from ingot.store import keys as store
 from ingot.store.audit import list_audit
-from ingot.store.budgets import Budget
+from ingot.store.budgets import Budget, open_budget
 from ingot.store.schema import DEFAULT_ORG, members, organizations, users
 from keyhouse import House, Lines, add_org, add_user, furnished, refusal, run, token
 
@@ -244,7 +244,7 @@ async def test_grant_holds_all_limits_when_a_key_is_found(house: House) -> None:
 
     def add(conn: Connection) -> None:
         for budget in (of_org, of_stranger):
-            store.insert_budget(conn, ORG, budget=budget, at=1)
+            open_budget(conn, ORG, budget=budget, at=1)
 
     await house.db.write(add)
     statements: list[str] = []

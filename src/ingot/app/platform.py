@@ -28,12 +28,18 @@ from ingot.services.admission import Gate
 from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
 from ingot.services.mail import MailSender
+from ingot.services.plans import Plans
 from ingot.services.purse import Purse
 from ingot.services.recording import Recorder
+from ingot.services.retention import Retention
+from ingot.services.subscriptions import Subscriptions
 from ingot.store.database import Database
 from ingot.store.engine import open_database
+from ingot.store.faults import StoreError
 from ingot.upstream.client import Client
 from ingot.upstream.mail import open_post
+
+RENEWAL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class Platform:
     recorder: Recorder
     gate: Gate
     accounts: Accounts
+    plans: Plans
 
 
 @contextlib.asynccontextmanager
@@ -90,6 +97,9 @@ async def opened(
         )
         _beside(stack, sender.run(), stop=sender.close)
         _beside(stack, accounts.run())
+        _beside(stack, Retention(database, clock=clock, log=log).run())
+        renewals = Subscriptions(database, clock=clock, fallback=preset.default_plan)
+        _beside(stack, _every(RENEWAL_SECONDS, renewals.tick, log=log))
         yield Platform(
             database=database,
             keys=keys,
@@ -99,6 +109,7 @@ async def opened(
             recorder=recorder,
             gate=Gate(limiter, purse),
             accounts=accounts,
+            plans=Plans(database, clock=clock),
         )
 
 
@@ -114,6 +125,16 @@ def _limiter(config: Config, node: str, *, clock: Clock, log: Log) -> Limiter:
     if config.server.database:
         return postgres_limiter(config.server.database, clock=clock, ids=new_id, node=node, notify=notify)
     return MemoryLimiter(clock)
+
+
+async def _every(seconds: float, work: Callable[[], Awaitable[object]], *, log: Log) -> None:
+    """Does `work` again and again; a fault of the store is waited out."""
+    while True:
+        try:
+            await work()
+        except StoreError as error:
+            log.warning("housekeeping failed, it is tried again", reason=error.message)
+        await asyncio.sleep(seconds)
 
 
 def _beside(

@@ -39,6 +39,8 @@ from ingot.upstream.engines import Engines
 from ingot.upstream.fleet import Fleet
 from ingot.web import admin, openapi, resources, server
 from ingot.web.access import console_access, json_access
+from ingot.web.admin import keys as admin_keys
+from ingot.web.admin import plans as admin_plans
 from ingot.web.asgi import Dispatcher
 from ingot.web.errors import refusals
 from ingot.web.hub import ConnectionLimits, Hub
@@ -75,6 +77,7 @@ class App:
         self._inferences = Inferences(runtime, hosts=hosts, access=access)
         self._state = resources.State(
             runtime,
+            parts.database,
             hosts=hosts,
             open_metrics=is_loopback(config.server.host),
             description=openapi.describe(),
@@ -84,7 +87,12 @@ class App:
             Dispatcher(
                 self._inferences,
                 resources.build(self._state),
-                admin=admin.build(parts.accounts, hosts=hosts, log=runtime.log),
+                admin=admin.build(
+                    parts.accounts,
+                    (*admin_keys.routes(parts.keys.desk), *admin_plans.routes(parts.plans)),
+                    hosts=hosts,
+                    log=runtime.log,
+                ),
                 surfaces=build_surfaces(runtime.preset),
                 access=access,
             ),

@@ -20,7 +20,7 @@ from ingot.services.grants import read_models
 from ingot.store import audit, slots
 from ingot.store import keys as store
 from ingot.store.audit import Detail
-from ingot.store.budgets import Budget
+from ingot.store.budgets import Budget, open_budget
 from ingot.store.keys import KeyRow
 from ingot.store.plans import Membership, lock_org
 from ingot.store.schema import micros, moment
@@ -58,7 +58,7 @@ def issue(conn: Connection, *, wanted: Wanted, limit: int | None, actor: str) ->
     _take_place(conn, membership, key_id=row.id, limit=limit, at=row.created_at)
     store.insert_key(conn, row)
     if budget is not None:
-        store.insert_budget(conn, row.org_id, budget=budget, at=row.created_at)
+        open_budget(conn, row.org_id, budget=budget, at=row.created_at)
     told: dict[str, str | int | None] = {
         "kid": row.kid,
         "name": row.name,

@@ -255,24 +255,6 @@ def supersede_key(conn: Connection, org_id: str, *, key_id: str, by: str, until:
     conn.execute(update(budgets).where(of_budget).values(key_id=by))
 
 
-def insert_budget(conn: Connection, org_id: str, *, budget: Budget, at: int) -> None:
-    """Adds a budget."""
-    conn.execute(
-        insert(budgets),
-        {
-            "id": budget.id,
-            "org_id": org_id,
-            "key_id": budget.key_id,
-            "period": budget.period,
-            "cap": budget.cap,
-            "created_at": at,
-        },
-    )
-
-
-# ---- peppers
-
-
 def pepper_fingerprint(conn: Connection, version: int) -> bytes | None:
     """The fingerprint of the pepper that keys of this version were signed with."""
     found = conn.execute(select(peppers.c.fingerprint).where(peppers.c.version == version)).scalar()

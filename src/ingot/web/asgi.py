@@ -19,8 +19,24 @@ from ingot.web.surfaces import Inferences, Surface
 PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: logged only when something is wrong."""
 
+SHARED = frozenset({"/v1/chat/completions"})
+"""Surfaces whose other methods read what is stored."""
+
 UNKNOWN = "(unknown)"
-PAGES = PROBES | {"/v1/models", "/version", "/openapi.json"}
+PAGES = PROBES | {
+    "/v1/models",
+    "/v1/chat/completions",
+    "/v1/usage",
+    "/v1/usage/breakdown",
+    "/v1/usage/requests",
+    "/v1/usage/export",
+    "/version",
+    "/openapi.json",
+}
+_PATTERNS = (
+    ("/v1/models/", "/v1/models/{model}"),
+    ("/v1/chat/completions/", "/v1/chat/completions/{id}"),
+)
 
 
 class Dispatcher:
@@ -44,7 +60,7 @@ class Dispatcher:
     def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         """The coroutine that serves one request; whatever goes wrong, it leaves the connection in a known state."""
         surface = self._surfaces.get(exchange.path)
-        if surface is not None:
+        if surface is not None and (exchange.method == "POST" or exchange.path not in SHARED):
             return self._inferences(surface, exchange)
         return self._serve_resource(exchange)
 
@@ -84,7 +100,10 @@ def name_path(path: str) -> str:
     """What the log calls a path: a client's own words stay out of it."""
     if path in PAGES:
         return path
-    return "/v1/models/{model}" if path.startswith("/v1/models/") else UNKNOWN
+    for beginning, name in _PATTERNS:
+        if path.startswith(beginning):
+            return name
+    return UNKNOWN
 
 
 def build_scope(exchange: Exchange) -> Scope:

@@ -8,6 +8,7 @@ from ingot.errors import (
     HeadersTooLarge,
     InvalidRequest,
     MethodNotAllowed,
+    Overloaded,
     RequestTimeout,
     Unauthenticated,
 )
@@ -34,6 +35,16 @@ def error_head(error: ApiError, request_id: str) -> bytes:
         lines.append("www-authenticate: Bearer\r\n")
     lines += [f"{name}: {value}\r\n" for name, value in error.headers]
     return "".join(lines).encode("ascii")
+
+
+def unreadable() -> Overloaded:
+    """What is told where the database could not be read; its own words are for the log."""
+    return Overloaded(
+        "The database cannot be read at the moment. Send the request again shortly; if it stays so, the operator finds "
+        "the cause in the log.",
+        code="storage_unavailable",
+        retry_after=2.0,
+    )
 
 
 def _describe(status: int, message: str) -> ApiError:

@@ -6,7 +6,7 @@ import msgspec
 
 from ingot import __version__
 from ingot.dialects import chat_request, opaque
-from ingot.web import resources
+from ingot.web import openapi_more, resources
 
 _REF = "#/components/schemas/{name}"
 
@@ -50,10 +50,9 @@ _PAGES = {
 
 def describe() -> bytes:
     """The document."""
-    kinds = [*_BODIES.values(), ErrorBody, resources.ModelList, resources.ModelObject, resources.Readiness]
-    (*bodies, error, listing, model, readiness), components = msgspec.json.schema_components(
-        kinds, ref_template=_REF
-    )
+    own = [*_BODIES.values(), ErrorBody, resources.ModelList, resources.ModelObject, resources.Readiness]
+    schemas, components = msgspec.json.schema_components([*own, *openapi_more.KINDS], ref_template=_REF)
+    *bodies, error, listing, model, readiness = schemas[: len(own)]
     paths: dict[str, Any] = {}
     for path, body in zip(_BODIES, bodies, strict=True):
         paths[path] = {
@@ -67,6 +66,8 @@ def describe() -> bytes:
                 {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
             ]
         paths[path] = {"get": operation}
+    more = dict(zip(openapi_more.KINDS, schemas[len(own) :], strict=True))
+    openapi_more.add_paths(paths, more, error=error)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Ingot", "version": __version__, "license": {"name": "Apache-2.0"}},

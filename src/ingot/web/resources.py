@@ -15,13 +15,21 @@ from starlette.types import ASGIApp
 
 from ingot import __version__
 from ingot.catalog import Deployment
-from ingot.dialects.chat import CHAT
 from ingot.errors import ApiError, MethodNotAllowed, NotFound
 from ingot.ids import new_id
+from ingot.presets import encode_error
+from ingot.services.answers import Answers
+from ingot.services.grants import deployment_for, deployments_for
+from ingot.services.keys import Principal
+from ingot.services.requestlog import RequestLog
 from ingot.services.runtime import Runtime
-from ingot.web import metrics
-from ingot.web.errors import error_head
+from ingot.services.usage import Usage
+from ingot.store.database import Database
+from ingot.store.faults import StoreError
+from ingot.web import metrics, stored, usage
+from ingot.web.errors import error_head, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
+from ingot.web.query import Pages, by_method
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -56,9 +64,18 @@ class Readiness(msgspec.Struct, frozen=True):
 class State:
     """What the pages read; `runtime` is replaced whole on a reload, `draining` set when SIGTERM came."""
 
-    def __init__(self, runtime: Runtime, *, hosts: Hosts, open_metrics: bool, description: bytes) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        database: Database,
+        *,
+        hosts: Hosts,
+        open_metrics: bool,
+        description: bytes,
+    ) -> None:
         """`open_metrics` serves the metrics page without a key, as on a loopback bind."""
         self.runtime = runtime
+        self.database = database
         self.hosts = hosts
         self.open_metrics = open_metrics
         self.description = description
@@ -75,13 +92,14 @@ def build(state: State) -> ASGIApp:
     """The application for all paths that are no inference surface."""
 
     async def models(request: Request) -> Response:
-        await _authenticate(state, request)
-        listed = [describe_model(deployment) for deployment in state.runtime.catalog.deployments.values()]
-        return _json(ModelList(listed))
+        principal = await _authenticate(state, request)
+        listed = deployments_for(state.runtime.catalog, principal.grant)
+        return _json(ModelList([describe_model(deployment) for deployment in listed]))
 
     async def model(request: Request) -> Response:
-        await _authenticate(state, request)
-        return _json(describe_model(state.runtime.catalog.resolve(request.path_params["name"])))
+        principal = await _authenticate(state, request)
+        name = request.path_params["name"]
+        return _json(describe_model(deployment_for(state.runtime.catalog, principal.grant, model=name)))
 
     async def alive(_: Request) -> Response:
         return Response(b'{"status":"ok"}', media_type=JSON)
@@ -104,9 +122,9 @@ def build(state: State) -> ASGIApp:
             await _authenticate(state, request)
         return Response(metrics.render(state.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    routes = [
-        ("/v1/models", models),
-        ("/v1/models/{name:path}", model),
+    preset = state.runtime.preset
+    refuse = _refuser(state)
+    routes: list[tuple[str, Handler]] = [
         ("/health", ready),
         ("/livez", alive),
         ("/readyz", ready),
@@ -115,24 +133,55 @@ def build(state: State) -> ASGIApp:
     ]
     if state.runtime.config.server.metrics:
         routes.append(("/metrics", measures))
+    if preset.offers("models"):
+        routes += [("/v1/models", models), ("/v1/models/{name:path}", model)]
+    kept = [
+        Route(path, _guarded(state, by_method(handlers)), methods=list(handlers))
+        for path, handlers in _kept(state).items()
+    ]
     return Starlette(
-        routes=[Route(path, _guarded(state, handler)) for path, handler in routes],
-        exception_handlers={404: _unanswered(state), 405: _unanswered(state), ApiError: _refuse},
+        routes=[*kept, *(Route(path, _guarded(state, handler)) for path, handler in routes)],
+        exception_handlers={
+            404: _unanswered(state),
+            405: _unanswered(state),
+            ApiError: refuse,
+            StoreError: refuse,
+        },
     )
 
 
+def _kept(state: State) -> Pages:
+    """What there is to be read of the store: completions and usage, as far as the preset offers them."""
+    runtime, database = state.runtime, state.database
+    clock, preset = runtime.clock, runtime.preset
+
+    async def organization(request: Request) -> str:
+        return (await _authenticate(state, request)).org_id
+
+    found: Pages = {}
+    if preset.offers("stored"):
+        found |= stored.pages(Answers(database, clock=clock), organization=organization)
+    if preset.offers("usage"):
+        log = RequestLog(database, clock=clock)
+        found |= usage.pages(Usage(database, clock=clock), log, organization=organization)
+    return found
+
+
 def _unanswered(state: State) -> Callable[[Request, Exception], Awaitable[Response]]:
+    refuse = _refuser(state)
+
     async def unanswered(request: Request, error: Exception) -> Response:
         """What Starlette found no route or no method for, told our way."""
         try:
             state.hosts.check(request.headers.get("host", "").encode("latin-1"))
         except ApiError as refused:
-            return await _refuse(request, refused)
+            return await refuse(request, refused)
         path = request.url.path
         if getattr(error, "status_code", 404) == 405:
-            text = f"{path[:200]} takes GET, not {request.method[:20]}."
-            return await _refuse(request, MethodNotAllowed(text, allow=("GET", "HEAD")))
-        return await _refuse(request, refuse_unknown(path))
+            allow = tuple(sorted(getattr(error, "headers", {}).get("Allow", "GET, HEAD").split(", ")))
+            text = f"{path[:200]} takes {' or '.join(allow)}, not {request.method[:20]}."
+            return await refuse(request, MethodNotAllowed(text, allow=allow))
+        return await refuse(request, refuse_unknown(path))
 
     return unanswered
 
@@ -163,15 +212,17 @@ def read_readiness(state: State) -> Readiness:
     return Readiness(status=status, models=usable, targets=targets, draining=state.draining)
 
 
-async def _authenticate(state: State, request: Request) -> None:
+async def _authenticate(state: State, request: Request) -> Principal:
     headers = request.headers
     authorization = headers.get("authorization")
-    api_key = headers.get("x-api-key")
+    runtime = state.runtime
+    api_key = headers.get("x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
     token = read_credential(
         authorization.encode("latin-1") if authorization is not None else None,
         api_key.encode("latin-1") if api_key is not None else None,
     )
-    await state.runtime.keys.authenticate(token)
+    address = None if request.client is None else request.client.host
+    return await runtime.keys.authenticate(token, address=address)
 
 
 def _request_id(request: Request) -> str:
@@ -189,11 +240,16 @@ def refuse_unknown(path: str) -> NotFound:
     )
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    if not isinstance(error, ApiError):
-        raise error
-    request_id = _request_id(request)
-    body = CHAT.encode_error(error, request_id)
-    lines = error_head(error, request_id).decode("ascii").splitlines()
-    headers = dict(line.split(": ", 1) for line in lines)
-    return Response(body, status_code=error.status, headers=headers)
+def _refuser(state: State) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def refuse(request: Request, error: Exception) -> Response:
+        """An error as the preset tells it."""
+        if isinstance(error, StoreError):
+            error = unreadable()
+        if not isinstance(error, ApiError):
+            raise error
+        request_id = _request_id(request)
+        status, body = encode_error(state.runtime.preset, error, request_id)
+        lines = error_head(error, request_id).decode("ascii").splitlines()
+        return Response(body, status_code=status, headers=dict(line.split(": ", 1) for line in lines))
+
+    return refuse

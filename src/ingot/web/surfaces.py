@@ -21,9 +21,10 @@ from ingot.services.door import Outcome
 from ingot.services.grants import deployment_for
 from ingot.services.keys import KeyRing, Principal
 from ingot.services.runtime import Runtime
+from ingot.store.faults import StoreError
 from ingot.web.access import Access, Served
 from ingot.web.door import HttpDoor
-from ingot.web.errors import error_head
+from ingot.web.errors import error_head, unreadable
 from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import Hosts, check_encoding, read_body, read_credential, read_request_id, take_body
 
@@ -103,6 +104,9 @@ class Inferences:
                 ending = Overloaded("The server ends. Send the request again in a moment.", retry_after=1.0)
                 _refuse(runtime, request, ending, surface=surface, exchange=exchange)
                 raise
+        except StoreError as error:
+            runtime.log.error("store unreadable", request_id=request_id, reason=error.message)
+            _refuse(runtime, request, unreadable(), surface=surface, exchange=exchange)
         except Exception as error:
             runtime.log.error("request failed", request_id=request_id, exc_info=error)
             text = f"Something went wrong on our side. Tell the operator the request id {request_id}."

@@ -11,6 +11,7 @@ from ingot.clock import ManualClock
 from ingot.dialects.envelope import error_object
 from ingot.errors import Conflict, IdempotencyError, Unauthenticated
 from ingot.services.idempotency import Lead, Replay, Scope
+from ingot.services.key_desk import KeyOrder
 from ingot.services.keys import KeyRing
 from ingot.store import idempotency as store
 from ingot.store.faults import StoreError
@@ -278,11 +279,11 @@ async def test_i14_stored_outcome_is_out_of_reach_when_the_key_is_revoked(
     backend.data.mkdir(parents=True, exist_ok=True)
     ring = await KeyRing.open(house.db, backend.data, log=house.log, clock=house.clock)
     retries = house.retries()
-    issued = [await ring.issue("one"), await ring.issue("two")]
+    issued = [await ring.desk.issue("org_default", KeyOrder(name), actor="cli") for name in ("one", "two")]
     scopes = [Scope("org_default", (await ring.authenticate(token(key))).key_id) for key in issued]
     await house.serve(retries, await lead(retries, scope=scopes[0]))
     await replay(retries, scope=scopes[0])
-    await ring.revoke(issued[0].info.id)
+    await ring.desk.revoke("org_default", issued[0].info.id, actor="cli")
     with pytest.raises(Unauthenticated):
         await ring.authenticate(token(issued[0]))
     await lead(retries, scope=scopes[1])
