@@ -77,7 +77,6 @@ CODES = {
     "missing_api_key": "Send a key; `ingot keys create --name NAME` makes one.",
     "missing_required_parameter": "Add the field that `param` names.",
     "model_not_found": "Ask for a model that `GET /v1/models` lists.",
-    "not_found": "Check the id; what belongs to another organization is not found either.",
     "not_signed_in": "Log in, or send an admin key.",
     "object_above_max_properties": "Send fewer properties.",
     "object_below_min_properties": "Send more properties.",

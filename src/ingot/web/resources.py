@@ -178,7 +178,9 @@ def _unanswered(state: State) -> Callable[[Request, Exception], Awaitable[Respon
             return await refuse(request, refused)
         path = request.url.path
         if getattr(error, "status_code", 404) == 405:
-            allow = tuple(sorted(getattr(error, "headers", {}).get("Allow", "GET, HEAD").split(", ")))
+            told = getattr(error, "headers", {}).get("Allow", "GET, HEAD").split(", ")
+            # To ask for a completion is an inference, which is routed before anything comes here.
+            allow = tuple(sorted({*told, "POST"} if path == stored.PATH else told))
             text = f"{path[:200]} takes {' or '.join(allow)}, not {request.method[:20]}."
             return await refuse(request, MethodNotAllowed(text, allow=allow))
         return await refuse(request, refuse_unknown(path))
