@@ -1,5 +1,6 @@
 """Sessions and the guards of a call: cookies, where a change may come from, what a body may be."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -262,3 +263,17 @@ async def test_table_is_refused_when_it_contradicts_itself(tmp_path: Path, path:
     with pytest.raises(ValueError, match=r"is not below|does not have|in its path|in the table twice"):
         async with open_house(tmp_path, extra=(AdminRoute("GET", path, answering, action, "A route"),)):
             raise InvalidRequest("not reached")
+
+
+async def test_head_is_answered_like_get_without_a_body(house: House) -> None:
+    """What a GET would say, without its body; the connection stays usable."""
+    ada = await house.person(ADA)
+    head = f"HEAD {ME} HTTP/1.1\r\nhost: 127.0.0.1\r\ncookie: {house.cookie_name}={ada.cookie}\r\ncontent-length: 0\r\n\r\n"
+    reader, writer = await asyncio.open_connection(house.origin.host, house.origin.port)
+    for _ in range(2):
+        writer.write(head.encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"content-length: " in answer
+    writer.close()
+    await writer.wait_closed()

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from ingot.config.address import base_url_problem, is_loopback
+from ingot.config.address import base_url_problem, is_loopback, is_own_network
 from ingot.config.model import ENGINE_PREFIX, Config, ModelConfig, QuirksConfig, RatesConfig, TargetConfig
 from ingot.config.problems import Path, Problem, problem
 from ingot.config.shape import nearest
@@ -60,7 +60,7 @@ def check(config: Config, target_names: Iterable[str]) -> list[Problem]:
         found += [problem(("targets", name, *path), text) for path, text in _target(name, target)]
     for name, model in config.models.items():
         found += [problem(("models", name, *path), text) for path, text in _model(name, model, known)]
-    return found
+    return found + [problem(path, text) for path, text in _people(config)]
 
 
 def bind_problem(config: Config) -> str | None:
@@ -115,6 +115,24 @@ def secret_problem(value: str) -> str | None:
     if not value.isascii() or not value.isprintable():
         return "holds a character that a header cannot carry"
     return "begins or ends with a space" if value != value.strip() else None
+
+
+def _people(config: Config) -> Iterator[tuple[Path, str]]:
+    """What accounts and their mail need."""
+    message = base_url_problem(config.accounts.url, allow_plaintext=True)
+    if message:
+        yield ("accounts", "url"), message
+    mail = config.mail
+    if mail.sender == "resend":
+        message = base_url_problem(mail.resend_url, allow_plaintext=False)
+        if message:
+            yield ("mail", "resend_url"), message
+        if not mail.resend_api_key:
+            yield ("mail", "resend_api_key"), 'is missing: sender = "resend" needs it'
+    if mail.smtp_user and not mail.smtp_password:
+        yield ("mail", "smtp_password"), "is missing: smtp_user signs in with it"
+    if mail.smtp_password and mail.smtp_tls == "none" and not is_own_network(mail.smtp_host):
+        yield ("mail", "smtp_tls"), f"sends the password unprotected to {mail.smtp_host}: use starttls or tls"
 
 
 def _headers(target: TargetConfig) -> Iterator[tuple[Path, str]]:

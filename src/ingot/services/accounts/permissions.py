@@ -8,7 +8,7 @@
     else        the roles in the organization that the path names
 
 An operator may do everything in every organization. An admin key is, in its own organization, what an admin is.
-A helper that adds routes adds its actions here.
+Who adds routes adds their actions here.
 """
 
 from typing import Final
