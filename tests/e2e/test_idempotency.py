@@ -1,0 +1,410 @@
+"""Retries with an `Idempotency-Key`, from outside: one inference, one ledger row, the same answer for everybody.
+
+The scriptable upstream counts the calls; prompts are distinctive, so that a test knows its own. The ledger is read
+from the database's file.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai import OpenAI
+
+from rig import Backstage, Line, chat, fresh_id, payloads, post, stage, told, wait_until
+from served import Served, serving
+from standing import says
+
+CONFIG = """
+    [targets.up]
+    base_url = "{up}"
+    breaker = { failures = 1000 }
+    [models.mock]
+    targets = ["up"]
+    price = { input = 0.15, cached_input = 0.03, output = 0.60 }
+    attempts = 1
+"""
+CHAT = "/v1/chat/completions"
+
+Stage = tuple[Served, Backstage]
+Told = tuple[int, dict[str, str], bytes]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One server for the module, in front of the scriptable upstream."""
+    with stage(tmp_path_factory.mktemp("idempotency"), CONFIG) as both:
+        yield both
+
+
+def ask(
+    served: Served,
+    text: str,
+    *,
+    key: str,
+    header: str = "Idempotency-Key",
+    as_key: str | None = None,
+    **fields: Any,
+) -> Told:
+    """A chat call with an idempotency key."""
+    return served.call(
+        CHAT, json.loads(chat(text, **fields)), headers={header: key}, key=as_key or served.key
+    )
+
+
+def unique(form: str = "echo:") -> str:
+    """A prompt of twelve words that no other test has, nor a part of."""
+    return f"{form} <{fresh_id()}> two three four five six seven eight nine ten eleven twelve"
+
+
+def calls(upstream: Backstage, text: str) -> int:
+    """How often the upstream was asked with this text."""
+    return sum(text.encode() in record.body for record in list(upstream.up.log))
+
+
+def rows(data: Path, query: str, *values: str) -> list[tuple[Any, ...]]:
+    """Rows of the server's database."""
+    with closing(sqlite3.connect(data / "ingot.db")) as conn:
+        return conn.execute(query, values).fetchall()
+
+
+def ledger(served: Served) -> int:
+    """How many inferences were billed so far."""
+    return int(rows(served.data, "SELECT count(*) FROM ledger WHERE kind = 'inference'")[0][0])
+
+
+def state(data: Path, key: str) -> str:
+    """How the database says that a key stands; "" where it does not know it."""
+    found = rows(data, "SELECT state FROM idempotency WHERE key = ?", key)
+    return str(found[0][0]) if found else ""
+
+
+def is_replay(answer: Told) -> bool:
+    """Whether an answer is marked as one that was given before."""
+    return answer[1].get("idempotent-replayed") == "true"
+
+
+def test_s3_02_key_is_taken_up_to_its_length(scene: Stage) -> None:
+    """255 characters are fine, 256 are not; the error names the header, and nothing is asked upstream."""
+    served, upstream = scene
+    text = unique()
+    assert ask(served, text, key="k" * 255)[0] == 200
+    for key in ("k" * 256, "two words", '""'):
+        status, _, body = ask(served, text, key=key)
+        error = json.loads(body)["error"]
+        assert (status, error["type"], error["param"]) == (400, "invalid_request_error", "Idempotency-Key")
+    assert calls(upstream, text) == 1
+
+
+def test_s3_03_answer_is_the_same_when_the_key_comes_again(scene: Stage) -> None:
+    """Equal bytes, equal id, one upstream call, one ledger row; keys in quotes and reordered bodies are the same."""
+    served, upstream = scene
+    text, key, billed = unique(), fresh_id(), ledger(served)
+    first = ask(served, text, key=key, temperature=0.5)
+    again = ask(served, text, key=f'"{key}"', temperature=0.5, stream=False)
+    body = (
+        b'{ "temperature":0.5, "messages":[{"content":"%b","role":"user"}], "model":"mock"}' % text.encode()
+    )
+    third = served.call(CHAT, body, headers={"Idempotency-Key": key})
+    assert [answer[0] for answer in (first, again, third)] == [200, 200, 200]
+    assert [is_replay(answer) for answer in (first, again, third)] == [False, True, True]
+    assert first[2] == again[2] == third[2]
+    assert (calls(upstream, text), ledger(served)) == (1, billed + 1)
+
+
+def test_s3_04_key_is_another_one_under_another_api_key(scene: Stage) -> None:
+    """The same text under a second API key is a second inference."""
+    served, upstream = scene
+    made = subprocess.run(
+        [sys.executable, "-m", "ingot", "keys", "create", "--name", fresh_id(), "--json"],
+        env=os.environ | {"INGOT_DATA": str(served.data), "NO_COLOR": "1"},
+        cwd=served.data.parent,
+        capture_output=True,
+        check=True,
+    )
+    text, key = unique(), fresh_id()
+    for token in (served.key, json.loads(made.stdout)["key"]):
+        answer = ask(served, text, key=key, as_key=token)
+        assert (answer[0], is_replay(answer)) == (200, False)
+    assert calls(upstream, text) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_c_01_other_body_is_refused_when_the_key_is_taken(scene: Stage, *, stream: bool) -> None:
+    """400 `idempotency_error`, not to be retried; `stream` is part of what was asked."""
+    served, upstream = scene
+    text, key = unique(), fresh_id()
+    assert ask(served, text, key=key)[0] == 200
+    fields = {"stream": True} if stream else {"temperature": 0.25}
+    status, headers, body = ask(served, text, key=key, **fields)
+    error = json.loads(body)["error"]
+    assert (status, error["type"], error["code"]) == (400, "idempotency_error", "idempotency_key_reused")
+    assert headers["x-should-retry"] == "false"
+    assert calls(upstream, text) == 1
+
+
+def test_c_01_key_stays_free_when_the_request_was_refused_before(scene: Stage) -> None:
+    """A body that is wrong reserves nothing: the mended one may have the key."""
+    served, _ = scene
+    key = fresh_id()
+    assert ask(served, "echo: hi", key=key, temperature=7)[0] == 400
+    assert state(served.data, key) == ""
+    assert ask(served, "echo: hi", key=key, temperature=1)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/completions", {"model": "mock", "prompt": "once"}),
+        ("/v1/embeddings", {"model": "mock", "input": "once"}),
+    ],
+)
+def test_key_holds_on_every_surface(scene: Stage, path: str, body: dict[str, Any]) -> None:
+    """Completions and embeddings are replayed like chats; the same key on another path is another request."""
+    served, _ = scene
+    key = fresh_id()
+    first, again = (served.call(path, body, headers={"Idempotency-Key": key}) for _ in range(2))
+    assert (first[0], first[2]) == (again[0], again[2])
+    assert is_replay(again)
+    assert ask(served, "once", key=key)[0] == 400
+
+
+def test_final_refusal_is_kept_and_a_failure_is_not(scene: Stage) -> None:
+    """A 4xx of the model comes again from the store; after a 5xx the next try runs anew."""
+    served, upstream = scene
+    refused, failed = unique("{{fail 422}} echo:"), unique("{{fail 500 times=1}} echo:")
+    key = fresh_id()
+    first, again = ask(served, refused, key=key), ask(served, refused, key=key)
+    assert (first[0], again[0]) == (422, 422)
+    assert first[2] == again[2]
+    assert (is_replay(again), calls(upstream, refused)) == (True, 1)
+    key = fresh_id()
+    first, again = ask(served, failed, key=key), ask(served, failed, key=key)
+    assert first[0] >= 500
+    assert (again[0], is_replay(again), calls(upstream, failed)) == (200, False, 2)
+
+
+def test_i05_all_get_one_answer_when_they_ask_at_once(scene: Stage) -> None:
+    """Sixteen requests with one key are one inference; fifteen wait for it."""
+    served, upstream = scene
+    text, key, billed = unique("{{delay 0.5}} echo:"), fresh_id(), ledger(served)
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: ask(served, text, key=key), range(16)))
+    assert {answer[0] for answer in answers} == {200}
+    assert len({answer[2] for answer in answers}) == 1
+    assert sum(map(is_replay, answers)) == 15
+    assert (calls(upstream, text), ledger(served)) == (1, billed + 1)
+
+
+def test_i10_stream_is_told_again_when_the_key_comes_again(scene: Stage) -> None:
+    """Valid events with the same id, text and counts, to `[DONE]`."""
+    served, upstream = scene
+    text, key = unique(), fresh_id()
+    fields: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+    first, again = ask(served, text, key=key, **fields), ask(served, text, key=key, **fields)
+    assert (first[0], again[0], is_replay(again)) == (200, 200, True)
+    assert again[1]["content-type"].startswith("text/event-stream")
+    assert told(first[2]) == told(again[2]) != ""
+    assert payloads(again[2])[-1] == b"[DONE]"
+    one, two = ([json.loads(data) for data in payloads(answer[2])[:-1]] for answer in (first, again))
+    for name in ("id", "created", "model"):
+        assert {chunk[name] for chunk in one} == {chunk[name] for chunk in two}
+    assert one[-1]["usage"] == two[-1]["usage"]
+    assert calls(upstream, text) == 1
+
+
+def test_i10_official_client_reads_a_replayed_stream(scene: Stage) -> None:
+    """Tool calls too: what the client puts together is the same both times."""
+    served, upstream = scene
+    mark = f"<{fresh_id()}>"
+    tools: Any = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
+
+    def read() -> tuple[str, list[str]]:
+        stream = client.chat.completions.create(
+            model="mock",
+            messages=says(f'call f with {{"x": "{mark}"}} and call f with {{}}'),
+            tools=tools,
+            stream=True,
+            extra_headers={"Idempotency-Key": mark},
+        )
+        name, arguments = "", ["", ""]
+        for chunk in stream:
+            name = chunk.id
+            for call in chunk.choices[0].delta.tool_calls or () if chunk.choices else ():
+                arguments[call.index] += (call.function.arguments or "") if call.function else ""
+        return name, arguments
+
+    with OpenAI(base_url=served.v1, api_key=served.key, max_retries=0) as client:
+        first, again = read(), read()
+    assert first == again
+    assert json.loads(first[1][0]) == {"x": mark}
+    assert calls(upstream, mark) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_i12_generation_goes_on_when_the_client_leaves(scene: Stage, *, stream: bool) -> None:
+    """With a key the answer is finished and billed without its client, and the retry gets it for nothing."""
+    served, upstream = scene
+    text, key, billed = unique("{{gap 0.05}} echo:"), fresh_id(), ledger(served)
+    text = text if stream else unique("{{delay 0.5}} echo:")
+    line = Line(served.port)
+    line.send(post(chat(text, stream=stream), more=f"idempotency-key: {key}\r\n"))
+    wait_until(lambda: calls(upstream, text) == 1, "the upstream is asked")
+    if stream:
+        assert line.read(1)
+    line.leave(reset=True)
+    answer = ask(served, text, key=key, stream=stream)
+    assert (answer[0], is_replay(answer)) == (200, True)
+    words = told(answer[2]) if stream else json.loads(answer[2])["choices"][0]["message"]["content"]
+    assert len(words.split()) == 12
+    assert (calls(upstream, text), ledger(served)) == (1, billed + 1)
+
+
+# ---- the official client, whose patience ends before the answer comes
+
+
+def test_i05_official_client_pays_once_when_it_times_out_with_a_key(scene: Stage) -> None:
+    """Its retries join the first request; one upstream call, one ledger row."""
+    served, upstream = scene
+    text, billed = unique("{{delay 2}} echo:"), ledger(served)
+    with OpenAI(base_url=served.v1, api_key=served.key, timeout=1.0, max_retries=4) as client:
+        answer = client.chat.completions.create(
+            model="mock", messages=says(text), extra_headers={"Idempotency-Key": fresh_id()}
+        )
+    assert answer.choices[0].message.content
+    assert (calls(upstream, text), ledger(served)) == (1, billed + 1)
+
+
+def test_official_client_asks_anew_when_it_times_out_without_a_key(scene: Stage) -> None:
+    """Each of its tries is an inference of its own, as it is anywhere: that is what the key is for."""
+    served, upstream = scene
+    text = unique("{{delay 30}} echo:")
+    with (
+        OpenAI(base_url=served.v1, api_key=served.key, timeout=0.5, max_retries=2) as client,
+        pytest.raises(openai.APITimeoutError),
+    ):
+        client.chat.completions.create(model="mock", messages=says(text))
+    assert calls(upstream, text) == 3
+
+
+# ---- the server is killed, at six points of a request
+
+
+class Reader(threading.Thread):
+    """A client that reads what comes, slowly enough to be looked at."""
+
+    def __init__(self, served: Served, body: bytes, *, key: str) -> None:
+        super().__init__(daemon=True)
+        self.got = b""
+        self.line = Line(served.port)
+        self.line.send(post(body, more=f"idempotency-key: {key}\r\n"))
+
+    def run(self) -> None:
+        try:
+            while piece := self.line.read(65536):
+                self.got += piece
+        except OSError:
+            return
+
+
+class Scene:
+    """What a crash point may look at and do before the server is killed."""
+
+    def __init__(self, served: Served, upstream: Backstage, text: str, *, key: str) -> None:
+        self.served = served
+        self.upstream = upstream
+        self.text = text
+        self.key = key
+        self.reader = Reader(served, chat(text, stream=True), key=key)
+        self.lock: sqlite3.Connection | None = None
+
+    def asked(self) -> None:
+        """The upstream has the request."""
+        wait_until(lambda: calls(self.upstream, self.text) == 1, "the upstream is asked")
+
+    def headed(self) -> None:
+        """The upstream has sent the head of its answer, and nothing more."""
+        self.asked()
+        record = next(each for each in list(self.upstream.up.log) if self.text.encode() in each.body)
+        wait_until(lambda: record.sent > 0, "the upstream's headers are out")
+
+    def begun(self) -> None:
+        """The client has some of the answer."""
+        self.reader.start()
+        wait_until(lambda: self.reader.got.count(b'"content":"') >= 2, "the stream has begun")
+
+    def spoken(self) -> None:
+        """The client has the whole text, and the commit cannot go on."""
+        self.begun()
+        self.lock = sqlite3.connect(
+            self.served.data / "ingot.db", isolation_level=None, check_same_thread=False
+        )
+        self.lock.execute("BEGIN IMMEDIATE")
+        wait_until(lambda: self.reader.got.count(b'"content":"') >= 12, "the text is there")
+        time.sleep(0.3)  # the commit is tried by now
+        assert b"[DONE]" not in self.reader.got
+
+    def committed(self) -> None:
+        """The outcome is kept; the client has read nothing."""
+        wait_until(lambda: state(self.served.data, self.key) == "done", "the outcome is committed")
+
+    def answered(self) -> None:
+        """The client has everything."""
+        self.reader.start()
+        wait_until(lambda: b"[DONE]" in self.reader.got, "the answer is there")
+
+    def close(self) -> None:
+        """Lets go of what a point held."""
+        if self.lock is not None:
+            self.lock.close()
+        self.reader.line.leave(reset=True)
+
+
+POINTS: list[tuple[str, Callable[[Scene], None], str, int]] = [
+    ("after the reservation", Scene.asked, "{{silent times=1}} ", 2),
+    ("after the upstream's headers", Scene.headed, "{{hang 0 times=1}} ", 2),
+    ("in the middle of the stream", Scene.begun, "{{hang 5 times=1}} ", 2),
+    ("before the commit", Scene.spoken, "{{gap 0.03}} ", 2),
+    ("after the commit", Scene.committed, "", 1),
+    ("after the answer", Scene.answered, "", 1),
+]
+
+
+@pytest.mark.parametrize(
+    ("point", "marker", "asked"), [row[1:] for row in POINTS], ids=[row[0] for row in POINTS]
+)
+def test_i08_one_answer_is_billed_when_the_server_is_killed(
+    tmp_path: Path, point: Callable[[Scene], None], marker: str, asked: int
+) -> None:
+    """SIGKILL, a restart, a retry: the answer comes whole, one ledger row stands, and later retries get the same."""
+    text, key = unique(f"{marker}echo:"), fresh_id()
+    with Backstage() as upstream:
+        config = "[engine]\nenabled = false\n" + textwrap.dedent(CONFIG).replace("{up}", upstream.url)
+        with serving(config, tmp_path) as served:
+            scene = Scene(served, upstream, text, key=key)
+            try:
+                point(scene)
+                served.process.send_signal(signal.SIGKILL)
+                served.process.wait()
+            finally:
+                scene.close()
+        with serving(config, tmp_path) as served:
+            answers = [ask(served, text, key=key, stream=True) for _ in range(2)]
+            assert [answer[0] for answer in answers] == [200, 200]
+            assert [is_replay(answer) for answer in answers] == [asked == 1, True]
+            assert len(told(answers[0][2]).split()) == 12
+            assert told(answers[0][2]) == told(answers[1][2])
+            assert all(payloads(answer[2])[-1] == b"[DONE]" for answer in answers)
+            assert (calls(upstream, text), ledger(served)) == (asked, 1)
