@@ -117,15 +117,17 @@ async def measure(data: Path, url: str, *, total: int, rounds: int) -> None:
     """Prints one line a read."""
     async with open_database(data, url) as db:
         for name, read in reads(db, total).items():
-            took = []
+            took, busy = [], time.process_time()
             for _ in range(rounds):
                 began = time.perf_counter()
                 msgspec.json.encode(await read())
                 took.append((time.perf_counter() - began) * 1e3)
             first, rest = took[0], sorted(took)
             goal = next((f", goal {most:g} ms" for part, most in GOALS.items() if name.startswith(part)), "")
+            cpu = (time.process_time() - busy) / rounds * 1e3
+            middle = rest[len(rest) // 2]
             print(
-                f"{name}: first {first:.1f}, median {rest[len(rest) // 2]:.1f}, most {rest[-1]:.1f} ms{goal}"
+                f"{name}: first {first:.1f}, median {middle:.1f}, most {rest[-1]:.1f} ms, CPU {cpu:.1f}{goal}"
             )
         began, count = time.perf_counter(), 0
         async for piece in await RequestLog(db, clock=ManualClock(NOW)).export(DEFAULT_ORG):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, insert, select
 
 from databases import Place
 from ingot.services import answers
+from ingot.store.engine import FILE_NAME
 from ingot.store.schema import (
     DEFAULT_ORG,
     idempotency,
@@ -292,3 +294,23 @@ async def test_s16_nothing_is_left_when_deleted(pages: Pages) -> None:
         assert conn.execute(select(ledger.c.amount).where(ledger.c.billable_id == entry.id)).scalar()
 
     await pages.db.read(look)
+
+
+async def test_s16_bytes_are_overwritten_when_deleted(tmp_path: Path) -> None:
+    """In the file of SQLite too: what is free there holds nothing that was deleted."""
+    secrets = [b"a-secret-of-few-letters", b"a-secret-of-many-" + b"x" * 9_000, b"a-secret-label"]
+    contents = [secret.decode() for secret in secrets[:2]]
+    entries = [Entry(number=n, content=content) for n, content in enumerate(contents)]
+    entries.append(Entry(number=2, metadata={"n": secrets[2].decode()}))
+    place = Place("sqlite", tmp_path, "")
+
+    def stored() -> bytes:
+        return (tmp_path / FILE_NAME).read_bytes()
+
+    async with open_pages(place) as pages:
+        await pages.db.write(lambda conn: book(conn, entries))
+    assert [secret[:17] in stored() for secret in secrets] == [True] * 3
+    async with open_pages(place) as pages:
+        for entry in entries:
+            await pages.openai(DEFAULT_ORG).chat.completions.delete(entry.shown)
+    assert [secret[:17] in stored() for secret in secrets] == [False] * 3

@@ -285,6 +285,7 @@ async def test_export_is_complete_when_longer_than_a_read(pages: Pages) -> None:
         "1",
     )
     assert rows[0]["error"] == ""
+    assert await pages.call("/v1/usage/export?range=7d", org=ORG, method="HEAD") == (200, b"")
     one = (await pages.call("/v1/usage/export?range=day&date=2025-11-25&model=large", org=ORG))[1]
     assert [row["response_id"] for row in csv.DictReader(io.StringIO(one.decode()))] == ["chatcmpl-3"]
 

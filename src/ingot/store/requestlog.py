@@ -90,14 +90,6 @@ def list_requests(
     return RequestPage(rows, edge)
 
 
-def find_mark(conn: Connection, org_id: str, response_id: str) -> Mark | None:
-    """The place of a request in the order of time; `response_id` is ours."""
-    found = conn.execute(
-        select(_r.created_at, _r.id).where(_r.org_id == org_id, _r.id == response_id)
-    ).first()
-    return None if found is None else Mark(*found)
-
-
 def find_key(conn: Connection, org_id: str, which: str) -> str | None:
     """The id of the organization's key with this id or kid, revoked or not."""
     own = select(api_keys.c.id).where(api_keys.c.org_id == org_id)

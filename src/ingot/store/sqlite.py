@@ -27,6 +27,8 @@ _PRAGMAS = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA trusted_schema = OFF",
+    # What was deleted is overwritten in the file; some builds do it anyway.
+    "PRAGMA secure_delete = ON",
     # After a burst the log shrinks to this instead of keeping its largest size for ever.
     "PRAGMA journal_size_limit = 16777216",
 )

@@ -11,6 +11,7 @@ from ingot.services.usage import Usage
 from ingot.web.query import Organization, Pages, read_limit
 
 JSON = "application/json"
+CSV = "text/csv; charset=utf-8"
 
 
 def pages(usage: Usage, requests: RequestLog, *, organization: Organization) -> Pages:
@@ -39,10 +40,10 @@ def pages(usage: Usage, requests: RequestLog, *, organization: Organization) -> 
         pieces = await requests.export(
             org_id, wanted=_wanted(query), range_name=_range(query), day=query.get("date")
         )
+        if request.method == "HEAD":
+            return Response(media_type=CSV)  # nobody would read a million lines
         return StreamingResponse(
-            pieces,
-            media_type="text/csv; charset=utf-8",
-            headers={"content-disposition": 'attachment; filename="usage.csv"'},
+            pieces, media_type=CSV, headers={"content-disposition": 'attachment; filename="usage.csv"'}
         )
 
     return {
