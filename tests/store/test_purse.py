@@ -181,7 +181,7 @@ async def test_lease_when_its_time_is_over(treasury: Treasury) -> None:
     await treasury.db.write(partial(expire, owner="slow"))
     other = treasury.purse("other")
     await other.reserve(org, 100)
-    treasury.advance(60)
+    treasury.advance(26)
     assert await _many(purse, org, amount=60, count=1) == []
     assert await treasury.figures(org) == (100, 100)
 
