@@ -12,12 +12,12 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from ingot.clock import Clock, ManualClock
+from ingot.clock import ManualClock
 from ingot.ids import new_id
 from ingot.pricing import Price, Tokens, frozen, rates
 from ingot.services.credits import Credits
 from ingot.services.purse import Hold, Purse
-from ingot.store.balances import Charge, Shortfall, charge
+from ingot.store.balances import Charge, Shortfall, add, charge
 from ingot.store.budgets import HOUR
 from ingot.store.database import Database
 from ingot.store.ledger import Entry, add_entry
@@ -65,12 +65,16 @@ class Treasury:
     """A database with organizations on it; `clock` is that of all processes."""
 
     db: Database
-    clock: Clock = field(default_factory=ManualClock)
+    clock: ManualClock = field(default_factory=ManualClock)
     log: Lines = field(default_factory=Lines)
 
     @property
     def now(self) -> int:
         return micros(self.clock.now())
+
+    def advance(self, seconds: float) -> None:
+        """Moves time forward, on the clock of the processes; PostgreSQL has one of its own."""
+        self.clock.advance(seconds)
 
     async def organization(self, org_id: str, *, prepaid: bool = True, amount: int = 0) -> str:
         """A new organization with so much credit."""
@@ -82,6 +86,9 @@ class Treasury:
             "created_at": self.now,
         }
         await self.db.write(partial(_insert, row=row))
+        await self.db.write(
+            lambda conn: conn.execute(insert(organizations), row) and add(conn, org_id, amount=0)
+        )
         if amount:
             await self.credits.top_up(org_id, amount, actor="test")
         return org_id

@@ -111,8 +111,7 @@ class Purse:
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._land()
         await self._return(
             self._leave(till) if not till.calls else self._surplus(till, keep=0)
             for till in list(self._tills.values())
@@ -165,6 +164,7 @@ class Purse:
 
     async def tick(self) -> None:
         """Renews leases in use and gives back what is not needed; call it about every second."""
+        await self._land()
         now = self._monotonic()
         await self._renew(now)
         returns: list[Return | None] = []
@@ -184,6 +184,11 @@ class Purse:
                 await self.tick()
             except StoreError as error:
                 self._log.warning("leases_not_kept", error=error.message)
+
+    async def _land(self) -> None:
+        """Waits for what is on its way to the database."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _renew(self, now: float) -> None:
         """Lengthens the leases of which a third of the time is over."""
