@@ -193,6 +193,7 @@ class Lane:
                 self.owe(Settle(command.id, command.claims, None))
         self._queue.extendleft(reversed(asks))
         self._dismiss()
+        self._wake.clear()  # what is owed goes with what is asked next: alone it would be a miss of its own
         if self._missed >= self._limit:
             self._go_down(reason)
 
@@ -213,6 +214,7 @@ class Lane:
             await asyncio.sleep(self._rest)
             with suppress(LinkFault):
                 await self._announce()
+        self._wake.set()  # for what is owed
         if self._notify is not None:
             self._notify(False, "The server of the limits answers again.")
 
