@@ -157,7 +157,7 @@ class Lane:
                 continue
             commands: list[Command] = [*settles, *(ask.command for ask in asks)]
             try:
-                answers = await self._link.exchange(commands, self._budget)
+                answers = await self._exchange(commands)
             except LinkFault as fault:
                 self._miss(settles, asks, str(fault))
             except asyncio.CancelledError:
@@ -166,6 +166,12 @@ class Lane:
             else:
                 self._missed = 0
                 self._deliver(asks, answers[len(settles) :])
+
+    async def _exchange(self, commands: list[Command]) -> list[Answer]:
+        answers = await self._link.exchange(commands, self._budget)
+        if len(answers) != len(commands):
+            raise LinkFault(f"{len(commands)} commands had {len(answers)} answers.")
+        return answers
 
     def _take(self) -> tuple[list[Settle], list[_Ask]]:
         """The next round: some of what is owed, then those who wait and are still there."""
@@ -193,6 +199,7 @@ class Lane:
                 self.owe(Settle(command.id, command.claims, None))
         self._queue.extendleft(reversed(asks))
         self._dismiss()
+        self._wake.clear()  # what is owed goes with what is asked next: alone it would be a miss of its own
         if self._missed >= self._limit:
             self._go_down(reason)
 
@@ -213,6 +220,7 @@ class Lane:
             await asyncio.sleep(self._rest)
             with suppress(LinkFault):
                 await self._announce()
+        self._wake.set()  # for what is owed
         if self._notify is not None:
             self._notify(False, "The server of the limits answers again.")
 

@@ -122,8 +122,11 @@ BEGIN
     ELSE
       INSERT INTO limit_nodes VALUES (command ->> 1, moment) ON CONFLICT (node) DO UPDATE SET seen = excluded.seen;
       IF command -> 0 = '3' THEN
-        DELETE FROM limit_nodes WHERE seen <= moment - 3600000000;
-        DELETE FROM limit_leases WHERE until <= moment - 3600000000;
+        -- Without a wait for locks, which are taken in another order here.
+        DELETE FROM limit_nodes WHERE ctid = ANY (ARRAY(
+          SELECT ctid FROM limit_nodes WHERE seen <= moment - 3600000000 FOR UPDATE SKIP LOCKED));
+        DELETE FROM limit_leases WHERE ctid = ANY (ARRAY(
+          SELECT ctid FROM limit_leases WHERE until <= moment LIMIT 10000 FOR UPDATE SKIP LOCKED));
         DELETE FROM limit_state WHERE ctid = ANY (ARRAY(
           SELECT ctid FROM limit_state WHERE at <= moment - 3600000000 LIMIT 10000 FOR UPDATE SKIP LOCKED));
       END IF;

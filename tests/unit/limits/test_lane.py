@@ -1,0 +1,245 @@
+"""Rounds, misses and recovery, on a link that does as it is told."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import pytest
+
+from ingot.clock import ManualClock
+from ingot.ids import new_id
+from ingot.limits.gcra import POINTS
+from ingot.limits.lane import Answer, Beat, Command, Lane, LinkFault, Reserve, Settle
+from ingot.limits.limiter import Claim, Refused, Reservation
+from ingot.limits.memory import MemoryLimiter
+from ingot.limits.shared import SharedLimiter
+
+CLAIM = Claim("org", 60, 6000, 30, 100)
+NODES = 3
+
+
+class FakeLink:
+    """Admits everything at level 1, or fails while told to; a round waits for the gate."""
+
+    def __init__(self) -> None:
+        self.rounds: list[list[Command]] = []
+        self.fails = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def exchange(self, commands: Sequence[Command], budget: float) -> list[Answer]:
+        """Notes the round; `budget` is not needed, the gate is."""
+        assert budget > 0
+        self.rounds.append(list(commands))
+        await self.gate.wait()
+        if self.fails:
+            raise LinkFault("It was told to.")
+        answers: list[Answer] = []
+        for command in commands:
+            if isinstance(command, Beat):
+                answers.append([NODES])
+            elif isinstance(command, Reserve):
+                answers.append([1, *[POINTS, 100 * POINTS, 1, 0] * len(command.claims)])
+            else:
+                answers.append([])
+        return answers
+
+    async def close(self) -> None:
+        """Nothing to give up."""
+
+    def sent(self) -> list[Command]:
+        """All that was sent but the beats."""
+        return [command for round_ in self.rounds for command in round_ if not isinstance(command, Beat)]
+
+
+class Scene:
+    """A limiter on a fake link, and what it told of its state."""
+
+    def __init__(self) -> None:
+        self.link = FakeLink()
+        self.told: list[tuple[bool, str]] = []
+        self.lane = Lane(
+            self.link,
+            node="n1",
+            budget=1.0,
+            patience=1.0,
+            rest=0.01,
+            beat=1000.0,
+            notify=lambda down, why: self.told.append((down, why)),
+        )
+        self.limiter = SharedLimiter(self.lane, local=MemoryLimiter(ManualClock()), ids=new_id)
+
+    async def reserve(self) -> Reservation:
+        """A reservation, which no limit is in the way of."""
+        outcome = await self.limiter.reserve((CLAIM,), 60.0)
+        assert isinstance(outcome, Reservation)
+        return outcome
+
+
+@pytest.fixture
+async def scene() -> AsyncIterator[Scene]:
+    """A started scene."""
+    made = Scene()
+    await made.limiter.start()
+    yield made
+    made.link.gate.set()
+    await made.limiter.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns once it holds."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # there is no event for what a test looks at
+            await asyncio.sleep(0.001)
+
+
+async def test_commands_go_together_when_a_round_is_under_way(scene: Scene) -> None:
+    """The first goes at once; what comes meanwhile is the next round."""
+    scene.link.rounds.clear()
+    scene.link.gate.clear()
+    waiting = [asyncio.create_task(scene.reserve()) for _ in range(5)]
+    await until(lambda: len(scene.link.rounds) == 1)
+    waiting += [asyncio.create_task(scene.reserve()) for _ in range(7)]
+    await asyncio.sleep(0)
+    scene.link.gate.set()
+    reserved = await asyncio.gather(*waiting)
+    assert [len(round_) for round_ in scene.link.rounds] == [5, 7]
+    assert all(reservation.shared for reservation in reserved)
+
+
+async def test_each_counts_for_itself_when_a_round_fails(scene: Scene) -> None:
+    """L09: the caller hears a decision all the same, of one part in three, and the lane stays up for two misses."""
+    scene.link.fails = True
+    for _ in range(2):
+        reservation = await scene.reserve()
+        assert not reservation.shared
+        assert reservation.share == NODES
+        assert not scene.limiter.degraded
+    scene.link.fails = False
+    assert (await scene.reserve()).shared
+    assert scene.told == []
+
+
+async def test_the_server_is_left_alone_when_three_rounds_failed(scene: Scene) -> None:
+    """L09: the third miss in a row is noticed, told, and nobody waits any more; a beat finds the server again."""
+    scene.link.fails = True
+    for _ in range(3):
+        await scene.reserve()
+    assert scene.limiter.degraded
+    scene.link.rounds.clear()
+    outcome = await scene.limiter.reserve((Claim("other", 6, None, None, 0),), 60.0)
+    assert isinstance(outcome, Reservation)
+    assert scene.link.sent() == []
+    scene.link.fails = False
+    await until(lambda: not scene.limiter.degraded)
+    assert [down for down, _ in scene.told] == [True, False]
+    assert (await scene.reserve()).shared
+
+
+async def test_an_own_part_is_a_part_when_the_server_is_away(scene: Scene) -> None:
+    """L09: of a burst of ten among three processes each grants three."""
+    scene.link.fails = True
+    for _ in range(3):
+        await scene.limiter.reserve((Claim("x", None, None, None, 0),), 1.0)
+    claim = Claim("org", 60, None, None, 0)
+    outcomes = [await scene.limiter.reserve((claim,), 1.0) for _ in range(10)]
+    assert sum(isinstance(outcome, Reservation) for outcome in outcomes) == 3
+    assert all(outcome.wait <= 3_000_000 for outcome in outcomes if isinstance(outcome, Refused))
+
+
+async def test_a_lane_starts_down_when_there_is_no_server() -> None:
+    """L09: a start does not fail, and the server is found later."""
+    scene = Scene()
+    scene.link.fails = True
+    await scene.limiter.start()
+    assert scene.limiter.degraded
+    scene.link.fails = False
+    await until(lambda: not scene.limiter.degraded)
+    assert scene.limiter.nodes == NODES
+    await scene.limiter.close()
+
+
+async def test_nothing_is_sent_when_the_caller_left_before(scene: Scene) -> None:
+    """L10: a command that waits in the queue goes with its caller."""
+    scene.link.gate.clear()
+    first = asyncio.create_task(scene.reserve())
+    await until(lambda: len(scene.link.sent()) == 1)
+    second = asyncio.create_task(scene.reserve())
+    await asyncio.sleep(0)
+    second.cancel()
+    await asyncio.sleep(0)
+    scene.link.gate.set()
+    await first
+    await scene.reserve()
+    assert sum(isinstance(command, Reserve) for command in scene.link.sent()) == 2
+
+
+async def test_what_was_admitted_is_given_back_when_the_caller_left(scene: Scene) -> None:
+    """L10: the answer to somebody who is gone is settled with no usage."""
+    scene.link.gate.clear()
+    task = asyncio.create_task(scene.reserve())
+    await until(lambda: len(scene.link.sent()) == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    scene.link.gate.set()
+    await until(lambda: len(scene.link.sent()) == 2)
+    reserve, settle = scene.link.sent()
+    assert isinstance(reserve, Reserve)
+    assert settle == Settle(reserve.id, (CLAIM,), 0)
+
+
+async def test_what_was_admitted_is_given_back_when_the_caller_leaves_at_that_moment(scene: Scene) -> None:
+    """L10: the answer is there and the caller cancelled before it took it."""
+    future: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+    scene.lane.ask = lambda _: future  # type: ignore[method-assign, assignment]  # the moment cannot be met otherwise
+    task = asyncio.create_task(scene.reserve())
+    await asyncio.sleep(0)
+    future.set_result([1, POINTS, 0, 1, 0])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: len(scene.link.sent()) == 1)
+    (settle,) = scene.link.sent()
+    assert isinstance(settle, Settle)
+    assert settle.tokens == 0
+
+
+async def test_places_are_given_back_when_the_fate_of_a_round_is_unknown(scene: Scene) -> None:
+    """A place must not stay taken by a request that was never served; tokens are not refunded on suspicion."""
+    scene.link.fails = True
+    await scene.reserve()
+    scene.link.fails = False
+    await scene.reserve()
+    reserve, settle, _ = scene.link.sent()
+    assert isinstance(reserve, Reserve)
+    assert settle == Settle(reserve.id, (CLAIM,), None)
+
+
+async def test_settlements_go_first_when_the_server_is_back(scene: Scene) -> None:
+    """What was finished during an outage is told before anything new is asked."""
+    reserved = await scene.reserve()
+    scene.link.fails = True
+    for _ in range(3):
+        await scene.reserve()
+    await scene.limiter.settle(reserved, 40)
+    await scene.limiter.settle(reserved, 40)
+    scene.link.rounds.clear()
+    scene.link.fails = False
+    await until(lambda: not scene.limiter.degraded)
+    await scene.reserve()
+    settled = [
+        command for command in scene.link.sent() if isinstance(command, Settle) and command.tokens == 40
+    ]
+    assert settled == [Settle(str(reserved.id), (CLAIM,), 40)]
+    assert isinstance(scene.link.sent()[-1], Reserve)
+
+
+async def test_settlements_are_sent_when_the_limiter_closes() -> None:
+    """The last requests of a process give their places back."""
+    scene = Scene()
+    await scene.limiter.start()
+    reserved = await scene.reserve()
+    await scene.limiter.settle(reserved, 7)
+    await scene.limiter.close()
+    assert scene.link.sent()[-1] == Settle(str(reserved.id), (CLAIM,), 7)
+    assert scene.limiter.degraded
