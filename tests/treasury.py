@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Executable, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from ingot.clock import ManualClock
@@ -85,10 +85,7 @@ class Treasury:
             "prepaid": int(prepaid),
             "created_at": self.now,
         }
-        await self.db.write(partial(_insert, row=row))
-        await self.db.write(
-            lambda conn: conn.execute(insert(organizations), row) and add(conn, org_id, amount=0)
-        )
+        await self.db.write(partial(_found, row=row))
         if amount:
             await self.credits.top_up(org_id, amount, actor="test")
         return org_id
@@ -197,5 +194,11 @@ def expire(conn: Connection, owner: str) -> None:
     conn.execute(update(holds).where(holds.c.owner == owner).values(until=1))
 
 
-def _insert(conn: Connection, row: dict[str, Any]) -> None:
+def _found(conn: Connection, row: dict[str, Any]) -> None:
     conn.execute(insert(organizations), row)
+    add(conn, row["id"], amount=0)
+
+
+def run(conn: Connection, statement: Executable) -> None:
+    """A statement whose result is of no interest."""
+    conn.execute(statement)

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
-from databases import Place, open_store
 from sqlalchemy import select
 
+from databases import Place, open_store
 from ingot.errors import QuotaExceeded
 from ingot.services.purse import Hold, Prepaid, Purse
 from ingot.store.holds import void_others

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from databases import Place, open_store
 
+from databases import Place, open_store
 from ingot.errors import QuotaExceeded
 from ingot.services.ledger import Ledger
 from treasury import Treasury
