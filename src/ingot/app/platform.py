@@ -114,11 +114,11 @@ async def opened(
 
 
 def _limiter(config: Config, node: str, *, clock: Clock, log: Log) -> Limiter:
-    def notify(up: bool, why: str) -> None:  # noqa: FBT001  # the limiters' signature
-        if up:
-            log.info("limits are shared again")
-        else:
+    def notify(down: bool, why: str) -> None:  # noqa: FBT001  # the limiters' signature
+        if down:
             log.warning("limits are counted in this process alone", reason=why)
+        else:
+            log.info("limits are shared again")
 
     if config.limiter.url:
         return valkey_limiter(config.limiter.url, clock=clock, ids=new_id, node=node, notify=notify)

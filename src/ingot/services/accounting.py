@@ -32,10 +32,10 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     days = store.retention_days if grant.retention_days is None else grant.retention_days
     return Settlement(
         id=inference.response_id,
-        public_id=outcome.answer_id or inference.response_id,
+        public_id=_plain(outcome.answer_id) if outcome.answer_id else inference.response_id,
         org_id=inference.principal.org_id,
         key_id=inference.principal.key_id,
-        surface=inference.surface,
+        surface=inference.dialect.name,
         model=inference.deployment.name,
         target=outcome.target,
         status=outcome.status,
@@ -59,7 +59,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         request=inference.call.body.data if kept else None,
         answer=outcome.answer if kept else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
-        expires_at=now + days * DAY,
+        expires_at=now + days * DAY if kept else None,
         prepaid=grant.prepaid,
         reserved=0 if inference.hold is None else inference.hold.amount,
         parts=() if inference.hold is None else inference.hold.parts,
@@ -74,7 +74,12 @@ def _metadata(asked: dict[str, Any]) -> dict[str, str] | None:
     held = asked["metadata"]
     if not isinstance(held, dict) or not all(isinstance(value, str) for value in held.values()):
         return None
-    return held or None
+    # PostgreSQL keeps no U+0000 in text.
+    return {_plain(name): _plain(value) for name, value in held.items()} or None
+
+
+def _plain(text: str) -> str:
+    return text.replace("\0", "\ufffd") if "\0" in text else text
 
 
 def _state(outcome: Outcome) -> str:

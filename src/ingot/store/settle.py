@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection
 
+from ingot.dialects.fold import Unfoldable, assemble
 from ingot.store.balances import Charge, charge
 from ingot.store.bulk import add_rows, insert_rows
 from ingot.store.holds import Part
@@ -137,11 +138,21 @@ def _response(each: Settlement) -> tuple[Any, ...]:
         each.amount,
         int(each.request is not None),
         each.request,
-        each.answer,
+        _whole(each),
         msgspec.json.encode(each.metadata).decode() if each.metadata else None,
         each.request_id,
         each.expires_at,
     )
+
+
+def _whole(each: Settlement) -> bytes | None:
+    """The answer as it is kept: a stream as the whole answer that it spells out, where it is one."""
+    if each.answer is None or not each.streamed or each.state != "completed":
+        return each.answer
+    try:
+        return assemble(each.answer)
+    except Unfoldable:
+        return each.answer
 
 
 def _ledger(each: Settlement) -> tuple[Any, ...]:
