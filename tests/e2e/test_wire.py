@@ -224,7 +224,7 @@ ACCEPTED = [
     Case("an unknown path, then another", _sized(line=b"POST /nowhere HTTP/1.1") + _sized(), (404, 200)),
     Case(
         "a wrong method, then another",
-        b"GET /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n\r\n" + _sized(),
+        b"GET /v1/completions HTTP/1.1\r\nHost: localhost\r\n\r\n" + _sized(),
         (405, 200),
     ),
     Case("an upgrade to websocket", _sized(b"Connection: Upgrade", b"Upgrade: websocket"), (200, 400)),
@@ -314,7 +314,7 @@ def test_stream_is_framed_for_the_client_when_it_speaks_an_old_version(scene: St
         ("HEAD", "/livez", 200),
         ("HEAD", "/v1/models", 200),
         ("HEAD", "/nowhere", 404),
-        ("HEAD", "/v1/chat/completions", 405),
+        ("HEAD", "/v1/embeddings", 405),
     ],
 )
 def test_head_has_no_body_when_asked(scene: Stage, method: str, path: str, status: int) -> None:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingot.dialects.chat import CHAT
 from ingot.dialects.fold import Assembly, Unfoldable, assemble
-from ingot.dialects.replay import replay
+from ingot.services.relay import pass_on
+from ingot.sse import SseSplitter
 from storylines import IDS, USAGE, Story, stories, streams
 from upstream_answers import chat, chat_chunks
 from upstream_script import Step
@@ -75,12 +77,18 @@ def test_fold_when_the_stream_is_cut_anywhere(data: st.DataObject, told: tuple[S
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(data=st.data(), told=st.lists(stories, min_size=1, max_size=3).map(tuple))
-def test_fold_is_the_same_when_the_answer_is_replayed(data: st.DataObject, told: tuple[Story, ...]) -> None:
-    """A replay tells the very answer, to the byte, whatever stream it was folded from."""
-    whole = assemble(data.draw(streams(told)))
-    again = replay(whole, wants_usage=True)
-    assert again is not None
-    assert assemble(again) == whole
+def test_i10_what_is_kept_of_a_stream_tells_the_same_answer(
+    data: st.DataObject, told: tuple[Story, ...]
+) -> None:
+    """T-I-sse: what a tap keeps of a stream, in fewer events, folds to the very answer that the stream folds to."""
+    stream = data.draw(streams(told))
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "n": len(told), "stream": True}
+    call = CHAT.decode(json.dumps({**body, "stream_options": {"include_usage": True}}).encode())
+    tap = CHAT.tap(call, model="m", public="m")
+    passed = b"".join(pass_on(SseSplitter(), tap, event) for event in SseSplitter().feed(stream))
+    assert passed == stream
+    assert tap.given.count(b"data: ") <= stream.count(b"data: ")
+    assert assemble(tap.given) == assemble(stream)
 
 
 @pytest.mark.parametrize(
