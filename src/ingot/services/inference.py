@@ -115,7 +115,7 @@ async def _make_durable(runtime: Runtime, inference: Inference, outcome: Outcome
     if runtime.config.store.durability == "async":
         return
     try:
-        await asyncio.shield(written)
+        await written
     except StoreError as error:
         raise Overloaded(
             "The answer could not be recorded, so it is not given and nothing was charged. Send the request again; "

@@ -70,15 +70,10 @@ def _define_responses(tables: MetaData) -> None:
         Column("request", LargeBinary),  # content stands last: whoever reads the rest never pages through it
         Column("answer", LargeBinary),
         # With the columns that lists are filtered by, so that a row that does not fit is never fetched.
-        Index("responses_by_org", "org_id", "created_at", "id", "key_id", "model"),
+        # One index for every list: what lists filter by stands in it, and time-ordered ids are appended to it.
+        Index("responses_by_org", "org_id", "created_at", "id", "surface", "model", "key_id", "expires_at"),
         Index("responses_by_public_id", "org_id", "public_id", "id"),
-        *(
-            Index(name, *columns, sqlite_where=sql(_KEPT), postgresql_where=sql(_KEPT))
-            for name, columns in (
-                ("responses_stored", ("org_id", "created_at", "id", "surface", "model")),
-                ("responses_due", ("expires_at",)),
-            )
-        ),
+        Index("responses_due", "expires_at", sqlite_where=sql(_KEPT), postgresql_where=sql(_KEPT)),
     )
     Table(
         "response_metadata",  # one row for each pair, so that lists can be filtered by it
