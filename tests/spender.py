@@ -16,27 +16,33 @@ from ingot.store.schema import micros
 from treasury import Call, Lines, Treasury
 
 
+def say(line: str) -> None:
+    """A line for the test that started this process."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 async def spend(url: str, owner: str, org: str, *, amount: int, count: int, cost: int) -> None:
     """One run, as above."""
     clock = SystemClock()
     async with open_database(Path("unused"), url) as db:
         purse = Purse(db, owner, clock=clock, log=Lines(), alone=False, lease_seconds=2.0)
         await purse.start()
-        print("ready", flush=True)
+        say("ready")
         await asyncio.to_thread(sys.stdin.readline)
         told = await asyncio.gather(
             *(purse.reserve(org, amount) for _ in range(count)), return_exceptions=True
         )
         holds = [each for each in told if isinstance(each, Hold)]
         others = [each for each in told if not isinstance(each, Hold | QuotaExceeded)]
-        print(f"{len(holds)} {len(others)} {others[:1]}", flush=True)
+        say(f"{len(holds)} {len(others)} {others[:1]}")
         await asyncio.to_thread(sys.stdin.readline)
         for place, hold in enumerate(holds):
             call = Call(f"{owner}_{place}", org, cost, micros(clock.now()), hold=hold)
             await Treasury(db).settle(call)
             purse.release(hold, cost)
         await purse.close()
-    print("done", flush=True)
+    say("done")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ async def test_refund_when_in_parts(treasury: Treasury) -> None:
     assert (first.entry.amount, first.standing.balance) == (30, 930)
     again = await treasury.credits.refund(call.id, 30, actor="cli", reference="r1")
     assert again.repeated
-    with pytest.raises(Conflict, match="at most 0.00000000007 USD"):
+    with pytest.raises(Conflict, match=r"at most 0\.00000000007 USD"):
         await treasury.credits.refund(call.id, 71, actor="cli")
     tries = [treasury.credits.refund(call.id, 50, actor="cli") for _ in range(3)]
     told = await asyncio.gather(*tries, return_exceptions=True)
@@ -101,7 +101,7 @@ async def test_refund_when_the_operator_bore_a_part(treasury: Treasury) -> None:
     (lost,) = await treasury.settle(call)
     purse.release(hold, 100)
     assert lost.amount == 40
-    with pytest.raises(Conflict, match="Of 0.00000000006 USD"):
+    with pytest.raises(Conflict, match=r"Of 0\.00000000006 USD"):
         await treasury.credits.refund(call.id, 61, actor="cli")
     assert (await treasury.credits.refund(call.id, actor="cli")).entry.amount == 60
     assert await treasury.figures(org) == (60, 0)
@@ -127,7 +127,7 @@ async def test_correct_when_money_is_reserved(treasury: Treasury) -> None:
     org = await treasury.organization("org_a", amount=100)
     purse = treasury.purse("p", alone=True)
     hold = await purse.reserve(org, 70)
-    with pytest.raises(Conflict, match="0.00000000003 USD that are not reserved"):
+    with pytest.raises(Conflict, match=r"0\.00000000003 USD that are not reserved"):
         await treasury.credits.correct(org, -31, actor="cli", note="too much")
     made = await treasury.credits.correct(org, -30, actor="cli", note="too much")
     assert (made.entry.kind, made.entry.note, made.standing.balance) == ("correction", "too much", 70)
