@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, Executable, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from ingot.clock import ManualClock
@@ -17,7 +17,7 @@ from ingot.ids import new_id
 from ingot.pricing import Price, Tokens, frozen, rates
 from ingot.services.credits import Credits
 from ingot.services.purse import Hold, Purse
-from ingot.store.balances import Charge, Shortfall, add, charge
+from ingot.store.balances import Charge, Shortfall, charge
 from ingot.store.budgets import HOUR
 from ingot.store.database import Database
 from ingot.store.ledger import Entry, add_entry
@@ -85,12 +85,19 @@ class Treasury:
             "prepaid": int(prepaid),
             "created_at": self.now,
         }
-        await self.db.write(
-            lambda conn: conn.execute(insert(organizations), row) and add(conn, org_id, amount=0)
-        )
+        await self.execute(insert(organizations).values(row), insert(balances).values(org_id=org_id))
         if amount:
             await self.credits.top_up(org_id, amount, actor="test")
         return org_id
+
+    async def execute(self, *statements: Executable) -> None:
+        """Runs statements past all services, in one transaction."""
+
+        def run(conn: Connection) -> None:
+            for statement in statements:
+                conn.execute(statement)
+
+        await self.db.write(run)
 
     @property
     def credits(self) -> Credits:

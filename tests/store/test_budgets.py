@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 from databases import Place, open_store
-from sqlalchemy import Update, insert, update
+from sqlalchemy import insert, update
 
 from ingot.errors import InvalidRequest, NotFound, QuotaExceeded
 from ingot.services.budgets import Budgets
@@ -54,8 +54,8 @@ async def _key(treasury: Treasury, key_id: str, *, org_id: str, replaced_by: str
     }
     pepper = {"version": 1, "fingerprint": b"", "created_at": 1}
     if key_id == "key_a":
-        await treasury.db.write(lambda conn: conn.execute(insert(peppers), pepper) and None)
-    await treasury.db.write(lambda conn: conn.execute(insert(api_keys), row) and None)
+        await treasury.execute(insert(peppers).values(pepper))
+    await treasury.execute(insert(api_keys).values(row))
 
 
 async def _spend(treasury: Treasury, purse: Purse, payer: Prepaid, *, amount: int, org: str) -> None:
@@ -197,13 +197,9 @@ async def test_budget_when_a_key_is_rolled(treasury: Treasury, budgets: Budgets)
     await _key(treasury, "key_b", org_id=org)
     row = await budgets.set(org, 100, period="total", actor="cli", key_id="key_a")
     await treasury.settle(treasury.call(10, org_id=org, key_id="key_a"))
-    await treasury.db.write(
-        lambda conn: (
-            conn.execute(update(api_keys).where(api_keys.c.id == "key_a").values(replaced_by="key_b"))
-            and None
-        )
-    )
-    await treasury.db.write(lambda conn: conn.execute(_move(row.id)) and None)
+    replaced = update(api_keys).where(api_keys.c.id == "key_a").values(replaced_by="key_b")
+    moved = update(schema_budgets).where(schema_budgets.c.id == row.id).values(key_id="key_b")
+    await treasury.execute(replaced, moved)
     await treasury.settle(
         treasury.call(20, org_id=org, key_id="key_a"), treasury.call(30, org_id=org, key_id="key_b")
     )
@@ -215,7 +211,3 @@ def test_period_when_any_instant() -> None:
     at = round(datetime(2026, 3, 15, 12, tzinfo=UTC).timestamp() * 10**6)
     assert period_start("month", at) == round(datetime(2026, 3, 1, tzinfo=UTC).timestamp() * 10**6)
     assert period_start("total", at) == 0
-
-
-def _move(budget_id: str) -> Update:
-    return update(schema_budgets).where(schema_budgets.c.id == budget_id).values(key_id="key_b")

@@ -34,8 +34,7 @@ class Books:
 
     async def harm(self, *statements: Executable) -> dict[str, list[tuple[str, str]]]:
         """What is found after these statements, by check."""
-        for statement in statements:
-            await self.treasury.db.write(lambda conn, each=statement: conn.execute(each) and None)  # type: ignore[misc]  # a default argument
+        await self.treasury.execute(*statements)
         found: dict[str, list[tuple[str, str]]] = {}
         for each in (await Ledger(self.treasury.db).verify()).findings:
             found.setdefault(each.check, []).append((each.subject, each.detail))
