@@ -16,9 +16,9 @@ from ingot.store.schema import micros
 from treasury import Call, Lines, Treasury
 
 
-def say(text: str) -> None:
-    """One line for whoever started this process."""
-    sys.stdout.write(text + "\n")
+def say(line: str) -> None:
+    """A line for the test that started this process."""
+    sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 

@@ -17,7 +17,7 @@ from ingot.ids import new_id
 from ingot.pricing import Price, Tokens, frozen, rates
 from ingot.services.credits import Credits
 from ingot.services.purse import Hold, Purse
-from ingot.store.balances import Charge, Shortfall, add, charge
+from ingot.store.balances import Charge, Shortfall, charge
 from ingot.store.budgets import HOUR
 from ingot.store.database import Database
 from ingot.store.ledger import Entry, add_entry
@@ -85,10 +85,19 @@ class Treasury:
             "prepaid": int(prepaid),
             "created_at": self.now,
         }
-        await self.db.write(partial(_found, row=row))
+        await self.execute(insert(organizations).values(row), insert(balances).values(org_id=org_id))
         if amount:
             await self.credits.top_up(org_id, amount, actor="test")
         return org_id
+
+    async def execute(self, *statements: Executable) -> None:
+        """Runs statements past all services, in one transaction."""
+
+        def run(conn: Connection) -> None:
+            for statement in statements:
+                conn.execute(statement)
+
+        await self.db.write(run)
 
     @property
     def credits(self) -> Credits:
@@ -192,13 +201,3 @@ def figures(conn: Connection, org_id: str) -> tuple[int, int]:
 def expire(conn: Connection, owner: str) -> None:
     """Lets the time of a dead process's leases be over, on any clock."""
     conn.execute(update(holds).where(holds.c.owner == owner).values(until=1))
-
-
-def _found(conn: Connection, row: dict[str, Any]) -> None:
-    conn.execute(insert(organizations), row)
-    add(conn, row["id"], amount=0)
-
-
-def run(conn: Connection, statement: Executable) -> None:
-    """A statement whose result is of no interest."""
-    conn.execute(statement)

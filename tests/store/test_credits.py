@@ -17,7 +17,7 @@ from ingot.services.receipts import Receipt
 from ingot.services.subscriptions import Subscriptions, period_after
 from ingot.store.ledger import Span, walk
 from ingot.store.schema import MICROSECOND, audit, organizations, plans
-from treasury import Treasury, run
+from treasury import Treasury
 
 DAY = 86_400
 
@@ -213,7 +213,7 @@ async def test_redeem_when_the_code_is_over(treasury: Treasury) -> None:
 
 async def _plan(treasury: Treasury, *, credits: int) -> None:  # noqa: A002  # what the plan calls them
     row = {"id": "plan_gold", "name": "gold", "monthly_credits": credits, "created_at": treasury.now}
-    await treasury.db.write(lambda conn: run(conn, insert(plans).values(row)))
+    await treasury.execute(insert(plans).values(row))
 
 
 async def _plan_of(treasury: Treasury, org: str) -> str:
@@ -281,7 +281,7 @@ async def test_subscription_when_the_plan_is_archived(treasury: Treasury) -> Non
     await _plan(treasury, credits=10)
     org = await treasury.organization("org_a")
     archived = update(plans).where(plans.c.id == "plan_gold").values(archived_at=1)
-    await treasury.db.write(lambda conn: run(conn, archived))
+    await treasury.execute(archived)
     for plan in ("gold", "silver"):
         with pytest.raises(NotFound, match="no plan"):
             await Subscriptions(treasury.db, clock=treasury.clock).start(org, plan, actor="cli")
