@@ -29,6 +29,7 @@ UNSCOPED = {
     "owned_on_plan",  # by user
     "plan_id",
     "plan_names",
+    "sole_organization",  # for operators
 }
 """Functions about organizations that no single organization owns."""
 

@@ -1,27 +1,19 @@
-"""What the commands about accounts share: the services on the database, whether a server runs on it or not.
+"""What the commands about accounts share: the services, and how instants look in a table."""
 
-Decides how a command reaches them and what is told when there is no database yet.
-"""
-
-import asyncio
-import os
-import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from ingot.cli.output import fail
+from ingot.cli.database import command_log, on_database
+from ingot.cli.location import Location, located
 from ingot.clock import SystemClock
-from ingot.config import AccountsConfig, ConfigError, from_disk
-from ingot.errors import ApiError, Unauthenticated
-from ingot.logs import LineSink, configure
+from ingot.errors import Unauthenticated
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.accounts.desk import Desk
 from ingot.services.accounts.gate import HasKeyId
-from ingot.store.engine import FILE_NAME, open_database
-from ingot.store.faults import StoreError
+from ingot.store.database import Database
 
 T = TypeVar("T")
 
@@ -46,40 +38,25 @@ def run(
     data: Path | None, config: Path | None, work: Callable[[Tools], Awaitable[T]], *, create: bool = False
 ) -> T:
     """What `work` returns, run on the database, which only `create` makes; faults end the command with their text."""
-    folder, settings = _place(data, config)
-    if not create and not (folder / FILE_NAME).exists():
-        fail(f"there is no database in {folder}; name the data directory with --data DIR")
-
-    async def inside() -> T:
-        log = configure(LineSink(sys.stderr.buffer), form="auto", level="warning")
-        clock = SystemClock()
-        async with open_database(folder) as db:
-            accounts = open_accounts(db, settings, keys=_NoKeys(), clock=clock, log=log)
-            try:
-                return await work(Tools(accounts, Desk(db, passwords=accounts.passwords, clock=clock)))
-            finally:
-                await accounts.close()
-
-    try:
-        return asyncio.run(inside())
-    except (ApiError, StoreError) as error:
-        fail(error.message)
+    return _run(located(data, config), work, create=create)
 
 
 def look(data: Path | None, config: Path | None, work: Callable[[Tools], Awaitable[T]]) -> T | None:
     """Like `run`, and None where there is no database: to look must not create one."""
-    folder, _ = _place(data, config)
-    return run(data, config, work) if (folder / FILE_NAME).exists() else None
+    place = located(data, config)
+    return None if place.empty else _run(place, work, create=False)
 
 
-def _place(data: Path | None, config: Path | None) -> tuple[Path, AccountsConfig]:
-    try:
-        loaded = from_disk(
-            config, os.environ, directory=Path.cwd(), options={"server.data": data}, secrets=False
-        )
-    except ConfigError as error:
-        fail("\n".join(str(each) for each in error.problems))
-    return Path(loaded.config.server.data).expanduser(), loaded.config.accounts
+def _run(place: Location, work: Callable[[Tools], Awaitable[T]], *, create: bool) -> T:
+    async def inside(db: Database) -> T:
+        clock = SystemClock()
+        accounts = open_accounts(db, place.config.accounts, keys=_NoKeys(), clock=clock, log=command_log())
+        try:
+            return await work(Tools(accounts, Desk(db, passwords=accounts.passwords, clock=clock)))
+        finally:
+            await accounts.close()
+
+    return on_database(place, inside, create=create)
 
 
 def when(instant: int | None, *, never: str = "never") -> str:

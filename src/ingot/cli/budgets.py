@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ingot.cli.database import on_database, optional_org_id, org_id
+from ingot.cli.location import located
 from ingot.cli.money import (
     ACTOR,
     OWN_ORG,
@@ -18,9 +20,6 @@ from ingot.cli.money import (
     OrgOption,
     amount,
     day,
-    on_database,
-    optional_org_id,
-    org_id,
 )
 from ingot.cli.options import ConfigOption, DataOption, JsonOption
 from ingot.cli.output import print_json
@@ -56,7 +55,7 @@ def set_budget(
         row = await budgets.set(await org_id(db, org), units, period=period, actor=ACTOR, key_id=key)
         return budget_info(row)
 
-    info = on_database(data, config, work)
+    info = on_database(located(data, config), work)
     if as_json:
         print_json(info)
     else:
@@ -77,7 +76,7 @@ def list_budgets(
         rows = await Budgets(db, clock=SystemClock()).list(await optional_org_id(db, org), ended=ended)
         return [budget_info(row) for row in rows]
 
-    known = on_database(data, config, work)
+    known = on_database(located(data, config), work)
     if as_json:
         print_json(known)
     elif known:
@@ -99,7 +98,7 @@ def end(
     async def work(db: Database) -> None:
         await Budgets(db, clock=SystemClock()).end(await org_id(db, org), budget, actor=ACTOR)
 
-    on_database(data, config, work)
+    on_database(located(data, config), work)
     if as_json:
         print_json({"id": budget, "ended": True})
     else:

@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ingot.cli.database import on_database, org_id
+from ingot.cli.location import located
 from ingot.cli.money import (
     ACTOR,
     OWN_ORG,
@@ -19,8 +21,6 @@ from ingot.cli.money import (
     OrgOption,
     ReferenceOption,
     amount,
-    on_database,
-    org_id,
 )
 from ingot.cli.options import ConfigOption, DataOption, JsonOption
 from ingot.cli.output import print_json
@@ -52,7 +52,7 @@ def add(
             found, units, actor=ACTOR, reference=reference, note=note
         )
 
-    _print(on_database(data, config, work), as_json=as_json)
+    _print(on_database(located(data, config), work), as_json=as_json)
 
 
 @app.command()
@@ -67,7 +67,7 @@ def show(
     async def work(db: Database) -> Account:
         return await Credits(db, clock=SystemClock()).show(await org_id(db, org))
 
-    info = account_info(on_database(data, config, work))
+    info = account_info(on_database(located(data, config), work))
     if as_json:
         print_json(info)
     else:
@@ -96,7 +96,7 @@ def refund(
             row, units, actor=ACTOR, reference=reference, note=note
         )
 
-    _print(on_database(data, config, work), as_json=as_json)
+    _print(on_database(located(data, config), work), as_json=as_json)
 
 
 @app.command()
@@ -123,7 +123,7 @@ def correct(
             found, units, actor=ACTOR, note=note, reference=reference, refers_to=refers_to
         )
 
-    _print(on_database(data, config, work), as_json=as_json)
+    _print(on_database(located(data, config), work), as_json=as_json)
 
 
 def entries_table(entries: list[EntryInfo]) -> Table:

@@ -1,33 +1,38 @@
-"""How a command works on the database: whether a server runs on it or not; a running one follows within 5 s."""
+"""How every command works on the database, SQLite or PostgreSQL, whether a server runs on it or not.
+
+Decides what is told when there is no database yet, how a fault ends a command, and how an organization is named. To
+look creates nothing; a running server follows within 5 s.
+"""
 
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from functools import partial
 from typing import TypeVar
 
+from ingot import presets
+from ingot.cli.location import Location
 from ingot.cli.output import fail
+from ingot.config import ConfigError
 from ingot.errors import ApiError
-from ingot.logs import LineSink, configure
+from ingot.logs import LineSink, Log, configure
+from ingot.presets import Preset
 from ingot.services.keys import KeyRing
 from ingot.store.database import Database
-from ingot.store.engine import FILE_NAME, open_database
+from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
+from ingot.store.organizations import sole_organization
 
 T = TypeVar("T")
 
 
-def require_database(folder: Path) -> None:
-    """Ends the command where there is nothing yet that it could change."""
-    if not (folder / FILE_NAME).exists():
-        fail(f"there is no database in {folder}; name the data directory with --data DIR")
-
-
-def on_database(folder: Path, work: Callable[[Database], Awaitable[T]]) -> T:
-    """What `work` returns, run on the database in `folder`; faults end the command with their text."""
+def on_database(place: Location, work: Callable[[Database], Awaitable[T]], *, create: bool = False) -> T:
+    """What `work` returns, run on the database, which only `create` makes; faults end the command with their text."""
+    if place.empty and not create:
+        fail(f"there is no database in {place.data}; name the data directory with --data DIR")
 
     async def run() -> T:
-        async with open_database(folder) as db:
+        async with open_database(place.data, place.url) as db:
             return await work(db)
 
     try:
@@ -36,12 +41,35 @@ def on_database(folder: Path, work: Callable[[Database], Awaitable[T]]) -> T:
         fail(error.message)
 
 
-def on_keys(folder: Path, work: Callable[[KeyRing], Awaitable[T]]) -> T:
-    """What `work` returns, run on the keys in `folder`; faults end the command with their text."""
+def on_keys(place: Location, work: Callable[[KeyRing, Database], Awaitable[T]], *, create: bool = False) -> T:
+    """The same, on the keys; new ones look and are counted as the configured preset says."""
+    rules = _preset(place).keys
 
     async def run(db: Database) -> T:
-        log = configure(LineSink(sys.stderr.buffer), form="auto", level="warning")
-        ring = await KeyRing.open(db, folder, log=log)
-        return await work(ring)
+        ring = await KeyRing.open(db, place.data, log=command_log(), prefix=rules.prefix, limit=rules.most)
+        return await work(ring, db)
 
-    return on_database(folder, run)
+    return on_database(place, run, create=create)
+
+
+async def org_id(db: Database, which: str, *, deleted: bool = False) -> str:
+    """The id of the organization with this id or name; of a deleted one by its id alone. Raises NotFound, Conflict."""
+    row = await db.read(partial(sole_organization, which=which, deleted=deleted))
+    return row.id
+
+
+async def optional_org_id(db: Database, which: str | None, *, deleted: bool = False) -> str | None:
+    """The same, where none need be named."""
+    return None if which is None else await org_id(db, which, deleted=deleted)
+
+
+def command_log() -> Log:
+    """What services log goes to stderr, beside a command's own words."""
+    return configure(LineSink(sys.stderr.buffer), form="auto", level="warning")
+
+
+def _preset(place: Location) -> Preset:
+    try:
+        return presets.load(place.config.server.preset)
+    except ConfigError as error:
+        fail(str(error))

@@ -3,7 +3,6 @@
 Exit status 0 when nothing is wrong, 1 when something keeps the server from starting or from answering.
 """
 
-import asyncio
 import os
 import shutil
 import socket
@@ -19,8 +18,8 @@ import typer
 from ingot.cli.options import ConfigOption, DataOption, JsonOption
 from ingot.cli.output import print_json
 from ingot.config import Config, ConfigError, bind_problem, from_disk
-from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
+from ingot.store.survey import survey
 from ingot.upstream.engine import Missing, default_threads, engine_available
 from ingot.upstream.engine.supervisor import binary_argv
 
@@ -75,23 +74,29 @@ def examine(file: Path | None, data: Path | None) -> Iterator[Finding]:
     for warning in loaded.warnings:
         yield Finding("configuration", "warning", warning)
     folder = Path(config.server.data).expanduser()
-    yield from _look_at_data(folder)
+    yield from _look_at_data(folder, config.server.database)
     yield _look_at_port(config)
     yield from _look_at_engine(config)
     for name, target in config.targets.items():
         yield _look_at_target(name, target.base_url)
 
 
-def _look_at_data(folder: Path) -> Iterator[Finding]:
+def _look_at_data(folder: Path, url: str) -> Iterator[Finding]:
+    try:
+        found = survey(folder, url)
+    except StoreError as error:
+        yield Finding("database", "problem", error.message)
+    else:
+        if found.problem:
+            yield Finding("database", "problem", found.problem)
+        elif found.exists:
+            yield Finding("database", "ok", f"{found.kind} at {found.place}")
     if not folder.exists():
         yield Finding("data directory", "ok", f"{folder} will be created by the first start")
         return
-    try:
-        asyncio.run(open_database(folder).close())
-    except StoreError as error:
-        yield Finding("database", "problem", str(error))
-    else:
-        yield Finding("database", "ok", str(folder))
+    if not folder.is_dir():
+        yield Finding("data directory", "problem", f"{folder} is not a directory", "--data names another")
+        return
     free = shutil.disk_usage(folder).free
     verdict: Verdict = "ok" if free > LITTLE_DISK else "warning"
     yield Finding("disk", verdict, f"{free / 1e9:.1f} GB free", "" if verdict == "ok" else "models need room")

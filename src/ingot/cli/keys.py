@@ -15,15 +15,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ingot.cli.database import on_keys, require_database
-from ingot.cli.options import ConfigOption, DataOption, JsonOption, directory, names, usd_amount
+from ingot.cli.database import on_keys, org_id
+from ingot.cli.location import located
+from ingot.cli.money import ACTOR, OWN_ORG, AnyOrgOption, OrgOption
+from ingot.cli.options import ConfigOption, DataOption, JsonOption, names, usd_amount
 from ingot.cli.output import print_json
+from ingot.errors import NotFound
 from ingot.services.key_desk import IssuedKey, KeyInfo, KeyOrder
 from ingot.services.keys import KeyRing
-from ingot.store.engine import FILE_NAME
-from ingot.store.schema import DEFAULT_ORG
-
-ACTOR = "cli"
+from ingot.store.database import Database
 
 KeyArgument = Annotated[str, typer.Argument(help="The id, kid or name of the key.")]
 
@@ -36,9 +36,7 @@ _UNITS = {"m": 60, "h": 3600, "d": 86400}
 @app.command()
 def create(
     name: Annotated[str, typer.Option("--name", "-n", help="What the key is for; shown in lists.")],
-    org: Annotated[str, typer.Option("--org", help="Id of the organization that it belongs to.")] = (
-        DEFAULT_ORG
-    ),
+    org: OrgOption = OWN_ORG,
     user: Annotated[
         str | None, typer.Option("--user", help="Id or e-mail address of the member that it is for.")
     ] = None,
@@ -77,28 +75,38 @@ def create(
         tpm=tpm,
         cap=None if cap is None else usd_amount(cap, "--cap"),
     )
-    folder = directory(data, config)
-    _show(on_keys(folder, lambda ring: ring.desk.issue(org, order, actor=ACTOR)), as_json=as_json)
+
+    async def work(ring: KeyRing, db: Database) -> IssuedKey:
+        return await ring.desk.issue(await org_id(db, org), order, actor=ACTOR)
+
+    _show(on_keys(located(data, config), work, create=True), as_json=as_json)
 
 
 @app.command("list")
 def list_keys(
-    org: Annotated[str | None, typer.Option("--org", help="Only those of this organization.")] = None,
+    org: AnyOrgOption = None,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """List all keys, without their secrets."""
-    folder = directory(data, config)
-    known: list[KeyInfo] = []
-    if (folder / FILE_NAME).exists():  # to look must not create anything
-        known = on_keys(folder, lambda ring: ring.desk.list_all() if org is None else ring.desk.list(org))
+    place = located(data, config)
+
+    async def work(ring: KeyRing, db: Database) -> list[KeyInfo]:
+        if org is None:
+            return await ring.desk.list_all()
+        try:
+            return await ring.desk.list(await org_id(db, org, deleted=True))
+        except NotFound:
+            return []  # nobody has no keys
+
+    known = [] if place.empty else on_keys(place, work)
     if as_json:
         print_json(known)
     elif known:
         Console().print(_table(known))
     else:
-        print(f"No keys in {folder} yet. Create one with `ingot keys create --name NAME`.")
+        print(f"No keys in {place.shown} yet. Create one with `ingot keys create --name NAME`.")
 
 
 @app.command()
@@ -112,14 +120,12 @@ def roll(
     config: ConfigOption = None,
 ) -> None:
     """Replace a key by a new one and print it; the old one is valid for 24 hours more."""
-    folder = directory(data, config)
-    require_database(folder)
 
-    async def work(ring: KeyRing) -> IssuedKey:
+    async def work(ring: KeyRing, _: Database) -> IssuedKey:
         info = await ring.desk.find(key)
         return await ring.desk.roll(info.org_id, info.id, actor=ACTOR, force=force)
 
-    _show(on_keys(folder, work), as_json=as_json)
+    _show(on_keys(located(data, config), work), as_json=as_json)
 
 
 @app.command()
@@ -130,14 +136,12 @@ def revoke(
     config: ConfigOption = None,
 ) -> None:
     """End a key, and one that it replaced; requests that carry it are refused within 5 seconds."""
-    folder = directory(data, config)
-    require_database(folder)
 
-    async def work(ring: KeyRing) -> KeyInfo:
+    async def work(ring: KeyRing, _: Database) -> KeyInfo:
         found = await ring.desk.find(key)
         return await ring.desk.revoke(found.org_id, found.id, actor=ACTOR)
 
-    info = on_keys(folder, work)
+    info = on_keys(located(data, config), work)
     if as_json:
         print_json(info)
     else:

@@ -11,7 +11,9 @@ import typer
 from rich.console import Console
 
 from ingot.cli.credits import entries_table
-from ingot.cli.money import AnyOrgOption, hint, instant, on_database, optional_org_id
+from ingot.cli.database import on_database, optional_org_id
+from ingot.cli.location import located
+from ingot.cli.money import AnyOrgOption, hint, instant
 from ingot.cli.options import ConfigOption, DataOption, JsonOption
 from ingot.cli.output import print_json
 from ingot.services.ledger import Ledger, Proof
@@ -34,7 +36,7 @@ ToOption = Annotated[
 @app.command()
 def verify(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
     """Prove that stored responses, ledger, balances, budgets and hourly sums agree; exit status 1 if they do not."""
-    proof = on_database(data, config, lambda db: Ledger(db).verify())
+    proof = on_database(located(data, config), lambda db: Ledger(db).verify())
     if as_json:
         print_json(
             {
@@ -74,7 +76,7 @@ def list_rows(
         span = await _span(db, org=org, start=start, end=end, kind=cast("Kind | None", kind))
         return [entry_info(each) for each in await Ledger(db).latest(span, limit=limit)]
 
-    entries = on_database(data, config, work)
+    entries = on_database(located(data, config), work)
     if as_json:
         print_json(entries)
     elif entries:
@@ -99,7 +101,7 @@ def export(
         async for piece in Ledger(db).export(span, form):
             sys.stdout.write(piece)
 
-    on_database(data, config, work)
+    on_database(located(data, config), work)
 
 
 async def _span(
@@ -107,7 +109,7 @@ async def _span(
 ) -> Span:
     first, last = instant(start, option="--from"), instant(end, option="--to")
     return Span(
-        org_id=await optional_org_id(db, org),
+        org_id=await optional_org_id(db, org, deleted=True),
         start=None if first is None else micros(first),
         end=None if last is None else micros(last),
         kind=kind,

@@ -1,28 +1,15 @@
-"""What the commands about money share: amounts, organizations, instants, and how they reach the database."""
+"""What the commands about money share: their options, amounts and instants."""
 
-import asyncio
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import typer
 
-from ingot.cli.options import directory
-from ingot.cli.output import fail
-from ingot.errors import ApiError
 from ingot.pricing import parse_usd
-from ingot.store.balances import organization_id
-from ingot.store.database import Database
-from ingot.store.engine import FILE_NAME, open_database
-from ingot.store.faults import StoreError
 from ingot.store.schema import DEFAULT_ORG
-
-T = TypeVar("T")
 
 ACTOR: Final = "cli"
 
@@ -45,32 +32,6 @@ EndedOption = Annotated[bool, typer.Option("--all", help="Show those that are ov
 OWN_ORG: Final = DEFAULT_ORG
 
 _UNITS: Final = {"m": 60, "h": 3600, "d": 86400}
-
-
-def on_database(data: Path | None, config: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
-    """What `work` returns, run on the database; faults end the command with their text."""
-    folder = directory(data, config)
-    if not (folder / FILE_NAME).exists():
-        fail(f"there is no database in {folder}; name the data directory with --data DIR")
-
-    async def run() -> T:
-        async with open_database(folder) as db:
-            return await work(db)
-
-    try:
-        return asyncio.run(run())
-    except (ApiError, StoreError) as error:
-        fail(error.message)
-
-
-async def org_id(db: Database, which: str) -> str:
-    """The id of the organization with this id or name; raises NotFound, Conflict."""
-    return await db.read(partial(organization_id, which=which))
-
-
-async def optional_org_id(db: Database, which: str | None) -> str | None:
-    """The same, where none need be named."""
-    return None if which is None else await org_id(db, which)
 
 
 def amount(text: str, *, option: str = "--amount") -> int:

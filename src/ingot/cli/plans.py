@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Results go to stdout, pr
 """
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -14,14 +13,15 @@ from msgspec import UNSET, UnsetType
 from rich.console import Console
 from rich.table import Table
 
-from ingot.cli.database import on_database, require_database
-from ingot.cli.options import ConfigOption, DataOption, JsonOption, directory, names, usd_amount
+from ingot.cli.database import on_database, org_id
+from ingot.cli.location import Location, located
+from ingot.cli.money import ACTOR
+from ingot.cli.options import ConfigOption, DataOption, JsonOption, names, usd_amount
 from ingot.cli.output import print_json
 from ingot.clock import SystemClock
 from ingot.services.plans import PlanFields, PlanInfo, Plans, parse_factor
 from ingot.store.database import Database
 
-ACTOR = "cli"
 NONE = "none"
 ALL = "all"
 
@@ -65,9 +65,7 @@ app = typer.Typer(
 @app.command("list")
 def list_plans(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
     """List all plans."""
-    folder = directory(data, config)
-    require_database(folder)  # to look must not create anything
-    known = _run(folder, lambda plans: plans.list())
+    known = _run(located(data, config), lambda plans: plans.list())
     if as_json:
         print_json(known)
     else:
@@ -79,9 +77,7 @@ def show(
     plan: PlanArgument, as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None
 ) -> None:
     """Show one plan."""
-    folder = directory(data, config)
-    require_database(folder)
-    _show(_run(folder, lambda plans: plans.get(plan)), as_json=as_json)
+    _show(_run(located(data, config), lambda plans: plans.get(plan)), as_json=as_json)
 
 
 @app.command()
@@ -112,8 +108,9 @@ def create(
         monthly_credits=_amount(monthly_credits, "--monthly-credits"),
         monthly_price=_amount(monthly_price, "--monthly-price"),
     )
-    folder = directory(data, config)
-    _show(_run(folder, lambda plans: plans.create(plan, wanted, actor=ACTOR)), as_json=as_json)
+    place = located(data, config)
+    made = _run(place, lambda plans: plans.create(plan, wanted, actor=ACTOR), create=True)
+    _show(made, as_json=as_json)
 
 
 @app.command("set")
@@ -144,9 +141,7 @@ def change(
         monthly_credits=_amount(monthly_credits, "--monthly-credits"),
         monthly_price=_amount(monthly_price, "--monthly-price"),
     )
-    folder = directory(data, config)
-    require_database(folder)
-    _show(_run(folder, lambda plans: plans.edit(plan, wanted, actor=ACTOR)), as_json=as_json)
+    _show(_run(located(data, config), lambda plans: plans.edit(plan, wanted, actor=ACTOR)), as_json=as_json)
 
 
 @app.command()
@@ -154,34 +149,35 @@ def archive(
     plan: PlanArgument, as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None
 ) -> None:
     """Let nobody new on a plan; organizations that are on it stay."""
-    folder = directory(data, config)
-    require_database(folder)
-    _show(_run(folder, lambda plans: plans.archive(plan, actor=ACTOR)), as_json=as_json)
+    _show(_run(located(data, config), lambda plans: plans.archive(plan, actor=ACTOR)), as_json=as_json)
 
 
 @app.command()
 def assign(
-    org: Annotated[str, typer.Argument(help="The id of the organization.")],
+    org: Annotated[str, typer.Argument(help="The id or the name of the organization.")],
     plan: PlanArgument,
     as_json: JsonOption = False,
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
     """Put an organization on a plan."""
-    folder = directory(data, config)
-    require_database(folder)
-    info = _run(folder, lambda plans: plans.assign(org, plan, actor=ACTOR))
+
+    async def work(db: Database) -> tuple[str, PlanInfo]:
+        found = await org_id(db, org)
+        return found, await Plans(db, clock=SystemClock()).assign(found, plan, actor=ACTOR)
+
+    found, info = on_database(located(data, config), work)
     if as_json:
-        print_json({"org_id": org, "plan": info.name})
+        print_json({"org_id": found, "plan": info.name})
     else:
-        print(f"{org} is on the plan {info.name}")
+        print(f"{found} is on the plan {info.name}")
 
 
-def _run(folder: Path, work: Callable[[Plans], Awaitable[T]]) -> T:
+def _run(place: Location, work: Callable[[Plans], Awaitable[T]], *, create: bool = False) -> T:
     async def run(db: Database) -> T:
         return await work(Plans(db, clock=SystemClock()))
 
-    return on_database(folder, run)
+    return on_database(place, run, create=create)
 
 
 def _limit(text: str | None, option: str) -> int | UnsetType | None:

@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ingot.cli.database import on_database, org_id
+from ingot.cli.location import located
 from ingot.cli.money import (
     ACTOR,
     OWN_ORG,
@@ -20,8 +22,6 @@ from ingot.cli.money import (
     day,
     expiry,
     hint,
-    on_database,
-    org_id,
 )
 from ingot.cli.options import ConfigOption, DataOption, JsonOption
 from ingot.cli.output import print_json
@@ -55,8 +55,7 @@ def create(
     units = amount(value)
     until = expiry(expires, option="--expires")
     made = on_database(
-        data,
-        config,
+        located(data, config),
         lambda db: Promos(db, clock=SystemClock()).create(
             units, actor=ACTOR, code=code, expires=until, most_uses=most_uses
         ),
@@ -76,7 +75,7 @@ def list_codes(
     config: ConfigOption = None,
 ) -> None:
     """List codes and how often they were used."""
-    found = on_database(data, config, lambda db: Promos(db, clock=SystemClock()).list(ended=ended))
+    found = on_database(located(data, config), lambda db: Promos(db, clock=SystemClock()).list(ended=ended))
     known = [promo_info(each) for each in found]
     if as_json:
         print_json(known)
@@ -92,7 +91,7 @@ def end(
 ) -> None:
     """Take a code out of use; what it brought stays."""
     info = promo_info(
-        on_database(data, config, lambda db: Promos(db, clock=SystemClock()).end(code, actor=ACTOR))
+        on_database(located(data, config), lambda db: Promos(db, clock=SystemClock()).end(code, actor=ACTOR))
     )
     if as_json:
         print_json(info)
@@ -113,7 +112,7 @@ def redeem(
     async def work(db: Database) -> Receipt:
         return await Promos(db, clock=SystemClock()).redeem(await org_id(db, org), code, actor=ACTOR)
 
-    info = receipt_info(on_database(data, config, work))
+    info = receipt_info(on_database(located(data, config), work))
     if as_json:
         print_json(info)
     else:

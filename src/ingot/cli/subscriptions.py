@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ingot.cli.database import on_database, optional_org_id, org_id
+from ingot.cli.location import located
 from ingot.cli.money import (
     ACTOR,
     OWN_ORG,
@@ -17,9 +19,6 @@ from ingot.cli.money import (
     EndedOption,
     OrgOption,
     day,
-    on_database,
-    optional_org_id,
-    org_id,
 )
 from ingot.cli.options import ConfigOption, DataOption, JsonOption
 from ingot.cli.output import print_json
@@ -45,7 +44,7 @@ def start(
         found = await org_id(db, org)
         return subscription_info(await Subscriptions(db, clock=SystemClock()).start(found, plan, actor=ACTOR))
 
-    info = on_database(data, config, work)
+    info = on_database(located(data, config), work)
     if as_json:
         print_json(info)
     else:
@@ -67,7 +66,7 @@ def cancel(
         found = await org_id(db, org)
         return subscription_info(await Subscriptions(db, clock=SystemClock()).cancel(found, actor=ACTOR))
 
-    info = on_database(data, config, work)
+    info = on_database(located(data, config), work)
     if as_json:
         print_json(info)
     else:
@@ -88,7 +87,7 @@ def list_subscriptions(
         found = await Subscriptions(db, clock=SystemClock()).list(await optional_org_id(db, org), ended=ended)
         return [subscription_info(row) for row in found]
 
-    known = on_database(data, config, work)
+    known = on_database(located(data, config), work)
     if as_json:
         print_json(known)
     elif known:

@@ -4,7 +4,6 @@ Works on the database itself, whether a server runs on it or not. Results go to 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 """
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -14,19 +13,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ingot.cli.database import on_database, org_id
 from ingot.cli.location import Location, located
+from ingot.cli.money import OWN_ORG, OrgOption
 from ingot.cli.options import ConfigOption, DataOption, JsonOption
-from ingot.cli.output import fail, print_json
+from ingot.cli.output import print_json
 from ingot.clock import SystemClock
-from ingot.errors import ApiError
 from ingot.services.requestlog import RequestLog
 from ingot.services.spans import DEFAULT_RANGE
 from ingot.services.usage import Usage, UsageBreakdown, UsageSummary
 from ingot.store.database import Database
-from ingot.store.engine import FILE_NAME, open_database
-from ingot.store.faults import StoreError
-from ingot.store.schema import DEFAULT_ORG
-from ingot.store.usage import find_organization
 
 T = TypeVar("T")
 
@@ -35,7 +31,7 @@ Work = Callable[[Database, str], Awaitable[T]]
 
 
 def usage(
-    org: Annotated[str, typer.Option("--org", help="The organization's id or name.")] = DEFAULT_ORG,
+    org: OrgOption = OWN_ORG,
     span: Annotated[
         str,
         typer.Option(
@@ -51,8 +47,6 @@ def usage(
     if as_json and as_csv:
         raise typer.BadParameter("take one of --json and --csv", param_hint="--csv")
     place = located(data, config)
-    if not place.url and not (place.data / FILE_NAME).exists():  # to look must not create anything
-        fail(f"there is no database in {place.data}; name the data directory with --data DIR")
     if as_csv:
         _run(place, org, lambda db, org_id: _export(db, org_id, span=span))
         return
@@ -67,17 +61,10 @@ def usage(
 def _run(place: Location, org: str, work: Work[T]) -> T:
     """What `work` returns; faults end the command with their text."""
 
-    async def run() -> T:
-        async with open_database(place.data, place.url) as db:
-            org_id = await db.read(lambda conn: find_organization(conn, org))
-            if org_id is None:
-                fail(f"there is no organization with the id or name {org!r}")
-            return await work(db, org_id)
+    async def run(db: Database) -> T:
+        return await work(db, await org_id(db, org, deleted=True))
 
-    try:
-        return asyncio.run(run())
-    except (ApiError, StoreError) as error:
-        fail(error.message)
+    return on_database(place, run)
 
 
 async def _read(db: Database, org_id: str, *, span: str) -> tuple[UsageSummary, UsageBreakdown]:

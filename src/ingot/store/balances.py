@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from ingot.errors import Conflict, NotFound
 from ingot.store.budgets import matching, period_start
 from ingot.store.holds import Account, Part, draw, lock_balance, unhold
 from ingot.store.schema import balances, budget_spend, ledger, organizations
@@ -127,24 +126,6 @@ def locked_standing(conn: Connection, org_id: str) -> Standing | None:
         return None
     lock_balance(conn, org_id)
     return standing(conn, org_id)
-
-
-def organization_id(conn: Connection, which: str) -> str:
-    """The id of the organization with this id, or else name; raises NotFound, Conflict."""
-    live = select(organizations.c.id).where(organizations.c.deleted_at.is_(None))
-    found = conn.execute(live.where(organizations.c.id == which)).scalar()
-    if found is not None:
-        return str(found)
-    named = (
-        conn.execute(live.where(organizations.c.name == which).order_by(organizations.c.id)).scalars().all()
-    )
-    if not named:
-        raise NotFound(f"There is no organization with the id or name {which!r}.")
-    if len(named) > 1:
-        raise Conflict(
-            f"{len(named)} organizations are named {which!r}: {', '.join(named[:5])}. Name one by its id."
-        )
-    return str(named[0])
 
 
 def _charge(conn: Connection, org_id: str, group: Sequence[Charge]) -> list[Shortfall]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
 
+from ingot.errors import Conflict, NotFound
 from ingot.store.schema import (
     api_keys,
     balances,
@@ -81,6 +82,23 @@ def organizations_named(conn: Connection, which: str) -> list[OrganizationRow]:
         return [exact]
     query = _select().where(organizations.c.name == which, organizations.c.deleted_at.is_(None))
     return [_row(found) for found in conn.execute(query.order_by(organizations.c.id)).mappings()]
+
+
+def sole_organization(conn: Connection, which: str, *, deleted: bool = False) -> OrganizationRow:
+    """The organization with this id or name, and where `deleted` a deleted one by its id; raises NotFound, Conflict."""
+    gone = _select().where(organizations.c.id == which) if deleted else None
+    exact = None if gone is None else conn.execute(gone).mappings().first()
+    found = organizations_named(conn, which) if exact is None else [_row(exact)]
+    if not found:
+        raise NotFound(
+            f"There is no organization with the id or name {which!r}. `ingot orgs list` shows them all."
+        )
+    if len(found) > 1:
+        names = ", ".join(row.id for row in found)
+        raise Conflict(
+            f"{len(found)} organizations are named {which!r}. Name the one you mean by its id: {names}."
+        )
+    return found[0]
 
 
 def change_organization(conn: Connection, org_id: str, *, values: Mapping[str, Any]) -> None:

@@ -147,13 +147,6 @@ def read_account(conn: Connection, org_id: str) -> Account | None:
     return None if found is None else Account(found.name, bool(found.prepaid), found.balance)
 
 
-def find_organization(conn: Connection, which: str) -> str | None:
-    """The id of the organization with this id, else of the oldest one with this name, deleted or not."""
-    own = select(organizations.c.id).order_by(organizations.c.created_at, organizations.c.id)
-    exact = conn.execute(own.where(organizations.c.id == which)).scalar()
-    return exact or conn.execute(own.where(organizations.c.name == which).limit(1)).scalar()
-
-
 def period_start(conn: Connection, org_id: str) -> int | None:
     """The instant at which the running subscription's period began; None without a subscription."""
     return conn.execute(_PERIOD, {"org": org_id}).scalar()

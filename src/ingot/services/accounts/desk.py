@@ -123,17 +123,7 @@ class Desk:
 
     async def organization(self, which: str) -> OrganizationRow:
         """The organization with this id or name. Raises NotFound, and Conflict where several have the name."""
-        found = await self._db.read(partial(organizations.organizations_named, which=which))
-        if not found:
-            raise NotFound(
-                f"There is no organization with the id or name {which!r}. `ingot orgs list` shows them all."
-            )
-        if len(found) > 1:
-            names = ", ".join(row.id for row in found)
-            raise Conflict(
-                f"{len(found)} organizations are named {which!r}. Name the one you mean by its id: {names}."
-            )
-        return found[0]
+        return await self._db.read(partial(organizations.sole_organization, which=which))
 
     async def organizations(self, *, deleted: bool) -> list[OrganizationRow]:
         """All organizations; deleted ones where asked for."""
