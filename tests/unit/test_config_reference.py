@@ -36,7 +36,7 @@ def test_template_when_nothing_is_changed() -> None:
 def test_template_when_all_is_uncommented() -> None:
     """Every setting in it is valid, and those with a default show it."""
     text = re.sub(r"(?m)^#(?=[a-z\[])", "", template())
-    config = load(text, {"OPENAI_API_KEY": "k"})
+    config = load(text, {"OPENAI_API_KEY": "k", "RESEND_API_KEY": "k", "SMTP_PASSWORD": "k"})
     assert set(config.models) == {"fast", "zai-org/GLM-5.1"}
     assert config.server == Config().server
     assert config.limits == Config().limits

@@ -78,7 +78,7 @@ class MailConfig(Section, frozen=True, kw_only=True):
         str | None,
         about(
             "Credential for Resend: `${VAR}`, or `file:PATH`, rather than the key itself.",
-            example='"${RESEND_API_KEY:-}"',
+            example='"${RESEND_API_KEY}"',
         ),
     ] = None
     resend_url: Annotated[str, Meta(min_length=8), about("Address of Resend's API.")] = (
@@ -91,7 +91,7 @@ class MailConfig(Section, frozen=True, kw_only=True):
         str | None,
         about(
             "With what: `${VAR}`, or `file:PATH`, rather than the password itself.",
-            example='"${SMTP_PASSWORD:-}"',
+            example='"${SMTP_PASSWORD}"',
         ),
     ] = None
     smtp_tls: Annotated[Literal["starttls", "tls", "none"], about("How the connection is secured.")] = (
