@@ -14,15 +14,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import pace, report
 from benchmarks.gateways import PEERS, Gateway, Skipped, open_gateway
-from benchmarks.load import PLAIN, STREAM, Run, drive
+from benchmarks.load import KEY, PLAIN, STREAM, Run, drive
 from benchmarks.processes import free_port, settle, stop
 
 RESULTS = Path(__file__).with_name("results")
 GATEWAY_CORE, LOAD_CORE = 0, 1
 CONNECTIONS = 64
 LONGER = 4
+PACE, PACE_SECONDS = 500, 4.0
 
 
 def say(text: str) -> None:
@@ -111,7 +112,19 @@ def measure(gateways: list[Gateway], chosen: argparse.Namespace) -> report.Figur
     figures = report.plain_figures(runs[0])
     for level in levels[1:]:
         figures |= report.stream_figures(level, runs[level], sizes)
-    return figures
+    return figures | paced_figures(gateways, chosen.rounds)
+
+
+def paced_figures(gateways: list[Gateway], rounds: int) -> report.Figures:
+    """Latency at a steady pace that no gateway is busy with, and what each adds to the direct one."""
+    found: dict[str, list[pace.Paced]] = {gateway.name: [] for gateway in gateways}
+    for _ in range(rounds):
+        for gateway in gateways:
+            if gateway.name == "litellm":  # it would fall behind for good
+                continue
+            settle(gateway.process.pid)
+            found[gateway.name].append(pace.drive(gateway.port, KEY, rate=PACE, seconds=PACE_SECONDS))
+    return report.paced_figures(found, disk_sync_ms=pace.disk_sync() * 1e3)
 
 
 def main() -> int:

@@ -2,7 +2,9 @@
 
     direct    the mock itself: what the load generator can reach at most
     nginx     proxy_pass, one worker, keep-alive to the upstream, no buffering, no access log: the floor for a proxy
-    ingot     `ingot serve`, everything on that is on by default: keys, validation, accounting, logs, metrics
+    ingot     `ingot serve` with everything on: keys, validation, limits, prepaid credit, ledger, stored answers, logs,
+              metrics; every commit on disk before the last byte
+    relay     the same server as a relay: no limits, no credit, no content kept, nobody waits for the disk
     litellm   LiteLLM's proxy, one worker, a master key, installed in a virtual environment of its own
 
 A gateway that cannot be had is `Skipped` with the reason, never silently.
@@ -105,11 +107,47 @@ http {{
 
 
 def ingot(folder: Path, port: int, upstream: int) -> Launch:
-    """This project's server from the environment that runs the benchmark."""
+    """This project's server with an organization that has limits and pays in advance."""
+    launch = _ingot(
+        folder / "ingot", port, upstream, price="{ input = 0.15, cached_input = 0.03, output = 0.60 }"
+    )
+    for words in (
+        ["db", "migrate"],
+        # Limits that are counted and never reached.
+        [
+            "plans",
+            "set",
+            "operator",
+            "--rpm",
+            "100000000",
+            "--tpm",
+            "100000000000",
+            "--concurrency",
+            "100000",
+        ],
+        ["orgs", "set", "org_default", "--prepaid"],
+        ["credits", "add", "org_default", "1000000"],
+    ):
+        command = [sys.executable, "-m", "ingot", *words, "--data", str(folder / "ingot" / "data")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise Skipped(f"`ingot {' '.join(words)}` failed: {done.stderr.strip()[-300:]}")
+    return launch
+
+
+def relay(folder: Path, port: int, upstream: int) -> Launch:
+    """This project's server with all that is kept switched off."""
+    more = '[store]\ncontent = false\ndurability = "async"\n'
+    return _ingot(folder / "relay", port, upstream, price='"free"', more=more)
+
+
+def _ingot(folder: Path, port: int, upstream: int, *, price: str, more: str = "") -> Launch:
+    folder.mkdir()
     config = folder / "ingot.toml"
     config.write_text(f"""
 [engine]
 demo = false
+{more}
 
 [targets.mock]
 base_url = "http://127.0.0.1:{upstream}/v1"
@@ -117,9 +155,9 @@ dialects = ["chat"]
 
 [models.mock]
 targets = ["mock"]
-price = "free"
+price = {price}
 """)
-    data = folder / "ingot-data"
+    data = folder / "data"
     command = [sys.executable, "-m", "ingot", "serve"]
     known = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False)
     if known.returncode != 0:
@@ -208,6 +246,7 @@ PEERS: dict[str, Callable[[Path, int, int], Launch]] = {
     "direct": direct,
     "nginx": nginx,
     "ingot": ingot,
+    "relay": relay,
     "litellm": litellm,
 }
 
