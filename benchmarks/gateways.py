@@ -126,7 +126,7 @@ def ingot(folder: Path, port: int, upstream: int) -> Launch:
             "100000",
         ],
         ["orgs", "set", "org_default", "--prepaid"],
-        ["credits", "add", "--org", "org_default", "--amount", "1000000"],
+        ["credits", "add", "--org", "org_default", "--amount", "900000"],
     ):
         command = [sys.executable, "-m", "ingot", *words, "--data", str(folder / "ingot" / "data")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
