@@ -40,6 +40,8 @@ from ingot.upstream.client import Client
 from ingot.upstream.mail import open_post
 
 RENEWAL_SECONDS = 60.0
+ASYNC_PAUSE = 0.05
+"""Seconds that records gather where no answer waits for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,13 @@ async def opened(
         stack.push_async_callback(purse.close)
         retries = await Retries.open(database, clock=clock, log=log)
         stack.push_async_callback(retries.close)
-        recorder = Recorder(database, purse=purse, retries=retries, log=log)
+        recorder = Recorder(
+            database,
+            purse=purse,
+            retries=retries,
+            log=log,
+            pause=0.0 if config.store.durability == "sync" else ASYNC_PAUSE,
+        )
         stack.push_async_callback(recorder.close)
         limiter = _limiter(config, owner, clock=clock, log=log)
         await limiter.start()

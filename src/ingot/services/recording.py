@@ -3,8 +3,8 @@
     record --> waiting --end of this turn of the loop--> group --commit--> everyone is told
                   ^------------- what comes meanwhile waits for the next group
 
-No artificial delay: a group goes as soon as the one before it is on disk, so that an answer alone waits for one commit
-and a thousand at once share it. Where a group fails, each of it is tried alone: one bad row takes nobody with it. What
+No artificial delay where somebody waits: a group goes as soon as the one before it is on disk, so that an answer alone
+waits for one commit and a thousand at once share it. Where a group fails, each of it is tried alone: one bad row takes nobody with it. What
 was reserved for an inference is released once it is known what it cost.
 """
 
@@ -40,8 +40,10 @@ class _Entry:
 class Recorder:
     """The writing side of stored responses and of the ledger; belongs to one event loop."""
 
-    def __init__(self, db: Database, *, purse: Purse, retries: Retries, log: Log) -> None:
+    def __init__(self, db: Database, *, purse: Purse, retries: Retries, log: Log, pause: float = 0.0) -> None:
+        """`pause` is how many seconds a group gathers where nobody waits for it to be durable: larger groups cost less."""
         self._db = db
+        self._pause = pause
         self._purse = purse
         self._retries = retries
         self._log = log
@@ -56,7 +58,7 @@ class Recorder:
         self._waiting.append(entry)
         if not self._busy:
             self._busy = True
-            self._loop.call_soon(self._commit)
+            self._soon()
         return entry.told
 
     async def close(self) -> None:
@@ -64,6 +66,12 @@ class Recorder:
         while self._busy or self._waiting or self._alone:
             await asyncio.gather(*(each.told for each in self._waiting), *self._alone, return_exceptions=True)
             await asyncio.sleep(0.001)
+
+    def _soon(self) -> None:
+        if self._pause:
+            self._loop.call_later(self._pause, self._commit)
+        else:
+            self._loop.call_soon(self._commit)
 
     def _commit(self) -> None:
         group, self._waiting = self._waiting, []
@@ -80,7 +88,10 @@ class Recorder:
         written.add_done_callback(partial(self._committed, group))
 
     def _committed(self, group: list[_Entry], written: "asyncio.Future[set[str]]") -> None:
-        self._commit()
+        if self._pause:
+            self._soon()
+        else:
+            self._commit()
         error = written.exception()
         if error is None:
             fenced = written.result()
