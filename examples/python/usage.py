@@ -7,22 +7,19 @@ from openai import OpenAI
 
 client = OpenAI(base_url="http://127.0.0.1:5150/v1", api_key=os.environ["INGOT_API_KEY"])
 
+
+def read(path: str) -> dict[str, Any]:
+    """A page for which the client has no method: it sends the key all the same, and retries."""
+    return client.get(path, cast_to=dict[str, Any])
+
+
 client.chat.completions.create(model="demo-tiny", messages=[{"role": "user", "content": "Hello!"}])
 
-# The client has no methods for these; it sends the key all the same, and retries.
-summary: dict[str, Any] = client.get("/usage", options={"params": {"range": "7d"}}, cast_to=object)
+summary = read("/usage?range=7d")
 print(f"{summary['tokens']['total']} tokens for {summary['period_spend'] / 100:.6f} USD in 7 days")
 
-breakdown: dict[str, Any] = client.get(
-    "/usage/breakdown", options={"params": {"range": "24h"}}, cast_to=object
-)
-for model in breakdown["models"]:
-    print(
-        f"{model['model']}: {model['input_tokens']} in, {model['output_tokens']} out, {model['percentage']} %"
-    )
+for model in read("/usage/breakdown?range=24h")["models"]:
+    print(f"{model['model']}: {model['input_tokens']} in, {model['output_tokens']} out")
 
-requests: dict[str, Any] = client.get("/usage/requests", options={"params": {"limit": 3}}, cast_to=object)
-for request in requests["data"]:
-    print(
-        f"{request['response_id']}: {request['status']}, {request['duration_ms']} ms, {request['cost_usd']} USD"
-    )
+for request in read("/usage/requests?limit=3")["data"]:
+    print(f"{request['response_id']}: {request['status']}, {request['cost_usd']} USD")
