@@ -6,7 +6,6 @@ For a server that was started with `ingot serve --config examples/priced.toml`. 
 
 import json
 import os
-import subprocess
 import uuid
 from typing import Any
 from urllib.request import Request, urlopen
@@ -29,12 +28,6 @@ def admin(path: str, body: dict[str, Any]) -> Any:
         return json.load(answer)
 
 
-def ingot(*words: str) -> str:
-    """What a command prints, run on the server's machine: credit is for its operator to give."""
-    done = subprocess.run(["ingot", *words], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
 plan = admin("plans", {"name": f"team-{run}", "rpm": 600, "keys": 5})
 org = admin("organizations", {"name": f"Engines {run}", "plan": plan["name"], "prepaid": True})["id"]
 # They become members by the link in the mail, also while sign-up is closed.
@@ -44,8 +37,8 @@ for person, role in (("ada", "owner"), ("bob", "member")):
 key = admin(f"organizations/{org}/keys", {"name": "app", "user": None, "rpm": 300})["key"]
 
 # A promo code is the first credit. A call needs as much as it could cost at most.
-code = ingot("promo", "create", "--amount", "0.05", "--most-uses", "1")
-ingot("promo", "redeem", code, "--org", org)
+code = admin("promos", {"amount": "0.05", "most_uses": 1})["code"]
+admin(f"organizations/{org}/promos/redeem", {"code": code})
 
 client = OpenAI(base_url=f"{SERVER}/v1", api_key=key)
 
@@ -65,5 +58,5 @@ except openai.APIStatusError as error:
     print(f"refused with {error.status_code} {error.code}")
 
 # The same reference again would count once: a payment cannot be booked twice.
-ingot("credits", "add", "--org", org, "--amount", "5", "--reference", f"payment-{run}")
+admin("credits/topups", {"organization": org, "amount": "5", "reference": f"payment-{run}"})
 print(f"after the top-up: {ask()}")
