@@ -43,7 +43,7 @@ def test_people_and_keys_are_made_when_the_store_is_either(place: Place) -> None
     assert asked(place, "plans", "assign", "Engines", "pro") == {"org_id": org["id"], "plan": "pro"}
     made = asked(place, "keys", "create", "--name", "app", "--org", "Engines")
     assert [each["id"] for each in asked(place, "keys", "list", "--org", "Engines")] == [made["id"]]
-    assert asked(place, "keys", "revoke", made["id"])["organization"] == org["id"]
+    assert asked(place, "keys", "revoke", made["id"])["org_id"] == org["id"]
     found = {each["what"]: each for each in json.loads(_doctor(place))}
     assert found["database"]["verdict"] == "ok"
     assert place.kind in found["database"]["detail"]

@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,11 @@ import pytest
 
 from ingot.config import load
 from nodejs import MODULES, find_node
-from served import Served
+from served import Served, serving
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+PRICED = EXAMPLES / "priced.toml"
 ADDRESS = "http://127.0.0.1:5150"
 PATIENCE = 120
 SUFFIXES = {"sh": ".sh", "bash": ".sh", "python": ".py", "javascript": ".mjs"}
@@ -68,8 +69,20 @@ README = blocks(ROOT / "README.md")
 RUN = [block for block in README if block.language in SUFFIXES and block.calls]
 
 
-def run(text: str, suffix: str, *, served: Served, folder: Path) -> str:
-    """What a copy of `text`, with the address of `served`, prints; it must end well and report no error."""
+def environ_for(served: Served) -> dict[str, str]:
+    """The variables of a reader's shell on the server's machine: the key, the `ingot` command and its places."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    places = {"INGOT_DATA": str(served.data), "INGOT_CONFIG": str(served.config)}
+    return os.environ | {"INGOT_API_KEY": served.key, "PATH": path} | places
+
+
+def run(
+    text: str, suffix: str, *, served: Served, folder: Path, more: Mapping[str, str] | None = None
+) -> str:
+    """What a copy of `text`, with the address of `served`, prints; it must end well and report no error.
+
+    `more` are variables beside the usual ones.
+    """
     copy = folder / f"pasted{suffix}"
     copy.write_text(text.replace(ADDRESS, served.url))
     if suffix == ".mjs":
@@ -77,7 +90,7 @@ def run(text: str, suffix: str, *, served: Served, folder: Path) -> str:
     runner = {".sh": ["bash", "-eu"], ".py": [sys.executable]}.get(suffix) or [find_node()]
     done = subprocess.run(
         [*runner, str(copy)],
-        env=os.environ | {"INGOT_API_KEY": served.key},
+        env=environ_for(served) | dict(more or {}),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -86,7 +99,6 @@ def run(text: str, suffix: str, *, served: Served, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.strip()
-    assert '"error"' not in done.stdout
     return done.stdout
 
 
@@ -112,6 +124,10 @@ def _fits(pattern: str) -> Callable[[str], bool]:
 
 
 PROOFS: dict[str, Callable[[str], bool]] = {
+    "cli/credit.sh": _fits(
+        r"(?s)(?:answered\n)+refused with 402:\n\{\"error\":.*insufficient_quota.*after the top-up: 200\n\{.*choices"
+        r".*balance \d.*Everything adds up"
+    ),
     "curl/chat.sh": _is_answer,
     "curl/embeddings.sh": _has_two_vectors,
     "curl/models.sh": _fits(r'"demo-tiny"'),
@@ -124,33 +140,73 @@ PROOFS: dict[str, Callable[[str], bool]] = {
     "python/chat.py": _fits(r"\S"),
     "python/embeddings.py": _fits(r"^\d+ dimensions, cosine -?[01]\.\d{3}$"),
     "python/errors.py": _fits(r"^temperature: .*\(request req_.*\)\nmodel: model_not_found\n$"),
+    "python/organization.py": _fits(
+        r"(?s)^invited ada-.* as owner\ninvited bob-.* as member\n(?:answered: .+\n)+"
+        r"refused with 402 insufficient_quota\nafter the top-up: \S"
+    ),
+    "python/retry.py": _fits(
+        r"^replayed: false\nreplayed: true, the same bytes: True\nanother .*: idempotency_error\n$"
+    ),
     "python/stream.py": _fits(r"(?s)\S.*\n\d+ tokens\n$"),
     "python/structured.py": _fits(r"^name=.* age=-?\d+$"),
     "python/tools.py": _fits(r'^the model calls get_weather\(\{.*"city".*\}\)\n'),
+    "python/usage.py": _fits(
+        r"(?s)^\d+ tokens for .* USD in 7 days\ndemo-tiny: \d+ in, .*chatcmpl.*: 200, .* USD\n$"
+    ),
 }
 """For each example, whether it printed what it is there to show; any model's words will do."""
+
+
+SPENDING = {"cli/credit.sh", "python/organization.py"}
+"""Those that need a model with a price and a key for the admin API."""
+
+
+@pytest.fixture(scope="module")
+def priced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`ingot serve --config examples/priced.toml`."""
+    with serving(PRICED.read_text(), tmp_path_factory.mktemp("priced")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def admin_key(priced: Served) -> str:
+    """A key for the admin API of that server, made as the example says."""
+    command = ["ingot", "keys", "create", "--name", "admin", "--admin"]
+    done = subprocess.run(command, env=environ_for(priced), capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def test_examples_when_one_is_added_or_lost() -> None:
     """Each file has a proof here and is named in the list that readers see."""
     files = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.glob("*/*")}
     assert files == set(PROOFS)
-    listed = set(re.findall(r"\]\(([^)]+)\)", (EXAMPLES / "README.md").read_text()))
-    assert listed == files
+    listed = set(re.findall(r"\]\((?!\.\./)([^)]+)\)", (EXAMPLES / "README.md").read_text()))
+    assert listed == files | {PRICED.name}
 
 
-@pytest.mark.parametrize("name", sorted(PROOFS))
+@pytest.mark.parametrize("name", sorted(PROOFS.keys() - SPENDING))
 def test_example_when_run(demo: Served, tmp_path: Path, name: str) -> None:
     """The example runs as it stands, but for the address, and shows what it is there to show."""
     path = EXAMPLES / name
     printed = run(path.read_text(), path.suffix, served=demo, folder=tmp_path)
+    assert '"error"' not in printed
+    assert PROOFS[name](printed), printed
+
+
+@pytest.mark.parametrize("name", sorted(SPENDING))
+def test_example_with_money_when_run(priced: Served, admin_key: str, tmp_path: Path, name: str) -> None:
+    """It runs out of credit, is refused, and is answered after the top-up."""
+    path = EXAMPLES / name
+    more = {"INGOT_ADMIN_KEY": admin_key}
+    printed = run(path.read_text(), path.suffix, served=priced, folder=tmp_path, more=more)
     assert PROOFS[name](printed), printed
 
 
 @pytest.mark.parametrize("block", RUN, ids=lambda block: f"{block.language} line {block.line}")
 def test_readme_block_when_run(demo: Served, tmp_path: Path, block: Block) -> None:
     """The README's calls work when copied."""
-    run(block.text, SUFFIXES[block.language], served=demo, folder=tmp_path)
+    printed = run(block.text, SUFFIXES[block.language], served=demo, folder=tmp_path)
+    assert '"error"' not in printed
 
 
 def test_readme_when_read() -> None:
