@@ -72,6 +72,8 @@ async def run(
     finally:
         if admission.reservation is not None:
             usage = outcome.usage
+            if usage is not None and not usage.estimated:
+                gate.learn(asked.deployment.name, size=len(asked.call.body.data), tokens=usage.input)
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
 
 
