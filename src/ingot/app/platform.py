@@ -28,11 +28,11 @@ from ingot.services.admission import Gate
 from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
 from ingot.services.mail import MailSender
+from ingot.services.money import Money, open_money
 from ingot.services.plans import Plans
 from ingot.services.purse import Purse
 from ingot.services.recording import Recorder
 from ingot.services.retention import Retention
-from ingot.services.subscriptions import Subscriptions
 from ingot.store.database import Database
 from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
@@ -55,6 +55,7 @@ class Platform:
     gate: Gate
     accounts: Accounts
     plans: Plans
+    money: Money
 
 
 @contextlib.asynccontextmanager
@@ -98,8 +99,8 @@ async def opened(
         _beside(stack, sender.run(), stop=sender.close)
         _beside(stack, accounts.run())
         _beside(stack, Retention(database, clock=clock, log=log).run())
-        renewals = Subscriptions(database, clock=clock, fallback=preset.default_plan)
-        _beside(stack, _every(RENEWAL_SECONDS, renewals.tick, log=log))
+        money = open_money(database, clock=clock, fallback=preset.default_plan)
+        _beside(stack, _every(RENEWAL_SECONDS, money.subscriptions.tick, log=log))
         yield Platform(
             database=database,
             keys=keys,
@@ -110,6 +111,7 @@ async def opened(
             gate=Gate(limiter, purse),
             accounts=accounts,
             plans=Plans(database, clock=clock),
+            money=money,
         )
 
 

@@ -83,9 +83,11 @@ def page(conn: Connection, span: Span, *, after: int, limit: int = PAGE) -> Sequ
     return [Entry(*row) for row in conn.execute(query)]
 
 
-def latest(conn: Connection, span: Span, *, limit: int) -> Sequence[Entry]:
-    """The last rows of a span, the newest first."""
+def latest(conn: Connection, span: Span, *, limit: int, before: int | None = None) -> Sequence[Entry]:
+    """The last rows of a span, the newest first; those before row number `before` where it is given."""
     query = _within(select(*_COLUMNS), span).order_by(ledger.c.seq.desc()).limit(limit)
+    if before is not None:
+        query = query.where(ledger.c.seq < before)
     return [Entry(*row) for row in conn.execute(query)]
 
 
