@@ -27,6 +27,7 @@ from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.admission import Gate
 from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
+from ingot.services.levels import TICK_SECONDS, LevelKeeper
 from ingot.services.mail import MailSender
 from ingot.services.money import Money, open_money
 from ingot.services.plans import Plans
@@ -87,6 +88,11 @@ async def opened(
         limiter = _limiter(config, owner, clock=clock, log=log)
         await limiter.start()
         stack.push_async_callback(limiter.close)
+        if isinstance(limiter, MemoryLimiter):
+            keeper = LevelKeeper(database, limiter, log=log)
+            await keeper.restore()
+            stack.push_async_callback(keeper.close)
+            _beside(stack, _every(TICK_SECONDS, keeper.tick, log=log))
         accounts = open_accounts(database, config.accounts, keys=keys, clock=clock, log=log)
         stack.push_async_callback(accounts.close)
         sender = MailSender(
