@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
-from sqlalchemy import delete
 
 from databases import Place, open_store
 from ingot.clock import ManualClock
@@ -13,7 +12,6 @@ from ingot.limits.memory import MemoryLimiter
 from ingot.services.levels import LevelKeeper
 from ingot.store.database import Database
 from ingot.store.limits import read_levels
-from ingot.store.schema import limiter_levels
 from keyhouse import Lines
 
 PLAN = Claim("org", 5, 40_000, None, 100)
@@ -92,7 +90,6 @@ async def test_nothing_is_written_when_nothing_was_asked(node: Node) -> None:
 async def test_end_is_no_fault_when_the_store_is_gone(node: Node) -> None:
     """It is told, as what was used last is lost."""
     node.admitted(1)
-    await node.db.write(lambda conn: conn.execute(delete(limiter_levels)) and None)
     await node.db.close()
     await node.keeper.close()
     assert [event for event, _ in node.log.said] == ["limits_not_kept"]

@@ -89,10 +89,7 @@ async def opened(
         await limiter.start()
         stack.push_async_callback(limiter.close)
         if isinstance(limiter, MemoryLimiter):
-            keeper = LevelKeeper(database, limiter, log=log)
-            await keeper.restore()
-            stack.push_async_callback(keeper.close)
-            _beside(stack, _every(TICK_SECONDS, keeper.tick, log=log))
+            await _keep_levels(stack, database, limiter=limiter, log=log)
         accounts = open_accounts(database, config.accounts, keys=keys, clock=clock, log=log)
         stack.push_async_callback(accounts.close)
         sender = MailSender(
@@ -106,6 +103,8 @@ async def opened(
         _beside(stack, accounts.run())
         _beside(stack, Retention(database, clock=clock, log=log).run())
         money = open_money(database, clock=clock, fallback=preset.default_plan)
+        plans = Plans(database, clock=clock)
+        await _adopt(plans, preset, log=log)
         _beside(stack, _every(RENEWAL_SECONDS, money.subscriptions.tick, log=log))
         yield Platform(
             database=database,
@@ -116,7 +115,7 @@ async def opened(
             recorder=recorder,
             gate=Gate(limiter, purse),
             accounts=accounts,
-            plans=Plans(database, clock=clock),
+            plans=plans,
             money=money,
         )
 
@@ -133,6 +132,21 @@ def _limiter(config: Config, node: str, *, clock: Clock, log: Log) -> Limiter:
     if config.server.database:
         return postgres_limiter(config.server.database, clock=clock, ids=new_id, node=node, notify=notify)
     return MemoryLimiter(clock)
+
+
+async def _keep_levels(
+    stack: contextlib.AsyncExitStack, database: Database, *, limiter: MemoryLimiter, log: Log
+) -> None:
+    keeper = LevelKeeper(database, limiter, log=log)
+    await keeper.restore()
+    stack.push_async_callback(keeper.close)
+    _beside(stack, _every(TICK_SECONDS, keeper.tick, log=log))
+
+
+async def _adopt(plans: Plans, preset: Preset, *, log: Log) -> None:
+    adopted = await plans.adopt(preset.plans)
+    if adopted:
+        log.info("plans have the preset's figures", preset=preset.name, plans=list(adopted))
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[object]], *, log: Log) -> None:
