@@ -40,6 +40,7 @@ HTTP_PARSERS = {
     "src/ingot/upstream/connection.py",
     "src/ingot/web/connection.py",
     "src/ingot/web/exchange.py",
+    "src/ingot/web/framing.py",
 }
 HTTP_LIBRARIES = frozenset({"aiohttp", "h11", "httpcore", "httpx", "requests", "urllib3"})
 

@@ -19,12 +19,13 @@ from adminhouse import Browser, House, open_house
 from ingot.services.accounts import Accounts
 from ingot.services.accounts.permissions import PERMISSIONS, ROLES
 from ingot.services.key_desk import KeyOrder
+from ingot.services.money import open_money
 from ingot.services.plans import PlanFields, Plans
 from ingot.store import sessions
 from ingot.store.accounts import set_verified
 from ingot.store.schema import DEFAULT_ORG, users
 from ingot.web import admin
-from ingot.web.admin import keys, plans
+from ingot.web.admin import keys, money, plans
 from ingot.web.admin.routes import AdminRoute
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 
@@ -51,7 +52,11 @@ class Stage:
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     """An admin API with all routes."""
     async with open_house(tmp_path) as opened:
-        rows = (*keys.routes(opened.ring.desk), *plans.routes(Plans(opened.db, clock=opened.clock)))
+        rows = (
+            *keys.routes(opened.ring.desk),
+            *plans.routes(Plans(opened.db, clock=opened.clock)),
+            *money.routes(open_money(opened.db, clock=opened.clock)),
+        )
         built = admin.build(opened.accounts, rows, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log)
         opened.api._places, opened.api.routes = built._places, built.routes
         yield opened
@@ -68,7 +73,14 @@ async def build_stage(house: House) -> Stage:
     assert target.user
     key = await house.ring.desk.issue(org, KeyOrder("app"), actor="cli")
     plan = await Plans(house.db, clock=house.clock).create(f"plan-{turn}", PlanFields(), actor="cli")
+    till = open_money(house.db, clock=house.clock)
+    budget = await till.budgets.set(org, 10**12, period="total", actor="cli")
+    promo = await till.promos.create(10**12, actor="cli")
+    paid = await till.credits.top_up(org, 10**12, actor="cli")
     ids = {
+        "budget": budget.id,
+        "code": promo.code,
+        "entry": paid.entry.billable_id,
         "key": key.info.id,
         "plan": plan.id,
         "name": f"new-{turn}",
@@ -160,7 +172,7 @@ async def test_foreign_and_missing_ids_look_the_same_when_asked_for(house: House
     missing = stage.ids | {"org": "org_000000000000000000000000"}
     assert await refused(stage.ids | {"org": foreign.org}) == await refused(missing)
     assert (await refused(missing))[0] == 404
-    for name in ("user", "invitation", "key"):
+    for name in ("user", "invitation", "key", "budget"):
         if f"{{{name}}}" in path:
             nowhere = await refused(stage.ids | {name: "x_000000000000000000000000"})
             assert await refused(stage.ids | {name: foreign.ids[name]}) == nowhere

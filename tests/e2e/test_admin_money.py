@@ -1,122 +1,190 @@
-"""Money over the admin API: an operator's top-ups, refunds and codes, and what an organization sees and caps."""
+"""Money over the admin API: what an operator gives, what an organization does with it, and what each of them sees."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from adminhouse import Browser, House, open_house
-from ingot.services.budgets import Budgets
-from ingot.services.credits import Credits
-from ingot.services.ledger import Ledger
-from ingot.services.promos import Promos
-from ingot.services.subscriptions import Subscriptions
+from ingot.pricing import usd
+from ingot.services.money import open_money
+from ingot.store.schema import audit
 from ingot.web import admin
-from ingot.web.admin import budgets, money
+from ingot.web.admin import keys, money
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
-from treasury import Treasury
+from ledgerbook import Entry, book
 
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    """An admin API with the routes about money."""
+    """An admin API with the routes of money and keys."""
     async with open_house(tmp_path) as opened:
-        services = money.Money(
-            credits=Credits(opened.db, clock=opened.clock),
-            promos=Promos(opened.db, clock=opened.clock),
-            subscriptions=Subscriptions(opened.db, clock=opened.clock),
-            ledger=Ledger(opened.db),
+        rows = (
+            *keys.routes(opened.ring.desk),
+            *money.routes(open_money(opened.db, clock=opened.clock)),
         )
-        rows = (*money.routes(services), *budgets.routes(Budgets(opened.db, clock=opened.clock)))
         built = admin.build(opened.accounts, rows, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log)
         opened.api._places = built._places
         yield opened
-        assert (await Ledger(opened.db).verify()).findings == []
 
 
-async def _done(caller: Browser, method: str, path: str, body: Any = None, *, status: int = 200) -> Any:
-    got, _, answer = await caller.call(method, f"/admin/v1/{path}", body)
+async def _done(caller: Browser, method: str, path: str, body: Any = None, *, status: int = 201) -> Any:
+    got, _, answer = await caller.call(method, f"/admin/v1{path}", body)
     assert got == status, answer
     return answer
 
 
-async def test_c_50_credit_comes_and_goes(house: House) -> None:
-    """Topped up, given a code, spent, refunded, corrected: every step is a row that the organization sees."""
+async def test_credit_moves_when_an_operator_says_so(house: House) -> None:
+    """Topped up once for one reference, refunded in part, corrected; the organization sees each row."""
     org = await house.organization()
-    owner = await house.member("ada@example.org", org)
-    operator = await house.person("root@example.org", operator=True)
-    paid = {"organization": org, "amount": "12.50", "reference": "invoice-7"}
-    first = await _done(operator, "POST", "top-ups", paid, status=201)
-    again = await _done(operator, "POST", "top-ups", paid, status=201)
-    assert (first["balance"], first["repeated"], again["balance"], again["repeated"]) == (
-        "12.5",
-        False,
-        "12.5",
-        True,
+    owner = await house.member("owner@example.org", org)
+    root = await house.person("root@example.org", operator=True)
+    assert root.user
+    body = {"organization": org, "amount": "10.000000000001", "reference": "pi_1", "note": "by card"}
+    paid = await _done(root, "POST", "/credits/topups", body)
+    assert (paid["balance"], paid["repeated"], paid["entry"]["kind"]) == ("10.000000000001", False, "topup")
+    again = await _done(root, "POST", "/credits/topups", body)
+    assert (again["balance"], again["repeated"]) == ("10.000000000001", True)
+    other = body | {"amount": "11"}
+    assert (
+        "reference" in (await _done(root, "POST", "/credits/topups", other, status=409))["error"]["message"]
     )
-    await _done(operator, "POST", "top-ups", paid | {"amount": "13"}, status=409)
+    back = await _done(root, "POST", "/credits/refunds", {"entry": paid["entry"]["id"], "amount": "4"})
+    assert (back["balance"], back["entry"]["amount"]) == ("6.000000000001", "-4")
+    slip = {"organization": org, "amount": "-1", "note": "counted twice"}
+    assert (await _done(root, "POST", "/credits/corrections", slip))["balance"] == "5.000000000001"
+    most = {"organization": org, "amount": "-6", "note": "too much"}
+    assert (
+        "below zero"
+        in (await _done(root, "POST", "/credits/corrections", most, status=409))["error"]["message"]
+    )
 
-    promo = {"amount": "0.5", "code": "welcome", "most_uses": 1, "expires_at": 1_900_000_000}
-    assert (await _done(operator, "POST", "promo-codes", promo, status=201))["code"] == "WELCOME"
-    own = f"organizations/{org}"
-    redeemed = await _done(owner, "POST", f"{own}/promo", {"code": "Welcome"}, status=201)
-    assert redeemed["balance"] == "13"
-    await _done(owner, "POST", f"{own}/promo", {"code": "Welcome"}, status=409)
+    seen = await _done(owner, "GET", f"/organizations/{org}/credits", status=200)
+    assert (seen["standing"]["balance"], seen["standing"]["prepaid"]) == ("5.000000000001", True)
+    assert seen["sums"] == {"correction": "-1", "refund": "-4", "topup": "10.000000000001"}
+    assert [row["kind"] for row in seen["last"]] == ["correction", "refund", "topup"]
+    noted = select(audit.c.actor).where(audit.c.action == "credits.topup")
+    assert await house.rows(noted) == [(root.user.id,)]
 
-    treasury = Treasury(house.db, house.clock)
-    call = treasury.call(3 * 10**12, org_id=org)
-    await treasury.settle(call)
-    refund = {"id": call.id, "amount": "1", "note": "slow"}
-    assert (await _done(operator, "POST", "refunds", refund, status=201))["balance"] == "11"
-    await _done(operator, "POST", "refunds", {"id": call.id, "amount": "2.1"}, status=409)
-    mend = {"organization": org, "amount": "-11", "note": "counted twice"}
-    assert (await _done(operator, "POST", "corrections", mend, status=201))["balance"] == "0"
-    await _done(operator, "POST", "corrections", mend, status=409)
 
-    account = await _done(owner, "GET", f"{own}/credits")
-    assert account["standing"]["available"] == "0"
-    assert account["sums"] == {
-        "correction": "-11",
-        "inference": "-3",
-        "promo": "0.5",
-        "refund": "1",
-        "topup": "12.5",
+async def test_code_is_redeemed_once_when_the_organization_has_it(house: House) -> None:
+    """Made by an operator, redeemed by an administrator, ended, listed with its uses."""
+    org = await house.organization()
+    boss = await house.member("admin@example.org", org, role="admin")
+    root = await house.person("root@example.org", operator=True)
+    made = await _done(root, "POST", "/promos", {"amount": "5", "code": "welcome", "most_uses": 9})
+    assert (made["code"], made["amount"], made["uses"]) == ("WELCOME", "5", 0)
+    path = f"/organizations/{org}/promos/redeem"
+    assert (await _done(boss, "POST", path, {"code": " Welcome"}))["balance"] == "5"
+    assert "once" in (await _done(boss, "POST", path, {"code": "WELCOME"}, status=409))["error"]["message"]
+    await _done(boss, "POST", path, {"code": "NOTHING"}, status=404)
+    ended = await _done(root, "DELETE", "/promos/welcome", status=200)
+    assert (ended["uses"], ended["ended_at"]) == (1, 1_800_000_000)
+    assert (await _done(root, "GET", "/promos", status=200))["data"] == [ended]
+
+
+async def test_budget_is_kept_when_an_administrator_sets_it(house: House) -> None:
+    """Of the organization or of a key; set again it changes; one that is over is not there."""
+    org = await house.organization()
+    boss = await house.member("admin@example.org", org, role="admin")
+    path = f"/organizations/{org}/budgets"
+    first = await _done(boss, "PUT", path, {"cap": "100"}, status=200)
+    assert (first["cap"], first["period"], first["left"], first["key_id"]) == ("100", "month", "100", None)
+    changed = await _done(boss, "PUT", path, {"cap": "50.5"}, status=200)
+    assert (changed["id"], changed["cap"]) == (first["id"], "50.5")
+    key = await _done(boss, "POST", f"/organizations/{org}/keys", {"name": "app"})
+    own = await _done(
+        boss, "PUT", path, {"cap": "1", "period": "total", "key": key["info"]["id"]}, status=200
+    )
+    listed = await _done(boss, "GET", path, status=200)
+    assert {each["id"] for each in listed["data"]} == {first["id"], own["id"]}
+    assert await _done(boss, "DELETE", f"{path}/{own['id']}", status=200) == {
+        "id": own["id"],
+        "deleted": True,
     }
-    page = await _done(owner, "GET", f"{own}/ledger?limit=2")
-    assert [each["kind"] for each in page["data"]] == ["correction", "refund"]
-    rest = await _done(owner, "GET", f"{own}/ledger?before={page['data'][-1]['id']}")
-    assert [each["kind"] for each in rest["data"]] == ["inference", "promo", "topup"]
-    assert rest["data"][0]["price"] == '{"input":1,"output":1}'
-    topups = await _done(owner, "GET", f"{own}/ledger?kind=topup&start=1700000000")
-    assert len(topups["data"]) == 1
+    await _done(boss, "DELETE", f"{path}/{own['id']}", status=404)
+    await _done(boss, "PUT", path, {"cap": "1", "key": "key_elsewhere"}, status=404)
 
 
-async def test_budget_is_set_by_the_organization(house: House) -> None:
-    """Its administrators cap what it spends in a month, change the cap and end it."""
+async def test_subscription_ends_when_its_owner_cancels(house: House) -> None:
+    """An operator starts it, as nobody collects its price here; the owner sees and cancels it."""
     org = await house.organization()
-    chief = await house.member("ada@example.org", org, role="admin")
-    own = f"organizations/{org}/budgets"
-    made = await _done(chief, "PUT", own, {"cap": "100"})
-    changed = await _done(chief, "PUT", own, {"cap": "50", "period": "month"})
-    assert (changed["id"], changed["cap"], changed["left"]) == (made["id"], "50", "50")
-    await _done(chief, "PUT", own, {"cap": "fifty"}, status=400)
-    await _done(chief, "PUT", own, {"cap": "1", "key_id": "key_of_somebody_else"}, status=404)
-    assert [each["id"] for each in (await _done(chief, "GET", own))["data"]] == [made["id"]]
-    assert (await _done(chief, "DELETE", f"{own}/{made['id']}"))["deleted"]
-    await _done(chief, "DELETE", f"{own}/{made['id']}", status=404)
+    owner = await house.member("owner@example.org", org)
+    root = await house.person("root@example.org", operator=True)
+    started = await _done(root, "POST", "/subscriptions", {"organization": org, "plan": "pro"})
+    assert (started["org_id"], started["plan_id"], started["cancelled_at"]) == (org, "plan_pro", None)
+    await _done(root, "POST", "/subscriptions", {"organization": org, "plan": "pro"}, status=409)
+    await _done(owner, "POST", "/subscriptions", {"organization": org, "plan": "pro"}, status=403)
+    ended = await _done(owner, "POST", f"/organizations/{org}/subscriptions/cancel", status=200)
+    assert ended["cancelled_at"] == 1_800_000_000
+    assert (await _done(owner, "GET", f"/organizations/{org}/subscriptions", status=200))["data"] == [ended]
 
 
-async def test_subscription_is_started_by_an_operator(house: House) -> None:
-    """It puts the organization on the plan; the owner may cancel it, and both are in the audit log."""
+async def test_ledger_is_whole_when_read_page_by_page(house: House) -> None:
+    """The newest first, none twice and none left out, of one kind where asked; nobody else's."""
+    org, other = await house.organization(), await house.organization("Elsewhere")
+    owner = await house.member("owner@example.org", org)
+    till = open_money(house.db, clock=house.clock)
+    for number in range(5):
+        await till.credits.top_up(org, 10**12 + number, actor="cli")
+        await till.credits.top_up(other, 10**12, actor="cli")
+    await till.credits.correct(org, 1, actor="cli", note="a slip")
+    path, found, following = f"/organizations/{org}/ledger", [], ""
+    while True:
+        page = await _done(owner, "GET", f"{path}?limit=2{following}", status=200)
+        found += page["data"]
+        if page["next"] is None:
+            break
+        following = f"&before={page['next']}"
+    assert [row["amount"] for row in found[1:]] == [usd(10**12 + number) for number in (4, 3, 2, 1, 0)]
+    assert {row["org_id"] for row in found} == {org}
+    (only,) = (await _done(owner, "GET", f"{path}?kind=correction", status=200))["data"]
+    assert only["note"] == "a slip"
+    assert (await _done(owner, "GET", f"{path}?end=1800000000", status=200))["data"] == []
+    await _done(owner, "GET", f"{path}?kind=gift", status=400)
+
+
+async def test_usage_is_shown_when_a_viewer_asks(house: House) -> None:
+    """The figures of /v1/usage, for the organization in the path."""
     org = await house.organization()
-    owner = await house.member("ada@example.org", org)
-    operator = await house.person("root@example.org", operator=True)
-    wanted = {"organization": org, "plan": "pro"}
-    begun = await _done(operator, "POST", "subscriptions", wanted, status=201)
-    await _done(operator, "POST", "subscriptions", wanted, status=409)
-    assert (await _done(owner, "GET", f"organizations/{org}"))["plan"] == "pro"
-    ended = await _done(owner, "DELETE", f"organizations/{org}/subscriptions")
-    assert (ended["id"], ended["cancelled_at"]) == (begun["id"], 1_800_000_000)
-    log = await _done(owner, "GET", f"organizations/{org}/audit")
-    assert [each["action"] for each in log["data"]][:2] == ["subscription.cancel", "subscription.start"]
+    viewer = await house.member("viewer@example.org", org, role="viewer")
+    entries = [Entry(number=n, at=house.clock.now() - n, org=org, model="m", cost=10**10) for n in range(3)]
+    await house.db.write(partial(book, entries=entries))
+    path = f"/organizations/{org}/usage"
+    summary = await _done(viewer, "GET", f"{path}?range=7d", status=200)
+    assert (summary["period_spend"], summary["range"], summary["object"]) == (3.0, "7d", "usage.summary")
+    whole = await _done(viewer, "GET", f"{path}/breakdown", status=200)
+    assert (whole["granularity"], [each["model"] for each in whole["models"]]) == ("day", ["m"])
+    day = await _done(viewer, "GET", f"{path}/breakdown?range=day&date=2027-01-15", status=200)
+    assert day["granularity"] == "hour"
+    assert (await _done(viewer, "GET", f"{path}?range=1h", status=400))["error"]["param"] == "range"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/credits/topups", {"organization": "{org}", "amount": "5 EUR"}, "amount"),
+        ("/credits/topups", {"organization": "{org}", "amount": 5}, "amount"),
+        ("/credits/topups", {"organization": "{org}", "amount": "-5"}, "amount"),
+        ("/credits/topups", {"organization": "{org}", "amount": "5", "reference": "a b"}, "reference"),
+        ("/credits/corrections", {"organization": "{org}", "amount": "0", "note": "x"}, "amount"),
+        ("/credits/corrections", {"organization": "{org}", "amount": "1"}, "note"),
+        ("/promos", {"amount": "1", "code": "x"}, "code"),
+        ("/promos", {"amount": "1", "expires_at": 5}, "expires"),
+        ("/promos", {"amount": "1", "colour": "red"}, "colour"),
+    ],
+)
+async def test_body_is_refused_when_no_money_can_move_so(
+    house: House, path: str, body: dict[str, Any], param: str
+) -> None:
+    """The field is named, and nothing moved."""
+    org = await house.organization()
+    root = await house.person("root@example.org", operator=True)
+    sent = {name: org if value == "{org}" else value for name, value in body.items()}
+    answer = await _done(root, "POST", path, sent, status=400)
+    assert answer["error"]["param"] == param
+    seen = await _done(root, "GET", f"/organizations/{org}/credits", status=200)
+    assert (seen["standing"]["balance"], seen["last"]) == ("0", [])

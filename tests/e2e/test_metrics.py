@@ -117,6 +117,23 @@ def test_trouble_is_counted_when_it_happens(scene: Stage) -> None:
     assert upstream.up.log
 
 
+def test_store_is_measured_when_it_writes(scene: Stage) -> None:
+    """Each answer is a write, a commit holds at least one; the limits are this process's own, and nothing was refused."""
+    served, _ = scene
+    before = _page(served)
+    for _ in range(3):
+        assert served.chat("hello")[0] == 200
+    after = _page(served)
+    for name, least in (("commits", 1), ("writes", 3), ("reads", 0)):
+        series = f"ingot_store_{name}_total"
+        assert after[series] >= before[series] + least
+    assert after["ingot_store_writes_total"] >= after["ingot_store_commits_total"]
+    assert 0 < after["ingot_store_last_commit_seconds"] <= after["ingot_store_commit_seconds_total"]
+    assert after["ingot_limiter_degraded"] == 0
+    assert _labels("ingot_purse_refusals_total", 'account="balance"', after) == 0
+    assert _labels("ingot_purse_refusals_total", 'account="budget"', after) == 0
+
+
 def test_series_stay_bounded_when_clients_make_things_up(scene: Stage) -> None:
     """No label holds what a client can invent: unknown models, paths, ids and keys make no series."""
     served, _ = scene

@@ -1,12 +1,14 @@
 """Plans as data, on both databases: what ships, what can be made of them, and what is refused."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from databases import Place, open_store
 from ingot.clock import ManualClock
 from ingot.errors import Conflict, InvalidRequest, NotFound
+from ingot.presets import load
 from ingot.services.plans import PlanFields, Plans, parse_factor
 from ingot.store.audit import list_audit
 from ingot.store.database import Database
@@ -147,3 +149,26 @@ def test_factor_is_refused_when_not_exact(text: str) -> None:
     """No number is rounded silently."""
     with pytest.raises(ValueError, match="not a factor"):
         parse_factor(text)
+
+
+async def test_plans_are_the_presets_when_nobody_has_changed_them(db: Database, plans: Plans) -> None:
+    """Aurora's Free has 5 requests a minute and 3 keys, its Pro what its file says; once, and with an audit row."""
+    assert await plans.adopt(load("open").plans) == ()
+    assert await plans.adopt(load("aurora").plans) == ("pro",)
+    free, _, pro = await plans.list()
+    assert (free.rpm, free.keys, free.tpm, free.concurrency) == (5, 3, 40_000, 4)
+    assert (pro.rpm, pro.keys, pro.tpm, pro.concurrency, pro.weight) == (60, 3, 400_000, 16, 4)
+    assert await plans.adopt(load("aurora").plans) == ()
+    (row,) = await db.read(partial(list_audit, org_id=None, before=None, limit=9))
+    assert (row.actor, row.action, row.subject) == ("server", "plan.edit", "plan_pro")
+    assert (row.detail["rpm"], row.detail["rpm_before"]) == (60, 600)
+
+
+async def test_plan_stays_when_somebody_has_changed_it(plans: Plans) -> None:
+    """Whatever was changed; a plan that was archived counts as changed."""
+    await plans.edit("pro", PlanFields(weight=5), actor="cli")
+    assert await plans.adopt(load("aurora").plans) == ()
+    assert (await plans.get("pro")).rpm == 600
+    await plans.edit("pro", PlanFields(weight=4), actor="cli")
+    await plans.archive("pro", actor="cli")
+    assert await plans.adopt(load("aurora").plans) == ()

@@ -79,6 +79,7 @@ async def test_reserve_when_the_balance_is_zero(treasury: Treasury) -> None:
         await purse.reserve(org, 5)
     assert (told.value.status, told.value.code) == (403, "insufficient_quota")
     assert (await purse.reserve(org, 0)).amount == 0
+    assert purse.refusals == {"balance": 1}
 
 
 async def test_reserve_when_nobody_prepays(treasury: Treasury) -> None:

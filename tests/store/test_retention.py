@@ -111,6 +111,23 @@ async def test_s16_all_is_let_go_when_the_organization_is_deleted(kept: Kept) ->
     assert await kept.retention.turn() == 0
 
 
+async def test_answers_to_retries_are_let_go_when_their_day_is_over(kept: Kept) -> None:
+    """With the keys that they answered; those whose day is not over stay, and so does the stored response."""
+
+    def fill(conn: Connection) -> None:
+        for number in range(5):
+            row: dict[str, Any] = {"org_id": DEFAULT_ORG, "key_id": "k", "key": str(number)}
+            row |= {"response_id": f"r{number}", "fingerprint": b"f", "path": "p", "state": "done"}
+            row |= {"owner": "o", "lease_until": 0, "created_at": 0, "answer": b"content"}
+            conn.execute(insert(idempotency), row | {"expires_at": micros(NOW + number - 3)})
+
+    await kept.db.write(fill)
+    await kept.retention.turn()
+    left = select(idempotency.c.key).order_by(idempotency.c.key)
+    assert await kept.db.read(lambda conn: conn.execute(left).scalars().all()) == ["4"]
+    assert len(await kept.db.read(_left)) == 8
+
+
 async def test_nothing_happens_when_there_is_nothing_to_erase(kept: Kept) -> None:
     """An unknown organization has no content."""
     assert await kept.db.write(lambda conn: erase_organization(conn, "org_none")) == 0

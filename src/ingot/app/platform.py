@@ -27,12 +27,13 @@ from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.admission import Gate
 from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
+from ingot.services.levels import TICK_SECONDS, LevelKeeper
 from ingot.services.mail import MailSender
+from ingot.services.money import Money, open_money
 from ingot.services.plans import Plans
 from ingot.services.purse import Purse
 from ingot.services.recording import Recorder
 from ingot.services.retention import Retention
-from ingot.services.subscriptions import Subscriptions
 from ingot.store.database import Database
 from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
@@ -57,6 +58,7 @@ class Platform:
     gate: Gate
     accounts: Accounts
     plans: Plans
+    money: Money
 
 
 @contextlib.asynccontextmanager
@@ -94,6 +96,8 @@ async def opened(
         limiter = _limiter(config, owner, clock=clock, log=log)
         await limiter.start()
         stack.push_async_callback(limiter.close)
+        if isinstance(limiter, MemoryLimiter):
+            await _keep_levels(stack, database, limiter=limiter, log=log)
         accounts = open_accounts(database, config.accounts, keys=keys, clock=clock, log=log)
         stack.push_async_callback(accounts.close)
         sender = MailSender(
@@ -106,8 +110,10 @@ async def opened(
         _beside(stack, sender.run(), stop=sender.close)
         _beside(stack, accounts.run())
         _beside(stack, Retention(database, clock=clock, log=log).run())
-        renewals = Subscriptions(database, clock=clock, fallback=preset.default_plan)
-        _beside(stack, _every(RENEWAL_SECONDS, renewals.tick, log=log))
+        money = open_money(database, clock=clock, fallback=preset.default_plan)
+        plans = Plans(database, clock=clock)
+        await _adopt(plans, preset, log=log)
+        _beside(stack, _every(RENEWAL_SECONDS, money.subscriptions.tick, log=log))
         yield Platform(
             database=database,
             keys=keys,
@@ -117,7 +123,8 @@ async def opened(
             recorder=recorder,
             gate=Gate(limiter, purse),
             accounts=accounts,
-            plans=Plans(database, clock=clock),
+            plans=plans,
+            money=money,
         )
 
 
@@ -133,6 +140,21 @@ def _limiter(config: Config, node: str, *, clock: Clock, log: Log) -> Limiter:
     if config.server.database:
         return postgres_limiter(config.server.database, clock=clock, ids=new_id, node=node, notify=notify)
     return MemoryLimiter(clock)
+
+
+async def _keep_levels(
+    stack: contextlib.AsyncExitStack, database: Database, *, limiter: MemoryLimiter, log: Log
+) -> None:
+    keeper = LevelKeeper(database, limiter, log=log)
+    await keeper.restore()
+    stack.push_async_callback(keeper.close)
+    _beside(stack, _every(TICK_SECONDS, keeper.tick, log=log))
+
+
+async def _adopt(plans: Plans, preset: Preset, *, log: Log) -> None:
+    adopted = await plans.adopt(preset.plans)
+    if adopted:
+        log.info("plans have the preset's figures", preset=preset.name, plans=list(adopted))
 
 
 async def _every(seconds: float, work: Callable[[], Awaitable[object]], *, log: Log) -> None:

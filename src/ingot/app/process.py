@@ -40,6 +40,7 @@ from ingot.upstream.fleet import Fleet
 from ingot.web import admin, openapi, resources, server
 from ingot.web.access import console_access, json_access
 from ingot.web.admin import keys as admin_keys
+from ingot.web.admin import money as admin_money
 from ingot.web.admin import plans as admin_plans
 from ingot.web.asgi import Dispatcher
 from ingot.web.errors import refusals
@@ -89,7 +90,11 @@ class App:
                 resources.build(self._state),
                 admin=admin.build(
                     parts.accounts,
-                    (*admin_keys.routes(parts.keys.desk), *admin_plans.routes(parts.plans)),
+                    (
+                        *admin_keys.routes(parts.keys.desk),
+                        *admin_plans.routes(parts.plans),
+                        *admin_money.routes(parts.money),
+                    ),
                     hosts=hosts,
                     log=runtime.log,
                 ),

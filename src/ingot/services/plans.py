@@ -7,8 +7,10 @@ price factors in parts per million. Decides nothing about who may ask for it; ev
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, structs
 from sqlalchemy import Connection
@@ -16,6 +18,7 @@ from sqlalchemy import Connection
 from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import Conflict, InvalidRequest, NotFound
+from ingot.presets.preset import Plan
 from ingot.pricing import decimal_text, usd
 from ingot.services.grants import PAR, read_models, write_models
 from ingot.store import audit
@@ -24,6 +27,7 @@ from ingot.store.audit import Detail
 from ingot.store.database import Database
 from ingot.store.plans import PlanRow
 from ingot.store.schema import micros, seconds
+from ingot.store.steps.organizations import PLAN_ROWS
 
 MOST = 2**63 - 1
 MODELS = 1_000
@@ -31,6 +35,9 @@ WEIGHTS = 1_000
 FACTOR_PLACES = 6
 
 Told = str | int | bool | None
+
+ADOPTER = "server"
+"""Whom the audit log names for what a start did."""
 
 _FACTOR = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,6})0*)?")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -153,8 +160,60 @@ class Plans:
             )
         )
 
+    async def adopt(self, wanted: Mapping[str, Plan]) -> Sequence[str]:
+        """Gives plans that are still as they ship the figures of a preset; the names of those that changed.
+
+        Whoever has changed a plan keeps it, and so does a store that began with another preset.
+        """
+        if not await self._db.read(partial(_untouched, wanted=wanted)):
+            return ()
+        return await self._db.write(partial(_adopt, wanted=wanted, at=self._now()))
+
     def _now(self) -> int:
         return micros(self._clock.now())
+
+
+def _untouched(conn: Connection, *, wanted: Mapping[str, Plan]) -> list[tuple[PlanRow, PlanRow]]:
+    """Plans as they ship that a preset has otherwise, before and after."""
+    pairs = [
+        (row, _as_preset(row, wanted[row.name]))
+        for row in store.list_plans(conn)
+        if row.name in wanted and replace(row, created_at=0) == _SHIPPED.get(row.id)
+    ]
+    return [(before, after) for before, after in pairs if before != after]
+
+
+def _adopt(conn: Connection, *, wanted: Mapping[str, Plan], at: int) -> Sequence[str]:
+    for row, _ in _untouched(conn, wanted=wanted):
+        store.lock_plan(conn, row.id)
+    pairs = _untouched(conn, wanted=wanted)  # again: somebody may have changed one before the lock
+    for before, after in pairs:
+        store.update_plan(conn, after)
+        _note(conn, after, action="plan.edit", actor=ADOPTER, detail=_changes(before, after), at=at)
+    return tuple(after.name for _, after in pairs)
+
+
+def _as_preset(row: PlanRow, plan: Plan) -> PlanRow:
+    return replace(
+        row,
+        rpm=plan.rpm,
+        tpm=plan.tpm,
+        concurrency=plan.concurrency,
+        keys=plan.keys,
+        models=write_models(plan.models),
+        price_factor=plan.price_factor,
+        weight=plan.weight,
+        monthly_credits=plan.monthly_credits,
+        monthly_price=plan.monthly_price,
+    )
+
+
+def _shipped(row: Mapping[str, Any]) -> PlanRow:
+    usual = {"models": None, "price_factor": PAR, "monthly_credits": 0, "monthly_price": 0, "created_at": 0}
+    return PlanRow(**(usual | dict(row)))
+
+
+_SHIPPED = {str(row["id"]): _shipped(row) for row in PLAN_ROWS}
 
 
 def _create(conn: Connection, *, row: PlanRow, actor: str) -> None:
@@ -167,13 +226,18 @@ def _create(conn: Connection, *, row: PlanRow, actor: str) -> None:
 def _edit(conn: Connection, *, which: str, wanted: PlanFields, actor: str, at: int) -> PlanRow:
     before = _lock(conn, which)
     after = _apply(before, wanted)
-    old, new = _told(before), _told(after)
-    changed = {name: value for name, value in new.items() if old[name] != value}
+    changed = _changes(before, after)
     if changed:
-        changed |= {f"{name}_before": old[name] for name in changed}
         store.update_plan(conn, after)
         _note(conn, after, action="plan.edit", actor=actor, detail=changed, at=at)
     return after
+
+
+def _changes(before: PlanRow, after: PlanRow) -> dict[str, Told]:
+    """What the audit log tells of an edit: each new value, and the old one beside it."""
+    old, new = _told(before), _told(after)
+    changed = {name: value for name, value in new.items() if old[name] != value}
+    return changed | {f"{name}_before": old[name] for name in changed}
 
 
 def _archive(conn: Connection, *, which: str, actor: str, at: int) -> PlanRow:

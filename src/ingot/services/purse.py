@@ -12,6 +12,7 @@ over by its own clock, less a margin. Fails closed: without the database nothing
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -84,7 +85,8 @@ class Purse:
     ) -> None:
         """`owner` names this start of the process; `alone`: no other process serves on this database.
 
-        `status` is what QuotaExceeded carries, 402 or 403, as the preset says.
+        `status` is what QuotaExceeded carries, 402 or 403, as the preset says. `refusals` counts, for the metrics, what a
+        balance or a budget did not cover.
         """
         self._db = db
         self._owner = owner
@@ -99,6 +101,7 @@ class Purse:
         self._tasks: set[asyncio.Task[None]] = set()
         self._keeper: asyncio.Task[None] | None = None
         self._month = (0, 0)
+        self.refusals: defaultdict[str, int] = defaultdict(int)
 
     async def start(self) -> None:
         """Ends the leases that earlier starts left, where nobody else can own any; then keeps the own ones."""
@@ -313,6 +316,7 @@ class Purse:
         held = taken.total - taken.left
         running = f" ({usd(held)} USD more are reserved by requests that run)" if held > 0 else ""
         need = f"This request may cost up to {usd(amount)} USD, and {usd(max(0, taken.left))} USD are left{running}."
+        self.refusals["balance" if account.budget_id is None else "budget"] += 1
         if account.budget_id is None:
             text = f"Your organization has too little credit. {need} Add credit, or lower max_tokens."
         else:

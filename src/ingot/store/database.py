@@ -18,6 +18,7 @@ last result counts, so it must leave nothing behind but its rows.
 
 import asyncio
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
@@ -66,11 +67,13 @@ class _Job:
 
 @dataclass(slots=True)
 class Tally:
-    """What was asked and done so far; `writes` counts those that were committed."""
+    """What was asked and done so far; `writes` counts those that were committed, `seconds` the time of their groups."""
 
     reads: int = 0
     writes: int = 0
     commits: int = 0
+    seconds: float = 0.0
+    last_seconds: float = 0.0
 
 
 class Database:
@@ -134,7 +137,7 @@ class Database:
         return usable
 
     def _serve_writes(self, conn: Connection, group: list[_Job]) -> bool:
-        backend = self._backend
+        backend, began = self._backend, time.perf_counter()
         fault = self._commit(conn, group, last=False)
         # A commit that failed leaves its transaction open, and SQLAlchemy takes it for ended.
         usable = fault is None or backend.reset(conn)
@@ -144,8 +147,11 @@ class Database:
             fault = self._commit(conn, group, last=True)
             usable = fault is None or backend.reset(conn)
         if fault is None:
-            self.tally.commits += 1
-            self.tally.writes += len(group)
+            tally = self.tally
+            tally.commits += 1
+            tally.writes += len(group)
+            tally.last_seconds = time.perf_counter() - began
+            tally.seconds += tally.last_seconds
             return True
         for job in group:
             if job.error is None:

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection: bytes in, exchanges out, with the bounds that a public API needs.
+"""One HTTP/1.1 connection: exchanges one after the other, with the bounds that a public API needs.
 
-Decides about framing alone: how large a head may be, how long a request may take to arrive, how long an idle
-or unread connection lives, what malformed bytes are answered with. Knows no route and no dialect.
+Decides about its life: which request is answered when, how long one may take to arrive, how long an idle or unread
+connection lives, how it ends. What its bytes amount to is decided in `framing`. Knows no route and no dialect.
 
 Takes the place of uvicorn's own protocol class inside uvicorn's server, as every request pays for it (measured
 figures: docs/adr/0002). No timer for each request: one sweep a second looks at the connections' timestamps.
@@ -10,53 +10,31 @@ figures: docs/adr/0002). No timer for each request: one sweep a second looks at 
 import asyncio
 from collections import deque
 from typing import Any, cast
-from urllib.parse import unquote
 
-import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from ingot.web.exchange import Exchange, Header
+from ingot.web.framing import Framing
 from ingot.web.hub import Hub
 
 LINGER_SECONDS = 2.0
-MOST_FRAMING = 512 * 1024
-"""Bytes of a request that are no body: its head, chunk sizes, extensions, trailers; more where the body is larger."""
-
-HEAD_SLACK = 4096
-"""Line ends, colons and spaces of a head, which the count of its headers leaves out."""
-
 MOST_QUEUED = 8
 """Pipelined requests that wait before reading stops."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Framing):
     """One client's connection; implements `exchange.Line`."""
 
     __slots__ = (
-        "_body_size",
-        "_current",
         "_drained",
-        "_head_bytes",
-        "_header_size",
-        "_headers",
         "_held",
-        "_hub",
-        "_in_head",
-        "_incoming",
-        "_loop",
         "_outbox",
-        "_parser",
         "_paused_reading",
         "_queue",
-        "_refused",
         "_server",
-        "_url",
-        "arriving_since",
         "authorization",
         "digest",
-        "idle_since",
         "lingering_since",
-        "received",
         "transport",
         "unread_since",
     )
@@ -64,31 +42,17 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(self, hub: Hub, server_state: Any) -> None:
-        self._hub = hub
+        super().__init__(hub)
         self._server = server_state
-        self._loop = asyncio.get_running_loop()
         self._outbox = hub.outbox
-        self._parser = httptools.HttpRequestParser(self)
-        self._url = b""
-        self._headers: list[Header] = []
-        self._header_size = 0
-        self._incoming: Exchange | None = None
-        self._current: Exchange | None = None
         self._queue: deque[Exchange] | None = None
-        self._refused = False
         self._paused_reading = False
         self._drained: asyncio.Future[None] | None = None
-        self.received = 0
-        self._body_size = 0
-        self._head_bytes = 0
-        self._in_head = True
-        self.idle_since = 0.0
-        self.arriving_since = 0.0
+        self._held = 0
         self.unread_since = 0.0
+        self.lingering_since = 0.0
         self.authorization: bytes | None = None
         self.digest = b""
-        self.lingering_since = 0.0
-        self._held = 0
 
     # ---- asyncio's side
 
@@ -110,27 +74,6 @@ class Connection(asyncio.Protocol):
                 exchange.leave()
         self._current = self._incoming = self._queue = None
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes came; nothing that follows a refusal is looked at."""
-        if self._refused:
-            return
-        self.received += len(data)
-        began_before = self._in_head
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(400, "This server speaks HTTP/1.1 and upgrades to nothing else.")
-        except httptools.HttpParserError:
-            self._refuse(400, "The bytes received are not a well-formed HTTP/1.1 request.")
-        if self._in_head:
-            # The parser tells of a header when it is whole: one that never ends is seen here alone.
-            if began_before:
-                self._head_bytes += len(data)
-                if self._head_bytes > self._hub.limits.header_bytes + HEAD_SLACK:
-                    self._refuse_head()
-        elif self.received - self._body_size > MOST_FRAMING + 16 * self._body_size:
-            self._refuse(400, "The request holds far more framing (chunk extensions, trailers) than content.")
-
     def eof_received(self) -> None:
         """The client closed its side; asyncio then closes the other."""
 
@@ -148,96 +91,10 @@ class Connection(asyncio.Protocol):
                 self._drained.set_result(None)
             self._drained = None
 
-    # ---- the parser's side
+    # ---- the framing's side
 
-    def on_message_begin(self) -> None:
-        """A request begins to arrive."""
-        self._url = b""
-        self._headers = []
-        self._header_size = 0
-        self.received = 0
-        self._body_size = 0
-        self._head_bytes = 0
-        self._in_head = True
-        self.idle_since = 0.0
-        self.arriving_since = self._loop.time()
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the request target."""
-        self._url += url
-        self._header_size += len(url)
-        if self._header_size > self._hub.limits.header_bytes:
-            self._refuse_head()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header; past the bound the connection is refused."""
-        headers = self._headers
-        headers.append((name.lower(), value))
-        self._header_size += len(name) + len(value) + 4
-        if self._header_size > self._hub.limits.header_bytes or len(headers) > self._hub.limits.headers:
-            self._refuse_head()
-
-    def _refuse_head(self) -> None:
-        limits = self._hub.limits
-        self._headers.clear()
-        self._refuse(
-            431,
-            f"The request's head is too large: at most {limits.headers} headers and "
-            f"{limits.header_bytes} bytes.",
-        )
-
-    def on_headers_complete(self) -> None:
-        """The head is whole; a large or unbounded body is read by the handler, a small one comes first."""
-        self._in_head = False
-        if self._refused:
-            return
-        raw = self._headers
-        self._headers = []  # what still comes is trailers
-        exchange = self._incoming = Exchange(self, self._parser, raw)
-        headers = exchange.headers
-        if len(headers) != len(raw) and [name for name, _ in raw].count(b"host") > 1:
-            self._refuse(400, "A request must carry one Host header only.")
-        elif b"host" not in headers and exchange.version != "1.0":
-            self._refuse(400, "A request must carry a Host header.")
-        else:
-            self._locate(exchange)
-            declared = headers.get(b"content-length")
-            if declared is None:
-                coding = headers.get(b"transfer-encoding")
-                if coding is not None and coding.lower() != b"chunked":
-                    self._refuse(400, "The only transfer coding that is taken is chunked.")
-                    return
-                early = coding is not None
-            else:
-                early = len(declared) > 5 or b"expect" in headers  # 100 kB and more
-            if early:
-                self._accept(exchange)
-
-    def _locate(self, exchange: Exchange) -> None:
-        url = self._url
-        if url[:1] != b"/" or b"?" in url or b"%" in url or b"#" in url:
-            parsed = httptools.parse_url(url)
-            url = parsed.path or b"/"
-            exchange.query = parsed.query or b""
-        exchange.raw_path = url
-        path = url.decode("ascii")
-        exchange.path = unquote(path) if "%" in path else path
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        self._body_size += len(body)
-        if self._incoming is not None:
-            self._incoming.feed(body)
-
-    def on_message_complete(self) -> None:
-        """The request has arrived."""
-        self.arriving_since = 0.0
-        exchange, self._incoming = self._incoming, None
-        if exchange is None or self._refused:
-            return
-        exchange.feed_end()
-        if exchange.task is None and exchange is not self._current:
-            self._accept(exchange)
+    def _begin(self, raw: list[Header]) -> Exchange:
+        return Exchange(self, self._parser, raw)
 
     def _accept(self, exchange: Exchange) -> None:
         """Starts the handler, or queues the exchange behind the one that runs (pipelining)."""

@@ -16,9 +16,9 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ingot.clock import Clock
-from ingot.services.measures import DeploymentMeasures, Histogram, Measures
-from ingot.upstream.fleet import Fleet
+from ingot.services.measures import DeploymentMeasures, Histogram
+from ingot.services.runtime import Runtime
+from ingot.store.database import Tally
 
 _WHERE = ("surface", "model")
 _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
@@ -27,10 +27,12 @@ _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 class IngotCollector(Collector):
     """Reads the counts when asked."""
 
-    def __init__(self, measures: Measures, fleet: Fleet, clock: Clock) -> None:
-        self._measures = measures
-        self._fleet = fleet
-        self._clock = clock
+    def __init__(self, runtime: Runtime, tally: Tally) -> None:
+        self._measures = runtime.measures
+        self._fleet = runtime.fleet
+        self._clock = runtime.clock
+        self._gate = runtime.gate
+        self._tally = tally
 
     def collect(self) -> Iterable[Metric]:
         """All families, in a stable order."""
@@ -39,6 +41,8 @@ class IngotCollector(Collector):
         yield from self._times()
         yield from self._trouble()
         yield from self._targets()
+        yield from self._limits()
+        yield from self._storage()
 
     def _series(self) -> Iterator[tuple[tuple[str, str], DeploymentMeasures]]:
         return iter(sorted(self._measures.deployments.items(), key=lambda item: item[0]))
@@ -101,6 +105,36 @@ class IngotCollector(Collector):
         connections.add_metric((), self._fleet.client.open_connections)
         yield from (in_flight, breaker, connections)
 
+    def _limits(self) -> Iterator[Metric]:
+        degraded = GaugeMetricFamily(
+            "ingot_limiter_degraded", "1 while shared limits are out of reach and this process counts alone."
+        )
+        degraded.add_metric((), self._gate.limiter.degraded)
+        refused = CounterMetricFamily(
+            "ingot_purse_refusals", "Calls that a balance or budget did not cover.", labels=("account",)
+        )
+        for account in ("balance", "budget"):
+            refused.add_metric((account,), self._gate.purse.refusals[account])
+        yield from (degraded, refused)
+
+    def _storage(self) -> Iterator[Metric]:
+        tally = self._tally
+        commits = CounterMetricFamily(
+            "ingot_store_commits", "Transactions that wrote; each is a group of writes."
+        )
+        commits.add_metric((), tally.commits)
+        writes = CounterMetricFamily("ingot_store_writes", "Writes in them; by commits, the size of a group.")
+        writes.add_metric((), tally.writes)
+        seconds = CounterMetricFamily(
+            "ingot_store_commit_seconds", "Time that they took, their syncs included."
+        )
+        seconds.add_metric((), tally.seconds)
+        last = GaugeMetricFamily("ingot_store_last_commit_seconds", "Time of the last one.")
+        last.add_metric((), tally.last_seconds)
+        reads = CounterMetricFamily("ingot_store_reads", "Reads that were asked.")
+        reads.add_metric((), tally.reads)
+        yield from (commits, writes, seconds, last, reads)
+
 
 def _add(family: HistogramMetricFamily, labels: tuple[str, str], histogram: Histogram) -> None:
     buckets = []
@@ -111,10 +145,10 @@ def _add(family: HistogramMetricFamily, labels: tuple[str, str], histogram: Hist
     family.add_metric(labels, buckets=buckets, sum_value=histogram.total)
 
 
-def registry(measures: Measures, fleet: Fleet, clock: Clock) -> CollectorRegistry:
+def registry(runtime: Runtime, tally: Tally) -> CollectorRegistry:
     """Our series and the process's own (CPU, memory, file descriptors)."""
     result = CollectorRegistry()
-    result.register(IngotCollector(measures, fleet, clock))
+    result.register(IngotCollector(runtime, tally))
     ProcessCollector(registry=result)
     PlatformCollector(registry=result)
     GCCollector(registry=result)

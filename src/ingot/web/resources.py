@@ -80,7 +80,7 @@ class State:
         self.open_metrics = open_metrics
         self.description = description
         self.draining = False
-        self.registry = metrics.registry(runtime.measures, runtime.fleet, runtime.clock)
+        self.registry = metrics.registry(runtime, database.tally)
 
 
 def describe_model(deployment: Deployment) -> ModelObject:

@@ -51,6 +51,7 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "billing.read": _ADMINS,
     "billing.manage": _OWNER,
     "budgets.manage": _ADMINS,
+    "promos.redeem": _ADMINS,
 }
 
 KEY_ROLE: Final[Role] = "admin"

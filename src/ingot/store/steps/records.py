@@ -222,6 +222,14 @@ def _define_gifts(tables: MetaData) -> None:
 
 def _define_retries(tables: MetaData) -> None:
     Table(
+        "limiter_levels",  # how full the limits of a single process are, for its next start
+        tables,
+        ident("partition"),
+        number("requests"),
+        number("tokens"),
+        instant("at"),
+    )
+    Table(
         "idempotency",
         tables,
         Column("org_id", Text, primary_key=True),

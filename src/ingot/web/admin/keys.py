@@ -8,12 +8,12 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ingot.errors import Forbidden, InvalidRequest
-from ingot.pricing import parse_usd
+from ingot.errors import Forbidden
 from ingot.services.accounts.permissions import may
 from ingot.services.key_desk import IssuedKey, KeyDesk, KeyInfo, KeyOrder
 from ingot.store.keys import Scope
 from ingot.store.schema import DEFAULT_ORG
+from ingot.web.admin.reading import read_usd
 from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call
 
 Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
@@ -150,10 +150,6 @@ def routes(desk: KeyDesk) -> tuple[AdminRoute, ...]:
 
 def _order(call: Call, body: NewKey) -> KeyOrder:
     _check_scope(call, body.scope)
-    try:
-        cap = None if body.cap is None else parse_usd(body.cap)
-    except ValueError as error:
-        raise InvalidRequest(f"{error}.", param="cap") from error
     return KeyOrder(
         body.name,
         user_id=_user(call, body),
@@ -162,7 +158,7 @@ def _order(call: Call, body: NewKey) -> KeyOrder:
         expires=body.expires_at,
         rpm=body.rpm,
         tpm=body.tpm,
-        cap=cap,
+        cap=None if body.cap is None else read_usd(body.cap, param="cap"),
     )
 
 

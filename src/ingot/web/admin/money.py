@@ -1,237 +1,236 @@
-"""Routes for an organization's money: balance, rows, promo codes, subscription; for an operator to add, refund, correct.
+"""Routes for money: credit, promo codes, budgets, subscriptions, the ledger, and what was used.
 
-Amounts are USD in decimal text, in both directions. What brings money without a payment that this server saw is an
-operator's alone.
+What makes money out of nothing is an operator's: top-ups, refunds, corrections, codes, and subscriptions, whose price
+nobody collects here. An organization redeems codes, keeps budgets, cancels its subscription, and reads what is its
+own. Amounts are in USD as text, exact to 1e-12; the objects are those that the commands print. The ledger comes in
+pages, as no answer of this API is a stream; `ingot ledger export` writes it out as a whole.
 """
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from ingot.errors import InvalidRequest
-from ingot.pricing import parse_usd
 from ingot.services.accounts.permissions import OPERATOR
+from ingot.services.budgets import Budgets
 from ingot.services.credits import Credits
 from ingot.services.ledger import Ledger
+from ingot.services.money import Money
 from ingot.services.promos import Promos
+from ingot.services.spans import DEFAULT_RANGE
 from ingot.services.statements import (
     AccountInfo,
+    BudgetInfo,
     EntryInfo,
     PromoInfo,
     ReceiptInfo,
     SubscriptionInfo,
     account_info,
+    budget_info,
     entry_info,
     promo_info,
     receipt_info,
     subscription_info,
 )
 from ingot.services.subscriptions import Subscriptions
+from ingot.services.usage import Usage, UsageBreakdown, UsageSummary
 from ingot.store.ledger import Kind, Span
 from ingot.store.schema import MICROSECOND
-from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call
+from ingot.web.admin.reading import read_usd
+from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call, Gone
 
-Organization = Annotated[str, Meta(min_length=1, max_length=100)]
+ORGANIZATION = f"{PREFIX}/organizations/{{org}}"
+
 Amount = Annotated[str, Meta(min_length=1, max_length=40)]
+Ident = Annotated[str, Meta(min_length=1, max_length=200)]
+Code = Annotated[str, Meta(min_length=1, max_length=100)]
 Reference = Annotated[str, Meta(min_length=1, max_length=100)]
-Note = Annotated[str, Meta(min_length=1, max_length=500)]
-Instant = Annotated[int, Meta(ge=0, le=253_402_300_799)]
+Note = Annotated[str, Meta(max_length=500)]
+Seconds = Annotated[int, Meta(ge=0, le=2**43)]
+Count = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Money:
-    """The services that these routes stand for."""
+class TopUp(Struct, frozen=True):
+    """Credit that was paid for: `reference`, as a payment's number, makes it safe to tell again."""
 
-    credits: Credits
-    promos: Promos
-    subscriptions: Subscriptions
-    ledger: Ledger
-
-
-class TopUp(Struct, frozen=True, kw_only=True):
-    """Credit that was paid for; the same `reference` is one payment however often it is sent."""
-
-    organization: Organization
+    organization: Ident
     amount: Amount
     reference: Reference | None = None
     note: Note | None = None
 
 
-class Correction(Struct, frozen=True, kw_only=True):
-    """An amount to add, or with a minus to take away, and the reason."""
+class Refund(Struct, frozen=True):
+    """What to give back of the ledger row `entry`: `amount`, or all that is left of it."""
 
-    organization: Organization
-    amount: Amount
-    note: Note
-    reference: Reference | None = None
-    refers_to: str | None = None
-
-
-class Refund(Struct, frozen=True, kw_only=True):
-    """What to give back of a row, by its id; without an amount all that is left of it."""
-
-    id: Annotated[str, Meta(min_length=1, max_length=200)]
+    entry: Ident
     amount: Amount | None = None
     reference: Reference | None = None
     note: Note | None = None
 
 
-class NewPromo(Struct, frozen=True, kw_only=True):
-    """A promo code; without `code` one is made up, without a limit it has none."""
+class Correction(Struct, frozen=True):
+    """An amount to add, or with a minus to take away, for the reason in `note`; `refers_to` a row that it is about."""
+
+    organization: Ident
+    amount: Amount
+    note: Annotated[str, Meta(min_length=1, max_length=500)]
+    refers_to: Ident | None = None
+    reference: Reference | None = None
+
+
+class NewPromo(Struct, frozen=True):
+    """A code to make: made up unless given; `expires_at` in seconds since the epoch, `most_uses` by organizations."""
 
     amount: Amount
-    code: Annotated[str, Meta(max_length=40)] | None = None
-    expires_at: Instant | None = None
-    most_uses: Annotated[int, Meta(ge=1, le=10**9)] | None = None
-
-
-class Redemption(Struct, frozen=True):
-    """A promo code to redeem."""
-
-    code: Annotated[str, Meta(min_length=1, max_length=60)]
-
-
-class NewSubscription(Struct, frozen=True):
-    """An organization, and the plan that it subscribes to, by name or id."""
-
-    organization: Organization
-    plan: Annotated[str, Meta(min_length=1, max_length=100)]
-
-
-class Rows(Struct, frozen=True, kw_only=True):
-    """Which rows: of a kind, from an instant on, until before another, older than the row `before`."""
-
-    kind: Kind | None = None
-    start: Instant | None = None
-    end: Instant | None = None
-    before: str | None = None
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
-
-
-class EntryList(Struct, frozen=True):
-    """Rows, the newest first."""
-
-    data: list[EntryInfo]
-    object: Literal["list"] = "list"
+    code: Code | None = None
+    expires_at: Seconds | None = None
+    most_uses: Count | None = None
 
 
 class PromoList(Struct, frozen=True):
-    """Promo codes, the oldest first."""
+    """Codes, the oldest first, ended ones included."""
 
     data: list[PromoInfo]
-    object: Literal["list"] = "list"
+    object: str = "list"
+
+
+class Redemption(Struct, frozen=True):
+    """The code to redeem."""
+
+    code: Code
+
+
+class NewBudget(Struct, frozen=True):
+    """A cap in USD, of a key by its id or of the organization; it takes the place of one with the same period."""
+
+    cap: Amount
+    period: Literal["month", "total"] = "month"
+    key: Ident | None = None
+
+
+class BudgetList(Struct, frozen=True):
+    """Budgets in force with what is spent of them."""
+
+    data: list[BudgetInfo]
+    object: str = "list"
+
+
+class NewSubscription(Struct, frozen=True):
+    """An organization and the plan, by name or id, that it is to be on."""
+
+    organization: Ident
+    plan: Annotated[str, Meta(min_length=1, max_length=63)]
 
 
 class SubscriptionList(Struct, frozen=True):
-    """Subscriptions, the oldest first, those that ended included."""
+    """Subscriptions, the oldest first, ended ones included."""
 
     data: list[SubscriptionInfo]
-    object: Literal["list"] = "list"
+    object: str = "list"
 
 
-def units(text: str, *, param: str = "amount") -> int:
-    """The units of an amount in a body; raises InvalidRequest."""
-    try:
-        return parse_usd(text)
-    except ValueError as error:
-        raise InvalidRequest(f"{error}.", param=param) from error
+class LedgerPage(Struct, frozen=True):
+    """Which rows: of a kind, from `start` up to before `end` in seconds; `before` is the `next` of the page before."""
+
+    kind: Kind | None = None
+    start: Seconds | None = None
+    end: Seconds | None = None
+    before: Count | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+
+
+class LedgerRows(Struct, frozen=True):
+    """Ledger rows, the newest first; `next` is the `before` of the page after, null on the last."""
+
+    data: list[EntryInfo]
+    next: int | None
+    object: str = "list"
+
+
+class UsageSpan(Struct, frozen=True):
+    """Which hours: 24h, 7d, 30d or period."""
+
+    range: Annotated[str, Meta(max_length=20)] = DEFAULT_RANGE
+
+
+class UsageDays(UsageSpan, frozen=True):
+    """The same, or day with a `date` as 2026-11-27."""
+
+    date: Annotated[str, Meta(max_length=20)] | None = None
 
 
 def routes(money: Money) -> tuple[AdminRoute, ...]:
     """The rows."""
-    return (*_of_organizations(money), *_of_operators(money), *_of_promos(money), *_of_subscriptions(money))
-
-
-def _of_organizations(money: Money) -> tuple[AdminRoute, ...]:
-    async def show(call: Call) -> Answer:
-        return Answer(account_info(await money.credits.show(call.org_id)))
-
-    async def rows(call: Call) -> Answer:
-        wanted: Rows = call.query
-        span = Span(
-            org_id=call.org_id,
-            start=None if wanted.start is None else wanted.start * MICROSECOND,
-            end=None if wanted.end is None else wanted.end * MICROSECOND,
-            kind=wanted.kind,
-        )
-        found = await money.ledger.latest(span, limit=wanted.limit, before=wanted.before)
-        return Answer(EntryList([entry_info(each) for each in found]))
-
-    async def redeem(call: Call) -> Answer:
-        body: Redemption = call.body
-        return Answer(receipt_info(await money.promos.redeem(call.org_id, body.code, actor=call.who.actor)))
-
-    one = f"{PREFIX}/organizations/{{org}}"
     return (
-        AdminRoute(
-            "GET", f"{one}/credits", show, "billing.read",
-            "Show the balance, what it came from, and the last rows", answer=AccountInfo,
-        ),
-        AdminRoute(
-            "GET", f"{one}/ledger", rows, "billing.read",
-            "List rows of the ledger, the newest first", answer=EntryList, query=Rows,
-        ),
-        AdminRoute(
-            "POST", f"{one}/promo", redeem, "billing.manage",
-            "Redeem a promo code", Redemption, ReceiptInfo, status=201,
-        ),
-    )  # fmt: skip
+        *_credits(money.credits),
+        *_promos(money.promos),
+        *_budgets(money.budgets),
+        *_subscriptions(money.subscriptions),
+        *_ledger(money.ledger),
+        *_usage(money.usage),
+    )
 
 
-def _of_operators(money: Money) -> tuple[AdminRoute, ...]:
+def _credits(service: Credits) -> tuple[AdminRoute, ...]:
+    async def show(call: Call) -> Answer:
+        return Answer(account_info(await service.show(call.org_id)))
+
     async def top_up(call: Call) -> Answer:
         body: TopUp = call.body
-        made = await money.credits.top_up(
+        done = await service.top_up(
             body.organization,
-            units(body.amount),
+            read_usd(body.amount, param="amount"),
             actor=call.who.actor,
             reference=body.reference,
             note=body.note,
         )
-        return Answer(receipt_info(made))
+        return Answer(receipt_info(done))
+
+    async def refund(call: Call) -> Answer:
+        body: Refund = call.body
+        amount = None if body.amount is None else read_usd(body.amount, param="amount")
+        done = await service.refund(
+            body.entry, amount, actor=call.who.actor, reference=body.reference, note=body.note
+        )
+        return Answer(receipt_info(done))
 
     async def correct(call: Call) -> Answer:
         body: Correction = call.body
-        made = await money.credits.correct(
+        done = await service.correct(
             body.organization,
-            units(body.amount),
+            read_usd(body.amount, param="amount"),
             actor=call.who.actor,
             note=body.note,
             reference=body.reference,
             refers_to=body.refers_to,
         )
-        return Answer(receipt_info(made))
+        return Answer(receipt_info(done))
 
-    async def refund(call: Call) -> Answer:
-        body: Refund = call.body
-        amount = None if body.amount is None else units(body.amount)
-        made = await money.credits.refund(
-            body.id, amount, actor=call.who.actor, reference=body.reference, note=body.note
-        )
-        return Answer(receipt_info(made))
-
+    every = f"{PREFIX}/credits"
     return (
         AdminRoute(
-            "POST", f"{PREFIX}/top-ups", top_up, OPERATOR,
+            "GET", f"{ORGANIZATION}/credits", show, "billing.read",
+            "The balance, what it came from, and the last rows", answer=AccountInfo,
+        ),
+        AdminRoute(
+            "POST", f"{every}/topups", top_up, OPERATOR,
             "Add credit that was paid for; a reference counts once", TopUp, ReceiptInfo, status=201,
         ),
         AdminRoute(
-            "POST", f"{PREFIX}/corrections", correct, OPERATOR,
-            "Add or take away an amount, with the reason", Correction, ReceiptInfo, status=201,
+            "POST", f"{every}/refunds", refund, OPERATOR,
+            "Give back what a call cost, or note that a top-up was paid back", Refund, ReceiptInfo, status=201,
         ),
         AdminRoute(
-            "POST", f"{PREFIX}/refunds", refund, OPERATOR,
-            "Give back what a call or a top-up was about, never more than was paid", Refund, ReceiptInfo, status=201,
+            "POST", f"{every}/corrections", correct, OPERATOR,
+            "Add or take away an amount, with the reason", Correction, ReceiptInfo, status=201,
         ),
     )  # fmt: skip
 
 
-def _of_promos(money: Money) -> tuple[AdminRoute, ...]:
+def _promos(service: Promos) -> tuple[AdminRoute, ...]:
     async def create(call: Call) -> Answer:
         body: NewPromo = call.body
-        made = await money.promos.create(
-            units(body.amount),
+        made = await service.create(
+            read_usd(body.amount, param="amount"),
             actor=call.who.actor,
             code=body.code,
             expires=body.expires_at,
@@ -239,49 +238,126 @@ def _of_promos(money: Money) -> tuple[AdminRoute, ...]:
         )
         return Answer(promo_info(made))
 
-    async def every(call: Call) -> Answer:  # noqa: ARG001  # a handler's shape
-        return Answer(PromoList([promo_info(each) for each in await money.promos.list()]))
+    async def list_codes(_: Call) -> Answer:
+        return Answer(PromoList([promo_info(each) for each in await service.list()]))
 
     async def end(call: Call) -> Answer:
-        return Answer(promo_info(await money.promos.end(call.path["code"], actor=call.who.actor)))
+        return Answer(promo_info(await service.end(call.path["code"], actor=call.who.actor)))
 
-    all_of_them = f"{PREFIX}/promo-codes"
+    async def redeem(call: Call) -> Answer:
+        body: Redemption = call.body
+        return Answer(receipt_info(await service.redeem(call.org_id, body.code, actor=call.who.actor)))
+
+    every = f"{PREFIX}/promos"
     return (
-        AdminRoute("GET", all_of_them, every, OPERATOR, "List promo codes", answer=PromoList),
+        AdminRoute("POST", every, create, OPERATOR, "Create a promo code", NewPromo, PromoInfo, status=201),
+        AdminRoute("GET", every, list_codes, OPERATOR, "List promo codes and their uses", answer=PromoList),
         AdminRoute(
-            "POST", all_of_them, create, OPERATOR,
-            "Create a code that brings each organization an amount, once", NewPromo, PromoInfo, status=201,
+            "DELETE", f"{every}/{{code}}", end, OPERATOR,
+            "Take a promo code out of use; what it brought stays", answer=PromoInfo,
         ),
         AdminRoute(
-            "DELETE", f"{all_of_them}/{{code}}", end, OPERATOR,
-            "Take a promo code out of use; what it brought stays", answer=PromoInfo,
+            "POST", f"{ORGANIZATION}/promos/redeem", redeem, "promos.redeem",
+            "Give the organization what a promo code brings, once", Redemption, ReceiptInfo, status=201,
         ),
     )  # fmt: skip
 
 
-def _of_subscriptions(money: Money) -> tuple[AdminRoute, ...]:
-    async def every(call: Call) -> Answer:
-        found = await money.subscriptions.list(call.org_id, ended=True)
-        return Answer(SubscriptionList([subscription_info(each) for each in found]))
+def _budgets(service: Budgets) -> tuple[AdminRoute, ...]:
+    async def put(call: Call) -> Answer:
+        body: NewBudget = call.body
+        cap = read_usd(body.cap, param="cap")
+        row = await service.set(call.org_id, cap, period=body.period, actor=call.who.actor, key_id=body.key)
+        return Answer(budget_info(row))
 
+    async def list_budgets(call: Call) -> Answer:
+        return Answer(BudgetList([budget_info(row) for row in await service.list(call.org_id)]))
+
+    async def end(call: Call) -> Answer:
+        await service.end(call.org_id, call.path["budget"], actor=call.who.actor)
+        return Answer(Gone(call.path["budget"]))
+
+    every = f"{ORGANIZATION}/budgets"
+    return (
+        AdminRoute(
+            "PUT", every, put, "budgets.manage",
+            "Set a budget, or another cap for the one that is set", NewBudget, BudgetInfo,
+        ),
+        AdminRoute("GET", every, list_budgets, "billing.read", "List the budgets in force", answer=BudgetList),
+        AdminRoute(
+            "DELETE", f"{every}/{{budget}}", end, "budgets.manage", "Take a budget out of force", answer=Gone
+        ),
+    )  # fmt: skip
+
+
+def _subscriptions(service: Subscriptions) -> tuple[AdminRoute, ...]:
     async def start(call: Call) -> Answer:
         body: NewSubscription = call.body
-        made = await money.subscriptions.start(body.organization, body.plan, actor=call.who.actor)
-        return Answer(subscription_info(made))
+        row = await service.start(body.organization, body.plan, actor=call.who.actor)
+        return Answer(subscription_info(row))
 
     async def cancel(call: Call) -> Answer:
-        return Answer(subscription_info(await money.subscriptions.cancel(call.org_id, actor=call.who.actor)))
+        return Answer(subscription_info(await service.cancel(call.org_id, actor=call.who.actor)))
 
-    own = f"{PREFIX}/organizations/{{org}}/subscriptions"
+    async def show(call: Call) -> Answer:
+        found = await service.list(call.org_id, ended=True)
+        return Answer(SubscriptionList([subscription_info(row) for row in found]))
+
+    every = f"{ORGANIZATION}/subscriptions"
     return (
-        AdminRoute("GET", own, every, "billing.read", "List the subscriptions", answer=SubscriptionList),
         AdminRoute(
             "POST", f"{PREFIX}/subscriptions", start, OPERATOR,
-            "Start a subscription: the plan and its credits, month by month",
-            NewSubscription, SubscriptionInfo, status=201,
+            "Put an organization on a plan, renewed each month", NewSubscription, SubscriptionInfo, status=201,
         ),
         AdminRoute(
-            "DELETE", own, cancel, "billing.manage",
-            "Cancel the subscription at the end of its period", answer=SubscriptionInfo,
+            "GET", every, show, "billing.read", "The organization's subscriptions", answer=SubscriptionList
+        ),
+        AdminRoute(
+            "POST", f"{every}/cancel", cancel, "billing.manage",
+            "Make the present period the subscription's last", answer=SubscriptionInfo,
+        ),
+    )  # fmt: skip
+
+
+def _ledger(service: Ledger) -> tuple[AdminRoute, ...]:
+    async def page(call: Call) -> Answer:
+        wanted: LedgerPage = call.query
+        span = Span(
+            org_id=call.org_id,
+            start=None if wanted.start is None else wanted.start * MICROSECOND,
+            end=None if wanted.end is None else wanted.end * MICROSECOND,
+            kind=wanted.kind,
+        )
+        rows = await service.latest(span, limit=wanted.limit + 1, before=wanted.before)
+        shown = rows[: wanted.limit]
+        following = shown[-1].seq if len(rows) > wanted.limit else None
+        return Answer(LedgerRows([entry_info(row) for row in shown], following))
+
+    return (
+        AdminRoute(
+            "GET", f"{ORGANIZATION}/ledger", page, "billing.read",
+            "The organization's ledger, in pages from the newest row back", answer=LedgerRows, query=LedgerPage,
+        ),
+    )  # fmt: skip
+
+
+def _usage(service: Usage) -> tuple[AdminRoute, ...]:
+    async def summary(call: Call) -> Answer:
+        wanted: UsageSpan = call.query
+        return Answer(await service.summarize(call.org_id, range_name=wanted.range))
+
+    async def breakdown(call: Call) -> Answer:
+        wanted: UsageDays = call.query
+        return Answer(await service.break_down(call.org_id, range_name=wanted.range, day=wanted.date))
+
+    every = f"{ORGANIZATION}/usage"
+    return (
+        AdminRoute(
+            "GET", every, summary, "usage.read",
+            "What was used and spent, in cents", answer=UsageSummary, query=UsageSpan,
+        ),
+        AdminRoute(
+            "GET", f"{every}/breakdown", breakdown, "usage.read",
+            "The same hour by hour or day by day, by model", answer=UsageBreakdown, query=UsageDays,
         ),
     )  # fmt: skip

@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from ingot.dialects.complaint import complain
 from ingot.errors import InvalidRequest, Unsupported
+from ingot.pricing import parse_usd
 from ingot.rawjson import parse
 from ingot.web.intake import too_large
 
@@ -58,3 +59,11 @@ def refuse_query(query: Mapping[str, str]) -> None:
     """Raises for a query where a route takes none."""
     for name in query:
         raise InvalidRequest(f"This route takes no query, so no '{name:.80}'.", param=name[:80])
+
+
+def read_usd(text: str, *, param: str) -> int:
+    """Units of 1e-12 USD of an amount in USD, as 12.50; raises InvalidRequest that names the field."""
+    try:
+        return parse_usd(text)
+    except ValueError as error:
+        raise InvalidRequest(f"{error}.", param=param) from error
