@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from ingot.cli.database import require_database
+from ingot.cli.location import located
 from ingot.cli.output import fail
 from ingot.clock import SystemClock
 from ingot.config import AccountsConfig, ConfigError, from_disk
@@ -20,7 +22,7 @@ from ingot.logs import LineSink, configure
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.accounts.desk import Desk
 from ingot.services.accounts.gate import HasKeyId
-from ingot.store.engine import FILE_NAME, open_database
+from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
 
 T = TypeVar("T")
@@ -46,14 +48,14 @@ def run(
     data: Path | None, config: Path | None, work: Callable[[Tools], Awaitable[T]], *, create: bool = False
 ) -> T:
     """What `work` returns, run on the database, which only `create` makes; faults end the command with their text."""
-    folder, settings = _place(data, config)
-    if not create and not (folder / FILE_NAME).exists():
-        fail(f"there is no database in {folder}; name the data directory with --data DIR")
+    place, settings = located(data, config), _settings(data, config)
+    if not create:
+        require_database(place)
 
     async def inside() -> T:
         log = configure(LineSink(sys.stderr.buffer), form="auto", level="warning")
         clock = SystemClock()
-        async with open_database(folder) as db:
+        async with open_database(place.data, place.url) as db:
             accounts = open_accounts(db, settings, keys=_NoKeys(), clock=clock, log=log)
             try:
                 return await work(Tools(accounts, Desk(db, passwords=accounts.passwords, clock=clock)))
@@ -68,18 +70,17 @@ def run(
 
 def look(data: Path | None, config: Path | None, work: Callable[[Tools], Awaitable[T]]) -> T | None:
     """Like `run`, and None where there is no database: to look must not create one."""
-    folder, _ = _place(data, config)
-    return run(data, config, work) if (folder / FILE_NAME).exists() else None
+    return run(data, config, work) if located(data, config).exists() else None
 
 
-def _place(data: Path | None, config: Path | None) -> tuple[Path, AccountsConfig]:
+def _settings(data: Path | None, config: Path | None) -> AccountsConfig:
     try:
         loaded = from_disk(
             config, os.environ, directory=Path.cwd(), options={"server.data": data}, secrets=False
         )
     except ConfigError as error:
         fail("\n".join(str(each) for each in error.problems))
-    return Path(loaded.config.server.data).expanduser(), loaded.config.accounts
+    return loaded.config.accounts
 
 
 def when(instant: int | None, *, never: str = "never") -> str:

@@ -16,11 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from ingot.cli.database import on_keys, require_database
-from ingot.cli.options import ConfigOption, DataOption, JsonOption, directory, names, usd_amount
+from ingot.cli.location import located
+from ingot.cli.options import ConfigOption, DataOption, JsonOption, names, usd_amount
 from ingot.cli.output import print_json
 from ingot.services.key_desk import IssuedKey, KeyInfo, KeyOrder
 from ingot.services.keys import KeyRing
-from ingot.store.engine import FILE_NAME
 from ingot.store.schema import DEFAULT_ORG
 
 ACTOR = "cli"
@@ -77,8 +77,8 @@ def create(
         tpm=tpm,
         cap=None if cap is None else usd_amount(cap, "--cap"),
     )
-    folder = directory(data, config)
-    _show(on_keys(folder, lambda ring: ring.desk.issue(org, order, actor=ACTOR)), as_json=as_json)
+    place = located(data, config)
+    _show(on_keys(place, lambda ring: ring.desk.issue(org, order, actor=ACTOR)), as_json=as_json)
 
 
 @app.command("list")
@@ -89,16 +89,16 @@ def list_keys(
     config: ConfigOption = None,
 ) -> None:
     """List all keys, without their secrets."""
-    folder = directory(data, config)
+    place = located(data, config)
     known: list[KeyInfo] = []
-    if (folder / FILE_NAME).exists():  # to look must not create anything
-        known = on_keys(folder, lambda ring: ring.desk.list_all() if org is None else ring.desk.list(org))
+    if place.exists():  # to look must not create anything
+        known = on_keys(place, lambda ring: ring.desk.list_all() if org is None else ring.desk.list(org))
     if as_json:
         print_json(known)
     elif known:
         Console().print(_table(known))
     else:
-        print(f"No keys in {folder} yet. Create one with `ingot keys create --name NAME`.")
+        print(f"No keys in {place.data} yet. Create one with `ingot keys create --name NAME`.")
 
 
 @app.command()
@@ -112,14 +112,14 @@ def roll(
     config: ConfigOption = None,
 ) -> None:
     """Replace a key by a new one and print it; the old one is valid for 24 hours more."""
-    folder = directory(data, config)
-    require_database(folder)
+    place = located(data, config)
+    require_database(place)
 
     async def work(ring: KeyRing) -> IssuedKey:
         info = await ring.desk.find(key)
         return await ring.desk.roll(info.org_id, info.id, actor=ACTOR, force=force)
 
-    _show(on_keys(folder, work), as_json=as_json)
+    _show(on_keys(place, work), as_json=as_json)
 
 
 @app.command()
@@ -130,14 +130,14 @@ def revoke(
     config: ConfigOption = None,
 ) -> None:
     """End a key, and one that it replaced; requests that carry it are refused within 5 seconds."""
-    folder = directory(data, config)
-    require_database(folder)
+    place = located(data, config)
+    require_database(place)
 
     async def work(ring: KeyRing) -> KeyInfo:
         found = await ring.desk.find(key)
         return await ring.desk.revoke(found.org_id, found.id, actor=ACTOR)
 
-    info = on_keys(folder, work)
+    info = on_keys(place, work)
     if as_json:
         print_json(info)
     else:

@@ -6,14 +6,20 @@ from pathlib import Path
 
 from ingot.cli.output import fail
 from ingot.config import ConfigError, database_url, from_disk
+from ingot.store.engine import FILE_NAME
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A data directory and the database's URL; "" is the SQLite file in that directory."""
+    """A data directory and the database's URL; "" is the SQLite file in that directory. Keys follow the preset."""
 
     data: Path
     url: str = field(default="", repr=False)
+    preset: str = "open"
+
+    def exists(self) -> bool:
+        """Whether there is a database: one behind a URL always is."""
+        return bool(self.url) or (self.data / FILE_NAME).exists()
 
 
 def located(data: Path | None, config: Path | None) -> Location:
@@ -24,4 +30,5 @@ def located(data: Path | None, config: Path | None) -> Location:
         url = database_url(loaded.config, here if loaded.file is None else loaded.file.parent)
     except ConfigError as error:
         fail("\n".join(str(each) for each in error.problems))
-    return Location(Path(loaded.config.server.data).expanduser(), url)
+    server = loaded.config.server
+    return Location(Path(server.data).expanduser(), url, server.preset)

@@ -1,6 +1,5 @@
 """What the commands about money share: amounts, organizations, instants, and how they reach the database."""
 
-import asyncio
 import re
 import sys
 import time
@@ -12,14 +11,12 @@ from typing import Annotated, Final, TypeVar
 
 import typer
 
-from ingot.cli.options import directory
-from ingot.cli.output import fail
-from ingot.errors import ApiError
+from ingot.cli import database
+from ingot.cli.database import require_database
+from ingot.cli.location import located
 from ingot.pricing import parse_usd
 from ingot.store.balances import organization_id
 from ingot.store.database import Database
-from ingot.store.engine import FILE_NAME, open_database
-from ingot.store.faults import StoreError
 from ingot.store.schema import DEFAULT_ORG
 
 T = TypeVar("T")
@@ -48,19 +45,10 @@ _UNITS: Final = {"m": 60, "h": 3600, "d": 86400}
 
 
 def on_database(data: Path | None, config: Path | None, work: Callable[[Database], Awaitable[T]]) -> T:
-    """What `work` returns, run on the database; faults end the command with their text."""
-    folder = directory(data, config)
-    if not (folder / FILE_NAME).exists():
-        fail(f"there is no database in {folder}; name the data directory with --data DIR")
-
-    async def run() -> T:
-        async with open_database(folder) as db:
-            return await work(db)
-
-    try:
-        return asyncio.run(run())
-    except (ApiError, StoreError) as error:
-        fail(error.message)
+    """What `work` returns, run on the database, which must be there; faults end the command with their text."""
+    place = located(data, config)
+    require_database(place)
+    return database.on_database(place, work)
 
 
 async def org_id(db: Database, which: str) -> str:

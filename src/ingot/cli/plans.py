@@ -6,7 +6,6 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage. Results go to stdout, pr
 """
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -15,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ingot.cli.database import on_database, require_database
-from ingot.cli.options import ConfigOption, DataOption, JsonOption, directory, names, usd_amount
+from ingot.cli.location import Location, located
+from ingot.cli.options import ConfigOption, DataOption, JsonOption, names, usd_amount
 from ingot.cli.output import print_json
 from ingot.clock import SystemClock
 from ingot.services.plans import PlanFields, PlanInfo, Plans, parse_factor
@@ -65,9 +65,9 @@ app = typer.Typer(
 @app.command("list")
 def list_plans(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
     """List all plans."""
-    folder = directory(data, config)
-    require_database(folder)  # to look must not create anything
-    known = _run(folder, lambda plans: plans.list())
+    place = located(data, config)
+    require_database(place)  # to look must not create anything
+    known = _run(place, lambda plans: plans.list())
     if as_json:
         print_json(known)
     else:
@@ -79,9 +79,9 @@ def show(
     plan: PlanArgument, as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None
 ) -> None:
     """Show one plan."""
-    folder = directory(data, config)
-    require_database(folder)
-    _show(_run(folder, lambda plans: plans.get(plan)), as_json=as_json)
+    place = located(data, config)
+    require_database(place)
+    _show(_run(place, lambda plans: plans.get(plan)), as_json=as_json)
 
 
 @app.command()
@@ -112,8 +112,8 @@ def create(
         monthly_credits=_amount(monthly_credits, "--monthly-credits"),
         monthly_price=_amount(monthly_price, "--monthly-price"),
     )
-    folder = directory(data, config)
-    _show(_run(folder, lambda plans: plans.create(plan, wanted, actor=ACTOR)), as_json=as_json)
+    place = located(data, config)
+    _show(_run(place, lambda plans: plans.create(plan, wanted, actor=ACTOR)), as_json=as_json)
 
 
 @app.command("set")
@@ -144,9 +144,9 @@ def change(
         monthly_credits=_amount(monthly_credits, "--monthly-credits"),
         monthly_price=_amount(monthly_price, "--monthly-price"),
     )
-    folder = directory(data, config)
-    require_database(folder)
-    _show(_run(folder, lambda plans: plans.edit(plan, wanted, actor=ACTOR)), as_json=as_json)
+    place = located(data, config)
+    require_database(place)
+    _show(_run(place, lambda plans: plans.edit(plan, wanted, actor=ACTOR)), as_json=as_json)
 
 
 @app.command()
@@ -154,9 +154,9 @@ def archive(
     plan: PlanArgument, as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None
 ) -> None:
     """Let nobody new on a plan; organizations that are on it stay."""
-    folder = directory(data, config)
-    require_database(folder)
-    _show(_run(folder, lambda plans: plans.archive(plan, actor=ACTOR)), as_json=as_json)
+    place = located(data, config)
+    require_database(place)
+    _show(_run(place, lambda plans: plans.archive(plan, actor=ACTOR)), as_json=as_json)
 
 
 @app.command()
@@ -168,20 +168,20 @@ def assign(
     config: ConfigOption = None,
 ) -> None:
     """Put an organization on a plan."""
-    folder = directory(data, config)
-    require_database(folder)
-    info = _run(folder, lambda plans: plans.assign(org, plan, actor=ACTOR))
+    place = located(data, config)
+    require_database(place)
+    info = _run(place, lambda plans: plans.assign(org, plan, actor=ACTOR))
     if as_json:
         print_json({"org_id": org, "plan": info.name})
     else:
         print(f"{org} is on the plan {info.name}")
 
 
-def _run(folder: Path, work: Callable[[Plans], Awaitable[T]]) -> T:
+def _run(place: Location, work: Callable[[Plans], Awaitable[T]]) -> T:
     async def run(db: Database) -> T:
         return await work(Plans(db, clock=SystemClock()))
 
-    return on_database(folder, run)
+    return on_database(place, run)
 
 
 def _limit(text: str | None, option: str) -> int | UnsetType | None:

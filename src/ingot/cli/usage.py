@@ -23,7 +23,7 @@ from ingot.services.requestlog import RequestLog
 from ingot.services.spans import DEFAULT_RANGE
 from ingot.services.usage import Usage, UsageBreakdown, UsageSummary
 from ingot.store.database import Database
-from ingot.store.engine import FILE_NAME, open_database
+from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
 from ingot.store.schema import DEFAULT_ORG
 from ingot.store.usage import find_organization
@@ -51,7 +51,7 @@ def usage(
     if as_json and as_csv:
         raise typer.BadParameter("take one of --json and --csv", param_hint="--csv")
     place = located(data, config)
-    if not place.url and not (place.data / FILE_NAME).exists():  # to look must not create anything
+    if not place.exists():  # to look must not create anything
         fail(f"there is no database in {place.data}; name the data directory with --data DIR")
     if as_csv:
         _run(place, org, lambda db, org_id: _export(db, org_id, span=span))
