@@ -146,7 +146,9 @@ def test_answer_is_billed_whole_when_the_client_leaves_after_its_end(scene: Scen
         assert answer.whole
         if not stream:
             assert json.loads(answer.body)["usage"]["completion_tokens"] == WORDS
-        query = "SELECT l.output_tokens, l.estimated FROM responses AS r JOIN ledger AS l ON l.billable_id = r.id"
+        query = (
+            "SELECT l.output_tokens, l.estimated FROM responses AS r JOIN ledger AS l ON l.billable_id = r.id"
+        )
         assert hands.rows(f"{query} WHERE r.request_id = '{request_id}'") == [(WORDS, 0)]
     hands.verified()
 
