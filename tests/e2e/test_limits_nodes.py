@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -61,6 +62,14 @@ def _ask(served: Served, key: str, text: str = "hello", *, more: str = "") -> An
     with Line(served.port) as line:
         line.send(_post(chat(text), key, more))
         return line.answer()
+
+
+def _answers(status: int, served: Served, key: str) -> bool:
+    return _ask(served, key).status == status
+
+
+def _tells_limits(served: Served, key: str) -> bool:
+    return "x-ratelimit-limit-requests" in _ask(served, key).headers
 
 
 # ---- limits
@@ -148,7 +157,7 @@ def test_key_is_known_and_refused_everywhere_when_the_command_line_says_so(scene
         assert _ask(served, customer.key).status == 200
     scene.hands.run("keys", "revoke", customer.key_id)
     for served in scene.servers:
-        wait_until(lambda at=served: _ask(at, customer.key).status == 401, "the key is refused")
+        wait_until(partial(_answers, 401, served, customer.key), "the key is refused")
     assert "revoked" in _ask(scene.servers[0], customer.key).error["message"]
 
 
@@ -160,7 +169,7 @@ def test_new_limit_holds_everywhere_when_the_plan_is_changed(scene: Scene) -> No
     scene.hands.run("plans", "assign", customer.org_id, "sixty")
     for served in scene.servers:
         wait_until(
-            lambda at=served: "x-ratelimit-limit-requests" in _ask(at, customer.key).headers,
+            partial(_tells_limits, served, customer.key),
             "the new plan holds",
         )
 

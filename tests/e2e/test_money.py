@@ -6,6 +6,7 @@ A price makes each request's reserve known: the bytes of its body and its `max_t
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,10 @@ def _ask(served: Served, customer: Customer, body: bytes) -> Answer:
         return line.answer()
 
 
+def _answers(status: int, served: Served, customer: Customer, body: bytes) -> bool:
+    return _ask(served, customer, body).status == status
+
+
 def _together(servers: list[Served], customer: Customer, bodies: list[bytes]) -> list[Answer]:
     """Sends all before reading any, spread over the servers."""
     lines = [Line(servers[place % len(servers)].port) for place in range(len(bodies))]
@@ -103,7 +108,7 @@ class Watch(threading.Thread):
 
 def _settled(hands: Hands, org_id: str) -> int:
     """The balance, once no lease holds any of it."""
-    wait_until(lambda: hands.rows(f"SELECT held FROM balances WHERE org_id = '{org_id}'") == [(0,)])  # noqa: S608
+    wait_until(lambda: hands.rows(f"SELECT held FROM balances WHERE org_id = '{org_id}'") == [(0,)])  # noqa: S608  # an id of our own making
     return hands.standing(org_id)[0]
 
 
@@ -170,7 +175,7 @@ def test_key_stops_at_its_cap_when_others_of_the_organization_go_on(scene: Scene
         "budgets", "set", "--org", customer.org_id, "--key", intern.key_id, "--period", "total", "--cap", "4"
     )
     for served in servers:
-        wait_until(lambda at=served: _ask(at, intern, large).status == 200, "the higher cap is in force")
+        wait_until(partial(_answers, 200, served, intern, large), "the higher cap is in force")
     hands.verified()
 
 
@@ -183,10 +188,10 @@ def test_budget_of_an_organization_holds_for_all_its_keys(scene: Scene) -> None:
         assert _ask(served, customer, body).status == 200
     budget = hands.run("budgets", "set", "--org", customer.org_id, "--cap", "0")
     for served in servers:
-        wait_until(lambda at=served: _ask(at, customer, body).status == 402, "the budget is in force")
+        wait_until(partial(_answers, 402, served, customer, body), "the budget is in force")
     hands.run("budgets", "end", budget["id"], "--org", customer.org_id)
     for served in servers:
-        wait_until(lambda at=served: _ask(at, customer, body).status == 200, "the budget has ended")
+        wait_until(partial(_answers, 200, served, customer, body), "the budget has ended")
     hands.verified()
 
 

@@ -74,24 +74,13 @@ async def opened(
             database, data, log=log, clock=clock, prefix=preset.keys.prefix, limit=preset.keys.most
         )
         stack.push_async_callback(keys.close)
-        purse = Purse(
-            database,
-            owner,
-            clock=clock,
-            log=log,
-            alone=not url,
-        )
+        purse = Purse(database, owner, clock=clock, log=log, alone=not url)
         await purse.start()
         stack.push_async_callback(purse.close)
         retries = await Retries.open(database, clock=clock, log=log)
         stack.push_async_callback(retries.close)
-        recorder = Recorder(
-            database,
-            purse=purse,
-            retries=retries,
-            log=log,
-            pause=0.0 if config.store.durability == "sync" else ASYNC_PAUSE,
-        )
+        pause = 0.0 if config.store.durability == "sync" else ASYNC_PAUSE
+        recorder = Recorder(database, purse=purse, retries=retries, log=log, pause=pause)
         stack.push_async_callback(recorder.close)
         limiter = _limiter(config, owner, clock=clock, log=log)
         await limiter.start()
@@ -100,13 +89,8 @@ async def opened(
             await _keep_levels(stack, database, limiter=limiter, log=log)
         accounts = open_accounts(database, config.accounts, keys=keys, clock=clock, log=log)
         stack.push_async_callback(accounts.close)
-        sender = MailSender(
-            database,
-            post=open_post(config.mail, client=client, clock=clock, log=log),
-            write=accounts.letters.write,
-            clock=clock,
-            log=log,
-        )
+        post = open_post(config.mail, client=client, clock=clock, log=log)
+        sender = MailSender(database, post=post, write=accounts.letters.write, clock=clock, log=log)
         _beside(stack, sender.run(), stop=sender.close)
         _beside(stack, accounts.run())
         _beside(stack, Retention(database, clock=clock, log=log).run())

@@ -48,6 +48,9 @@ from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.surfaces import Inferences, build_surfaces
 
+FIXED = ("server", "engine", "limits", "store", "limiter", "accounts", "mail")
+"""Sections that are read at the start alone."""
+
 Reload = Callable[[], Loaded]
 
 
@@ -141,8 +144,9 @@ class App:
         self._inferences.runtime = self._state.runtime = self.runtime
         log.info("configuration reloaded", changes=changes or ["none"])
         old = self.runtime.config
-        if (config.server, config.engine, config.limits) != (old.server, old.engine, old.limits):
-            log.warning("changes in [server], [engine] and [limits] take effect at the next start")
+        changed = [f"[{name}]" for name in FIXED if getattr(config, name) != getattr(old, name)]
+        if changed:
+            log.warning(f"changes in {', '.join(changed)} take effect at the next start")
 
 
 def allowed_hosts(config: Config) -> frozenset[str]:

@@ -5,7 +5,7 @@
 Knows nothing of the modules that are configured by it.
 """
 
-from ingot.config.address import is_loopback
+from ingot.config.address import is_loopback, is_own_network
 from ingot.config.checks import bind_problem, price_problem
 from ingot.config.environment import config_file, environment_warnings
 from ingot.config.files import Loaded, from_disk
@@ -60,6 +60,7 @@ __all__ = [
     "environment_warnings",
     "from_disk",
     "is_loopback",
+    "is_own_network",
     "load",
     "nearest",
     "price_problem",

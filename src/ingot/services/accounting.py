@@ -51,6 +51,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         first_token_us=None if outcome.first_token is None else micros(outcome.first_token),
         input_tokens=usage.input,
         cached_tokens=usage.cached_input,
+        cache_write_tokens=usage.cache_write,
         output_tokens=usage.output,
         reasoning_tokens=usage.reasoning,
         estimated=usage.estimated,

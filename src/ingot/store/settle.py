@@ -49,6 +49,7 @@ class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     first_token_us: int | None = None
     input_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     output_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
@@ -76,7 +77,7 @@ _RESPONSE = (
 )  # fmt: skip
 _LEDGER = (
     "billable_id", "org_id", "key_id", "kind", "amount", "at", "model", "window", "input_tokens", "cached_tokens",
-    "output_tokens", "reasoning_tokens", "price", "estimated",
+    "cache_write_tokens", "output_tokens", "reasoning_tokens", "price", "estimated",
 )  # fmt: skip
 _USAGE_KEY = ("org_id", "hour", "key_id", "model", "window")
 _USAGE_SUMS = ("requests", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "amount")
@@ -167,6 +168,7 @@ def _ledger(each: Settlement) -> tuple[Any, ...]:
         each.window,
         each.input_tokens,
         each.cached_tokens,
+        each.cache_write_tokens,
         each.output_tokens,
         each.reasoning_tokens,
         each.price,

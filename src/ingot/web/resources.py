@@ -28,7 +28,7 @@ from ingot.store.database import Database
 from ingot.store.faults import StoreError
 from ingot.web import metrics, stored, usage
 from ingot.web.errors import error_head, unreadable
-from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
+from ingot.web.intake import LOOPBACK_NAMES, Hosts, name_client, read_credential, read_request_id
 from ingot.web.query import Pages, by_method
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -223,7 +223,8 @@ async def _authenticate(state: State, request: Request) -> Principal:
         authorization.encode("latin-1") if authorization is not None else None,
         api_key.encode("latin-1") if api_key is not None else None,
     )
-    address = None if request.client is None else request.client.host
+    peer = None if request.client is None else request.client.host
+    address = name_client(peer, headers.get("x-forwarded-for", ""))
     return await runtime.keys.authenticate(token, address=address)
 
 

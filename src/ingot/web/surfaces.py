@@ -26,7 +26,15 @@ from ingot.web.access import Access, Served
 from ingot.web.door import HttpDoor
 from ingot.web.errors import error_head, unreadable
 from ingot.web.exchange import ClientGone, Exchange
-from ingot.web.intake import Hosts, check_encoding, read_body, read_credential, read_request_id, take_body
+from ingot.web.intake import (
+    Hosts,
+    check_encoding,
+    name_client,
+    read_body,
+    read_credential,
+    read_request_id,
+    take_body,
+)
 
 LARGE = 256 * 1024
 """Bytes of a body above which parsing leaves the event loop, so that one client's prompt stalls no other's stream."""
@@ -162,8 +170,11 @@ async def _authenticate(runtime: Runtime, exchange: Exchange) -> Principal:
     headers = exchange.headers
     api_key = headers.get(b"x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
     peer = exchange.line.peer
-    token = read_credential(headers.get(b"authorization"), api_key)
-    return await runtime.keys.authenticate(token, address=None if peer is None else peer[0])
+    forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+    address = name_client(None if peer is None else peer[0], forwarded)
+    return await runtime.keys.authenticate(
+        read_credential(headers.get(b"authorization"), api_key), address=address
+    )
 
 
 def _retry_key(surface: Surface, headers: dict[bytes, bytes]) -> str | None:

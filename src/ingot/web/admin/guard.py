@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from ingot.config import is_loopback
-from ingot.config.address import is_own_network
 from ingot.errors import ClientError, Forbidden
 from ingot.services.accounts.sessions import ABSOLUTE_SECONDS
-from ingot.web.intake import read_credential
+from ingot.web.intake import name_client, read_credential
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 SAME_SITE = frozenset({"same-origin", "none"})
@@ -98,9 +97,5 @@ def presented_key(request: Request) -> bytes | None:
 
 def client_address(request: Request) -> str | None:
     """Whose tries are counted together; None where the server did not say who called."""
-    if request.client is None:
-        return None
-    peer = request.client.host
-    forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
-    # The last entry is what the nearest proxy saw; the ones before are whatever the client claims.
-    return forwarded[:64] if forwarded and is_own_network(peer) else peer
+    peer = None if request.client is None else request.client.host
+    return name_client(peer, request.headers.get("x-forwarded-for", ""))
