@@ -139,6 +139,39 @@ async def test_both_writes_are_kept_when_two_processes_deadlock(db: Database, pl
     assert place.run("SELECT n, parent FROM things ORDER BY n") == [(1, 2), (2, 2), (3, None)]
 
 
+async def test_no_group_waits_for_another_when_they_name_what_they_lock(db: Database, place: Place) -> None:
+    """Functions that lock the same rows crosswise run once each: names are taken in one order before anything else."""
+    calls: list[int] = []
+
+    def move(conn: Connection, n: int) -> None:
+        calls.append(n)
+        conn.execute(text("UPDATE things SET parent = n WHERE n = :n"), {"n": n})
+
+    for n in range(4):
+        await db.write(partial(add, n=n))
+    async with open_store(place) as other:
+        for turn in range(40):
+            order = [(turn + step) % 4 for step in range(4)]
+            await asyncio.gather(
+                *(db.write(partial(move, n=n), locks=(str(n),)) for n in order),
+                *(other.write(partial(move, n=n), locks=(str(n),)) for n in reversed(order)),
+            )
+    assert len(calls) == 2 * 4 * 40
+
+
+async def test_names_stay_locked_when_a_function_of_the_group_fails(db: Database) -> None:
+    """What one function undoes of its own leaves the others what they locked."""
+    query = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
+    gate = await held(db)
+    bad = asyncio.create_task(db.write(lambda conn: conn.execute(text("SELECT 1 / 0")), locks=("a", "b")))
+    good = asyncio.create_task(db.write(lambda conn: int(conn.execute(query).scalar_one()), locks=("b", "c")))
+    await asyncio.sleep(0)
+    await gate.open()
+    with pytest.raises(Exception, match="division by zero"):
+        await bad
+    assert await good == 3
+
+
 async def test_rest_of_the_group_is_kept_when_a_statement_fails(db: Database, place: Place) -> None:
     """A failed statement would poison a PostgreSQL transaction; inside of its savepoint it undoes itself alone."""
     gate = await held(db)

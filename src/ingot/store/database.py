@@ -13,14 +13,16 @@ function that decides by what it read must let the database decide: put the cond
 changes the row (`UPDATE ... WHERE balance >= :amount`, a unique index, ON CONFLICT), or read the row with FOR
 UPDATE first. Locks last until the group's commit; functions that lock several rows take them in one order.
 A deadlock undoes the whole group, which then runs a second time: a function may be called twice and only its
-last result counts, so it must leave nothing behind but its rows.
+last result counts, so it must leave nothing behind but its rows. It costs a second, so functions that change rows
+which others change too name what they belong to (`locks`, as an organization's id): a group takes all its names
+first and in one order, and no two groups wait for each other.
 """
 
 import asyncio
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -43,6 +45,7 @@ class Backend:
 
     connect: Callable[[Purpose], Connection]
     begin: Callable[[Connection, Purpose], None]  # to write: with a savepoint
+    lock: Callable[[Connection, Iterable[str]], None]  # takes these names, and the savepoint behind them
     keep: Callable[[Connection], None]  # moves the savepoint to here; fails where the transaction is lost
     undo: Callable[[Connection], None]  # goes back to the savepoint
     alive: Callable[
@@ -61,6 +64,7 @@ class _Job:
     fn: Callable[[Connection], Any] | None
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]
+    locks: Collection[str] = ()
     result: Any = None
     error: BaseException | None = None
 
@@ -99,15 +103,15 @@ class Database:
         result: T = await self._readers.submit(fn)
         return result
 
-    async def write(self, fn: Callable[[Connection], T]) -> T:
-        """What `fn` returns, once it is durable.
+    async def write(self, fn: Callable[[Connection], T], *, locks: Collection[str] = ()) -> T:
+        """What `fn` returns, once it is durable; `locks` names what it locks, so that no two wait for each other.
 
         An exception of `fn` undoes its own statements alone and is raised here; where the commit fails
         nothing of the group was kept and each caller gets a StoreError. A cancelled caller changes
         nothing: what was queued is still written. On PostgreSQL `fn` runs at READ COMMITTED beside other
         processes, and a second time after a deadlock (see above).
         """
-        result: T = await self._writer.submit(fn)
+        result: T = await self._writer.submit(fn, locks)
         return result
 
     def queue(self, fn: Callable[[Connection], T]) -> "asyncio.Future[T]":
@@ -164,6 +168,9 @@ class Database:
         try:
             with conn.begin():
                 self._backend.begin(conn, "write")
+                names = {name for job in group for name in job.locks}
+                if names:
+                    self._backend.lock(conn, names)
                 for job in group:
                     self._write_one(conn, job, last=last)
                 ending = True
@@ -233,10 +240,10 @@ class _Lane:
         self._threads: list[threading.Thread] = []
         self._pending = 0
 
-    def submit(self, fn: Callable[[Connection], Any]) -> asyncio.Future[Any]:
+    def submit(self, fn: Callable[[Connection], Any], locks: Collection[str] = ()) -> asyncio.Future[Any]:
         """The future of `fn`; raises StoreError after `stop`."""
         loop = asyncio.get_running_loop()
-        job = _Job(fn, loop, loop.create_future())
+        job = _Job(fn, loop, loop.create_future(), locks)
         with self._lock:
             if not self._open:
                 raise StoreError("The database is closed: the server is shutting down.")

@@ -6,7 +6,9 @@ before it is acknowledged, and a peer that is gone is noticed. The statements an
 of what is decided here.
 """
 
+import hashlib
 import select
+from collections.abc import Iterable
 from typing import Any
 
 import psycopg
@@ -80,6 +82,7 @@ def backend(url: str, *, patience: float | None = None) -> Backend:
     return Backend(
         connect=connect,
         begin=begin,
+        lock=_lock,
         keep=lambda conn: _control(conn, "RELEASE SAVEPOINT one; SAVEPOINT one"),
         undo=lambda conn: _control(conn, "ROLLBACK TO SAVEPOINT one"),
         alive=_alive,
@@ -145,6 +148,21 @@ def _driver(conn: Connection) -> psycopg.Connection[Any]:
 def _control(conn: Connection, statements: str) -> None:
     """Runs statements without a result, past SQLAlchemy and in one journey."""
     _driver(conn).execute(statements.encode(), prepare=False).close()
+
+
+def _lock(conn: Connection, names: Iterable[str]) -> None:
+    """Takes names for the transaction, in one order everywhere; a savepoint before them would give them back."""
+    keys = sorted({_key(name) for name in names})
+    query = b"SELECT pg_advisory_xact_lock(k) FROM unnest(%s::bigint[]) AS k"
+    _driver(conn).execute(query, (keys,)).close()
+    _control(conn, "RELEASE SAVEPOINT one; SAVEPOINT one")
+
+
+def _key(name: str) -> int:
+    """8 bytes for a name; two names with one key wait for each other now and then, and nothing else."""
+    return int.from_bytes(
+        hashlib.blake2b(name.encode(), digest_size=8, person=b"ingotlocks").digest(), signed=True
+    )
 
 
 def _alive(conn: Connection) -> bool:
