@@ -169,7 +169,7 @@ def test_restart_is_named_when_a_change_needs_one(scene: Stage) -> None:
         BASE + "    [limits]\n    body_bytes = 2000\n",
         event="take effect at the next start",
     )
-    assert line["level"] == "warning"
+    assert (line["level"], line["sections"]) == ("warning", ["[limits]"])
     assert served.chat("x" * 5000)[0] == 200
 
 

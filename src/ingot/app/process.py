@@ -146,7 +146,7 @@ class App:
         old = self.runtime.config
         changed = [f"[{name}]" for name in FIXED if getattr(config, name) != getattr(old, name)]
         if changed:
-            log.warning(f"changes in {', '.join(changed)} take effect at the next start")
+            log.warning("changes that take effect at the next start", sections=changed)
 
 
 def allowed_hosts(config: Config) -> frozenset[str]:

@@ -233,7 +233,9 @@ class Purse:
         if not given:
             return
         try:
-            await self._db.write(partial(give_back, returns=given))
+            await self._db.write(
+                partial(give_back, returns=given), locks={each.account.org_id for each in given}
+            )
         except StoreError as error:
             # Their rows are void when their time is over.
             self._log.warning("leases_not_returned", leases=len(given), error=error.message)
@@ -286,7 +288,7 @@ class Purse:
             now=micros(self._clock.now()),
         )
         try:
-            taken = await self._db.write(partial(take, ask=ask))
+            taken = await self._db.write(partial(take, ask=ask), locks=(till.account.org_id,))
         except BaseException as error:
             # A lease only grows here: whether or not that happened, what was free of it still is.
             till.put_back(carried, lease=lease)

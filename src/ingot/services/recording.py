@@ -79,7 +79,10 @@ class Recorder:
             self._busy = False
             return
         try:
-            written = self._db.queue(partial(settle, entries=[each.settlement for each in group]))
+            written = self._db.queue(
+                partial(settle, entries=[each.settlement for each in group]),
+                locks={each.settlement.org_id for each in group},
+            )
         except StoreError as error:
             self._busy = False
             for each in group:
@@ -107,7 +110,9 @@ class Recorder:
     async def _each_alone(self, group: list[_Entry]) -> None:
         for each in group:
             try:
-                fenced = await self._db.write(partial(settle, entries=[each.settlement]))
+                fenced = await self._db.write(
+                    partial(settle, entries=[each.settlement]), locks=(each.settlement.org_id,)
+                )
             except Exception as error:  # noqa: BLE001  # whatever it is belongs to who waits
                 self._fail(each, error)
             else:

@@ -114,9 +114,9 @@ class Database:
         result: T = await self._writer.submit(fn, locks)
         return result
 
-    def queue(self, fn: Callable[[Connection], T]) -> "asyncio.Future[T]":
+    def queue(self, fn: Callable[[Connection], T], *, locks: Collection[str] = ()) -> "asyncio.Future[T]":
         """`write` for a caller that holds a future instead of waiting; raises StoreError after `close`."""
-        return self._writer.submit(fn)
+        return self._writer.submit(fn, locks)
 
     async def close(self) -> None:
         """Finishes what is queued, then closes every connection; later calls are refused."""
