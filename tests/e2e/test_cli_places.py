@@ -54,14 +54,14 @@ def test_money_moves_when_the_store_is_either(place: Place) -> None:
     org = asked(place, "orgs", "create", "--name", "Engines")["id"]
     named = ("--org", "Engines")
     paid = asked(place, "credits", "add", *named, "--amount", "10", "--reference", "pi_1")
-    assert (paid["balance"], paid["entry"]["org_id"]) == ("10", org)
+    assert (paid["balance"], paid["entry"]["organization"]) == ("10", org)
     assert asked(place, "credits", "refund", "topup:pi_1", "--amount", "4")["balance"] == "6"
     assert asked(place, "credits", "correct", *named, "--amount", "-1", "--note", "a slip")["balance"] == "5"
     code = asked(place, "promo", "create", "--amount", "2")["code"]
     assert asked(place, "promo", "redeem", code, *named)["balance"] == "7"
     budget = asked(place, "budgets", "set", *named, "--cap", "3")
     assert [each["id"] for each in asked(place, "budgets", "list", *named)] == [budget["id"]]
-    assert asked(place, "subscriptions", "start", *named, "--plan", "pro")["org_id"] == org
+    assert asked(place, "subscriptions", "start", *named, "--plan", "pro")["organization"] == org
     assert asked(place, "credits", "show", *named)["standing"]["available"] == "7"
     assert len(asked(place, "ledger", "list", *named)) == 4
     assert asked(place, "ledger", "verify")["ok"]

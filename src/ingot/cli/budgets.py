@@ -110,5 +110,5 @@ def _table(known: list[BudgetInfo]) -> Table:
     table = Table(*names, box=None, pad_edge=False)
     for each in known:
         figures = (each.cap, each.spent, each.held, each.left, day(each.ended_at))
-        table.add_row(each.id, each.org_id, each.key_id or "all", each.period, *figures)
+        table.add_row(each.id, each.organization, each.key_id or "all", each.period, *figures)
     return table

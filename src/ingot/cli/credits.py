@@ -144,13 +144,13 @@ def _print(receipt: Receipt, *, as_json: bool) -> None:
         return
     done = "was there already" if info.repeated else "is in the ledger"
     print(
-        f"{info.entry.id} {done}: {info.entry.amount} USD; {info.entry.org_id} has a balance of {info.balance} USD"
+        f"{info.entry.id} {done}: {info.entry.amount} USD; {info.entry.organization} has a balance of {info.balance} USD"
     )
 
 
 def _show(info: AccountInfo) -> None:
     standing = info.standing
-    print(f"{standing.name} ({standing.org_id}), {'prepaid' if standing.prepaid else 'not prepaid'}")
+    print(f"{standing.name} ({standing.organization}), {'prepaid' if standing.prepaid else 'not prepaid'}")
     print(f"balance {standing.balance} USD, {standing.held} held, {standing.available} available")
     for kind, total in info.sums.items():
         print(f"  {kind} {total}")
@@ -158,5 +158,5 @@ def _show(info: AccountInfo) -> None:
         Console().print(entries_table(info.last))
     else:
         print(
-            f"Nothing was paid or spent yet. `ingot credits add --org {standing.org_id} --amount 10` adds credit."
+            f"Nothing was paid or spent yet. `ingot credits add --org {standing.organization} --amount 10` adds credit."
         )

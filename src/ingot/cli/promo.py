@@ -116,7 +116,9 @@ def redeem(
     if as_json:
         print_json(info)
     else:
-        print(f"{info.entry.org_id} got {info.entry.amount} USD and has a balance of {info.balance} USD")
+        print(
+            f"{info.entry.organization} got {info.entry.amount} USD and has a balance of {info.balance} USD"
+        )
 
 
 def _table(known: list[PromoInfo]) -> Table:

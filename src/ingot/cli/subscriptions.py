@@ -48,7 +48,9 @@ def start(
     if as_json:
         print_json(info)
     else:
-        print(f"{info.org_id} subscribes to {info.plan_id} as {info.id}; renewed {day(info.period_end)}")
+        print(
+            f"{info.organization} subscribes to {info.plan_id} as {info.id}; renewed {day(info.period_end)}"
+        )
 
 
 @app.command()
@@ -99,5 +101,7 @@ def _table(known: list[SubscriptionInfo]) -> Table:
     table = Table(*names, box=None, pad_edge=False)
     for each in known:
         state = "ended" if each.ended_at else "cancelled" if each.cancelled_at else "live"
-        table.add_row(each.id, each.org_id, each.plan_id, day(each.period_start), day(each.period_end), state)
+        table.add_row(
+            each.id, each.organization, each.plan_id, day(each.period_start), day(each.period_end), state
+        )
     return table

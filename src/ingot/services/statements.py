@@ -23,7 +23,7 @@ class EntryInfo(Struct, frozen=True):
     """A row of the ledger; `amount` is below zero where money was spent."""
 
     id: str
-    org_id: str
+    organization: str
     kind: str
     amount: str
     at: str
@@ -44,7 +44,7 @@ class EntryInfo(Struct, frozen=True):
 class StandingInfo(Struct, frozen=True):
     """An organization's money: `held` is reserved by running requests, `available` is the rest."""
 
-    org_id: str
+    organization: str
     name: str
     prepaid: bool
     balance: str
@@ -84,7 +84,7 @@ class BudgetInfo(Struct, frozen=True):
     """A hard cap, and what is spent and reserved of it in the present period."""
 
     id: str
-    org_id: str
+    organization: str
     key_id: str | None
     period: str
     cap: str
@@ -99,7 +99,7 @@ class SubscriptionInfo(Struct, frozen=True):
     """An organization's subscription of a plan."""
 
     id: str
-    org_id: str
+    organization: str
     plan_id: str
     started_at: int
     period_start: int
@@ -112,7 +112,7 @@ def entry_info(entry: Entry) -> EntryInfo:
     """A ledger row as it is shown."""
     return EntryInfo(
         id=entry.billable_id,
-        org_id=entry.org_id,
+        organization=entry.org_id,
         kind=entry.kind,
         amount=usd(entry.amount),
         at=iso(entry.at),
@@ -134,7 +134,7 @@ def entry_info(entry: Entry) -> EntryInfo:
 def standing_info(standing: Standing) -> StandingInfo:
     """An organization's money as it is shown."""
     return StandingInfo(
-        org_id=standing.org_id,
+        organization=standing.org_id,
         name=standing.name,
         prepaid=standing.prepaid,
         balance=usd(standing.balance),
@@ -171,7 +171,7 @@ def budget_info(budget: BudgetRow) -> BudgetInfo:
     """A budget as it is shown."""
     return BudgetInfo(
         id=budget.id,
-        org_id=budget.org_id,
+        organization=budget.org_id,
         key_id=budget.key_id,
         period=budget.period,
         cap=usd(budget.cap),
@@ -187,7 +187,7 @@ def subscription_info(row: Subscription) -> SubscriptionInfo:
     """A subscription as it is shown."""
     return SubscriptionInfo(
         id=row.id,
-        org_id=row.org_id,
+        organization=row.org_id,
         plan_id=row.plan_id,
         started_at=seconds(row.started_at),
         period_start=seconds(row.period_start),
