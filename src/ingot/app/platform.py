@@ -72,13 +72,7 @@ async def opened(
             database, data, log=log, clock=clock, prefix=preset.keys.prefix, limit=preset.keys.most
         )
         stack.push_async_callback(keys.close)
-        purse = Purse(
-            database,
-            owner,
-            clock=clock,
-            log=log,
-            alone=not url,
-        )
+        purse = Purse(database, owner, clock=clock, log=log, alone=not url)
         await purse.start()
         stack.push_async_callback(purse.close)
         retries = await Retries.open(database, clock=clock, log=log)
