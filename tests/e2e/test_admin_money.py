@@ -10,12 +10,14 @@ from sqlalchemy import select
 
 from adminhouse import Browser, House, open_house
 from ingot.pricing import usd
+from ingot.services.ledger import Ledger
 from ingot.services.money import open_money
 from ingot.store.schema import audit
 from ingot.web import admin
 from ingot.web.admin import keys, money
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ledgerbook import Entry, book
+from treasury import Treasury
 
 
 @pytest.fixture
@@ -70,6 +72,25 @@ async def test_credit_moves_when_an_operator_says_so(house: House) -> None:
     assert await house.rows(noted) == [(root.user.id,)]
 
 
+async def test_c_50_credit_comes_and_goes(house: House) -> None:
+    """Topped up, spent, given back in part, corrected to nothing: each a row, with its price, and all adds up."""
+    org = await house.organization()
+    owner = await house.member("owner@example.org", org)
+    root = await house.person("root@example.org", operator=True)
+    await _done(root, "POST", "/credits/topups", {"organization": org, "amount": "12.50"})
+    treasury = Treasury(house.db, house.clock)
+    call = treasury.call(3 * 10**12, org_id=org)
+    await treasury.settle(call)
+    back = {"entry": call.id, "amount": "1", "note": "slow"}
+    assert (await _done(root, "POST", "/credits/refunds", back))["balance"] == "10.5"
+    await _done(root, "POST", "/credits/refunds", back | {"amount": "2.1"}, status=409)
+    mend = {"organization": org, "amount": "-10.5", "note": "counted twice", "refers_to": call.id}
+    assert (await _done(root, "POST", "/credits/corrections", mend))["balance"] == "0"
+    page = await _done(owner, "GET", f"/organizations/{org}/ledger?kind=inference", status=200)
+    assert [row["price"] for row in page["data"]] == ['{"input":1,"output":1}']
+    assert (await Ledger(house.db).verify()).findings == []
+
+
 async def test_code_is_redeemed_once_when_the_organization_has_it(house: House) -> None:
     """Made by an operator, redeemed by an administrator, ended, listed with its uses."""
     org = await house.organization()
@@ -115,7 +136,7 @@ async def test_subscription_ends_when_its_owner_cancels(house: House) -> None:
     owner = await house.member("owner@example.org", org)
     root = await house.person("root@example.org", operator=True)
     started = await _done(root, "POST", "/subscriptions", {"organization": org, "plan": "pro"})
-    assert (started["org_id"], started["plan_id"], started["cancelled_at"]) == (org, "plan_pro", None)
+    assert (started["organization"], started["plan_id"], started["cancelled_at"]) == (org, "plan_pro", None)
     await _done(root, "POST", "/subscriptions", {"organization": org, "plan": "pro"}, status=409)
     await _done(owner, "POST", "/subscriptions", {"organization": org, "plan": "pro"}, status=403)
     ended = await _done(owner, "POST", f"/organizations/{org}/subscriptions/cancel", status=200)
@@ -140,7 +161,7 @@ async def test_ledger_is_whole_when_read_page_by_page(house: House) -> None:
             break
         following = f"&before={page['next']}"
     assert [row["amount"] for row in found[1:]] == [usd(10**12 + number) for number in (4, 3, 2, 1, 0)]
-    assert {row["org_id"] for row in found} == {org}
+    assert {row["organization"] for row in found} == {org}
     (only,) = (await _done(owner, "GET", f"{path}?kind=correction", status=200))["data"]
     assert only["note"] == "a slip"
     assert (await _done(owner, "GET", f"{path}?end=1800000000", status=200))["data"] == []

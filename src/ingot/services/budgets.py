@@ -58,7 +58,7 @@ def _set(conn: Connection, org_id: str, *, budget: Budget, actor: str, at: int) 
     if budget.key_id is not None:
         owner = conn.execute(select(api_keys.c.org_id).where(api_keys.c.id == budget.key_id)).scalar()
         if owner != org_id:
-            raise NotFound(f"This organization has no key with the id {budget.key_id!r}.", param="key_id")
+            raise NotFound("This organization has no such key; name it by its id.", param="key_id")
     found = store.find_budget(conn, org_id, key_id=budget.key_id, period=budget.period)
     if found is None:
         store.open_budget(conn, org_id, budget=budget, at=at)
@@ -72,7 +72,5 @@ def _set(conn: Connection, org_id: str, *, budget: Budget, actor: str, at: int) 
 
 def _end(conn: Connection, org_id: str, *, budget_id: str, actor: str, at: int) -> None:
     if not store.end_budget(conn, org_id, budget_id=budget_id, at=at):
-        raise NotFound(
-            "This organization has no budget with this id in force; `ingot budgets list` shows them."
-        )
+        raise NotFound("This organization has no such budget in force; `ingot budgets list` shows them.")
     note(conn, org_id=org_id, actor=actor, action="budget.end", subject=budget_id, detail={}, at=at)

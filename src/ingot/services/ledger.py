@@ -49,8 +49,8 @@ class Ledger:
         """Compares stored responses, ledger, balances, budgets and hourly sums, on one snapshot."""
         return await self._db.read(partial(_verify, most=most))
 
-    async def latest(self, span: Span, *, limit: int, before: int | None = None) -> Sequence[Entry]:
-        """The last rows of a span, the newest first; those before row number `before` where it is given."""
+    async def latest(self, span: Span, *, limit: int, before: str | None = None) -> Sequence[Entry]:
+        """The last rows of a span, the newest first, `before` a row by its id."""
         return await self._db.read(partial(latest, span=span, limit=limit, before=before))
 
     async def export(self, span: Span, form: Form) -> AsyncIterator[str]:

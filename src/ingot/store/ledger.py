@@ -83,11 +83,13 @@ def page(conn: Connection, span: Span, *, after: int, limit: int = PAGE) -> Sequ
     return [Entry(*row) for row in conn.execute(query)]
 
 
-def latest(conn: Connection, span: Span, *, limit: int, before: int | None = None) -> Sequence[Entry]:
-    """The last rows of a span, the newest first; those before row number `before` where it is given."""
+def latest(conn: Connection, span: Span, *, limit: int, before: str | None = None) -> Sequence[Entry]:
+    """The last rows of a span, the newest first; `before` is the billable id of the row at which the page before ended."""
     query = _within(select(*_COLUMNS), span).order_by(ledger.c.seq.desc()).limit(limit)
     if before is not None:
-        query = query.where(ledger.c.seq < before)
+        query = query.where(
+            ledger.c.seq < select(ledger.c.seq).where(ledger.c.billable_id == before).scalar_subquery()
+        )
     return [Entry(*row) for row in conn.execute(query)]
 
 

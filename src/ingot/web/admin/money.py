@@ -129,12 +129,14 @@ class SubscriptionList(Struct, frozen=True):
 
 
 class LedgerPage(Struct, frozen=True):
-    """Which rows: of a kind, from `start` up to before `end` in seconds; `before` is the `next` of the page before."""
+    """Which rows: of a kind, from `start` up to before `end` in seconds; `before` is the id of the row that ended the
+    page before.
+    """
 
     kind: Kind | None = None
     start: Seconds | None = None
     end: Seconds | None = None
-    before: Count | None = None
+    before: Ident | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 50
 
 
@@ -142,7 +144,7 @@ class LedgerRows(Struct, frozen=True):
     """Ledger rows, the newest first; `next` is the `before` of the page after, null on the last."""
 
     data: list[EntryInfo]
-    next: int | None
+    next: str | None
     object: str = "list"
 
 
@@ -330,7 +332,7 @@ def _ledger(service: Ledger) -> tuple[AdminRoute, ...]:
         )
         rows = await service.latest(span, limit=wanted.limit + 1, before=wanted.before)
         shown = rows[: wanted.limit]
-        following = shown[-1].seq if len(rows) > wanted.limit else None
+        following = shown[-1].billable_id if len(rows) > wanted.limit else None
         return Answer(LedgerRows([entry_info(row) for row in shown], following))
 
     return (
