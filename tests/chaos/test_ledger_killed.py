@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,8 +82,8 @@ class Load:
         self.made += 1
         stream = self.rng.random() < 0.5
         retry = self.rng.random() < 0.4
-        text = f"{self.rng.choice(PROMPTS)}"
-        fields = {"stream": True} if stream else {}
+        text = self.rng.choice(PROMPTS)
+        fields: dict[str, Any] = {"stream": True} if stream else {}
         return Request(
             f"r{self.made}",
             chat(text, metadata={"r": str(self.made)}, **fields),

@@ -4,6 +4,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,19 +253,25 @@ def test_s3_04_value_is_independent_when_another_key_or_organization_sends_it(un
     assert len(scene.upstream.up.log) == before + 3
 
 
-def test_s4_07_answers_are_always_stored(under: Under) -> None:
-    """`store: false` is refused; whatever else was asked can be read later, by nobody but its organization."""
-    scene = under("valar")
-    refused = scene.ask(chat("hello", store=False))
-    assert (refused.status, refused.error["param"]) == (400, "store")
-    for fields in ({}, {"store": True}):
-        answer: dict[str, Any] = json.loads(scene.ask(chat(f"echo: {fresh_id()}", **fields)).body)
-        status, _, found = scene.served.call(f"{CHAT}/{answer['id']}")
-        assert status == 200
-        read = json.loads(found)
-        assert (read["id"], read["choices"][0]["message"]["content"]) == (
-            answer["id"],
-            answer["choices"][0]["message"]["content"],
-        )
-        stranger = scene.customer("free")
-        assert scene.served.call(f"{CHAT}/{answer['id']}", key=stranger.key)[0] == 404
+def test_s4_07_s4_95_answers_are_always_stored(tmp_path: Path) -> None:
+    """`store: false` is refused, whatever else was asked is kept; who may read stored completions finds it later."""
+    place = Place("sqlite", tmp_path / "data", "")
+    answers: list[dict[str, Any]] = []
+    given: list[dict[str, Any]] = [{}, {"store": True}]
+    with house(tmp_path / "valar", CONFIG, Hands(place, "valar")) as ((served,), _):
+        status, _, refused = served.call(CHAT, json.loads(chat("hello", store=False)))
+        assert (status, json.loads(refused)["error"]["param"]) == (400, "store")
+        for fields in given:
+            status, _, body = served.call(CHAT, json.loads(chat(f"echo: {fresh_id()}", **fields)))
+            assert status == 200
+            answers.append(json.loads(body))
+            assert served.call(f"{CHAT}/{answers[-1]['id']}")[0] == 404
+    hands = Hands(place)
+    with house(tmp_path / "open", CONFIG, hands) as ((served,), _):
+        stranger = hands.customer("stranger", plan="free", postpaid=True)
+        for answer in answers:
+            status, _, body = served.call(f"{CHAT}/{answer['id']}")
+            found = json.loads(body)
+            assert (status, found["id"]) == (200, answer["id"])
+            assert found["choices"][0]["message"]["content"] == answer["choices"][0]["message"]["content"]
+            assert served.call(f"{CHAT}/{answer['id']}", key=stranger.key)[0] == 404
