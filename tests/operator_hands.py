@@ -104,7 +104,7 @@ def house(
         servers = []
         for number in range(count):
             own = folder / f"server-{number}"
-            own.mkdir()
+            own.mkdir(parents=True)
             options = ("--data", str(hands.place.data))
             started = serving(text, own, options=options, environ=hands.environ)
             servers.append(replace(stack.enter_context(started), data=hands.place.data))

@@ -82,7 +82,7 @@ class Load:
         self.made += 1
         stream = self.rng.random() < 0.5
         retry = self.rng.random() < 0.4
-        text = f"{self.rng.choice(PROMPTS)}"
+        text = self.rng.choice(PROMPTS)
         fields: dict[str, Any] = {"stream": True} if stream else {}
         return Request(
             f"r{self.made}",

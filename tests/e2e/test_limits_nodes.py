@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import pytest
 
@@ -62,14 +61,6 @@ def _ask(served: Served, key: str, text: str = "hello", *, more: str = "") -> An
     with Line(served.port) as line:
         line.send(_post(chat(text), key, more))
         return line.answer()
-
-
-def _answers(status: int, served: Served, key: str) -> bool:
-    return _ask(served, key).status == status
-
-
-def _tells_limits(served: Served, key: str) -> bool:
-    return "x-ratelimit-limit-requests" in _ask(served, key).headers
 
 
 # ---- limits
@@ -156,8 +147,9 @@ def test_key_is_known_and_refused_everywhere_when_the_command_line_says_so(scene
     for served in scene.servers:
         assert _ask(served, customer.key).status == 200
     scene.hands.run("keys", "revoke", customer.key_id)
-    for served in scene.servers:
-        wait_until(partial(_answers, 401, served, customer.key), "the key is refused")
+    wait_until(
+        lambda: {_ask(each, customer.key).status for each in scene.servers} == {401}, "the key is refused"
+    )
     assert "revoked" in _ask(scene.servers[0], customer.key).error["message"]
 
 
@@ -167,11 +159,12 @@ def test_new_limit_holds_everywhere_when_the_plan_is_changed(scene: Scene) -> No
     for served in scene.servers:
         assert _ask(served, customer.key).status == 200
     scene.hands.run("plans", "assign", customer.org_id, "sixty")
-    for served in scene.servers:
-        wait_until(
-            partial(_tells_limits, served, customer.key),
-            "the new plan holds",
-        )
+    wait_until(
+        lambda: all(
+            "x-ratelimit-limit-requests" in _ask(each, customer.key).headers for each in scene.servers
+        ),
+        "the new plan holds",
+    )
 
 
 # ---- retries

@@ -6,7 +6,6 @@ A price makes each request's reserve known: the bytes of its body and its `max_t
 import json
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,10 +64,6 @@ def _ask(served: Served, customer: Customer, body: bytes) -> Answer:
     with Line(served.port) as line:
         line.send(_post(body, customer))
         return line.answer()
-
-
-def _answers(status: int, served: Served, customer: Customer, body: bytes) -> bool:
-    return _ask(served, customer, body).status == status
 
 
 def _together(servers: list[Served], customer: Customer, bodies: list[bytes]) -> list[Answer]:
@@ -174,8 +169,9 @@ def test_key_stops_at_its_cap_when_others_of_the_organization_go_on(scene: Scene
     hands.run(
         "budgets", "set", "--org", customer.org_id, "--key", intern.key_id, "--period", "total", "--cap", "4"
     )
-    for served in servers:
-        wait_until(partial(_answers, 200, served, intern, large), "the higher cap is in force")
+    wait_until(
+        lambda: {_ask(each, intern, large).status for each in servers} == {200}, "the higher cap is in force"
+    )
     hands.verified()
 
 
@@ -187,11 +183,13 @@ def test_budget_of_an_organization_holds_for_all_its_keys(scene: Scene) -> None:
     for served in servers:
         assert _ask(served, customer, body).status == 200
     budget = hands.run("budgets", "set", "--org", customer.org_id, "--cap", "0")
-    for served in servers:
-        wait_until(partial(_answers, 402, served, customer, body), "the budget is in force")
+    wait_until(
+        lambda: {_ask(each, customer, body).status for each in servers} == {402}, "the budget is in force"
+    )
     hands.run("budgets", "end", budget["id"], "--org", customer.org_id)
-    for served in servers:
-        wait_until(partial(_answers, 200, served, customer, body), "the budget has ended")
+    wait_until(
+        lambda: {_ask(each, customer, body).status for each in servers} == {200}, "the budget has ended"
+    )
     hands.verified()
 
 

@@ -33,7 +33,7 @@ def test_page_when_its_commands_are_run(tmp_path: Path, monkeypatch: pytest.Monk
         printed[line] = done.stdout
     assert printed["ingot ledger verify"].startswith("Everything adds up")
     exported = printed[lines[-2]].splitlines()
-    assert exported[0].startswith("id,org_id,kind,amount,at")
+    assert exported[0].startswith("id,organization,kind,amount,at")
     assert [row.split(",")[2:4] for row in exported[1:]] == [
         ["topup", "25"],
         ["promo", "5"],

@@ -62,7 +62,9 @@ _USUAL = Row()
 
 @dataclass(frozen=True, slots=True)
 class ErrorTable:
-    """How errors look where not as usual: rows for exact classes and for codes, of which a code's counts for more.
+    """How errors look where not as usual: rows for exact classes of the tree and for codes, which count for more.
+
+    An error class from elsewhere, as one that carries figures along, is told as the class of the tree that it extends.
 
     `statuses` are the only ones there are, where it is not empty: any other becomes the first of its hundred.
     """
@@ -75,7 +77,7 @@ class ErrorTable:
     def rows(self, error: ApiError) -> tuple[Row, Row]:
         """The rows for an error, the stronger one first."""
         by_code = self.codes.get(error.code, _USUAL) if error.code is not None else _USUAL
-        return by_code, self.classes.get(type(error), _USUAL)
+        return by_code, self.classes.get(_of_tree(type(error)), _USUAL)
 
     def status(self, error: ApiError) -> int:
         """The HTTP status."""
@@ -84,6 +86,12 @@ class ErrorTable:
         if not self.statuses or status in self.statuses:
             return status
         return status - status % 100
+
+
+def _of_tree(kind: type[ApiError]) -> type[ApiError]:
+    return next(
+        each for each in kind.__mro__ if issubclass(each, ApiError) and each.__module__ == ApiError.__module__
+    )
 
 
 USUAL = ErrorTable()

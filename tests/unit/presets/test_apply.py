@@ -5,8 +5,9 @@ import json
 import pytest
 
 from ingot.dialects.chat import CHAT
+from ingot.dialects.envelope import error_object
 from ingot.dialects.opaque import EMBEDDINGS
-from ingot.errors import ApiError, InvalidRequest, Unauthenticated
+from ingot.errors import ApiError, InvalidRequest, RateLimited, Unauthenticated
 from ingot.presets import dressed, encode_error, load
 from ruled import ask, written
 
@@ -62,3 +63,15 @@ def test_bytes_are_the_clients_when_nothing_changes() -> None:
     sent = dressed(CHAT, load("aurora")).decode(data).body
     assert sent.data == data[:-2] + b' ,"max_tokens":1024}'
     assert json.loads(sent.data) == sent.value
+
+
+class _LimitWithFigures(RateLimited):
+    """What an error is that carries more along than the tree knows."""
+
+
+def test_error_is_told_as_what_it_extends_when_the_tree_does_not_have_it() -> None:
+    """A class from elsewhere gets the row of the class of the tree, not the usual words."""
+    table = load("aurora").errors
+    own, tree = (kind("Slow down.") for kind in (_LimitWithFigures, RateLimited))
+    assert error_object(own, "", table=table) == error_object(tree, "", table=table)
+    assert error_object(own, "", table=table)["error"]["code"] == "rate_limited"
