@@ -2,7 +2,7 @@
 #   make serve   install, then run the server
 #   make test    install, lint, types, architecture, all tests
 .POSIX:
-.PHONY: serve test install install-dev lint format types unit lock bench chaos clean
+.PHONY: serve test install install-dev lint format types unit stores lock bench chaos clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,6 +44,10 @@ lock:
 # Ingot, nginx and LiteLLM before one mock upstream; needs wrk and nginx (Debian packages).
 bench: install-dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+# The suites of store, limits and retries: SQLite and memory, PostgreSQL, PostgreSQL with Valkey; INGOT_EXAMPLES=2000 digs deep.
+stores: install-dev
+	$(BIN)/python -m pytest tests/store tests/limits tests/unit/limits tests/unit/services/test_idempotency.py $(ARGS)
 
 # The abort storm and the kill tests at length; INGOT_CHAOS_SEED repeats a run.
 chaos: install-dev
