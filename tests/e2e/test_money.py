@@ -103,7 +103,7 @@ class Watch(threading.Thread):
 
 def _settled(hands: Hands, org_id: str) -> int:
     """The balance, once no lease holds any of it."""
-    wait_until(lambda: hands.rows(f"SELECT held FROM balances WHERE org_id = '{org_id}'") == [(0,)])  # noqa: S608
+    wait_until(lambda: hands.rows(f"SELECT held FROM balances WHERE org_id = '{org_id}'") == [(0,)])  # noqa: S608  # our id
     return hands.standing(org_id)[0]
 
 
