@@ -4,7 +4,7 @@ Works on whatever database it is given. The one place that writes responses, led
 money; everything that is checked is read from the database.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from ingot.services.purse import Hold, Purse
 from ingot.store.balances import Charge, Shortfall, charge
 from ingot.store.budgets import HOUR
 from ingot.store.database import Database
-from ingot.store.ledger import Entry, add_entry
+from ingot.store.ledger import Entry, Span, add_entry, page
 from ingot.store.schema import balances, holds, ledger, micros, organizations, responses, usage_hours
 
 PRICE = Price(rates(1, 1))
@@ -201,3 +201,11 @@ def figures(conn: Connection, org_id: str) -> tuple[int, int]:
 def expire(conn: Connection, owner: str) -> None:
     """Lets the time of a dead process's leases be over, on any clock."""
     conn.execute(update(holds).where(holds.c.owner == owner).values(until=1))
+
+
+def walk(conn: Connection, span: Span) -> Iterator[Entry]:
+    """All rows of a span in one transaction."""
+    after = 0
+    while rows := page(conn, span, after=after):
+        yield from rows
+        after = rows[-1].seq

@@ -33,7 +33,6 @@ DEFAULTS: Mapping[str, Any] = {
     "n": 1,
     "parallel_tool_calls": True,
     "presence_penalty": 0,
-    "store": False,
     "stream": False,
 }
 """Fields that mean the same when left out, on every target. Sampling fields are not here: models bring their own."""

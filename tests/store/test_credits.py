@@ -15,9 +15,9 @@ from ingot.services.ledger import Ledger
 from ingot.services.promos import Promos
 from ingot.services.receipts import Receipt
 from ingot.services.subscriptions import Subscriptions, period_after
-from ingot.store.ledger import Span, walk
+from ingot.store.ledger import Span
 from ingot.store.schema import MICROSECOND, audit, organizations, plans
-from treasury import Treasury
+from treasury import Treasury, walk
 
 DAY = 86_400
 

@@ -11,9 +11,9 @@ from databases import Place, open_store
 from ingot.errors import QuotaExceeded
 from ingot.services.purse import Hold, Prepaid, Purse
 from ingot.store.holds import void_others
-from ingot.store.ledger import Span, walk
+from ingot.store.ledger import Span
 from ingot.store.schema import holds
-from treasury import Treasury, expire
+from treasury import Treasury, expire, walk
 
 
 @pytest.fixture

@@ -125,5 +125,5 @@ def _print(proof: Proof) -> None:
         return
     wrong = sum(proof.wrong.values())
     hint(
-        f"ingot: {wrong} things do not add up ({told}); rows are never changed, `ingot credits correct` mends them"
+        f"ingot: {wrong} things do not add up ({told}); rows are never changed: compare with a backup, and tell whoever runs the database"
     )

@@ -29,7 +29,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     wants_usage: bool = False
     # Answers asked for.
     n: int = 1
-    # The most output tokens of each, where the client set a bound.
+    # Answers that are generated, of which the best `n` are given; 0: as many as are given.
+    drafts: int = 0
+    # The most output tokens of each, where the client set a bound; 0 where there is no text to be had.
     max_tokens: int | None = None
 
 

@@ -76,7 +76,7 @@ def decode_embeddings(data: bytes) -> Call:
                 param="input",
                 code="array_above_max_length",
             )
-    return Call(model=request.model, body=body)
+    return Call(model=request.model, body=body, max_tokens=0)
 
 
 def decode_completions(data: bytes) -> Call:
@@ -96,12 +96,14 @@ def decode_completions(data: bytes) -> Call:
         raise InvalidRequest(
             f"'best_of' is {request.best_of} and 'n' is {n}: 'best_of' must be at least 'n'.", param="best_of"
         )
+    prompts = len(request.prompt) if _prompts(request.prompt) else 1
     return Call(
         model=request.model,
         body=body,
         stream=request.stream is True,
         wants_usage=options is not None and options.include_usage is True,
-        n=n * (len(request.prompt) if _prompts(request.prompt) else 1),
+        n=n * prompts,
+        drafts=max(n, request.best_of or 0) * prompts,
         max_tokens=request.max_tokens,
     )
 

@@ -3,8 +3,9 @@
     admit --rates: all or none--> --money: the most it could cost--> Admission --> leave, with what it really used
              RateLimited 429          QuotaExceeded 402
 
-Decides what is reserved: tokens by an estimate that learns from each model's answers, money by a bound that holds. Knows
-no headers; who shows the standing of the limits asks the admission for it.
+Decides what is reserved: tokens by an estimate that learns from each model's answers, money by a bound: a token is a byte
+at least, and a picture has a fixed price. A target that counts more than that costs the operator the difference. Knows no
+headers; who shows the standing of the limits asks the admission for it.
 """
 
 import math
@@ -25,12 +26,17 @@ USUAL_ANSWER = 1024
 LONGEST_ANSWER = 16_384
 """Tokens of money reserved for such an answer where the deployment's context is not known."""
 
+MEDIA_TOKENS = 8_192
+"""Tokens of money reserved for each image, sound or file: its address may be short, and what it costs is not."""
+
 BYTES_A_TOKEN = 3.0
 LEARNING = 0.05
 """What one answer moves the estimate of its model by."""
 
 LEASE_SECONDS = 900.0
 """A running request's place counts for so long, should its process die."""
+
+_MEDIA = (b'"image_url"', b'"input_audio"', b'"file"')
 
 _NAMES = {
     "requests": "requests a minute",
@@ -42,8 +48,13 @@ _NAMES = {
 class LimitReached(RateLimited):
     """A limit of ours, with what the answer's headers tell of it."""
 
-    def __init__(self, message: str, refused: Refused) -> None:
-        super().__init__(message, retry_after=refused.retry_after)
+    def __init__(self, message: str, refused: Refused, *, hopeless: bool = False) -> None:
+        """`hopeless`: the same request will never pass, so that no client should try it again."""
+        super().__init__(
+            message,
+            retry_after=None if hopeless else refused.retry_after,
+            headers=(("x-should-retry", "false"),) if hopeless else None,
+        )
         self.refused = refused
 
 
@@ -69,17 +80,26 @@ class Gate:
     """Bytes of a body for each input token, by deployment."""
 
     async def admit(
-        self, principal: Principal, call: Call, deployment: Deployment, *, window: str
+        self,
+        principal: Principal,
+        call: Call,
+        deployment: Deployment,
+        *,
+        window: str,
+        admission: Admission | None = None,
     ) -> Admission:
-        """Reserves rates and money; raises RateLimited or QuotaExceeded, and then nothing is reserved."""
-        admission = Admission()
+        """Reserves rates and money; raises RateLimited or QuotaExceeded, and then nothing is reserved.
+
+        `admission` is filled for a caller that wants to tell of the limits also where the money is not there.
+        """
+        admission = Admission() if admission is None else admission
         claims = self.claims(principal, call, deployment)
         if claims:
             admission.reservation = await self._reserve(claims)
         grant = principal.grant
         if (grant.prepaid or grant.budgets) and not deployment.price.is_free:
             most = deployment.price.most(
-                input_tokens=len(call.body.data),
+                input_tokens=len(call.body.data) + MEDIA_TOKENS * _media(call.body.data),
                 output_tokens=_longest(call, deployment),
                 window=window,
                 factor=grant.price_factor,
@@ -131,7 +151,7 @@ class Gate:
         answer = USUAL_ANSWER if call.max_tokens is None else call.max_tokens
         if deployment.context is not None:
             answer = min(answer, deployment.context)
-        return math.ceil(len(call.body.data) / ratio) + answer * call.n
+        return math.ceil(len(call.body.data) / ratio) + answer * max(call.n, call.drafts)
 
     async def _reserve(self, claims: tuple[Claim, ...]) -> Reservation:
         outcome = await self.limiter.reserve(claims, LEASE_SECONDS)
@@ -143,13 +163,18 @@ class Gate:
 def _longest(call: Call, deployment: Deployment) -> int:
     most = call.max_tokens
     bound = deployment.context or LONGEST_ANSWER
-    return (bound if most is None else most) * call.n
+    return (bound if most is None else most) * max(call.n, call.drafts)
+
+
+def _media(body: bytes) -> int:
+    """How many parts of the body may be more than text; each names its kind twice."""
+    return sum((body.count(mark) + 1) // 2 for mark in _MEDIA if mark in body)
 
 
 def _refusal(refused: Refused) -> RateLimited:
     what = f"{refused.allowed:,} {_NAMES[refused.limit]}"
     if refused.beyond:
         text = f"This request alone asks for more than the limit of {what}. Shorten it, or lower max_tokens."
-    else:
-        text = f"The limit of {what} is reached. Try again in {max(1, math.ceil(refused.retry_after))} s."
+        return LimitReached(text, refused, hopeless=True)
+    text = f"The limit of {what} is reached. Try again in {max(1, math.ceil(refused.retry_after))} s."
     return LimitReached(text, refused)

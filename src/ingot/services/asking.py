@@ -20,6 +20,7 @@ from ingot.limits.headers import anthropic_lines, ietf_lines, openai_lines
 from ingot.limits.limiter import Standing
 from ingot.services import inference
 from ingot.services.accounting import new_response_id
+from ingot.services.admission import Admission
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
@@ -50,9 +51,23 @@ async def run(
 ) -> None:
     """Admits the request and gives its answer to `door`; raises ApiError while nothing was given."""
     gate = runtime.gate
-    admission = await gate.admit(asked.principal, asked.call, asked.deployment, window=asked.window)
-    if admission.reservation is not None:
-        door.lines += standing_lines(runtime, admission.reservation.standing)
+    if not runtime.recorder.may_try():
+        # A target would be paid for an answer that nobody may get.
+        raise Overloaded(
+            "Answers cannot be recorded at the moment, so none is asked for. Try again shortly; if it stays so, the "
+            "operator has to look at the disk or the database.",
+            code="storage_unavailable",
+            retry_after=2.0,
+        )
+    admission = Admission()
+    try:
+        await gate.admit(
+            asked.principal, asked.call, asked.deployment, window=asked.window, admission=admission
+        )
+    finally:
+        outcome.standing = admission.standing
+    if outcome.standing is not None:
+        door.lines += standing_lines(runtime, outcome.standing)
     now = runtime.clock.now()
     wanted = Inference(
         asked.id,

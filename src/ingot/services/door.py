@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect, Usage
+from ingot.limits.limiter import Standing
 from ingot.services.keys import Principal
 from ingot.services.purse import Hold
 from ingot.store.idempotency import Lead
@@ -75,5 +76,7 @@ class Outcome:
     """What was given, for the store: a body, or the events of a stream, joined."""
     answer_id: str | None = None
     content_type: bytes = b"application/json"
+    standing: Standing | None = None
+    """How the limits stood once it was admitted, where there are any."""
     recorded: bool = False
     """Whether its record was handed over already."""

@@ -16,7 +16,7 @@ from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.measures import DeploymentMeasures
-from ingot.services.relay import linger, relay_stream
+from ingot.services.relay import guess, linger, relay_stream
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 
@@ -73,7 +73,7 @@ async def _give_answer(
     runtime: Runtime, inference: Inference, opened: Opened, *, door: Door, outcome: Outcome
 ) -> None:
     body = opened.body
-    outcome.usage = opened.usage
+    outcome.usage = opened.usage or guess(inference, body)
     if opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
         outcome.fidelity = "patched"
@@ -98,6 +98,9 @@ async def _give_stream(
     closing = await relay_stream(
         runtime, inference, opened, door=door, outcome=outcome, series=series, began=began
     )
+    if outcome.error is not None:
+        # What a retry with the same key gets must not look like a whole answer either.
+        outcome.answer = (outcome.answer or b"") + closing
     try:
         await _make_durable(runtime, inference, outcome)
     except ApiError as error:
@@ -118,7 +121,7 @@ async def _make_durable(runtime: Runtime, inference: Inference, outcome: Outcome
         await written
     except StoreError as error:
         raise Overloaded(
-            "The answer could not be recorded, so it is not given and nothing was charged. Send the request again; "
+            "The answer could not be recorded, so it does not count and nothing was charged. Send the request again; "
             "if it stays so, the operator has to look at the disk or the database.",
             code="storage_unavailable",
             retry_after=5.0,

@@ -16,8 +16,10 @@ from ingot.logs import Log
 from ingot.services.idempotency import Retries
 from ingot.services.purse import Hold, Purse
 from ingot.store.database import Database
-from ingot.store.faults import StoreError
+from ingot.store.faults import StoreConflict, StoreError
 from ingot.store.settle import Settlement, settle
+
+RETRY_SECONDS = 1.0
 
 
 class Fenced(Conflict):
@@ -44,10 +46,13 @@ class Recorder:
         """`pause` is how many seconds a group gathers where nobody waits for it to be durable: larger groups cost less."""
         self._db = db
         self._pause = pause
+        self._tried_at = 0.0
         self._purse = purse
         self._retries = retries
         self._log = log
         self._loop = asyncio.get_running_loop()
+        self.failing_since: float | None = None
+        """Since when nothing could be written, by the loop's clock; None while writing works."""
         self._waiting: list[_Entry] = []
         self._busy = False
         self._alone: set[asyncio.Task[None]] = set()
@@ -60,6 +65,16 @@ class Recorder:
             self._busy = True
             self._soon()
         return entry.told
+
+    def may_try(self) -> bool:
+        """Whether work may begin whose record must be written: while writing fails, one request a second finds out."""
+        if self.failing_since is None:
+            return True
+        now = self._loop.time()
+        if now - self._tried_at < RETRY_SECONDS:
+            return False
+        self._tried_at = now
+        return True
 
     async def close(self) -> None:
         """Returns when all that was recorded is durable, or has failed."""
@@ -91,10 +106,8 @@ class Recorder:
         written.add_done_callback(partial(self._committed, group))
 
     def _committed(self, group: list[_Entry], written: "asyncio.Future[set[str]]") -> None:
-        if self._pause:
-            self._soon()
-        else:
-            self._commit()
+        # Not at once: what the loop has ready now joins the next group.
+        self._soon()
         error = written.exception()
         if error is None:
             fenced = written.result()
@@ -120,6 +133,7 @@ class Recorder:
 
     def _succeed(self, entry: _Entry, *, fenced: bool) -> None:
         settlement = entry.settlement
+        self.failing_since = None
         if entry.hold is not None:
             self._purse.release(entry.hold, 0 if fenced else settlement.amount)
         if settlement.lead is not None:
@@ -140,6 +154,8 @@ class Recorder:
 
     def _fail(self, entry: _Entry, error: BaseException) -> None:
         self._log.error("record not written", response=entry.settlement.id, error=str(error))
+        if self.failing_since is None and not isinstance(error, StoreConflict):
+            self.failing_since = self._tried_at = self._loop.time()
         if entry.hold is not None:
             self._purse.release(entry.hold)
         if entry.settlement.lead is not None:

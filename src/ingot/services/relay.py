@@ -188,6 +188,12 @@ def _tell(inference: Inference, error: ApiError, *, outcome: Outcome) -> bytes:
     return inference.dialect.error_event(error, inference.id)
 
 
+def guess(inference: Inference, answer: bytes) -> Usage:
+    """Usage by rule of thumb for a whole answer without any: three bytes a token in, four of the answer out."""
+    output = 0 if inference.call.max_tokens == 0 else max(1, len(answer) // 4)
+    return Usage(input=len(inference.call.body.data) // 3, output=output, estimated=True)
+
+
 def estimate(inference: Inference, tap: StreamTap) -> Usage:
     """Usage by rule of thumb where the upstream told none: three bytes a token in, one delta a token out."""
     return Usage(input=len(inference.call.body.data) // 3, output=tap.deltas, estimated=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from ingot.store.instants import shared_now
@@ -273,14 +273,6 @@ def _period(conn: Connection, account: Account) -> tuple[int, int]:
         conn.execute(insert(budget_spend), row)
         return 0, 0
     return int(found[0]), int(found[1])
-
-
-def held_sum(conn: Connection, org_id: str) -> int:
-    """What leases hold of a balance, expired ones included."""
-    query = select(func.coalesce(func.sum(holds.c.amount), 0)).where(
-        holds.c.org_id == org_id, holds.c.budget_id.is_(None)
-    )
-    return int(conn.execute(query).scalar_one())
 
 
 def _changed(conn: Connection, statement: Any, values: dict[str, Any]) -> bool:

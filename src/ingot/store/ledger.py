@@ -4,7 +4,7 @@ Plain functions over a connection. A row's `billable_id` is what is billed; the 
 how rows are found and paged. Refuses to know why one is written; balances are moved by `balances`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
@@ -91,14 +91,6 @@ def latest(conn: Connection, span: Span, *, limit: int, before: str | None = Non
             ledger.c.seq < select(ledger.c.seq).where(ledger.c.billable_id == before).scalar_subquery()
         )
     return [Entry(*row) for row in conn.execute(query)]
-
-
-def walk(conn: Connection, span: Span) -> Iterator[Entry]:
-    """All rows of a span in one transaction, in pages, so that memory stays bounded."""
-    after = 0
-    while rows := page(conn, span, after=after):
-        yield from rows
-        after = rows[-1].seq
 
 
 def sums_by_kind(conn: Connection, org_id: str) -> dict[str, int]:

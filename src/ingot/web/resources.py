@@ -199,7 +199,7 @@ def _guarded(state: State, handler: Handler) -> Handler:
 
 
 def read_readiness(state: State) -> Readiness:
-    """Ready means: not draining, and at least one deployment has a target that may be asked."""
+    """Ready means: not draining, records can be written, and at least one deployment has a target that may be asked."""
     fleet = state.runtime.fleet
     now = state.runtime.clock.monotonic()
     targets = {name: link.describe(now) for name, link in fleet.links.items()}
@@ -207,6 +207,8 @@ def read_readiness(state: State) -> Readiness:
     usable = sum(any(targets[route.target.name] == "ok" for route in one.routes) for one in deployments)
     if state.draining:
         status = "draining"
+    elif state.runtime.recorder.failing_since is not None:
+        status = "storage failing"
     elif usable or not deployments:
         status = "ok"
     else:

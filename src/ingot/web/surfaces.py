@@ -204,6 +204,9 @@ def _refuse(
         exchange.finish()
         return
     head = error_head(error, request.request_id)
+    standing = request.outcome.standing
     if isinstance(error, LimitReached):
         head += standing_lines(runtime, error.refused.standing, wait=error.refused.wait)
+    elif standing is not None:
+        head += standing_lines(runtime, standing)
     exchange.respond(status, head, body)

@@ -73,7 +73,7 @@ def test_embeddings_when_refused(fields: dict[str, Any], param: str, code: str) 
     ("fields", "n"),
     [
         ({"prompt": "", "n": 2, "best_of": 2, "logprobs": 5, "echo": True, "suffix": "s"}, 2),
-        ({"prompt": ["x", ""], "n": 3, "best_of": 20, "stop": "a"}, 6),
+        ({"prompt": ["x", ""], "n": 3, "best_of": 20, "stop": "a"}, 6),  # of 40 that are generated
         ({"prompt": [1, 2], "best_of": 0, "max_tokens": 0}, 1),
         ({"prompt": [[1], [2]], "n": None, "stop": ["a"], "seed": 2**63 - 1}, 2),
     ],

@@ -8,10 +8,11 @@ from ingot.catalog import Deployment
 from ingot.clock import ManualClock
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call
+from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import QuotaExceeded
 from ingot.limits.memory import MemoryLimiter
 from ingot.pricing import Price, rates
-from ingot.services.admission import LONGEST_ANSWER, USUAL_ANSWER, Gate, LimitReached
+from ingot.services.admission import LONGEST_ANSWER, MEDIA_TOKENS, USUAL_ANSWER, Gate, LimitReached
 from ingot.services.grants import Grant
 from ingot.services.keys import Principal
 from ingot.services.purse import Hold, Payer
@@ -121,10 +122,11 @@ async def test_tokens_are_reserved_by_estimate_and_settled_by_use(gate: Parts) -
 
 async def test_request_is_told_to_shrink_when_it_alone_is_over_the_limit(gate: Parts) -> None:
     """Waiting would not help."""
-    with pytest.raises(LimitReached, match="This request alone asks for more"):
+    with pytest.raises(LimitReached, match="This request alone asks for more") as told:
         await gate[0].admit(
             principal(Grant(tpm=1000)), call(b',"max_tokens":5000'), deployment(), window="asap"
         )
+    assert (told.value.retry_after, told.value.headers) == (None, (("x-should-retry", "false"),))
 
 
 async def test_running_requests_are_bounded_until_they_leave(gate: Parts) -> None:
@@ -194,3 +196,32 @@ async def test_l05_estimate_follows_what_answers_count(gate: Parts) -> None:
     )
     assert gate[0].estimate(asked, deployment()) < before
     assert gate[0].estimate(asked, replace(deployment(), name="other")) == before
+
+
+async def test_picture_is_reserved_for_although_its_address_is_short(gate: Parts) -> None:
+    """What a picture costs is not told by the bytes of its URL."""
+    body = b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[%b]}]}'
+    part = b'{"type":"image_url","image_url":{"url":"https://x.org/a.png"}}'
+    for count in (1, 3):
+        asked = CHAT.decode(body % b",".join([part] * count))
+        await gate[0].admit(
+            principal(Grant(prepaid=True)), asked, deployment(Price(rates(1, 1))), window="asap"
+        )
+        assert gate[2].asked[-1] == len(asked.body.data) + count * MEDIA_TOKENS + 1
+
+
+async def test_drafts_are_reserved_for_although_one_is_given(gate: Parts) -> None:
+    """`best_of` generates, and bills, more than it gives."""
+    data = b'{"model":"m","prompt":["a","b"],"best_of":20,"max_tokens":100}'
+    asked = COMPLETIONS.decode(data)
+    await gate[0].admit(principal(Grant(prepaid=True)), asked, deployment(Price(rates(0, 1))), window="asap")
+    assert gate[2].asked == [20 * 2 * 100]
+
+
+async def test_embedding_reserves_no_answer(gate: Parts) -> None:
+    """There is no text to come."""
+    asked = EMBEDDINGS.decode(b'{"model":"m","input":"hi"}')
+    await gate[0].admit(principal(Grant(prepaid=True)), asked, deployment(Price(rates(1, 1))), window="asap")
+    assert gate[2].asked == [len(asked.body.data)]
+    admission = await gate[0].admit(principal(Grant(tpm=1000)), asked, deployment(), window="asap")
+    assert admission.standing is not None
