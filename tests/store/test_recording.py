@@ -217,3 +217,28 @@ async def test_everything_is_told_when_the_store_is_closed(backend: Place) -> No
     with pytest.raises(StoreError, match="closed"):
         await recorder.record(scene.answered())
     await recorder.close()
+
+
+async def test_f14_one_request_a_second_finds_out_while_nothing_can_be_written(backend: Place) -> None:
+    """No target is paid for answers that cannot be kept; the first that is kept opens the door again."""
+    db = open_store(backend)
+    treasury = Treasury(db)
+    await treasury.organization(ORG)
+    retries = Retries(db, clock=treasury.clock, log=treasury.log)
+    recorder = Recorder(db, purse=treasury.purse("p"), retries=retries, log=treasury.log)
+    scene = Scene(treasury, treasury.purse("q"), retries, recorder)
+    assert [recorder.may_try() for _ in range(3)] == [True] * 3
+    broken = recorder._db
+    recorder._db = open_store(backend)
+    await recorder._db.close()
+    with pytest.raises(StoreError):
+        await recorder.record(scene.answered())
+    assert recorder.failing_since is not None
+    recorder._tried_at -= 1.0
+    assert [recorder.may_try() for _ in range(3)] == [True, False, False]
+    recorder._db = broken
+    await recorder.record(scene.answered())
+    assert recorder.failing_since is None
+    assert recorder.may_try()
+    await recorder.close()
+    await db.close()
