@@ -1,4 +1,4 @@
-"""Money before it is spent: reserves the most that a call can cost, so that no balance and no cap is ever exceeded.
+"""Money before it is spent: reserves the most that a call should cost, so that calls at once do not spend it twice.
 
     reserve --lease has enough--> Hold                                          no await, no write
             --too little--> one write for all who wait --> Hold | QuotaExceeded
