@@ -179,7 +179,7 @@ async def test_budget_when_it_cannot_be(treasury: Treasury, budgets: Budgets) ->
     org = await treasury.organization("org_a")
     other = await treasury.organization("org_b")
     await _key(treasury, "key_a", org_id=other)
-    with pytest.raises(NotFound, match="no key"):
+    with pytest.raises(NotFound, match="no such key"):
         await budgets.set(org, 1, period="total", actor="cli", key_id="key_a")
     with pytest.raises(InvalidRequest):
         await budgets.set(org, -1, period="total", actor="cli")
