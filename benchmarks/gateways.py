@@ -4,7 +4,7 @@
     nginx     proxy_pass, one worker, keep-alive to the upstream, no buffering, no access log: the floor for a proxy
     ingot     `ingot serve` with everything on: keys, validation, limits, prepaid credit, ledger, stored answers, logs,
               metrics; every commit on disk before the last byte
-    relay     the same server as a relay: no limits, no credit, no content kept, nobody waits for the disk
+    relay     the same server as a pure relay: keys, checks, logs and metrics; no limits, no credit, no records
     litellm   LiteLLM's proxy, one worker, a master key, installed in a virtual environment of its own
 
 A gateway that cannot be had is `Skipped` with the reason, never silently.
@@ -137,7 +137,7 @@ def ingot(folder: Path, port: int, upstream: int) -> Launch:
 
 def relay(folder: Path, port: int, upstream: int) -> Launch:
     """This project's server with all that is kept switched off."""
-    more = '[store]\ncontent = false\ndurability = "async"\n'
+    more = "[store]\nrecords = false\n"
     return _ingot(folder / "relay", port, upstream, price='"free"', more=more)
 
 

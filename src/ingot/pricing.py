@@ -8,7 +8,7 @@ than it says, and by less than 1e-12 USD more. Refuses to know who pays, and whe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from functools import lru_cache
 from typing import ClassVar, Final, Literal, Protocol
@@ -118,10 +118,13 @@ class Price:
     windows: tuple[tuple[str, Rates], ...] = ()
 
     free: ClassVar["Price"]
+    is_free: bool = field(init=False, repr=False, compare=False)
+    """Reckoned once, for every request asks."""
 
-    @property
-    def is_free(self) -> bool:
-        return all(each == _FREE_RATES for each in (self.base, *(own for _, own in self.windows)))
+    def __post_init__(self) -> None:
+        """Looks whether any rate is above zero."""
+        every = (self.base, *(own for _, own in self.windows))
+        object.__setattr__(self, "is_free", all(each == _FREE_RATES for each in every))
 
     def at(self, window: str) -> Rates:
         """The rates of a window: its own, or the base ones."""

@@ -60,6 +60,15 @@ def check(config: Config, target_names: Iterable[str]) -> list[Problem]:
         found += [problem(("targets", name, *path), text) for path, text in _target(name, target)]
     for name, model in config.models.items():
         found += [problem(("models", name, *path), text) for path, text in _model(name, model, known)]
+    if not config.store.records:
+        found += [
+            problem(
+                ("models", name, "price"),
+                'must be "free", as records = false in [store] keeps no ledger rows',
+            )
+            for name, model in config.models.items()
+            if not isinstance(model.price, str)
+        ]
     return found + [problem(path, text) for path, text in _people(config)]
 
 

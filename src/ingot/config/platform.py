@@ -13,6 +13,13 @@ from ingot.config.section import Section, about
 class StoreConfig(Section, frozen=True, kw_only=True):
     """`[store]`: what is kept of requests and answers. Changes need a restart."""
 
+    records: Annotated[
+        bool,
+        about(
+            "Record every answer, for usage, money and the list of requests. `false` is for a pure relay: nothing is "
+            "written for a request without an Idempotency-Key, and every price must be free."
+        ),
+    ] = True
     durability: Annotated[
         Literal["sync", "async"],
         about(

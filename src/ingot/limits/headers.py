@@ -1,5 +1,6 @@
 """The header lines that tell a client where it stands: bytes, each line with its end, made from a Standing.
 
+    every_line       all of the following, in one piece
     openai_lines     x-ratelimit-limit-requests: 60 ...       resets as `120ms`, `1s`, `6m0s`
     anthropic_lines  anthropic-ratelimit-requests-limit: 60 ...        resets as RFC 3339
     ietf_lines       RateLimit-Policy and RateLimit, as draft-ietf-httpapi-ratelimit-headers-11 has them
@@ -19,6 +20,37 @@ LONGEST_RETRY = 120
 """Seconds; the official clients wait as told up to here, and as they like beyond."""
 
 _MILLI = 1000
+
+
+_EVERY = (
+    b"x-ratelimit-limit-requests: %d\r\nx-ratelimit-remaining-requests: %d\r\n"
+    b"x-ratelimit-reset-requests: %b\r\n"
+    b"x-ratelimit-limit-tokens: %d\r\nx-ratelimit-remaining-tokens: %d\r\n"
+    b"x-ratelimit-reset-tokens: %b\r\n"
+    b"anthropic-ratelimit-requests-limit: %d\r\nanthropic-ratelimit-requests-remaining: %d\r\n"
+    b"anthropic-ratelimit-requests-reset: %b\r\n"
+    b"anthropic-ratelimit-tokens-limit: %d\r\nanthropic-ratelimit-tokens-remaining: %d\r\n"
+    b"anthropic-ratelimit-tokens-reset: %b\r\n"
+    b'%bratelimit: "requests";r=%d;t=%d, "tokens";r=%d;t=%d\r\n'
+)
+
+
+def every_line(standing: Standing, now: float, wait: int | None = None) -> bytes:
+    """All families, in the order of the functions below; `now` is the wall time in seconds."""
+    requests, tokens = standing.request_limit, standing.token_limit
+    if requests is None or tokens is None or wait is not None:
+        return openai_lines(standing) + anthropic_lines(standing, now) + ietf_lines(standing, wait)
+    asked, left = standing.request_remaining, standing.token_remaining
+    request_reset, token_reset = standing.request_reset, standing.token_reset
+    at = int(now * SECOND)
+    return _EVERY % (
+        requests, asked, duration(request_reset),
+        tokens, left, duration(token_reset),
+        requests, asked, _instant(at + request_reset),
+        tokens, left, _instant(at + token_reset),
+        _policy(requests, tokens),
+        asked, -(-request_reset // SECOND), left, -(-token_reset // SECOND),
+    )  # fmt: skip
 
 
 def openai_lines(standing: Standing) -> bytes:

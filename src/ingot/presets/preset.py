@@ -102,7 +102,7 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
         default_plan=file.plans.default,
         errors=_errors(file.errors),
         envelope=file.errors.envelope,
-        limit_headers=tuple(file.limits.headers),
+        limit_headers=tuple(dict.fromkeys(file.limits.headers)),
         stores=file.store.default,
         idempotency=Idempotency(
             file.idempotency.longest,

@@ -17,6 +17,7 @@ from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call
 from ingot.errors import RateLimited
 from ingot.limits.limiter import Claim, Limiter, Refused, Reservation, Standing
+from ingot.limits.memory import MemoryLimiter
 from ingot.services.keys import Principal
 from ingot.services.purse import Hold, Purse
 
@@ -76,8 +77,14 @@ class Gate:
 
     limiter: Limiter
     purse: Purse
+    _instant: MemoryLimiter | None = field(init=False)
+    """The limiter where it never waits: a call of it is no coroutine then."""
     ratios: dict[str, float] = field(default_factory=dict)
     """Bytes of a body for each input token, by deployment."""
+
+    def __post_init__(self) -> None:
+        """Looks what kind of limiter it is."""
+        self._instant = self.limiter if isinstance(self.limiter, MemoryLimiter) else None
 
     async def admit(
         self,
@@ -95,7 +102,12 @@ class Gate:
         admission = Admission() if admission is None else admission
         claims = self.claims(principal, call, deployment)
         if claims:
-            admission.reservation = await self._reserve(claims)
+            instant = self._instant
+            admission.reservation = (
+                await self._reserve(claims)
+                if instant is None
+                else _granted(instant.admit(claims, LEASE_SECONDS))
+            )
         grant = principal.grant
         if (grant.prepaid or grant.budgets) and not deployment.price.is_free:
             most = deployment.price.most(
@@ -104,11 +116,13 @@ class Gate:
                 window=window,
                 factor=grant.price_factor,
             )
-            try:
-                admission.hold = await self.purse.reserve(principal.org_id, most, payer=grant)
-            except BaseException:
-                await self.leave(admission, tokens=0)
-                raise
+            admission.hold = self.purse.draw(principal.org_id, most, payer=grant)
+            if admission.hold is None:
+                try:
+                    admission.hold = await self.purse.reserve(principal.org_id, most, payer=grant)
+                except BaseException:
+                    await self.leave(admission, tokens=0)
+                    raise
         return admission
 
     async def count(self, principal: Principal) -> Admission:
@@ -121,8 +135,13 @@ class Gate:
 
     async def leave(self, admission: Admission, *, tokens: int) -> None:
         """Settles the rates with the tokens that were really used; the hold is the inference's to release."""
-        if admission.reservation is not None:
-            await self.limiter.settle(admission.reservation, tokens)
+        reservation = admission.reservation
+        if reservation is None:
+            return
+        if self._instant is not None:
+            self._instant.finish(reservation, tokens)
+        else:
+            await self.limiter.settle(reservation, tokens)
 
     def learn(self, deployment: str, *, size: int, tokens: int) -> None:
         """Moves the estimate of a model by what one of its answers counted."""
@@ -154,10 +173,13 @@ class Gate:
         return math.ceil(len(call.body.data) / ratio) + answer * max(call.n, call.drafts)
 
     async def _reserve(self, claims: tuple[Claim, ...]) -> Reservation:
-        outcome = await self.limiter.reserve(claims, LEASE_SECONDS)
-        if isinstance(outcome, Refused):
-            raise _refusal(outcome)
-        return outcome
+        return _granted(await self.limiter.reserve(claims, LEASE_SECONDS))
+
+
+def _granted(outcome: Reservation | Refused) -> Reservation:
+    if isinstance(outcome, Refused):
+        raise _refusal(outcome)
+    return outcome
 
 
 def _longest(call: Call, deployment: Deployment) -> int:
@@ -168,7 +190,11 @@ def _longest(call: Call, deployment: Deployment) -> int:
 
 def _media(body: bytes) -> int:
     """How many parts of the body may be more than text; each names its kind twice."""
-    return sum((body.count(mark) + 1) // 2 for mark in _MEDIA if mark in body)
+    most = 0
+    for mark in _MEDIA:
+        if mark in body:
+            most += (body.count(mark) + 1) // 2
+    return most
 
 
 def _refusal(refused: Refused) -> RateLimited:

@@ -16,7 +16,7 @@ from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import Overloaded
 from ingot.idempotency import REPLAYED, fingerprint
-from ingot.limits.headers import anthropic_lines, ietf_lines, openai_lines
+from ingot.limits.headers import anthropic_lines, every_line, ietf_lines, openai_lines
 from ingot.limits.limiter import Standing
 from ingot.services import inference
 from ingot.services.accounting import new_response_id
@@ -26,6 +26,9 @@ from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
+
+FAMILIES = 3
+"""A preset names each once."""
 
 
 class ClientDoor(Door, Protocol):
@@ -145,6 +148,8 @@ async def _replay(
 def standing_lines(runtime: Runtime, standing: Standing, *, wait: int | None = None) -> bytes:
     """How the limits stand, in the families of header lines that the preset sends; `wait` is a refusal's, in us."""
     families = runtime.preset.limit_headers
+    if len(families) == FAMILIES:
+        return every_line(standing, runtime.clock.now(), wait)
     lines = openai_lines(standing) if "openai" in families else b""
     if "anthropic" in families:
         lines += anthropic_lines(standing, runtime.clock.now())

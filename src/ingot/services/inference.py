@@ -64,7 +64,8 @@ def _conclude(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:
     """Records what ended without an answer, for nobody waits; what never reached a target leaves no record."""
     if outcome.attempts and (outcome.departed or outcome.status >= 500 or outcome.answer is not None):
         outcome.recorded = True
-        runtime.recorder.record(account(runtime, inference, outcome), inference.hold)
+        if _keeps(runtime, inference):
+            runtime.recorder.record(account(runtime, inference, outcome), inference.hold)
     elif inference.hold is not None:
         runtime.gate.purse.release(inference.hold)
 
@@ -111,9 +112,16 @@ async def _give_stream(
     await linger(opened)
 
 
+def _keeps(runtime: Runtime, inference: Inference) -> bool:
+    """Whether there is a record; a pure relay, where all is free, keeps only what a retry may ask for."""
+    return runtime.config.store.records or inference.lead is not None
+
+
 async def _make_durable(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:
     """Returns when the record of the answer is on disk; raises Overloaded where it cannot be written."""
     outcome.recorded = True
+    if not _keeps(runtime, inference):
+        return
     written = runtime.recorder.record(account(runtime, inference, outcome), inference.hold)
     if runtime.config.store.durability == "async":
         return

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
+
 from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import QuotaExceeded
@@ -37,8 +39,7 @@ IDLE_SECONDS: Final = 2.0
 TICK_SECONDS: Final = 1.0
 
 
-@dataclass(slots=True, eq=False)
-class Hold:
+class Hold(Struct, eq=False):
     """What is reserved for one call. Hand `parts`, `amount` and `prepaid` to its charge, then release it."""
 
     org_id: str
@@ -122,6 +123,19 @@ class Purse:
 
     # ---- for each call
 
+    def draw(self, org_id: str, amount: int, *, payer: Payer) -> Hold | None:
+        """As `reserve`, at once, where one lease at hand covers it; None where more has to be looked at."""
+        if amount <= 0 or payer.budgets or not payer.prepaid:
+            return None
+        till = self._tills.get(Account(org_id))
+        now = self._monotonic()
+        if till is None or not till.spend(amount, now=now):
+            return None
+        till.calls += 1
+        if till.refill_due(now):
+            self._fly(till)
+        return Hold(org_id, amount, True, (Part(till.account, till.lease),))
+
     async def reserve(self, org_id: str, amount: int, *, payer: Payer = PREPAID) -> Hold:
         """Reserves `amount` of the balance, if prepaid, and of each budget: all or nothing.
 
@@ -129,6 +143,9 @@ class Purse:
         """
         if amount <= 0 or not (payer.prepaid or payer.budgets):
             return Hold(org_id, 0, payer.prepaid)
+        drawn = self.draw(org_id, amount, payer=payer)
+        if drawn is not None:
+            return drawn
         tills = self._tills_of(org_id, payer)
         parts: list[Part] = []
         for till in tills:

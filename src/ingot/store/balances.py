@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from msgspec import Struct
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -19,8 +20,7 @@ from ingot.store.holds import Account, Part, draw, lock_balance, unhold
 from ingot.store.schema import balances, budget_spend, ledger, organizations
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True, gc=False):
     """What one call cost, and what was reserved for it; `at` and `key_id` are those of its ledger row."""
 
     billable_id: str

@@ -47,7 +47,9 @@ def _text(dialect: Dialect, table: Table, columns: tuple[str, ...], *, size: int
     quote = dialect.identifier_preparer.quote
     row = "(" + ", ".join([_mark(dialect)] * len(columns)) + ")"
     names = ", ".join(quote(name) for name in columns)
-    return f"INSERT INTO {quote(table.name)} ({names}) VALUES {', '.join([row] * size)}{tail}"  # noqa: S608  # names of our own schema; values are bound
+    # Whoever writes undoes all of it where a row is refused; SQLite need not keep what undoes one statement.
+    verb = "INSERT OR FAIL" if dialect.name == "sqlite" and not tail else "INSERT"
+    return f"{verb} INTO {quote(table.name)} ({names}) VALUES {', '.join([row] * size)}{tail}"
 
 
 @lru_cache(64)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -27,17 +28,18 @@ SHARE: Final = 8
 _CHUNK: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What money is reserved of: an organization's balance, or one period of one of its budgets."""
+class Account(Struct, frozen=True, gc=False):
+    """What money is reserved of: an organization's balance, or one period of one of its budgets.
+
+    It and Part are keys of dictionaries for each call: a Struct is hashed and compared in C.
+    """
 
     org_id: str
     budget_id: str | None = None
     period_start: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True, gc=False):
     """What covers a call in one account: a lease by its id."""
 
     account: Account

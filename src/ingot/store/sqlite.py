@@ -31,6 +31,8 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",
     # After a burst the log shrinks to this instead of keeping its largest size for ever.
     "PRAGMA journal_size_limit = 16777216",
+    # What a savepoint needs to go back is copied; in a file that cost as many writes as the log itself.
+    "PRAGMA temp_store = MEMORY",
 )
 
 

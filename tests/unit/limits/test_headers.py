@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingot.limits.gcra import CEILING
-from ingot.limits.headers import anthropic_lines, duration, ietf_lines, openai_lines, retry_lines
+from ingot.limits.headers import anthropic_lines, duration, every_line, ietf_lines, openai_lines, retry_lines
 from ingot.limits.limiter import Standing
 
 BOTH = Standing(60, 9, 1_000_000, 100_000, 16_000, 240_001)
@@ -101,6 +101,7 @@ def test_no_figure_is_negative_or_no_number(
     """L07: whole lines with plain digits, whatever the figures are."""
     told = Standing(requests, left, reset, tokens, spare, later)
     text = openai_lines(told) + anthropic_lines(told, 1_700_000_000.0) + ietf_lines(told)
+    assert every_line(told, 1_700_000_000.0) == text
     assert LINE.sub(b"", text) == b""
     assert b"nan" not in text.lower()
     assert not re.search(rb"[:=] ?-", text)

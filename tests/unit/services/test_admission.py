@@ -27,6 +27,9 @@ class Till:
     left: int = 10**15
     asked: list[int] = field(default_factory=list)
 
+    def draw(self, org_id: str, amount: int, *, payer: Payer) -> None:
+        """It never has a lease at hand."""
+
     async def reserve(self, org_id: str, amount: int, *, payer: Payer) -> Hold:
         self.asked.append(amount)
         if amount > self.left:
@@ -64,7 +67,7 @@ def principal(grant: Grant) -> Principal:
 def gate() -> tuple[Gate, ManualClock, Till]:
     """A gate with limits in memory."""
     clock, till = ManualClock(), Till()
-    return Gate(MemoryLimiter(clock), till), clock, till  # type: ignore[arg-type]  # the one method that a gate calls
+    return Gate(MemoryLimiter(clock), till), clock, till  # type: ignore[arg-type]  # what a gate calls
 
 
 Parts = tuple[Gate, ManualClock, Till]

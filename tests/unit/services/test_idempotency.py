@@ -96,8 +96,11 @@ async def test_i05_followers_join_when_the_leader_runs_elsewhere(house: Rooms) -
     """One of them looks at the row until it is done, and all get its bytes."""
     one, two = house.retries(), house.retries()
     led = await lead(one)
+    before = seen = house.db.tally.writes
     waiting = [asyncio.create_task(replay(two)) for _ in range(20)]
-    await asyncio.sleep(0.02)
+    while seen == before or seen != house.db.tally.writes:  # until all have asked
+        seen = house.db.tally.writes
+        await asyncio.sleep(0.2)
     assert not any(task.done() for task in waiting)
     writes = house.db.tally.writes
     assert await house.serve(one, led, b"same")
