@@ -8,7 +8,7 @@ than it says, and by less than 1e-12 USD more. Refuses to know who pays, and whe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import ClassVar, Final, Literal, Protocol
@@ -49,8 +49,7 @@ class Tokens:
     reasoning: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
+class Rates(msgspec.Struct, frozen=True, gc=False):
     """Units of 1e-12 USD per token of each kind; what is cached, or written to a cache, has its own."""
 
     input: int
@@ -61,22 +60,25 @@ class Rates:
 
     def cost(self, usage: Usage, *, factor: int = WHOLE) -> int:
         """Units for a call at `factor` parts per million; a part that is larger than its whole counts as the whole."""
-        cached = min(usage.cached_input, usage.input)
-        written = min(usage.cache_write, usage.input - cached)
-        thought = min(usage.reasoning, usage.output)
+        read, output = usage.input, usage.output
+        cached, written, thought = usage.cached_input, usage.cache_write, usage.reasoning
+        if cached or written or thought:
+            cached = min(cached, read)
+            written = min(written, read - cached)
+            thought = min(thought, output)
         exact = (
-            (usage.input - cached - written) * self.input
+            (read - cached - written) * self.input
             + cached * self.cached_input
             + written * self.cache_write
-            + (usage.output - thought) * self.output
+            + (output - thought) * self.output
             + thought * self.reasoning
         )
         return -(-exact * factor // WHOLE)
 
     def most(self, *, input_tokens: int, output_tokens: int, factor: int = WHOLE) -> int:
         """The most that a call of at most so many tokens can cost, whatever kinds they turn out to be."""
-        dearest_input = max(self.input, self.cached_input, self.cache_write)
-        exact = input_tokens * dearest_input + output_tokens * max(self.output, self.reasoning)
+        dearest_input, dearest_output = _dearest(self)
+        exact = input_tokens * dearest_input + output_tokens * dearest_output
         return -(-exact * factor // WHOLE)
 
     def __str__(self) -> str:
@@ -87,6 +89,11 @@ class Rates:
         told = ", ".join(f"{name} {per_million(units)}" for name, units in cached if units != self.input)
         thought = f" (reasoning {per_million(self.reasoning)})" if self.reasoning != self.output else ""
         return f"{per_million(self.input)}{f' ({told})' if told else ''}/{per_million(self.output)}{thought}"
+
+
+@lru_cache(maxsize=1024)
+def _dearest(own: Rates) -> tuple[int, int]:
+    return max(own.input, own.cached_input, own.cache_write), max(own.output, own.reasoning)
 
 
 _FREE_RATES: Final = Rates(0, 0, 0, 0, 0)
@@ -110,21 +117,21 @@ def rates(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """What a deployment costs: its rates, and those of windows that have their own."""
+class Price(msgspec.Struct, frozen=True, gc=False):
+    """What a deployment costs: its rates, and those of windows that have their own.
+
+    A Struct, for it is looked up with each answer: it is hashed in C.
+    """
 
     base: Rates
     windows: tuple[tuple[str, Rates], ...] = ()
 
     free: ClassVar["Price"]
-    is_free: bool = field(init=False, repr=False, compare=False)
-    """Reckoned once, for every request asks."""
 
-    def __post_init__(self) -> None:
-        """Looks whether any rate is above zero."""
-        every = (self.base, *(own for _, own in self.windows))
-        object.__setattr__(self, "is_free", all(each == _FREE_RATES for each in every))
+    @property
+    def is_free(self) -> bool:
+        """Whether no call can cost anything."""
+        return self.base == _FREE_RATES and all(own == _FREE_RATES for _, own in self.windows)
 
     def at(self, window: str) -> Rates:
         """The rates of a window: its own, or the base ones."""
@@ -208,7 +215,7 @@ def frozen(price: Price, *, window: str, factor: int = WHOLE) -> str:
     """The JSON text that a ledger row keeps of a price; what follows from the rest is left out."""
     own = price.at(window)
     short = rates(own.input, own.output)
-    told = {each.name: getattr(own, each.name) for each in fields(own)}
+    told = {name: getattr(own, name) for name in own.__struct_fields__}
     kept = {
         name: units
         for name, units in told.items()

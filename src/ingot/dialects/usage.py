@@ -29,6 +29,10 @@ class _Told(Struct):
 
 
 class _Answer(Struct):
+    usage: _Told | None = None
+
+
+class _Loose(Struct):
     usage: Raw = Raw(b"null")
 
 
@@ -37,6 +41,7 @@ class _Identified(Struct):
 
 
 _answer = msgspec.json.Decoder(_Answer)
+_loose = msgspec.json.Decoder(_Loose)
 _identified = msgspec.json.Decoder(_Identified)
 _told = msgspec.json.Decoder(_Told | None)
 _any = msgspec.json.Decoder(dict[str, Any])
@@ -55,12 +60,22 @@ def read_usage(answer: bytes, *, path: tuple[str, ...] = USAGE) -> Usage | None:
     if path != USAGE:
         return usage_at(_any.decode(answer), path)
     # One key of a struct: the rest of the answer is skipped, not built (1.5 MB of embeddings too).
-    raw = _answer.decode(answer).usage
+    try:
+        told = _answer.decode(answer).usage
+    except msgspec.ValidationError:
+        told = _believed(answer)
+    return None if told is None else _usage(told)
+
+
+def _believed(answer: bytes) -> _Told | None:
+    """None for counts that cannot be; raises ValueError where the answer is no JSON object."""
+    raw = _loose.decode(answer).usage
+    told: _Told | None
     try:
         told = _told.decode(raw)
     except msgspec.ValidationError:
         return None
-    return None if told is None else _usage(told)
+    return told
 
 
 def usage_at(answer: Mapping[str, Any], path: tuple[str, ...] = USAGE) -> Usage | None:
@@ -82,7 +97,7 @@ def _usage(told: _Told) -> Usage:
     reasoning = told.completion_tokens_details.reasoning_tokens if told.completion_tokens_details else None
     return Usage(
         input=told.prompt_tokens,
-        cached_input=min(cached or 0, told.prompt_tokens),
+        cached_input=min(cached, told.prompt_tokens) if cached else 0,
         output=output,
-        reasoning=min(reasoning or 0, output),
+        reasoning=min(reasoning, output) if reasoning else 0,
     )

@@ -6,10 +6,10 @@ What is not: the other 4xx. They are the client's to mend and come back in its d
 
 import asyncio
 import math
-from dataclasses import dataclass
 from typing import Never
 
 import msgspec
+from msgspec import Struct
 
 from ingot.catalog import Route
 from ingot.dialects.dialect import Usage
@@ -41,8 +41,7 @@ REFUSAL_LIMIT = 256 * 1024
 SUCCESS = range(200, 300)
 
 
-@dataclass(slots=True)
-class Opened:
+class Opened(Struct):
     """A reply that may be given to the client: a whole `body`, or the first `piece` of a stream."""
 
     route: Route

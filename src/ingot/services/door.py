@@ -1,6 +1,5 @@
 """What both doors, a socket and a leased job, hand to an inference and get back: records and one protocol."""
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -59,8 +58,7 @@ class Inference(Struct, frozen=True, gc=False):
     """Its idempotency key, where it has one."""
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """What came of it; filled while it runs, so that a departed client leaves a true record too."""
 
     status: int = 0
