@@ -51,10 +51,13 @@ from ingot.web.errors import refusals
 from ingot.web.exchange import Exchange
 from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
+from ingot.web.proxies import Proxies
 from ingot.web.server import connector
 from keyhouse import Lines
 
 URL = "https://ai.example.org"
+PROXY = "10.0.0.2"
+"""The one proxy that is believed."""
 PASSWORD = "correct horse battery"
 TOKEN = re.compile(r"#token=([0-9a-f]{64})\n")
 
@@ -258,7 +261,7 @@ async def open_house(
         ring = await KeyRing.open(db, data, log=log, clock=clock)
         config = AccountsConfig(signup=signup, url=url)
         accounts = open_accounts(db, config, keys=ring, clock=clock, log=log, passwords=cheap_passwords())
-        api = admin.build(accounts, extra, hosts=Hosts(LOOPBACK_HOSTS), log=log)
+        api = admin.build(accounts, extra, hosts=Hosts(LOOPBACK_HOSTS), proxies=Proxies([PROXY]), log=log)
         client = Client()
         post = Mailbox()
         sender = MailSender(db, post=post, write=accounts.letters.write, clock=clock, log=log)

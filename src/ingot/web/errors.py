@@ -19,14 +19,17 @@ from ingot.services.measures import Measures
 EncodeError = Callable[[ApiError, str], bytes]
 
 LONGEST_RETRY_AFTER = 120
-"""Seconds; official clients give up at once when told to wait longer."""
+"""Seconds; official clients of inferences give up at once when told to wait longer."""
 
 
-def error_head(error: ApiError, request_id: str) -> bytes:
-    """The header lines that belong to an error, with what a client needs for its next try."""
+def error_head(error: ApiError, request_id: str, *, longest: float = LONGEST_RETRY_AFTER) -> bytes:
+    """The header lines that belong to an error, with what a client needs for its next try.
+
+    `longest` is the most seconds of `retry-after`: who is no such client is told the whole wait, as the message does.
+    """
     lines = ["content-type: application/json\r\n", f"x-request-id: {request_id}\r\n"]
     if error.retry_after is not None:
-        seconds = min(LONGEST_RETRY_AFTER, error.retry_after)
+        seconds = min(longest, error.retry_after)
         lines.append(f"retry-after: {max(1, math.ceil(seconds))}\r\n")
         lines.append(f"retry-after-ms: {max(1, math.ceil(seconds * 1000))}\r\n")
     if isinstance(error, MethodNotAllowed):

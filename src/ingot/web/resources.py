@@ -28,7 +28,8 @@ from ingot.store.database import Database
 from ingot.store.faults import StoreError
 from ingot.web import metrics, stored, usage
 from ingot.web.errors import error_head, unreadable
-from ingot.web.intake import LOOPBACK_NAMES, Hosts, name_client, read_credential, read_request_id
+from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
+from ingot.web.proxies import Proxies
 from ingot.web.query import Pages, by_method
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -70,6 +71,7 @@ class State:
         database: Database,
         *,
         hosts: Hosts,
+        proxies: Proxies,
         open_metrics: bool,
         description: bytes,
     ) -> None:
@@ -77,6 +79,7 @@ class State:
         self.runtime = runtime
         self.database = database
         self.hosts = hosts
+        self.proxies = proxies
         self.open_metrics = open_metrics
         self.description = description
         self.draining = False
@@ -226,7 +229,7 @@ async def _authenticate(state: State, request: Request) -> Principal:
         api_key.encode("latin-1") if api_key is not None else None,
     )
     peer = None if request.client is None else request.client.host
-    address = name_client(peer, headers.get("x-forwarded-for", ""))
+    address = state.proxies.client(peer, headers.raw)
     return await runtime.keys.authenticate(token, address=address)
 
 

@@ -29,12 +29,12 @@ from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import (
     Hosts,
     check_encoding,
-    name_client,
     read_body,
     read_credential,
     read_request_id,
     take_body,
 )
+from ingot.web.proxies import Proxies
 
 LARGE = 256 * 1024
 """Bytes of a body above which parsing leaves the event loop, so that one client's prompt stalls no other's stream."""
@@ -65,10 +65,11 @@ def build_surfaces(preset: Preset) -> tuple[Surface, ...]:
 class Inferences:
     """Answers the inference surfaces."""
 
-    def __init__(self, runtime: Runtime, *, hosts: Hosts, access: Access) -> None:
+    def __init__(self, runtime: Runtime, *, hosts: Hosts, proxies: Proxies, access: Access) -> None:
         """`access` takes one record a request for the log; `runtime` is replaced whole on a reload."""
         self.runtime = runtime
         self._hosts = hosts
+        self._proxies = proxies
         self._access = access
         self._detached: set[asyncio.Task[None]] = set()
 
@@ -83,7 +84,7 @@ class Inferences:
         try:
             self._hosts.check(headers.get(b"host"))
             _check_method(surface, exchange.method)
-            principal = recognise(runtime.keys, exchange) or await _authenticate(runtime, exchange)
+            principal = recognise(runtime.keys, exchange) or await self._authenticate(exchange)
             request.key = principal.kid
             check_encoding(headers)
             limits = runtime.config.limits
@@ -121,6 +122,18 @@ class Inferences:
             _refuse(runtime, request, PlatformError(text), surface=surface, exchange=exchange)
         finally:
             self._access(request, clock.now(), clock.monotonic() - began)
+
+    async def _authenticate(self, exchange: Exchange) -> Principal:
+        runtime, headers = self.runtime, exchange.headers
+        api_key = headers.get(b"x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
+        token = read_credential(headers.get(b"authorization"), api_key)
+        known = runtime.keys.authenticate_cached(token)
+        if known is not None:
+            return known
+        # Whom a failure counts against is found out for keys alone that have to be looked up.
+        peer = exchange.line.peer
+        address = self._proxies.client(None if peer is None else peer[0], exchange.raw_headers)
+        return await runtime.keys.authenticate(token, address=address)
 
     async def _keyed(self, asked: Asked, key: str, door: HttpDoor, outcome: Outcome) -> None:
         """Runs a request with an idempotency key to its end, whether its client waits for it or not."""
@@ -164,17 +177,6 @@ def recognise(keys: KeyRing, exchange: Exchange) -> Principal | None:
         line.digest = keys.digest(read_credential(authorization, None))
         line.authorization = authorization
     return keys.known(line.digest)
-
-
-async def _authenticate(runtime: Runtime, exchange: Exchange) -> Principal:
-    headers = exchange.headers
-    api_key = headers.get(b"x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
-    peer = exchange.line.peer
-    forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-    address = name_client(None if peer is None else peer[0], forwarded)
-    return await runtime.keys.authenticate(
-        read_credential(headers.get(b"authorization"), api_key), address=address
-    )
 
 
 def _retry_key(surface: Surface, headers: dict[bytes, bytes]) -> str | None:
