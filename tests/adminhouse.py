@@ -25,7 +25,6 @@ from starlette.types import Receive, Scope, Send
 
 from ingot.clock import ManualClock
 from ingot.config import AccountsConfig
-from ingot.dialects.envelope import encode_error
 from ingot.ids import new_id, random_text
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.accounts.passwords import Passwords
@@ -47,7 +46,7 @@ from ingot.web import admin
 from ingot.web.admin.application import AdminApi
 from ingot.web.admin.routes import AdminRoute
 from ingot.web.asgi import run_asgi
-from ingot.web.errors import refusals
+from ingot.web.errors import UNDRESSED, refusals
 from ingot.web.exchange import Exchange
 from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
@@ -292,7 +291,7 @@ async def _listening(api: AdminApi) -> AsyncIterator[tuple[int, list[House]]]:
     hub = Hub(
         serve,
         limits=ConnectionLimits(),
-        refuse=refusals(encode_error, measures=Measures(), log=Lines()),
+        refuse=refusals(UNDRESSED, measures=Measures(), log=Lines()),
     )
     state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
     connect = connector(hub)

@@ -27,9 +27,7 @@ from ingot.app.platform import Platform
 from ingot.catalog import Catalog
 from ingot.clock import Clock, SystemClock
 from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
-from ingot.dialects.chat import CHAT
 from ingot.logs import LineSink, Log, capture_stdlib, configure
-from ingot.presets import dressed
 from ingot.services.measures import Measures
 from ingot.services.runtime import Runtime
 from ingot.store.hold import hold
@@ -118,7 +116,9 @@ class App:
                 buffer_bytes=limits.buffer_bytes,
             ),
             refuse=refusals(
-                dressed(CHAT, runtime.preset).encode_error, measures=runtime.measures, log=runtime.log
+                functools.partial(presets.encode_error, runtime.preset),
+                measures=runtime.measures,
+                log=runtime.log,
             ),
         )
 

@@ -13,8 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ingot.dialects.envelope import encode_error
-from ingot.errors import ApiError, Conflict, MethodNotAllowed, NotFound, Overloaded, PlatformError
+from ingot.errors import ApiError, Conflict, MethodNotAllowed, NotFound, Overloaded
 from ingot.ids import new_id
 from ingot.logs import Log
 from ingot.services.accounts import Accounts
@@ -34,7 +33,7 @@ from ingot.web.admin.guard import (
 )
 from ingot.web.admin.reading import decode_body, decode_query, read_body, refuse_query
 from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call
-from ingot.web.errors import error_head
+from ingot.web.errors import UNDRESSED, as_response, broken, tell
 from ingot.web.intake import Hosts, read_request_id
 from ingot.web.proxies import Proxies
 
@@ -158,9 +157,7 @@ class AdminApi:
 
     def _refuse(self, error: Exception, request_id: str) -> Response:
         told = error if isinstance(error, ApiError) else self._translate(error, request_id)
-        lines = error_head(told, request_id, longest=math.inf).decode("ascii").splitlines()
-        headers = dict(line.split(": ", 1) for line in lines)
-        return Response(encode_error(told, request_id), status_code=told.status, headers=headers)
+        return as_response(tell(told, request_id, encode=UNDRESSED, longest=math.inf))
 
     def _translate(self, error: Exception, request_id: str) -> ApiError:
         if isinstance(error, StoreConflict):
@@ -168,7 +165,7 @@ class AdminApi:
         self._log.error("admin request failed", request_id=request_id, exc_info=error)
         if isinstance(error, StoreError):
             return Overloaded("The database does not answer now. Try again in a moment.", retry_after=5.0)
-        return PlatformError("Something went wrong on our side. Tell the operator the request id.")
+        return broken()
 
     async def _describe(self, _: Call) -> Answer:
         return Answer(self._description)
