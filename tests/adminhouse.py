@@ -25,7 +25,6 @@ from starlette.types import Receive, Scope, Send
 
 from ingot.clock import ManualClock
 from ingot.config import AccountsConfig
-from ingot.dialects.envelope import encode_error
 from ingot.ids import new_id, random_text
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.accounts.passwords import Passwords
@@ -47,14 +46,17 @@ from ingot.web import admin
 from ingot.web.admin.application import AdminApi
 from ingot.web.admin.routes import AdminRoute
 from ingot.web.asgi import run_asgi
-from ingot.web.errors import refusals
+from ingot.web.errors import UNDRESSED, refusals
 from ingot.web.exchange import Exchange
 from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
+from ingot.web.proxies import Proxies
 from ingot.web.server import connector
 from keyhouse import Lines
 
 URL = "https://ai.example.org"
+PROXY = "10.0.0.2"
+"""The one proxy that is believed."""
 PASSWORD = "correct horse battery"
 TOKEN = re.compile(r"#token=([0-9a-f]{64})\n")
 
@@ -258,7 +260,7 @@ async def open_house(
         ring = await KeyRing.open(db, data, log=log, clock=clock)
         config = AccountsConfig(signup=signup, url=url)
         accounts = open_accounts(db, config, keys=ring, clock=clock, log=log, passwords=cheap_passwords())
-        api = admin.build(accounts, extra, hosts=Hosts(LOOPBACK_HOSTS), log=log)
+        api = admin.build(accounts, extra, hosts=Hosts(LOOPBACK_HOSTS), proxies=Proxies([PROXY]), log=log)
         client = Client()
         post = Mailbox()
         sender = MailSender(db, post=post, write=accounts.letters.write, clock=clock, log=log)
@@ -289,7 +291,7 @@ async def _listening(api: AdminApi) -> AsyncIterator[tuple[int, list[House]]]:
     hub = Hub(
         serve,
         limits=ConnectionLimits(),
-        refuse=refusals(encode_error, measures=Measures(), log=Lines()),
+        refuse=refusals(UNDRESSED, measures=Measures(), log=Lines()),
     )
     state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
     connect = connector(hub)

@@ -72,4 +72,5 @@ def _application(db: Database, clock: ManualClock) -> Starlette:
 
 
 async def _refuse(_: Request, error: Any) -> Response:
-    return Response(CHAT.encode_error(error, "req_1"), status_code=error.status)
+    status, body = CHAT.encode_error(error, "req_1")
+    return Response(body, status_code=status)

@@ -17,7 +17,7 @@ import typer
 from ingot import errors
 from ingot.cli.main import app
 from ingot.config.reference import page as config_page
-from ingot.dialects.envelope import error_object
+from ingot.dialects.envelope import USUAL, error_object
 from ingot.errors import ApiError, MethodNotAllowed, UpstreamRejected
 from ingot.presets.page import page as presets_page
 from repository import ROOT, python_files, tree
@@ -116,6 +116,8 @@ Ingot itself retries a target on 408, 409, 429, 5xx and lost connections, before
 client sees such an error only when all tries failed. Once a stream has begun its status is 200: a later failure is one
 last event `data: {"error": {...}}`, and no `[DONE]` follows.
 
+A [preset](presets.md) may give an error another status, type, code or message; below is what `open` has.
+
 ## The tree
 
 `blame` says who can end the error: the client, the target, or this server's operator. Names are those of the source.
@@ -162,7 +164,7 @@ def class_rows(cls: type[ApiError], *, depth: int) -> Iterator[tuple[str, ...]]:
         name = "&nbsp;" * 4 * depth + each.__name__
         if each.__name__ in CLASSES:
             error = each("m", allow=()) if issubclass(each, MethodNotAllowed) else each("m")
-            shape = error_object(error, "")["error"]
+            shape = error_object(error, "", table=USUAL)["error"]
             code, status = f"`{shape['code']}`", str(each.status)
             if each is UpstreamRejected:
                 code, status = f"the target's, else {code}", "4xx"

@@ -44,6 +44,13 @@ HTTP_PARSERS = {
 }
 HTTP_LIBRARIES = frozenset({"aiohttp", "h11", "httpcore", "httpx", "requests", "urllib3"})
 
+# Who may shape an error: the dialects, the presets that dress them, and the one place that answers with them.
+ERROR_SHAPERS = ("src/ingot/dialects/", "src/ingot/presets/", "src/ingot/web/errors.py")
+ERROR_SHAPES = frozenset(
+    f"ingot.dialects.envelope.{name}"
+    for name in ("encode_error", "error_data", "error_event", "error_object", "USUAL")
+)
+
 UNSAFE_MODULES = frozenset({"dill", "marshal", "pickle", "shelve", "telnetlib"})
 UNSAFE_CALLS = frozenset({"eval", "exec", "compile", "__import__", "os.system", "os.popen"})
 
@@ -176,6 +183,30 @@ def test_http_is_parsed_at_the_two_ends_only() -> None:
     }
     assert found.keys() <= HTTP_PARSERS
     assert {name for names in found.values() for name in names} <= {"httptools"}
+
+
+def test_errors_are_shaped_in_one_place() -> None:
+    """Whoever else encoded an error would forget the preset's table, as has happened; plain text is no error either."""
+    loose = [
+        f"{shown(path)}: {name}"
+        for path in python_files("src")
+        if not shown(path).startswith(ERROR_SHAPERS)
+        for name in imports(path) & {*ERROR_SHAPES, "ingot.web.errors.error_head"}
+    ]
+    assert not loose, "\n".join(loose)
+    plain = [
+        f"{shown(path)}:{call.lineno}"
+        for path in python_files("src")
+        for name, call in calls(path)
+        if name.endswith("PlainTextResponse") or (name.endswith(".respond") and _is_status(call))
+    ]
+    assert not plain, "\n".join(plain)
+
+
+def _is_status(call: ast.Call) -> bool:
+    """Whether a call begins with the status of an error, written out."""
+    first = call.args[0] if call.args else None
+    return isinstance(first, ast.Constant) and isinstance(first.value, int) and first.value >= 400
 
 
 def test_blocking_http_stays_with_downloads() -> None:

@@ -97,7 +97,8 @@ def test_transcript_when_replayed(case: Path) -> None:
     try:
         outcome = exchange(dialect, case)
     except ApiError as error:
-        outcome = {"status": error.status, **json.loads(dialect.encode_error(error, ""))}
+        status, body = dialect.encode_error(error, "")
+        outcome = {"status": status, **json.loads(body)}
     assert outcome == expected
 
 

@@ -1,15 +1,17 @@
 """Accounts over HTTP: how people come in, what mails carry, and what is told to those who only guess."""
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from adminhouse import PASSWORD, House, open_house
+from adminhouse import PASSWORD, PROXY, Browser, House, open_house
 from ingot.services.accounts.letters import HOUR, RESET_SECONDS, VERIFY_SECONDS
 from ingot.services.accounts.people import ADDRESS_TRIES, LOGIN_SECONDS, LOGIN_TRIES, MAIL_TRIES
-from ingot.store.schema import metadata
+from ingot.services.failures import FAILURES_PER_MINUTE
+from ingot.store.schema import audit, metadata
 
 ADA = "ada@example.org"
 AUTH = "/admin/v1/auth"
@@ -177,8 +179,15 @@ async def test_login_waits_when_tried_too_often_for_one_account(house: House, em
         assert (await house.visitor().login(email, "not the password"))[0] == 401
     status, headers, answer = await house.visitor().login(email)
     assert (status, answer["error"]["code"]) == (429, "too_many_tries")
-    assert int(headers["retry-after"]) > 0
-    house.clock.advance(LOGIN_SECONDS + 1)
+    assert (headers["retry-after"], headers["retry-after-ms"]) == ("900", "900000")
+    assert answer["error"]["message"] == "Too many tries. Wait 15 minutes."
+    house.clock.advance(LOGIN_SECONDS - 61)
+    _, headers, answer = await house.visitor().login(email)
+    assert (headers["retry-after"], answer["error"]["message"]) == ("120", "Too many tries. Wait 2 minutes.")
+    house.clock.advance(30)
+    _, headers, answer = await house.visitor().login(email)
+    assert (headers["retry-after"], answer["error"]["message"]) == ("60", "Too many tries. Wait 1 minute.")
+    house.clock.advance(60)
     assert (await house.visitor().login(email))[0] == (200 if email == ADA else 401)
 
 
@@ -192,13 +201,66 @@ async def test_login_waits_when_one_address_tries_many_accounts(house: House) ->
     assert (await house.visitor().login(ADA))[0] == 200
 
 
+async def test_login_waits_when_one_network_tries_many_accounts(house: House) -> None:
+    """An IPv6 network of 64 bits belongs to one customer, who has as many addresses as anybody could count."""
+    for number in range(ADDRESS_TRIES):
+        house.peer = f"2001:db8:0:7::{number:x}"
+        assert (await house.visitor().login(f"user{number}@example.org", "letmein123"))[0] == 401
+    house.peer = "2001:db8:0:7:ffff::1"
+    assert (await house.visitor().login(ADA))[0] == 429
+    house.peer = "2001:db8:0:8::1"
+    assert (await house.visitor().login(ADA))[0] == 401
+
+
+async def test_keys_are_not_looked_up_when_one_address_guesses_them(house: House) -> None:
+    """As on the inference surfaces, and by the same count."""
+    statuses = []
+    for number in range(FAILURES_PER_MINUTE + 1):
+        guesser = Browser(house, key=f"ik_{number:010d}_{'0' * 32}")
+        statuses.append((await guesser.call("GET", "/admin/v1/me"))[0])
+    assert statuses == [401] * FAILURES_PER_MINUTE + [429]
+    house.peer = "198.51.100.1"
+    assert (await Browser(house, key="ik-another-guess").call("GET", "/admin/v1/me"))[0] == 401
+
+
+async def test_audit_log_has_the_address_when_somebody_comes_in(house: House) -> None:
+    """Sign-up, verification, login, a new password and logout, each with where it came from, as the proxy saw it."""
+    house.peer = PROXY
+
+    async def call(who: Browser, name: str, body: dict[str, str] | None, number: int) -> int:
+        headers = {"x-forwarded-for": f"203.0.113.66, 198.51.100.{number}"}
+        return (await who.call("POST", f"{AUTH}/{name}", body, headers=headers))[0]
+
+    ada = house.visitor()
+    login = {"email": ADA, "password": PASSWORD}
+    assert await call(ada, "signup", login, 1) == 202
+    assert await call(ada, "verify", {"token": await house.token(), "password": PASSWORD}, 2) == 200
+    assert await call(ada, "login", login, 3) == 200
+    assert await call(ada, "password", {"current": PASSWORD, "new": "another good password"}, 4) == 200
+    assert await call(ada, "logout", None, 5) == 200
+    await house.mail()
+    assert await call(ada, "reset-request", {"email": ADA}, 6) == 202
+    reset = {"token": await house.token(), "password": PASSWORD}
+    assert await call(ada, "reset", reset, 7) == 200
+    rows = await house.rows(select(audit.c.action, audit.c.detail).order_by(audit.c.seq))
+    assert [(action, json.loads(detail)["address"]) for action, detail in rows] == [
+        ("user.signup", "198.51.100.1"),
+        ("user.verify", "198.51.100.2"),
+        ("session.begin", "198.51.100.3"),
+        ("session.password", "198.51.100.4"),
+        ("session.end", "198.51.100.5"),
+        ("user.reset_asked", "198.51.100.6"),
+        ("session.password", "198.51.100.7"),
+    ]
+
+
 async def test_tries_are_counted_by_the_clients_address_when_a_proxy_tells_it(house: House) -> None:
-    """On our own network the last entry of X-Forwarded-For counts; from outside it is whatever the client claims."""
-    for peer, expected in (("127.0.0.1", 401), ("203.0.113.9", 429)):
+    """What a trusted proxy saw counts; from elsewhere, this machine included, it is whatever the client claims."""
+    for peer, expected in ((PROXY, 401), ("127.0.0.1", 429), ("203.0.113.9", 429)):
         house.peer = peer
         for number in range(ADDRESS_TRIES + 1):
             body = {"email": f"user{number}@example.org", "password": "letmein123"}
-            headers = {"x-forwarded-for": f"10.9.9.9, 198.51.100.{number}"}
+            headers = {"x-forwarded-for": f"203.0.113.66, 198.51.100.{number}"}
             status, _, _ = await house.visitor().call("POST", f"{AUTH}/login", body, headers=headers)
         assert status == expected
 

@@ -9,7 +9,7 @@ from nodejs import FOLDER, find_node
 from served import Served
 from standing import Standing
 
-PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.mjs") if path.stem not in {"client", "demo"})
+PROGRAMS = sorted(path.stem for path in FOLDER.glob("*.mjs") if path.stem not in {"beyond", "client", "demo"})
 PATIENCE = 120
 
 

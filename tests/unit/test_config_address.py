@@ -105,3 +105,60 @@ def test_load_when_allowed_hosts_are_right() -> None:
     """Names, subdomains, literal addresses and the star are taken as they are."""
     hosts = ["example.org", "*.example.org", "10.0.0.1", "[::1]", "*"]
     assert load(f"[server]\nallowed_hosts = {hosts}\n", {}).server.allowed_hosts == hosts
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("10.0.0.1/8", "10.0.0.0/8"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+        ("10.0.0.0/08", "10.0.0.0/8"),
+        ("10/8", "10.0.0.0/8"),
+        ("192.168/16", "192.168.0.0/16"),
+        ("10.*", "10.0.0.0/8"),
+        ("192.168.7.*", "192.168.7.0/24"),
+        ("172.16.*.*", "172.16.0.0/16"),
+        (" 10.0.0.0/8", "10.0.0.0/8"),
+        ("localhost", "127.0.0.1"),
+        ("127.0.0.1:8080", "127.0.0.1"),
+        ("http://10.0.0.5:80/", "10.0.0.5"),
+        ("[::1]", "::1"),
+        ("[fd00::5]:443", "fd00::5"),
+        ("[fd00::]/8", "fd00::/8"),
+        ("FD00::/8", "fd00::/8"),
+        ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+    ],
+)
+def test_trusted_proxy_is_refused_with_its_nearest_right_form(text: str, nearest: str) -> None:
+    """What could be meant differently than it is read is not read at all; the nearest form is, once it is written."""
+    said = problems_of(f'[server]\ntrusted_proxies = ["127.0.0.1", "{text}"]\n')
+    assert f'server.trusted_proxies[1]: "{text}" must be written "{nearest}"' in said
+    assert load(f'[server]\ntrusted_proxies = ["{nearest}"]\n', {}).server.trusted_proxies == [nearest]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["proxy", "http://proxy.lan/", "10.0.0", "10.0.0.0/33", "010.0.0.1", "a*b", "10.0.0.1-10.0.0.9", "7"],
+)
+def test_trusted_proxy_is_refused_when_it_is_no_network(text: str) -> None:
+    """A name may lead anywhere by the time a request comes; the text says how a network is written."""
+    said = problems_of(f'[server]\ntrusted_proxies = ["{text}"]\n')
+    assert 'is no address and no network: write one as "10.0.0.5" or "10.0.0.0/8"' in said
+
+
+@pytest.mark.parametrize("text", ["*", "0.0.0.0/0", "::/0"])
+def test_trusted_proxy_is_refused_when_it_is_everybody(text: str) -> None:
+    """Whoever calls could then be whoever they like."""
+    assert "trusts everybody" in problems_of(f'[server]\ntrusted_proxies = ["{text}"]\n')
+
+
+def test_trusted_proxies_are_taken_from_the_environment() -> None:
+    """Separated by commas; what is wrong is told under the variable's name. By default nobody is trusted."""
+    assert load("", {}).server.trusted_proxies == []
+    config = effective("", {"INGOT_TRUSTED_PROXIES": "127.0.0.1, 10.0.0.0/8,fd00::/8"}, {})
+    assert config.server.trusted_proxies == ["127.0.0.1", "10.0.0.0/8", "fd00::/8"]
+    with pytest.raises(
+        ConfigError, match=r'INGOT_TRUSTED_PROXIES: "10.0.0.9/8" must be written "10.0.0.0/8"'
+    ):
+        effective("", {"INGOT_TRUSTED_PROXIES": "127.0.0.1,10.0.0.9/8"}, {})

@@ -27,9 +27,7 @@ from ingot.app.platform import Platform
 from ingot.catalog import Catalog
 from ingot.clock import Clock, SystemClock
 from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
-from ingot.dialects.chat import CHAT
 from ingot.logs import LineSink, Log, capture_stdlib, configure
-from ingot.presets import dressed
 from ingot.services.measures import Measures
 from ingot.services.runtime import Runtime
 from ingot.store.hold import hold
@@ -46,6 +44,7 @@ from ingot.web.asgi import Dispatcher
 from ingot.web.errors import refusals
 from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
+from ingot.web.proxies import Proxies
 from ingot.web.surfaces import Inferences, build_surfaces
 
 FIXED = ("server", "engine", "limits", "store", "limiter", "accounts", "mail")
@@ -74,15 +73,17 @@ class App:
         self._engines = engines
         config = runtime.config
         hosts = Hosts(allowed_hosts(config))
+        proxies = Proxies(config.server.trusted_proxies)
         console = config.server.log_format == "console" or (
             config.server.log_format == "auto" and sys.stderr.isatty()
         )
         access = console_access(runtime.log) if console else json_access(sink)
-        self._inferences = Inferences(runtime, hosts=hosts, access=access)
+        self._inferences = Inferences(runtime, hosts=hosts, proxies=proxies, access=access)
         self._state = resources.State(
             runtime,
             parts.database,
             hosts=hosts,
+            proxies=proxies,
             open_metrics=is_loopback(config.server.host),
             description=openapi.describe(),
         )
@@ -99,6 +100,7 @@ class App:
                         *admin_money.routes(parts.money),
                     ),
                     hosts=hosts,
+                    proxies=proxies,
                     log=runtime.log,
                 ),
                 surfaces=build_surfaces(runtime.preset),
@@ -114,7 +116,9 @@ class App:
                 buffer_bytes=limits.buffer_bytes,
             ),
             refuse=refusals(
-                dressed(CHAT, runtime.preset).encode_error, measures=runtime.measures, log=runtime.log
+                functools.partial(presets.encode_error, runtime.preset),
+                measures=runtime.measures,
+                log=runtime.log,
             ),
         )
 

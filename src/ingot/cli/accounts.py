@@ -29,7 +29,7 @@ class Tools:
 class _NoKeys:
     """The command line holds no key and needs none."""
 
-    async def authenticate(self, token: bytes) -> HasKeyId:  # noqa: ARG002  # the protocol's signature
+    async def authenticate(self, token: bytes, *, address: str | None = None) -> HasKeyId:  # noqa: ARG002  # the protocol's signature
         """Nobody comes this way."""
         raise Unauthenticated("The command line takes no key.")
 

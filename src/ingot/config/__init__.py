@@ -5,7 +5,14 @@
 Knows nothing of the modules that are configured by it.
 """
 
-from ingot.config.address import is_loopback, is_own_network
+from ingot.config.address import (
+    Address,
+    Network,
+    is_loopback,
+    read_address,
+    read_network,
+    without_port,
+)
 from ingot.config.checks import bind_problem, price_problem
 from ingot.config.environment import config_file, environment_warnings
 from ingot.config.files import Loaded, from_disk
@@ -22,19 +29,20 @@ from ingot.config.model import (
     QuirksConfig,
     RatesConfig,
     RouteConfig,
-    ServerConfig,
     TargetConfig,
     TimeoutsConfig,
 )
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
+from ingot.config.server import ServerConfig
 from ingot.config.shape import nearest
 
 __all__ = [
     "DIALECTS",
     "ENGINE_PREFIX",
     "AccountsConfig",
+    "Address",
     "BreakerConfig",
     "Config",
     "ConfigError",
@@ -44,6 +52,7 @@ __all__ = [
     "Loaded",
     "MailConfig",
     "ModelConfig",
+    "Network",
     "PriceConfig",
     "Problem",
     "QuirksConfig",
@@ -60,13 +69,15 @@ __all__ = [
     "environment_warnings",
     "from_disk",
     "is_loopback",
-    "is_own_network",
     "load",
     "nearest",
     "price_problem",
     "quoted",
+    "read_address",
+    "read_network",
     "redacted",
     "redacted_url",
     "unread",
     "with_secrets",
+    "without_port",
 ]

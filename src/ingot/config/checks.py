@@ -9,10 +9,10 @@ from collections.abc import Hashable, Iterable, Iterator
 from decimal import Decimal
 from typing import Final, TypeVar
 
-from ingot.config.address import base_url_problem, is_loopback, is_own_network
+from ingot.config.address import base_url_problem, is_loopback, is_own_network, network_problem
 from ingot.config.model import ENGINE_PREFIX, Config, ModelConfig, QuirksConfig, RatesConfig, TargetConfig
 from ingot.config.problems import Path, Problem, problem
-from ingot.config.shape import nearest
+from ingot.config.shape import clipped, nearest
 
 T = TypeVar("T", bound=Hashable)
 
@@ -52,6 +52,10 @@ def check(config: Config, target_names: Iterable[str]) -> list[Problem]:
         for index, host in enumerate(config.server.allowed_hosts)
         if not HOST_PATTERN.fullmatch(host)
     ]
+    for index, network in enumerate(config.server.trusted_proxies):
+        message = network_problem(network)
+        if message:
+            found.append(problem(("server", "trusted_proxies", index), f"{clipped(network)} {message}"))
     if not re.match(r"(postgresql|postgres)://|file:.|$", config.server.database):
         found.append(
             problem(("server", "database"), "must be postgresql://USER:PASSWORD@HOST/NAME, or empty")

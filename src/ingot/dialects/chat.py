@@ -6,6 +6,7 @@ Decides nothing about deployments, targets or money. Source: contract §2; schem
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from ingot.dialects.chat_request import (
 )
 from ingot.dialects.complaint import complain
 from ingot.dialects.dialect import Call, Dialect
-from ingot.dialects.envelope import encode_error, error_event
+from ingot.dialects.envelope import USUAL, encode_error, error_event
 from ingot.dialects.outgoing import check_target, patch_answer, prepare
 from ingot.dialects.tap import ChatTap
 from ingot.dialects.usage import read_id, read_usage
@@ -157,7 +158,7 @@ CHAT = Dialect(
     read_id=read_id,
     patch_answer=patch_answer,
     tap=ChatTap,
-    encode_error=encode_error,
-    error_event=error_event,
+    encode_error=partial(encode_error, table=USUAL),
+    error_event=partial(error_event, table=USUAL),
     end_event=encode_event(DONE),
 )

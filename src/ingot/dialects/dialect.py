@@ -15,6 +15,7 @@ from typing import Protocol
 import msgspec
 
 from ingot.catalog import Quirks
+from ingot.dialects.envelope import ErrorTable
 from ingot.errors import ApiError
 from ingot.rawjson import Body
 
@@ -82,6 +83,10 @@ class MakeTap(Protocol):
         self, call: Call, /, *, model: str, public: str, usage: tuple[str, ...] = ("usage",)
     ) -> StreamTap: ...
 
+    def dressed(self, table: ErrorTable, /) -> "MakeTap":
+        """The same for streams in which our errors look as the table says."""
+        ...
+
 
 class Prepare(Protocol):
     """The body for a target: the client's own bytes where nothing must change."""
@@ -112,8 +117,8 @@ class Dialect:
     # The answer with the public model name at its top level, all other values byte-identical.
     patch_answer: Callable[[bytes, str], bytes]
     tap: MakeTap
-    # The error, and the request's id, as a body and as an event of a stream that has begun.
-    encode_error: Callable[[ApiError, str], bytes]
+    # The error, and the request's id, as the status and body of an answer and as an event of a stream that has begun.
+    encode_error: Callable[[ApiError, str], tuple[int, bytes]]
     error_event: Callable[[ApiError, str], bytes]
     # What a complete stream ends with.
     end_event: bytes

@@ -1,8 +1,9 @@
 """Errors in OpenAI's envelope: its keys, one table from our tree to its types, and what a preset changes about both.
 
 Decides `type` by class; `status`, `code` and `param` are the error's own unless the preset's table has a row for its
-code or its class. Without such a table an error has four keys, all always present. Knows no HTTP and no preset.
-The types are those that OpenAI's clients meet: contract §1.
+code or its class. `encode_error` alone makes the bytes of an error, and its status with them; each caller says under
+which table, so that none forgets the preset's. With the usual table an error has four keys, all always present. Knows no
+HTTP and no preset. The types are those that OpenAI's clients meet: contract §1.
 """
 
 from collections.abc import Mapping
@@ -97,7 +98,7 @@ def _of_tree(kind: type[ApiError]) -> type[ApiError]:
 USUAL = ErrorTable()
 
 
-def error_object(error: ApiError, request_id: str, *, table: ErrorTable = USUAL) -> dict[str, Any]:
+def error_object(error: ApiError, request_id: str, *, table: ErrorTable) -> dict[str, Any]:
     """The envelope as data; a fault of ours carries the request's id, which is all that the client can report."""
     first, second = table.rows(error)
     message = error.message
@@ -120,11 +121,16 @@ def _type(error: ApiError) -> str:
     return known or next(_TYPES[kind] for kind in type(error).__mro__ if kind in _TYPES)
 
 
-def encode_error(error: ApiError, request_id: str, *, table: ErrorTable = USUAL) -> bytes:
-    """The error as the body of an answer."""
-    return _encode(error_object(error, request_id, table=table))
+def encode_error(error: ApiError, request_id: str, *, table: ErrorTable) -> tuple[int, bytes]:
+    """The status and the body of the answer that tells an error."""
+    return table.status(error), _encode(error_object(error, request_id, table=table))
 
 
-def error_event(error: ApiError, request_id: str, *, table: ErrorTable = USUAL) -> bytes:
+def error_data(error: ApiError, request_id: str, *, table: ErrorTable) -> bytes:
+    """The error as the data of an event: in a stream that has begun there is no status any more."""
+    return encode_error(error, request_id, table=table)[1]
+
+
+def error_event(error: ApiError, request_id: str, *, table: ErrorTable) -> bytes:
     """The error as an event, for a stream that has begun; clients raise on it."""
-    return encode_event(encode_error(error, request_id, table=table))
+    return encode_event(error_data(error, request_id, table=table))

@@ -7,17 +7,17 @@ A frame is a chunk without its text: the bytes before it and the bytes after it.
 to be nothing but text, a chunk with the same frame is that too, as long as no quote in its text ends the string.
 Renaming the model or dropping `usage: null` is then another frame, made once. What was given is kept for the store the
 same way, texts in one frame joined: 0.1 us a chunk. Knows no transport. An error object
-of the upstream is replaced by ours: its text is not for strangers.
+of the upstream is replaced by ours, under the table that the tap is dressed in: its text is not for strangers.
 """
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from ingot import rawjson
 from ingot.dialects.dialect import Call, Usage
-from ingot.dialects.envelope import encode_error
+from ingot.dialects.envelope import USUAL, ErrorTable, error_data
 from ingot.dialects.usage import USAGE, usage_at
 from ingot.errors import UpstreamError
 from ingot.sse import DONE, encode_event
@@ -53,6 +53,18 @@ class ChatTap:
         "id",
         "usage",
     )
+
+    errors: ClassVar[ErrorTable] = USUAL
+
+    @staticmethod
+    def dressed(table: ErrorTable, /) -> "type[ChatTap]":
+        """The tap whose errors look as `table` says; a class of its own, so that no stream pays for it."""
+
+        class Dressed(ChatTap):
+            __slots__ = ()
+            errors = table
+
+        return Dressed
 
     def __init__(self, call: Call, *, model: str, public: str, usage: tuple[str, ...] = USAGE) -> None:
         self.usage: Usage | None = None
@@ -127,7 +139,8 @@ class ChatTap:
             return data
         if chunk.get("error") or chunk.get("object") == "error":
             self.failed = True
-            return encode_error(UpstreamError("The upstream reported an error while it was answering."), "")
+            error = UpstreamError("The upstream reported an error while it was answering.")
+            return error_data(error, "", table=self.errors)
         if self.id is None and type(chunk.get("id")) is str:
             self.id = chunk["id"]
         told = usage_at(chunk, self._path)

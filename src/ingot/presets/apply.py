@@ -16,9 +16,8 @@ from ingot.presets.preset import Preset
 
 
 def encode_error(preset: Preset, error: ApiError, request_id: str) -> tuple[int, bytes]:
-    """The status and the body of an error."""
-    table = preset.errors
-    return table.status(error), envelope.encode_error(error, request_id, table=table)
+    """The status and the body of an error that no surface has taken up."""
+    return envelope.encode_error(error, request_id, table=preset.errors)
 
 
 def dressed(dialect: Dialect, preset: Preset) -> Dialect:
@@ -26,6 +25,7 @@ def dressed(dialect: Dialect, preset: Preset) -> Dialect:
     if preset.errors != envelope.USUAL:
         dialect = replace(
             dialect,
+            tap=dialect.tap.dressed(preset.errors),
             encode_error=partial(envelope.encode_error, table=preset.errors),
             error_event=partial(envelope.error_event, table=preset.errors),
         )

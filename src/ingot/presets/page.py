@@ -57,6 +57,9 @@ _HEAD: Final = """\
 A preset is a TOML file that says which service a server stands in for: what keys look like, which surfaces are there,
 which fields of a request are refused, ignored or filled in, and how errors look. `server.preset` chooses one.
 
+Errors look so on every path: where a model answers, in a stream that has begun, on paths and methods that are not there, and
+where a connection brings no request that could be read. The admin API alone is not the service's and looks the same under all.
+
 """
 
 _KEYS_HEAD: Final = """

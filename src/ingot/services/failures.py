@@ -33,7 +33,7 @@ class FailureLimiter:
 
     def check(self, address: str, kid: str | None) -> None:
         """Raises RateLimited while this address, or those who try this kid, failed too often."""
-        place = _place(address)
+        place = place_of(address)
         now = self._monotonic()
         free_at = self._addresses.get(place, now)
         wait = free_at + _STEP - MINUTE - now
@@ -49,7 +49,7 @@ class FailureLimiter:
     def failed(self, address: str, kid: str | None) -> None:
         """Notes a failure."""
         now = self._monotonic()
-        self._note(self._addresses, _place(address), now=now)
+        self._note(self._addresses, place_of(address), now=now)
         if kid is not None:
             self._note(self._kids, kid, now=now)
 
@@ -61,7 +61,7 @@ class FailureLimiter:
         times[subject] = free_at
 
 
-def _place(address: str) -> str:
+def place_of(address: str) -> str:
     """What counts as one address; anything that is none, as a socket's path, stands for itself."""
     if ":" not in address:
         return address

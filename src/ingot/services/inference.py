@@ -29,6 +29,7 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
     series = runtime.measures.of(inference.surface, inference.deployment.name)
     series.in_flight += 1
     began = runtime.clock.monotonic()
+    ours = False
     try:
         opened = await open_reply(runtime, inference, outcome)
         try:
@@ -41,11 +42,12 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         finally:
             opened.link.release(opened.reply)
     except ApiError as error:
-        outcome.status = error.status
+        ours = error.status >= 500
+        outcome.status, body = inference.dialect.encode_error(error, inference.id)
         outcome.error = error.code
         if isinstance(error, UpstreamRejected) and inference.lead is not None:
-            # Final: a retry with the same key gets the same words.
-            outcome.answer = inference.dialect.encode_error(error, inference.id)
+            # Final: a retry with the same key gets the same words, under the same status.
+            outcome.answer = body
         raise
     except asyncio.CancelledError:
         outcome.departed = True
@@ -57,12 +59,15 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         outcome.seconds = runtime.clock.monotonic() - began
         runtime.measures.end(series, outcome)
         if not outcome.recorded:
-            _conclude(runtime, inference, outcome)
+            _conclude(runtime, inference, outcome, ours=ours)
 
 
-def _conclude(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:
-    """Records what ended without an answer, for nobody waits; what never reached a target leaves no record."""
-    if outcome.attempts and (outcome.departed or outcome.status >= 500 or outcome.answer is not None):
+def _conclude(runtime: Runtime, inference: Inference, outcome: Outcome, *, ours: bool) -> None:
+    """Records what ended without an answer, for nobody waits; what never reached a target leaves no record.
+
+    `ours` says that the client cannot mend it; which status it is told is up to the preset.
+    """
+    if outcome.attempts and (outcome.departed or ours or outcome.answer is not None):
         outcome.recorded = True
         if _keeps(runtime, inference):
             runtime.recorder.record(account(runtime, inference, outcome), inference.hold)

@@ -5,13 +5,16 @@ The adapter speaks ASGI 3 for one exchange; it is what the resources' framework 
 
 import asyncio
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingot.ids import new_id
+from ingot.presets import encode_error
 from ingot.web.access import Access, Served
 from ingot.web.admin import AdminApi
+from ingot.web.errors import UNDRESSED, EncodeError, broken, tell
 from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import read_request_id
 from ingot.web.surfaces import Inferences, Surface
@@ -20,7 +23,7 @@ PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: logged only when something is wrong."""
 
 SHARED = frozenset({"/v1/chat/completions"})
-"""Surfaces whose other methods read what is stored."""
+"""Surfaces whose other methods read what is stored, where the preset offers that."""
 
 UNKNOWN = "(unknown)"
 PAGES = PROBES | {
@@ -56,11 +59,14 @@ class Dispatcher:
         self._admin = admin
         self._surfaces = {surface.path: surface for surface in surfaces}
         self._access = access
+        preset = inferences.runtime.preset
+        self._shared = SHARED if preset.offers("stored") else frozenset()
+        self._encode: EncodeError = partial(encode_error, preset)
 
     def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         """The coroutine that serves one request; whatever goes wrong, it leaves the connection in a known state."""
         surface = self._surfaces.get(exchange.path)
-        if surface is not None and (exchange.method == "POST" or exchange.path not in SHARED):
+        if surface is not None and (exchange.method == "POST" or exchange.path not in self._shared):
             return self._inferences(surface, exchange)
         return self._serve_resource(exchange)
 
@@ -84,10 +90,12 @@ class Dispatcher:
         except Exception as error:  # the last line: it is logged, and the client gets an answer
             runtime.log.error("request failed", request_id=request_id, path=request.path, exc_info=error)
             if exchange.started:
-                exchange.cut()
+                if not exchange.complete:
+                    exchange.cut()
             else:
                 exchange.keep_alive = False
-                exchange.respond(500, b"content-type: text/plain\r\n", b"Internal Server Error")
+                encode = UNDRESSED if administers else self._encode
+                exchange.respond(*tell(broken(), request_id, encode=encode))
         finally:
             request.status = 499 if exchange.gone else exchange.status
             if request.status >= 400:

@@ -206,9 +206,9 @@ class Connection(Framing):
             if answered:
                 self._close()
                 return
-        head, body = self._hub.refuse(status, message)
+        told, head, body = self._hub.refuse(status, message)
         head += b"content-length: %d\r\nconnection: close\r\n\r\n" % len(body)
-        self._outbox.post(self.transport, STATUS_LINE[status] + self._hub.date + head + body)
+        self._outbox.post(self.transport, STATUS_LINE[told] + self._hub.date + head + body)
         self._close()
 
     # ---- the server's side

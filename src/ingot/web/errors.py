@@ -1,14 +1,23 @@
-"""Errors on the wire: one place turns an ApiError into an HTTP answer in the surface's dialect."""
+"""Errors on the wire: `tell` alone turns an ApiError into an HTTP answer, whoever refuses: the connection, a page, a surface.
+
+Decides the header lines. Status and body come from an encoder, which knows the preset's table; an error without an
+encoder cannot be told. In a stream that has begun the dialect's error event takes its place.
+"""
 
 import math
 from collections.abc import Callable
+from functools import partial
 
+from starlette.responses import Response
+
+from ingot.dialects.envelope import USUAL, encode_error
 from ingot.errors import (
     ApiError,
     HeadersTooLarge,
     InvalidRequest,
     MethodNotAllowed,
     Overloaded,
+    PlatformError,
     RequestTimeout,
     Unauthenticated,
 )
@@ -16,17 +25,43 @@ from ingot.ids import new_id
 from ingot.logs import Log
 from ingot.services.measures import Measures
 
-EncodeError = Callable[[ApiError, str], bytes]
+EncodeError = Callable[[ApiError, str], tuple[int, bytes]]
+"""The status and the body of an error with the request's id; such as a dialect's, or a preset's."""
+
+Told = tuple[int, bytes, bytes]
+"""An answer: status, header lines, body."""
+
+UNDRESSED: EncodeError = partial(encode_error, table=USUAL)
+"""The encoder of the admin API, which stands in for nobody whatever the preset: its statuses are its description's."""
 
 LONGEST_RETRY_AFTER = 120
-"""Seconds; official clients give up at once when told to wait longer."""
+"""Seconds; official clients of inferences give up at once when told to wait longer."""
 
 
-def error_head(error: ApiError, request_id: str) -> bytes:
+def tell(
+    error: ApiError, request_id: str, *, encode: EncodeError, longest: float = LONGEST_RETRY_AFTER
+) -> Told:
+    """The answer that tells an error.
+
+    `longest` is the most seconds of `retry-after`: who is no client of inferences is told the whole wait, as the message
+    does.
+    """
+    status, body = encode(error, request_id)
+    return status, error_head(error, request_id, longest=longest), body
+
+
+def as_response(told: Told) -> Response:
+    """The answer for Starlette."""
+    status, head, body = told
+    lines = head.decode("ascii").splitlines()
+    return Response(body, status_code=status, headers=dict(line.split(": ", 1) for line in lines))
+
+
+def error_head(error: ApiError, request_id: str, *, longest: float = LONGEST_RETRY_AFTER) -> bytes:
     """The header lines that belong to an error, with what a client needs for its next try."""
     lines = ["content-type: application/json\r\n", f"x-request-id: {request_id}\r\n"]
     if error.retry_after is not None:
-        seconds = min(LONGEST_RETRY_AFTER, error.retry_after)
+        seconds = min(longest, error.retry_after)
         lines.append(f"retry-after: {max(1, math.ceil(seconds))}\r\n")
         lines.append(f"retry-after-ms: {max(1, math.ceil(seconds * 1000))}\r\n")
     if isinstance(error, MethodNotAllowed):
@@ -55,16 +90,20 @@ def _describe(status: int, message: str) -> ApiError:
     return InvalidRequest(message, code="malformed_request")
 
 
-def refusals(
-    encode: EncodeError, *, measures: Measures, log: Log
-) -> Callable[[int, str], tuple[bytes, bytes]]:
+def broken() -> PlatformError:
+    """What is told of a fault of ours, whose cause is for the log; the id is added to it as to each of its class."""
+    return PlatformError("Something went wrong on our side. Tell the operator the request id.")
+
+
+def refusals(encode: EncodeError, *, measures: Measures, log: Log) -> Callable[[int, str], Told]:
     """Records and renders requests that never became one: malformed, oversized or too slow."""
 
-    def refuse(status: int, message: str) -> tuple[bytes, bytes]:
+    def refuse(status: int, message: str) -> Told:
         error = _describe(status, message)
         request_id = new_id("req")
+        told = tell(error, request_id, encode=encode)
         measures.refusals["connection", error.code or ""] += 1
-        log.info("request refused", request_id=request_id, status=error.status, code=error.code)
-        return error_head(error, request_id), encode(error, request_id)
+        log.info("request refused", request_id=request_id, status=told[0], code=error.code)
+        return told
 
     return refuse

@@ -8,8 +8,8 @@ from typing import Protocol
 from ingot.outbox import Outbox
 from ingot.web.exchange import Handler
 
-Refuse = Callable[[int, str], tuple[bytes, bytes]]
-"""Records a request that never reached a handler, and gives header lines and body for it: (status, message)."""
+Refuse = Callable[[int, str], tuple[int, bytes, bytes]]
+"""Records a request that never reached a handler, by (status, message); gives status, header lines and body for it."""
 
 
 @dataclass(frozen=True, slots=True)

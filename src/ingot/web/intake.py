@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from ingot.config import LimitsConfig, is_own_network
+from ingot.config import LimitsConfig
 from ingot.errors import ClientError, InvalidRequest, TooLarge, Unauthenticated
 from ingot.ids import NewId
 from ingot.logs import looks_like_key
@@ -43,15 +43,6 @@ def read_credential(authorization: bytes | None, api_key: bytes | None) -> bytes
             code="missing_api_key",
         )
     return token
-
-
-def name_client(peer: str | None, forwarded: str) -> str | None:
-    """Whose tries are counted together: the peer, or whom a proxy of our own network speaks for.
-
-    The last entry of `x-forwarded-for` is what the nearest proxy saw; those before are whatever the client claims.
-    """
-    last = forwarded.rpartition(",")[2].strip()[:64]
-    return last if peer is not None and last and is_own_network(peer) else peer
 
 
 def check_encoding(headers: dict[bytes, bytes]) -> None:

@@ -4,6 +4,7 @@ Starlette routes, as none of these is on the hot path. Knows the catalog and the
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -27,8 +28,9 @@ from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
 from ingot.web import metrics, stored, usage
-from ingot.web.errors import error_head, unreadable
-from ingot.web.intake import LOOPBACK_NAMES, Hosts, name_client, read_credential, read_request_id
+from ingot.web.errors import as_response, broken, tell, unreadable
+from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
+from ingot.web.proxies import Proxies
 from ingot.web.query import Pages, by_method
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -70,6 +72,7 @@ class State:
         database: Database,
         *,
         hosts: Hosts,
+        proxies: Proxies,
         open_metrics: bool,
         description: bytes,
     ) -> None:
@@ -77,6 +80,7 @@ class State:
         self.runtime = runtime
         self.database = database
         self.hosts = hosts
+        self.proxies = proxies
         self.open_metrics = open_metrics
         self.description = description
         self.draining = False
@@ -123,7 +127,7 @@ def build(state: State) -> ASGIApp:
         return Response(metrics.render(state.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     preset = state.runtime.preset
-    refuse = _refuser(state)
+    lost, refuse = _unanswered(state), _refuser(state)
     routes: list[tuple[str, Handler]] = [
         ("/health", ready),
         ("/livez", alive),
@@ -141,12 +145,7 @@ def build(state: State) -> ASGIApp:
     ]
     return Starlette(
         routes=[*kept, *(Route(path, _guarded(state, handler)) for path, handler in routes)],
-        exception_handlers={
-            404: _unanswered(state),
-            405: _unanswered(state),
-            ApiError: refuse,
-            StoreError: refuse,
-        },
+        exception_handlers={404: lost, 405: lost, ApiError: refuse, StoreError: refuse, Exception: refuse},
     )
 
 
@@ -226,7 +225,7 @@ async def _authenticate(state: State, request: Request) -> Principal:
         api_key.encode("latin-1") if api_key is not None else None,
     )
     peer = None if request.client is None else request.client.host
-    address = name_client(peer, headers.get("x-forwarded-for", ""))
+    address = state.proxies.client(peer, headers.raw)
     return await runtime.keys.authenticate(token, address=address)
 
 
@@ -246,15 +245,15 @@ def refuse_unknown(path: str) -> NotFound:
 
 
 def _refuser(state: State) -> Callable[[Request, Exception], Awaitable[Response]]:
+    encode = partial(encode_error, state.runtime.preset)
+
     async def refuse(request: Request, error: Exception) -> Response:
-        """An error as the preset tells it."""
+        """An error as the preset tells it; what is none of ours is raised once more by Starlette, and logged then."""
+        request_id = _request_id(request)
         if isinstance(error, StoreError):
             error = unreadable()
-        if not isinstance(error, ApiError):
-            raise error
-        request_id = _request_id(request)
-        status, body = encode_error(state.runtime.preset, error, request_id)
-        lines = error_head(error, request_id).decode("ascii").splitlines()
-        return Response(body, status_code=status, headers=dict(line.split(": ", 1) for line in lines))
+        elif not isinstance(error, ApiError):
+            error = broken()
+        return as_response(tell(error, request_id, encode=encode))
 
     return refuse

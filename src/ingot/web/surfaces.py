@@ -6,15 +6,17 @@ idempotency key runs to its end also where its client leaves, so that the retry 
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from ingot.dialects.chat import CHAT
-from ingot.dialects.dialect import Dialect
+from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
-from ingot.errors import ApiError, MethodNotAllowed, Overloaded, PlatformError
+from ingot.errors import ApiError, MethodNotAllowed, Overloaded
 from ingot.idempotency import read_key
 from ingot.ids import new_id
-from ingot.presets import Preset, dressed, encode_error
+from ingot.presets import Preset, dressed
 from ingot.services.admission import LimitReached
 from ingot.services.asking import Asked, run, run_once, standing_lines
 from ingot.services.door import Outcome
@@ -24,17 +26,17 @@ from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 from ingot.web.access import Access, Served
 from ingot.web.door import HttpDoor
-from ingot.web.errors import error_head, unreadable
+from ingot.web.errors import broken, tell, unreadable
 from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import (
     Hosts,
     check_encoding,
-    name_client,
     read_body,
     read_credential,
     read_request_id,
     take_body,
 )
+from ingot.web.proxies import Proxies
 
 LARGE = 256 * 1024
 """Bytes of a body above which parsing leaves the event loop, so that one client's prompt stalls no other's stream."""
@@ -65,17 +67,17 @@ def build_surfaces(preset: Preset) -> tuple[Surface, ...]:
 class Inferences:
     """Answers the inference surfaces."""
 
-    def __init__(self, runtime: Runtime, *, hosts: Hosts, access: Access) -> None:
+    def __init__(self, runtime: Runtime, *, hosts: Hosts, proxies: Proxies, access: Access) -> None:
         """`access` takes one record a request for the log; `runtime` is replaced whole on a reload."""
         self.runtime = runtime
         self._hosts = hosts
+        self._proxies = proxies
         self._access = access
         self._detached: set[asyncio.Task[None]] = set()
 
     async def __call__(self, surface: Surface, exchange: Exchange) -> None:
-        """Serves one request; every ApiError is answered in the surface's dialect."""
-        runtime = self.runtime
-        clock = runtime.clock
+        """Serves one request; whatever goes wrong is told in the surface's dialect."""
+        clock = self.runtime.clock
         began = clock.monotonic()
         headers = exchange.headers
         request_id = read_request_id(headers.get(b"x-request-id"), new_id)
@@ -83,44 +85,67 @@ class Inferences:
         try:
             self._hosts.check(headers.get(b"host"))
             _check_method(surface, exchange.method)
-            principal = recognise(runtime.keys, exchange) or await _authenticate(runtime, exchange)
+            principal = recognise(self.runtime.keys, exchange) or await self._authenticate(exchange)
             request.key = principal.kid
             check_encoding(headers)
-            limits = runtime.config.limits
+            limits = self.runtime.config.limits
             body = take_body(exchange, limits) or await read_body(exchange, limits)
-            if len(body) > LARGE:
-                loop = asyncio.get_running_loop()
-                call = await loop.run_in_executor(None, surface.dialect.decode, body)
-            else:
-                call = surface.dialect.decode(body)
-            runtime = self.runtime  # a reload may have come while the body did
-            deployment = deployment_for(runtime.catalog, principal.grant, model=call.model)
+            decode = surface.dialect.decode
+            call = decode(body) if len(body) <= LARGE else await _decode_apart(decode, body)
+            # A reload may have come while the body did: the catalog is the one of now.
+            deployment = deployment_for(self.runtime.catalog, principal.grant, model=call.model)
             request.model = deployment.name
-            door = HttpDoor(exchange, request_id.encode())
             asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
-            key = _retry_key(surface, headers)
-            if key is None:
-                await run(runtime, asked, door, request.outcome)
-            else:
-                await self._keyed(asked, key, door, request.outcome)
+            door = HttpDoor(exchange, request_id.encode())
+            await self._answer(asked, door, request.outcome, key=_retry_key(surface, headers))
             request.status, request.code = request.outcome.status, request.outcome.error
-        except ApiError as error:
-            _refuse(runtime, request, error, surface=surface, exchange=exchange)
-        except (ClientGone, asyncio.CancelledError):
-            request.status = 499
-            if not exchange.gone:
-                ending = Overloaded("The server ends. Send the request again in a moment.", retry_after=1.0)
-                _refuse(runtime, request, ending, surface=surface, exchange=exchange)
+        except (Exception, asyncio.CancelledError) as error:
+            if not self._tell(error, request, surface=surface, exchange=exchange):
                 raise
-        except StoreError as error:
-            runtime.log.error("store unreadable", request_id=request_id, reason=error.message)
-            _refuse(runtime, request, unreadable(), surface=surface, exchange=exchange)
-        except Exception as error:
-            runtime.log.error("request failed", request_id=request_id, exc_info=error)
-            text = f"Something went wrong on our side. Tell the operator the request id {request_id}."
-            _refuse(runtime, request, PlatformError(text), surface=surface, exchange=exchange)
         finally:
             self._access(request, clock.now(), clock.monotonic() - began)
+
+    def _answer(
+        self, asked: Asked, door: HttpDoor, outcome: Outcome, *, key: str | None
+    ) -> Coroutine[Any, Any, None]:
+        """What runs the request: once and for all its tries, where it has an idempotency key."""
+        if key is None:
+            return run(self.runtime, asked, door, outcome)
+        return self._keyed(asked, key, door, outcome)
+
+    def _tell(self, error: BaseException, request: Served, *, surface: Surface, exchange: Exchange) -> bool:
+        """Answers what went wrong; False where it has to go on: the server ends, and waits for the task to do so."""
+        ends = isinstance(error, ClientGone | asyncio.CancelledError)
+        log = self.runtime.log
+        if ends and exchange.gone:
+            request.status = 499
+            return True
+        if ends:
+            told: ApiError = Overloaded(
+                "The server ends. Send the request again in a moment.", retry_after=1.0
+            )
+        elif isinstance(error, ApiError):
+            told = error
+        elif isinstance(error, StoreError):
+            log.error("store unreadable", request_id=request.request_id, reason=error.message)
+            told = unreadable()
+        else:
+            log.error("request failed", request_id=request.request_id, exc_info=error)
+            told = broken()
+        _refuse(self.runtime, request, told, surface=surface, exchange=exchange)
+        return not ends
+
+    async def _authenticate(self, exchange: Exchange) -> Principal:
+        runtime, headers = self.runtime, exchange.headers
+        api_key = headers.get(b"x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
+        token = read_credential(headers.get(b"authorization"), api_key)
+        known = runtime.keys.authenticate_cached(token)
+        if known is not None:
+            return known
+        # Whom a failure counts against is found out for keys alone that have to be looked up.
+        peer = exchange.line.peer
+        address = self._proxies.client(None if peer is None else peer[0], exchange.raw_headers)
+        return await runtime.keys.authenticate(token, address=address)
 
     async def _keyed(self, asked: Asked, key: str, door: HttpDoor, outcome: Outcome) -> None:
         """Runs a request with an idempotency key to its end, whether its client waits for it or not."""
@@ -166,15 +191,8 @@ def recognise(keys: KeyRing, exchange: Exchange) -> Principal | None:
     return keys.known(line.digest)
 
 
-async def _authenticate(runtime: Runtime, exchange: Exchange) -> Principal:
-    headers = exchange.headers
-    api_key = headers.get(b"x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
-    peer = exchange.line.peer
-    forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
-    address = name_client(None if peer is None else peer[0], forwarded)
-    return await runtime.keys.authenticate(
-        read_credential(headers.get(b"authorization"), api_key), address=address
-    )
+async def _decode_apart(decode: Callable[[bytes], Call], body: bytes) -> Call:
+    return await asyncio.get_running_loop().run_in_executor(None, decode, body)
 
 
 def _retry_key(surface: Surface, headers: dict[bytes, bytes]) -> str | None:
@@ -193,7 +211,7 @@ def _check_method(surface: Surface, method: str) -> None:
 def _refuse(
     runtime: Runtime, request: Served, error: ApiError, *, surface: Surface, exchange: Exchange
 ) -> None:
-    status, body = encode_error(runtime.preset, error, request.request_id)
+    status, head, body = tell(error, request.request_id, encode=surface.dialect.encode_error)
     request.status, request.code = status, error.code
     runtime.measures.refusals[surface.path, error.code or ""] += 1
     if exchange.complete:
@@ -203,7 +221,6 @@ def _refuse(
         exchange.write(surface.dialect.error_event(error, request.request_id))
         exchange.finish()
         return
-    head = error_head(error, request.request_id)
     standing = request.outcome.standing
     if isinstance(error, LimitReached):
         head += standing_lines(runtime, error.refused.standing, wait=error.refused.wait)

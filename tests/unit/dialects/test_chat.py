@@ -234,7 +234,7 @@ def test_decode_when_mutated(path: tuple[Any, ...], junk: Any) -> None:
     error = error_of(json.dumps(value).encode())
     if error is not None:
         assert error.param is not None
-        assert json.loads(CHAT.encode_error(error, "r"))["error"]["param"] == error.param
+        assert json.loads(CHAT.encode_error(error, "r")[1])["error"]["param"] == error.param
 
 
 @given(st.sampled_from(paths(FULL)))

@@ -7,26 +7,32 @@ import pytest
 from ingot.dialects.chat import CHAT
 from ingot.dialects.envelope import error_object
 from ingot.dialects.opaque import EMBEDDINGS
-from ingot.errors import ApiError, InvalidRequest, RateLimited, Unauthenticated
+from ingot.errors import ApiError, InvalidRequest, RateLimited, Unauthenticated, UpstreamError
 from ingot.presets import dressed, encode_error, load
 from ruled import ask, written
 
 
 def test_errors_look_alike_when_they_come_whole_and_in_a_stream() -> None:
-    """A dressed dialect's two encoders and `encode_error` tell the same."""
+    """A dressed dialect's encoders, its tap and `encode_error` tell the same."""
     aurora = load("aurora")
     dialect = dressed(CHAT, aurora)
     error = Unauthenticated("Who?")
     status, body = encode_error(aurora, error, "r")
     assert status == 401
-    assert dialect.encode_error(error, "r") == body
+    assert dialect.encode_error(error, "r") == (401, body)
     assert dialect.error_event(error, "r") == b"data: " + body + b"\n\n"
+    call = dialect.decode(b'{"model":"m","messages":[{"role":"user","content":"hi"}]}')
+    said = dialect.tap(call, model="m", public="m").feed(b'{"error":{"message":"from upstream"}}')
+    upstream = UpstreamError("The upstream reported an error while it was answering.")
+    assert said == encode_error(aurora, upstream, "")[1]
+    assert json.loads(said)["error"]["code"] == "server_error"
 
 
 def test_errors_are_byte_identical_when_the_preset_is_open() -> None:
     """The default adds nothing to what the dialect says."""
     error = InvalidRequest("Bad.", param="n")
-    assert encode_error(load("open"), error, "r") == (400, CHAT.encode_error(error, "r"))
+    assert encode_error(load("open"), error, "r") == CHAT.encode_error(error, "r")
+    assert dressed(CHAT, load("open")).tap is CHAT.tap
 
 
 def test_other_surfaces_keep_their_decoder_when_rules_are_for_chat() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from databases import Place
 from ingot.clock import ManualClock
-from ingot.dialects.envelope import error_object
+from ingot.dialects.envelope import USUAL, error_object
 from ingot.errors import Conflict, IdempotencyError, Unauthenticated
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.key_desk import KeyOrder
@@ -68,7 +68,7 @@ async def test_i04_request_is_refused_when_its_key_was_used_for_another(house: R
                 "idempotency_key_reused",
                 "Idempotency-Key",
             )
-            assert error_object(error, "")["error"]["type"] == "idempotency_error"
+            assert error_object(error, "", table=USUAL)["error"]["type"] == "idempotency_error"
             assert b"x-should-retry: false\r\n" in error_head(error, "req_1")
 
 

@@ -49,7 +49,8 @@ def test_refusal_is_told_recorded_and_counted_when_no_request_was_understood(sta
     stream = io.BytesIO()
     measures = Measures()
     log = configure(LineSink(stream), form="json", level="info")
-    head, body = refusals(CHAT.encode_error, measures=measures, log=log)(status, "odd bytes")
+    told, head, body = refusals(CHAT.encode_error, measures=measures, log=log)(status, "odd bytes")
+    assert told == status
     error = json.loads(body)["error"]
     assert (error["message"], error["code"], error["type"]) == ("odd bytes", code, "invalid_request_error")
     record = json.loads(stream.getvalue())

@@ -44,7 +44,7 @@ class HasKeyId(Protocol):
 class Keys(Protocol):
     """Recognises keys: the key ring."""
 
-    async def authenticate(self, token: bytes) -> HasKeyId: ...
+    async def authenticate(self, token: bytes, *, address: str | None = None) -> HasKeyId: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,12 @@ class Gate:
         """Who holds this session's token."""
         return await self._sessions.find(token)
 
-    async def by_key(self, token: bytes) -> Caller:
-        """Which admin key this is; raises Unauthenticated, and Forbidden for a key of another scope."""
-        key_id = (await self._keys.authenticate(token)).key_id
+    async def by_key(self, token: bytes, *, address: str | None = None) -> Caller:
+        """Which admin key this is; raises Unauthenticated, and Forbidden for a key of another scope.
+
+        Failures are counted where the `address` that the key came from is known: too many are RateLimited.
+        """
+        key_id = (await self._keys.authenticate(token, address=address)).key_id
         owner = await self._db.read(partial(key_owner, key_id=key_id))
         if owner is None or owner.scope != "admin":
             raise Forbidden("This key may call models alone. The admin API takes a key of the scope `admin`.")

@@ -6,11 +6,14 @@
 
 Whether an address has an account is told to its mailbox alone: sign-up, login and reset answer in the same words after
 the same work. Who signs up again before verifying replaces the password, and a link counts only together with it, so
-that nobody can prepare an account for somebody else. Knows no HTTP and no organization.
+that nobody can prepare an account for somebody else. Each way in leaves a row in the audit log with the address it came
+from. Knows no HTTP and no organization.
 """
 
+import math
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 
@@ -22,10 +25,11 @@ from ingot.services.accounts.letters import Letters
 from ingot.services.accounts.passwords import Passwords, check_password
 from ingot.services.accounts.records import Caller, digest_of, read_email
 from ingot.services.accounts.sessions import Sessions
+from ingot.services.failures import place_of
 from ingot.store import accounts as store
 from ingot.store import sessions as session_store
 from ingot.store.accounts import UserRow
-from ingot.store.audit import note
+from ingot.store.audit import Detail, note
 from ingot.store.database import Database
 from ingot.store.faults import StoreConflict
 from ingot.store.schema import micros
@@ -34,6 +38,7 @@ LOGIN_TRIES, LOGIN_SECONDS = 10, 15 * 60
 ADDRESS_TRIES, ADDRESS_SECONDS = 50, 15 * 60
 MAIL_TRIES, MAIL_SECONDS = 20, 3600
 NOBODY = "anonymous"
+NOTHING: Detail = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +88,13 @@ class People:
         self.limit_mails(address)
         email = read_email(email)
         hashed = await self._passwords.hash(password)
-        work = partial(self._sign_up, email=email, hashed=hashed)
+        work = partial(self._sign_up, email=email, hashed=hashed, address=address)
         try:
             await self._db.write(work)
         except StoreConflict:  # the same address came twice at once; now it is there
             await self._db.write(work)
 
-    def _sign_up(self, conn: Connection, email: str, hashed: str) -> None:
+    def _sign_up(self, conn: Connection, email: str, hashed: str, address: str | None) -> None:
         at = micros(self._clock.now())
         user = store.user_by_email(conn, email, lock=True)
         if user is None:
@@ -104,18 +109,18 @@ class People:
             session_store.end_sessions(conn, user.id)
             self._letters.send_link(conn, user.id, email=email, letter="verify", purpose="verify")
         # One row whatever was found: each way ends in a commit of the same kind, and takes as long.
-        note(conn, None, actor=NOBODY, action="user.signup", subject=user.id, at=at)
+        _note(conn, user.id, actor=NOBODY, action="user.signup", at=at, address=address)
 
     async def send_verification(self, email: str, *, address: str | None) -> None:
         """Mails another link to an unverified account; the same for any other address. Raises RateLimited."""
         self.limit_mails(address)
-        await self._db.write(partial(self._send_verification, email=read_email(email)))
+        await self._db.write(partial(self._send_verification, email=read_email(email), address=address))
 
-    def _send_verification(self, conn: Connection, email: str) -> None:
+    def _send_verification(self, conn: Connection, email: str, address: str | None) -> None:
         user = store.user_by_email(conn, email, lock=True)
         if user is not None and user.verified_at is None and user.disabled_at is None:
             self._letters.send_link(conn, user.id, email=email, letter="verify", purpose="verify")
-        self._note_request(conn, "user.verification_asked", user)
+        self._note_request(conn, "user.verification_asked", user, address=address)
 
     async def verify(
         self, token: str, *, password: str | None, caller: Caller | None, address: str | None
@@ -137,9 +142,12 @@ class People:
                 "POST /admin/v1/auth/reset-request sends a mail to set another.",
                 code="invalid_login",
             )
-        return await self._db.write(partial(self._verify, user=user, digest=digest, session=session))
+        work = partial(self._verify, user=user, digest=digest, session=session, address=address)
+        return await self._db.write(work)
 
-    def _verify(self, conn: Connection, user: UserRow, digest: bytes, session: bytes | None) -> SignedIn:
+    def _verify(
+        self, conn: Connection, user: UserRow, digest: bytes, session: bytes | None, address: str | None
+    ) -> SignedIn:
         at = micros(self._clock.now())
         current = store.user_by_id(conn, user.id, lock=True)
         # Another sign-up in between would have put its own password there.
@@ -148,7 +156,7 @@ class People:
         if not store.use_link(conn, digest, purpose="verify", now=at):
             raise _bad_link("POST /admin/v1/auth/verification")
         store.set_verified(conn, user.id, at=at)
-        note(conn, None, actor=user.id, action="user.verify", subject=user.id, at=at)
+        _note(conn, user.id, actor=user.id, action="user.verify", at=at, address=address)
         session_store.end_sessions(conn, user.id, keep=session)
         return self._signed_in(conn, user.id, session=session)
 
@@ -168,9 +176,11 @@ class People:
             raise Unauthenticated("The mail address or the password is not right.", code="invalid_login")
         self._by_account.forgive(email)
         fresh = await self._passwords.hash(password) if self._passwords.outdated(known) else known
-        return await self._db.write(partial(self._log_in, user=user, fresh=fresh, old=old))
+        return await self._db.write(partial(self._log_in, user=user, fresh=fresh, old=old, address=address))
 
-    def _log_in(self, conn: Connection, user: UserRow, fresh: str, old: str | None) -> SignedIn:
+    def _log_in(
+        self, conn: Connection, user: UserRow, fresh: str, old: str | None, address: str | None
+    ) -> SignedIn:
         at = micros(self._clock.now())
         current = store.user_by_id(conn, user.id, lock=True)
         if current is None or current.disabled_at is not None or current.password != user.password:
@@ -180,21 +190,23 @@ class People:
         if old is not None:
             session_store.end_session(conn, digest_of(old))
         store.note_login(conn, user.id, at=at)
-        note(conn, None, actor=user.id, action="session.begin", subject=user.id, at=at)
+        _note(conn, user.id, actor=user.id, action="session.begin", at=at, address=address)
         return self._signed_in(conn, user.id, session=None)
 
-    async def logout(self, caller: Caller) -> None:
+    async def logout(self, caller: Caller, *, address: str | None) -> None:
         """Ends the caller's session."""
-        await self._db.write(partial(self._log_out, caller=caller))
+        await self._db.write(partial(self._log_out, caller=caller, address=address))
 
-    def _log_out(self, conn: Connection, caller: Caller) -> None:
+    def _log_out(self, conn: Connection, caller: Caller, address: str | None) -> None:
         if caller.session is not None and session_store.end_session(conn, caller.session):
             at = micros(self._clock.now())
-            note(conn, None, actor=caller.actor, action="session.end", subject=caller.actor, at=at)
+            _note(conn, caller.actor, actor=caller.actor, action="session.end", at=at, address=address)
 
     # ---- passwords
 
-    async def change_password(self, caller: Caller, *, current: str, new: str) -> SignedIn:
+    async def change_password(
+        self, caller: Caller, *, current: str, new: str, address: str | None
+    ) -> SignedIn:
         """Sets another password: the session gets a new token, all others end. Raises InvalidRequest, RateLimited."""
         user = caller.user
         if user is None or caller.session is None:
@@ -205,30 +217,33 @@ class People:
             raise InvalidRequest("This is not the current password.", param="current", code="wrong_password")
         self._by_account.forgive(user.email)
         hashed = await self._passwords.hash(new)
-        return await self._db.write(
-            partial(self._change_password, user=user, session=caller.session, hashed=hashed)
+        work = partial(
+            self._change_password, user=user, session=caller.session, hashed=hashed, address=address
         )
+        return await self._db.write(work)
 
-    def _change_password(self, conn: Connection, user: UserRow, session: bytes, hashed: str) -> SignedIn:
+    def _change_password(
+        self, conn: Connection, user: UserRow, session: bytes, hashed: str, address: str | None
+    ) -> SignedIn:
         at = micros(self._clock.now())
         store.set_password(conn, user.id, password=hashed)
         store.void_links(conn, user.id, purpose="reset", at=at)
         ended = session_store.end_sessions(conn, user.id, keep=session)
         self._letters.send(conn, None, email=user.email, payload={"letter": "changed"})
-        detail = {"ended": ended}
-        note(conn, None, actor=user.id, action="session.password", subject=user.id, at=at, detail=detail)
+        told = {"ended": ended}
+        _note(conn, user.id, actor=user.id, action="session.password", at=at, address=address, told=told)
         return self._signed_in(conn, user.id, session=session)
 
     async def ask_reset(self, email: str, *, address: str | None) -> None:
         """Mails a link to set a new password, where the address has an account. Raises RateLimited."""
         self.limit_mails(address)
-        await self._db.write(partial(self._ask_reset, email=read_email(email)))
+        await self._db.write(partial(self._ask_reset, email=read_email(email), address=address))
 
-    def _ask_reset(self, conn: Connection, email: str) -> None:
+    def _ask_reset(self, conn: Connection, email: str, address: str | None) -> None:
         user = store.user_by_email(conn, email, lock=True)
         if user is not None and user.disabled_at is None:
             self._letters.send_link(conn, user.id, email=email, letter="reset", purpose="reset")
-        self._note_request(conn, "user.reset_asked", user)
+        self._note_request(conn, "user.reset_asked", user, address=address)
 
     async def reset(self, token: str, password: str, *, address: str | None) -> None:
         """Sets a new password with a link's token; every session ends. Raises InvalidRequest for a dead link."""
@@ -240,10 +255,12 @@ class People:
         if user is None or user.disabled_at is not None:
             raise _bad_link("POST /admin/v1/auth/reset-request")
         hashed = await self._passwords.hash(password)
-        await self._db.write(partial(self._reset, user=user, digest=digest, hashed=hashed))
+        await self._db.write(partial(self._reset, user=user, digest=digest, hashed=hashed, address=address))
         self._by_account.forgive(user.email)
 
-    def _reset(self, conn: Connection, user: UserRow, digest: bytes, hashed: str) -> None:
+    def _reset(
+        self, conn: Connection, user: UserRow, digest: bytes, hashed: str, address: str | None
+    ) -> None:
         at = micros(self._clock.now())
         if not store.use_link(conn, digest, purpose="reset", now=at):
             raise _bad_link("POST /admin/v1/auth/reset-request")
@@ -253,42 +270,38 @@ class People:
         store.void_links(conn, user.id, purpose="verify", at=at)
         session_store.end_sessions(conn, user.id)
         self._letters.send(conn, None, email=user.email, payload={"letter": "changed"})
-        note(
-            conn,
-            None,
-            actor=user.id,
-            action="session.password",
-            subject=user.id,
-            at=at,
-            detail={"reset": True},
-        )
+        told = {"reset": True}
+        _note(conn, user.id, actor=user.id, action="session.password", at=at, address=address, told=told)
 
     # ---- what several share
 
     def limit_mails(self, address: str | None) -> None:
         """Counts what may cause a mail; raises RateLimited."""
         if address is not None:
-            self._limit(self._mails, address)
+            self._limit(self._mails, place_of(address))
 
     def _limit_address(self, address: str | None) -> None:
         if address is not None:
-            self._limit(self._by_address, address)
+            self._limit(self._by_address, place_of(address))
 
     def _limit(self, attempts: Attempts, name: str) -> None:
         wait = attempts.take(name)
         if wait is not None:
-            minutes = max(1, round(wait / 60))
+            # Text and header say the same: whole minutes, after which a try is certainly free.
+            minutes = math.ceil(wait / 60)
             raise RateLimited(
-                f"Too many tries. Wait about {minutes} {'minute' if minutes == 1 else 'minutes'}.",
-                retry_after=wait,
+                f"Too many tries. Wait {minutes} {'minute' if minutes == 1 else 'minutes'}.",
+                retry_after=60.0 * minutes,
                 code="too_many_tries",
             )
 
-    def _note_request(self, conn: Connection, action: str, user: UserRow | None) -> None:
+    def _note_request(
+        self, conn: Connection, action: str, user: UserRow | None, *, address: str | None
+    ) -> None:
         """One row for every request, known address or not, so that each costs one commit."""
         at = micros(self._clock.now())
         subject = "unknown" if user is None else user.id
-        note(conn, None, actor=NOBODY, action=action, subject=subject, at=at)
+        _note(conn, subject, actor=NOBODY, action=action, at=at, address=address)
 
     def _signed_in(self, conn: Connection, user_id: str, *, session: bytes | None) -> SignedIn:
         token = None if session is None else self._sessions.renew(conn, session)
@@ -297,6 +310,21 @@ class People:
         if user is None:
             raise AssertionError("a session has a user")
         return SignedIn(user, token)
+
+
+def _note(
+    conn: Connection,
+    subject: str,
+    *,
+    actor: str,
+    action: str,
+    at: int,
+    address: str | None,
+    told: Detail = NOTHING,
+) -> None:
+    """A row about a person, with the address that the call came from where it is known."""
+    detail = told if address is None else {**told, "address": address}
+    note(conn, None, actor=actor, action=action, subject=subject, at=at, detail=detail)
 
 
 def _bad_link(again: str) -> InvalidRequest:

@@ -147,7 +147,7 @@ class Team:
         ):
             raise RateLimited(
                 f"An address is invited {MAILS_AN_HOUR} times an hour at most, and an organization invites "
-                f"{INVITATIONS_AN_HOUR} times an hour. Wait for a while.",
+                f"{INVITATIONS_AN_HOUR} times an hour. Wait an hour.",
                 retry_after=float(HOUR),
                 code="too_many_tries",
             )

@@ -18,6 +18,7 @@ from ingot.web.admin import audit, auth, invitations, me, members, organizations
 from ingot.web.admin.application import AdminApi
 from ingot.web.admin.routes import AdminRoute
 from ingot.web.intake import Hosts
+from ingot.web.proxies import TRUST_NOBODY, Proxies
 
 __all__ = ["AdminApi", "AdminRoute", "build", "own_routes"]
 
@@ -34,6 +35,13 @@ def own_routes(accounts: Accounts) -> tuple[AdminRoute, ...]:
     )
 
 
-def build(accounts: Accounts, extra_routes: Iterable[AdminRoute] = (), *, hosts: Hosts, log: Log) -> AdminApi:
+def build(
+    accounts: Accounts,
+    extra_routes: Iterable[AdminRoute] = (),
+    *,
+    hosts: Hosts,
+    proxies: Proxies = TRUST_NOBODY,
+    log: Log,
+) -> AdminApi:
     """The ASGI application for every path below /admin; raises ValueError for a table that contradicts itself."""
-    return AdminApi(accounts, (*own_routes(accounts), *extra_routes), hosts=hosts, log=log)
+    return AdminApi(accounts, (*own_routes(accounts), *extra_routes), hosts=hosts, proxies=proxies, log=log)

@@ -3,6 +3,7 @@
 Decides the order; each guard is elsewhere. A fault of ours is logged with its request id and told without its cause.
 """
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,8 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ingot.dialects.envelope import encode_error
-from ingot.errors import ApiError, Conflict, MethodNotAllowed, NotFound, Overloaded, PlatformError
+from ingot.errors import ApiError, Conflict, MethodNotAllowed, NotFound, Overloaded
 from ingot.ids import new_id
 from ingot.logs import Log
 from ingot.services.accounts import Accounts
@@ -28,14 +28,14 @@ from ingot.web.admin.guard import (
     Cookies,
     check_json,
     check_origin,
-    client_address,
     origin_of,
     presented_key,
 )
 from ingot.web.admin.reading import decode_body, decode_query, read_body, refuse_query
 from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call
-from ingot.web.errors import error_head
+from ingot.web.errors import UNDRESSED, as_response, broken, tell
 from ingot.web.intake import Hosts, read_request_id
+from ingot.web.proxies import Proxies
 
 DESCRIPTION = f"{PREFIX}/openapi.json"
 _SEGMENT = r"[^/]{1,200}"
@@ -53,7 +53,15 @@ class _Place:
 class AdminApi:
     """Answers whatever is asked below /admin."""
 
-    def __init__(self, accounts: Accounts, routes: Sequence[AdminRoute], *, hosts: Hosts, log: Log) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        routes: Sequence[AdminRoute],
+        *,
+        hosts: Hosts,
+        proxies: Proxies,
+        log: Log,
+    ) -> None:
         """Raises ValueError for a table that contradicts itself."""
         own = AdminRoute(
             "GET", DESCRIPTION, self._describe, action=ANYONE, description="This description of the admin API"
@@ -61,6 +69,7 @@ class AdminApi:
         self.routes: tuple[AdminRoute, ...] = (*routes, own)
         self._gate = accounts.gate
         self._hosts = hosts
+        self._proxies = proxies
         self._log = log
         self._cookies = Cookies(accounts.config.url)
         self._origin = origin_of(accounts.config.url)
@@ -90,7 +99,9 @@ class AdminApi:
     async def _serve(self, request: Request) -> Response:
         self._hosts.check(request.headers.get("host", "").encode("latin-1"))
         row, ids = self._route(request)
-        caller, session = await self._identify(request)
+        peer = None if request.client is None else request.client.host
+        address = self._proxies.client(peer, request.headers.raw)
+        caller, session = await self._identify(request, address)
         self._gate.admit(caller, row.action)
         access: Access | None = None
         if caller is not None and needs_organization(row.action):
@@ -101,7 +112,7 @@ class AdminApi:
             path=ids,
             body=await _body(request, row),
             query=_query(request, row),
-            address=client_address(request),
+            address=address,
             session=session,
         )
         return self._respond(row, await row.handler(call))
@@ -127,11 +138,11 @@ class AdminApi:
                 return place, match.groupdict()
         return None
 
-    async def _identify(self, request: Request) -> tuple[Caller | None, str | None]:
+    async def _identify(self, request: Request, address: str | None) -> tuple[Caller | None, str | None]:
         """Who calls, and the token in the cookie; a key in a header counts before a cookie."""
         token = presented_key(request)
         if token is not None:
-            return await self._gate.by_key(token), None
+            return await self._gate.by_key(token, address=address), None
         check_origin(request, self._origin)
         session = self._cookies.read(request)
         return None if session is None else await self._gate.by_session(session), session
@@ -146,9 +157,7 @@ class AdminApi:
 
     def _refuse(self, error: Exception, request_id: str) -> Response:
         told = error if isinstance(error, ApiError) else self._translate(error, request_id)
-        lines = error_head(told, request_id).decode("ascii").splitlines()
-        headers = dict(line.split(": ", 1) for line in lines)
-        return Response(encode_error(told, request_id), status_code=told.status, headers=headers)
+        return as_response(tell(told, request_id, encode=UNDRESSED, longest=math.inf))
 
     def _translate(self, error: Exception, request_id: str) -> ApiError:
         if isinstance(error, StoreConflict):
@@ -156,7 +165,7 @@ class AdminApi:
         self._log.error("admin request failed", request_id=request_id, exc_info=error)
         if isinstance(error, StoreError):
             return Overloaded("The database does not answer now. Try again in a moment.", retry_after=5.0)
-        return PlatformError("Something went wrong on our side. Tell the operator the request id.")
+        return broken()
 
     async def _describe(self, _: Call) -> Answer:
         return Answer(self._description)

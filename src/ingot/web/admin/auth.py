@@ -95,12 +95,16 @@ class _Auth:
         )
 
     async def log_out(self, call: Call) -> Answer:
-        await self._people.logout(call.who)
+        await self._people.logout(call.who, address=call.address)
         return Answer(Done("Logged out."), forget=True)
 
     async def change_password(self, call: Call) -> Answer:
         body: PasswordChange = call.body
-        return _entered(await self._people.change_password(call.who, current=body.current, new=body.new))
+        return _entered(
+            await self._people.change_password(
+                call.who, current=body.current, new=body.new, address=call.address
+            )
+        )
 
     async def ask_reset(self, call: Call) -> Answer:
         body: Address = call.body

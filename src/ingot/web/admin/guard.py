@@ -1,8 +1,7 @@
-"""What the admin API reads from a request's head: the session's cookie, a key, the page it came from, its address.
+"""What the admin API reads from a request's head: the session's cookie, a key, the page it came from.
 
     cookie   `__Host-sid; Secure` behind https; `sid` on plain http of this machine, for development
     origin   every call that changes something by cookie comes from our own pages, or is refused
-    address  the peer's, or what a proxy on this network says in X-Forwarded-For
 
 Decides no right.
 """
@@ -14,7 +13,7 @@ from starlette.requests import Request
 from ingot.config import is_loopback
 from ingot.errors import ClientError, Forbidden
 from ingot.services.accounts.sessions import ABSOLUTE_SECONDS
-from ingot.web.intake import name_client, read_credential
+from ingot.web.intake import read_credential
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 SAME_SITE = frozenset({"same-origin", "none"})
@@ -93,9 +92,3 @@ def presented_key(request: Request) -> bytes | None:
         None if authorization is None else authorization.encode("latin-1"),
         None if api_key is None else api_key.encode("latin-1"),
     )
-
-
-def client_address(request: Request) -> str | None:
-    """Whose tries are counted together; None where the server did not say who called."""
-    peer = None if request.client is None else request.client.host
-    return name_client(peer, request.headers.get("x-forwarded-for", ""))

@@ -33,7 +33,7 @@ class Call:
     body: Any = None
     query: Any = None
     address: str | None = None
-    """The client's IP address, where it is known; for limits alone."""
+    """The client's IP address, where it is known; for limits and the audit log."""
     session: str | None = field(default=None, repr=False)
     """The token in the cookie, whether or not it is still good."""
 
