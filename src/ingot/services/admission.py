@@ -34,9 +34,6 @@ BYTES_A_TOKEN = 3.0
 LEARNING = 0.05
 """What one answer moves the estimate of its model by."""
 
-LEASE_SECONDS = 900.0
-"""A running request's place counts for so long, should its process die."""
-
 _MEDIA = (b'"image_url"', b'"input_audio"', b'"file"')
 
 _NAMES = {
@@ -104,9 +101,7 @@ class Gate:
         if claims:
             instant = self._instant
             admission.reservation = (
-                await self._reserve(claims)
-                if instant is None
-                else _granted(instant.admit(claims, LEASE_SECONDS))
+                await self._reserve(claims) if instant is None else _granted(instant.admit(claims))
             )
         grant = principal.grant
         if (grant.prepaid or grant.budgets) and not deployment.price.is_free:
@@ -173,7 +168,7 @@ class Gate:
         return math.ceil(len(call.body.data) / ratio) + answer * max(call.n, call.drafts)
 
     async def _reserve(self, claims: tuple[Claim, ...]) -> Reservation:
-        return _granted(await self.limiter.reserve(claims, LEASE_SECONDS))
+        return _granted(await self.limiter.reserve(claims))
 
 
 def _granted(outcome: Reservation | Refused) -> Reservation:
