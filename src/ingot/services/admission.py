@@ -1,7 +1,7 @@
 """Whether a request may run now: its organization's and its key's rates, then the money that it could cost.
 
     admit --rates: all or none--> --money: the most it could cost--> Admission --> leave, with what it really used
-             RateLimited 429          QuotaExceeded 402
+             RateLimited 429          QuotaExceeded 402: the rates are given back
 
 Decides what is reserved: tokens by an estimate that learns from each model's answers, money by a bound: a token is a byte
 at least, and a picture has a fixed price. A target that counts more than that costs the operator the difference. Knows no
@@ -116,7 +116,8 @@ class Gate:
                 try:
                     admission.hold = await self.purse.reserve(principal.org_id, most, payer=grant)
                 except BaseException:
-                    await self.leave(admission, tokens=0)
+                    if admission.reservation is not None:
+                        await self.limiter.give_back(admission.reservation)
                     raise
         return admission
 
