@@ -29,6 +29,7 @@ TPM = 6_000_000
 BURST = TPM // 6
 NOW = 1_000_000_000_000
 PATIENT = 30.0
+LEASE = 600.0
 
 
 @dataclass
@@ -73,8 +74,9 @@ def link(kind: str) -> Link:
 
 def limiter(link: Link) -> SharedLimiter:
     """A limiter over the link that never gives up on it."""
-    lane = Lane(link, node="only", budget=PATIENT, patience=PATIENT, misses=10**9)
-    return SharedLimiter(lane, local=MemoryLimiter(ManualClock()), ids=new_id)
+    clock = ManualClock()
+    lane = Lane(link, node="only", budget=PATIENT, patience=PATIENT, clock=clock, lease=LEASE, misses=10**9)
+    return SharedLimiter(lane, local=MemoryLimiter(clock), ids=new_id)
 
 
 def claim(number: int) -> Claim:
@@ -84,7 +86,7 @@ def claim(number: int) -> Claim:
 
 async def call(asked: Limiter, number: int, tally: Tally) -> None:
     """Reserves, checks that the figures are its own, settles."""
-    outcome = await asked.reserve((claim(number),), 600.0)
+    outcome = await asked.reserve((claim(number),))
     tally.answered += 1
     own = isinstance(outcome, Reservation) and outcome.standing.token_remaining == BURST - number - 1
     if not own:
@@ -125,7 +127,7 @@ async def test_no_reply_reaches_another_when_callers_vanish(kind: str) -> None:
         assert tally.shared == tally.answered > 0
         assert tally.left > REQUESTS / 20, "nobody left in the middle: the storm tests nothing"
         # One place each: it is free again, whoever held it and however that ended.
-        again = [await asked.reserve((claim(number),), 600.0) for number in range(0, REQUESTS, 7)]
+        again = [await asked.reserve((claim(number),)) for number in range(0, REQUESTS, 7)]
         assert all(isinstance(outcome, Reservation) and outcome.shared for outcome in again)
     finally:
         await asked.close()

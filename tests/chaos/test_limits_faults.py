@@ -58,7 +58,7 @@ async def ask(limiter: SharedLimiter, tally: Tally) -> None:
         at += 1 / EACH
         await asyncio.sleep(max(at - time.monotonic(), 0))
         tally.asked += 1
-        outcome = await limiter.reserve(claims, 30.0)
+        outcome = await limiter.reserve(claims)
         if isinstance(outcome, Reservation):
             tally.admitted += 1
             await limiter.settle(outcome, 5)
@@ -95,8 +95,9 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 
 def limiter(link: Link, node: str, budget: float) -> SharedLimiter:
     """A limiter that tries again soon and counts its fellows often, so that the test does not wait."""
-    lane = Lane(link, node=node, budget=budget, patience=5.0, rest=0.5, beat=0.2)
-    return SharedLimiter(lane, local=MemoryLimiter(SystemClock()), ids=new_id)
+    clock = SystemClock()
+    lane = Lane(link, node=node, budget=budget, patience=5.0, clock=clock, rest=0.5, beat=0.2)
+    return SharedLimiter(lane, local=MemoryLimiter(clock), ids=new_id)
 
 
 def valkey(url: str) -> Callable[[str], SharedLimiter]:

@@ -209,3 +209,16 @@ def test_c_50_request_is_refused_with_403_when_metask_has_no_credit(tmp_path: Pa
         ((_, output, cost),) = hands.spent(customer.org_id)
         assert output == 4
         assert _settled(hands, customer.org_id) == 10**12 - cost
+
+
+def test_refusal_for_money_is_no_request_of_the_minute(scene: Scene) -> None:
+    """Who has no credit hears so, however often; what is asked once there is credit finds the limits untouched."""
+    hands, servers, _ = scene
+    hands.run("plans", "create", "slow", "--rpm", "6")
+    customer = hands.customer("slow", plan="slow")
+    body = _body("nothing yet")
+    answers = [_ask(servers[number % len(servers)], customer, body) for number in range(20)]
+    assert {answer.status for answer in answers} == {402}
+    hands.run("credits", "add", "--org", customer.org_id, "--amount", "1")
+    answer = _ask(servers[0], customer, body)
+    assert (answer.status, answer.headers["x-ratelimit-remaining-requests"]) == (200, "4")

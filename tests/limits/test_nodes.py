@@ -37,7 +37,7 @@ async def main(kind, url, node, each, seconds, limit):
     pace = time.monotonic()
     for number in range(int(each * seconds)):
         await asyncio.sleep(max(pace + number / each - time.monotonic(), 0))
-        outcome = await limiter.reserve(claims, 60.0)
+        outcome = await limiter.reserve(claims)
         if isinstance(outcome, Reservation):
             admitted += 1
             await limiter.settle(outcome, 0)

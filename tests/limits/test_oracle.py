@@ -12,7 +12,7 @@ from fractions import Fraction
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from databases import postgres_url, valkey_url
@@ -23,12 +23,14 @@ from ingot.limits.limiter import Claim, Limiter, Refused, Reservation
 from ingot.limits.memory import MemoryLimiter
 from ingot.limits.postgres import postgres_limiter
 from ingot.limits.valkey import valkey_limiter
-from limitoracle import Advance, Finish, Hit, Oracle, Return, Step, scenes
+from limitoracle import Advance, Finish, Hit, Oracle, Regret, Return, Step, scenes
 
 EXAMPLES = int(os.environ.get("INGOT_EXAMPLES", "200"))
 START = 1_000_000
 PATIENT = 30.0
 """Seconds for a round: a slow machine must not make the limiter count for itself here."""
+LEASE = 1e6
+"""Seconds: longer than any example; what leases do is seen in `test_places`."""
 
 Scene = tuple[Claim, Claim, list[Step]]
 tried = settings(
@@ -61,13 +63,13 @@ def _memory(stage: Stage) -> Limiter:
 
 def _valkey(stage: Stage) -> Limiter:
     return valkey_limiter(
-        valkey_url(), clock=stage.clock, ids=new_id, node="only", budget=PATIENT, now=stage.now
+        valkey_url(), clock=stage.clock, ids=new_id, node="only", lease=LEASE, budget=PATIENT, now=stage.now
     )
 
 
 def _postgres(stage: Stage) -> Limiter:
     return postgres_limiter(
-        postgres_url(), clock=stage.clock, ids=new_id, node="only", budget=PATIENT, now=stage.now
+        postgres_url(), clock=stage.clock, ids=new_id, node="only", lease=LEASE, budget=PATIENT, now=stage.now
     )
 
 
@@ -125,6 +127,8 @@ class Play:
                 await self.hit(number, hit)
             elif isinstance(step, Finish) and self.made:
                 await self.finish(self.made[-1 - step.which % len(self.made)], step.tokens)
+            elif isinstance(step, Regret) and self.made:
+                await self.give_back(self.made[-1 - step.which % len(self.made)])
 
     def advance(self, micros: int) -> None:
         """Time passes for all."""
@@ -135,10 +139,10 @@ class Play:
         """A request: all decide alike, and tell the same."""
         asked = [self.org, self.key] if hit.with_key else [self.org]
         claims = tuple(msgspec.structs.replace(claim, tokens=hit.tokens) for claim in asked)
-        found = await self.stage.limiter.reserve(claims, hit.lease_micros / 1_000_000)
-        other = await self.twin.reserve(claims, hit.lease_micros / 1_000_000)
+        found = await self.stage.limiter.reserve(claims)
+        other = await self.twin.reserve(claims)
         before = copy.deepcopy(self.oracle)
-        admitted = self.oracle.reserve(number, claims, hit.lease_micros)
+        admitted = self.oracle.reserve(number, claims)
         assert isinstance(found, Reservation) is admitted, (found, before)
         if isinstance(found, Reservation):
             assert isinstance(other, Reservation)
@@ -157,8 +161,20 @@ class Play:
             self.oracle.settle(number, found.claims, tokens)
         await self.stage.limiter.settle(found, tokens)
         await self.twin.settle(other, tokens)
-        # A settlement goes out with what is asked next: here, before the time moves on.
-        await self.stage.limiter.reserve((Claim("nobody", None, None, None, 0),), 1.0)
+        await self.sent()
+
+    async def give_back(self, made: tuple[int, Reservation, Reservation]) -> None:
+        """Gives back everywhere; the model only what is not settled."""
+        number, found, other = made
+        if found.open:
+            self.oracle.give_back(number, found.claims)
+        await self.stage.limiter.give_back(found)
+        await self.twin.give_back(other)
+        await self.sent()
+
+    async def sent(self) -> None:
+        """What is owed goes out with what is asked next: here, before the time moves on."""
+        await self.stage.limiter.reserve((Claim("nobody", None, None, None, 0),))
 
 
 def assert_figures(found: Reservation, oracle: Oracle) -> None:
@@ -185,9 +201,9 @@ def assert_wait(found: Refused, before: Oracle, claims: tuple[Claim, ...]) -> No
     early, late = copy.deepcopy(before), copy.deepcopy(before)
     early.advance(found.wait - 1)
     late.advance(found.wait)
-    assert not early.reserve(-1, claims, 1)
+    assert not early.reserve(-1, claims)
     running = any(claim.concurrency is not None for claim in claims)
-    assert running or late.reserve(-1, claims, 1)
+    assert running or late.reserve(-1, claims)
 
 
 @tried
@@ -206,7 +222,7 @@ def test_no_span_admits_more_than_burst_and_rate(limit: int, hits: list[tuple[in
         now += pause
         clock.at = START + now / 1_000_000
         claim = Claim("org", None, limit, None, tokens)
-        outcome = limiter.admit((claim,), 60.0)
+        outcome = limiter.admit((claim,))
         if isinstance(outcome, Refused):
             continue
         largest = max(largest, tokens)
@@ -220,3 +236,50 @@ def test_no_span_admits_more_than_burst_and_rate(limit: int, hits: list[tuple[in
         for at, units in moves[first:]:
             total += units
             assert total <= largest + Fraction(limit * (at - moves[first][0]), 60_000_000)
+
+
+HITS = st.integers(1, 8)
+DRAINS = st.sampled_from([0.001, 0.5, 0.999, 1.0, 1.5, 4.0, 8.0]).map(lambda share: ("wait", share))
+
+
+@tried
+@given(
+    st.integers(1, 60),
+    st.integers(0, 12),
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("hit"), HITS),
+            DRAINS,
+            st.tuples(st.just("regret"), st.integers(0, 12)),
+        ),
+        max_size=30,
+    ),
+)
+@example(5, 0, [("hit", 1), ("wait", 1.0), ("hit", 5), ("regret", 0), ("hit", 1)])
+@example(60, 6, [("hit", 4), ("wait", 8.0), ("hit", 5), ("regret", 0), ("regret", 0), ("hit", 5)])
+def test_what_is_kept_stays_within_the_limit_when_others_are_given_back(
+    limit: int, tokens: int, steps: list[tuple[str, float]]
+) -> None:
+    """L02: over any span, requests and tokens that were kept are at most the burst and what drained, whatever was
+    given back before, in between and after; what drained before it was given back is no second credit.
+    """
+    clock = ManualClock()
+    limiter = MemoryLimiter(clock)
+    claims = (Claim("org", limit, limit * 3, None, tokens),)
+    made: list[tuple[int, Reservation]] = []
+    now = 0
+    for kind, amount in steps:
+        if kind == "wait":
+            now += int(amount * 60_000_000 / limit)  # the time in which so many requests drain
+            clock.at = START + now / 1_000_000
+        elif kind == "regret" and made:
+            limiter.undo(made.pop(int(amount) % len(made))[1])
+        elif kind == "hit":
+            outcomes = [limiter.admit(claims) for _ in range(int(amount))]
+            made += [(now, outcome) for outcome in outcomes if isinstance(outcome, Reservation)]
+    most = max(tokens, limit * 3 // 6, 1)
+    for first, (began, _) in enumerate(made):
+        for count, (at, _) in enumerate(made[first:], 1):
+            drained = Fraction(limit * (at - began), 60_000_000)
+            assert count <= max(5, limit // 6) + drained
+            assert count * tokens <= most + 3 * drained

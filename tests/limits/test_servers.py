@@ -43,7 +43,7 @@ async def test_keys_share_a_slot_when_they_belong_to_one_request() -> None:
     url = valkey_url()
     made = limiter("valkey", url)
     await made.start()
-    await made.reserve((ORG, KEY), 60.0)
+    await made.reserve((ORG, KEY))
     await made.close()
     with redis.Redis.from_url(url, decode_responses=True) as client:
         keys = sorted(client.scan_iter("ingot:limits:*"))
@@ -60,7 +60,7 @@ async def test_state_goes_when_it_equals_an_empty_bucket() -> None:
     url = valkey_url()
     made = limiter("valkey", url)
     await made.start()
-    await made.reserve((ORG,), 60.0)
+    await made.reserve((ORG,))
     with redis.Redis.from_url(url, decode_responses=True) as client:
         assert 0 < client.pttl("ingot:limits:{org_1}:org_1") <= 2_000
         assert 0 < client.pttl("ingot:limits:{org_1}:org_1:leases") <= 61_000
@@ -74,7 +74,7 @@ async def test_scripts_are_loaded_again_when_the_server_forgot_them() -> None:
     await made.start()
     with redis.Redis.from_url(url) as client:
         client.script_flush()
-    outcomes = await asyncio.gather(*[made.reserve((ORG,), 60.0) for _ in range(4)])
+    outcomes = await asyncio.gather(*[made.reserve((ORG,)) for _ in range(4)])
     assert [isinstance(outcome, Reservation) for outcome in outcomes] == [True, True, True, False]
     assert not made.degraded
     await made.close()
@@ -115,7 +115,7 @@ async def test_limiters_start_together_when_nothing_is_there(kind: str) -> None:
     nodes = [limiter(kind, url, node=f"n{number}") for number in range(6)]
     await asyncio.gather(*[node.start() for node in nodes])
     assert not any(node.degraded for node in nodes)
-    outcomes = await asyncio.gather(*[node.reserve((ORG,), 60.0) for node in nodes])
+    outcomes = await asyncio.gather(*[node.reserve((ORG,)) for node in nodes])
     assert sum(isinstance(outcome, Reservation) for outcome in outcomes) == 3
     await asyncio.gather(*[node.close() for node in nodes])
 
@@ -133,7 +133,7 @@ async def test_partitions_cross_when_processes_share_them(kind: str) -> None:
         for number in range(30):
             first, second = (number + turn) % 8, (number * 3 + turn + 1) % 8
             if first != second:
-                assert isinstance(await node.reserve((claims[first], claims[second]), 60.0), Reservation)
+                assert isinstance(await node.reserve((claims[first], claims[second])), Reservation)
 
     await asyncio.gather(*[cross(node, turn) for node in nodes for turn in range(8)])
     assert not any(node.degraded for node in nodes)
@@ -145,13 +145,13 @@ async def test_tables_are_not_logged_and_made_again_when_they_vanish() -> None:
     url = postgres_url()
     made = limiter("postgres", url)
     await made.start()
-    await made.reserve((ORG,), 60.0)
+    await made.reserve((ORG,))
     kinds = rows(url, "SELECT DISTINCT relpersistence FROM pg_class WHERE relname LIKE 'limit\\_%'")
     assert kinds == [("u",)]
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("DROP TABLE limit_state, limit_leases, limit_nodes")
-    first = await made.reserve((ORG,), 60.0)
-    second = await made.reserve((ORG,), 60.0)
+    first = await made.reserve((ORG,))
+    second = await made.reserve((ORG,))
     assert isinstance(first, Reservation)
     assert isinstance(second, Reservation)
     assert second.shared
@@ -185,9 +185,9 @@ async def test_a_clock_set_back_blocks_nobody(kind: str) -> None:
     await made.start()
     claim = Claim("org_1", 5, None, None, 0)
     for _ in range(5):
-        assert isinstance(await made.reserve((claim,), 60.0), Reservation)
+        assert isinstance(await made.reserve((claim,)), Reservation)
     now[0] -= 3_600_000_000
-    refused = await made.reserve((claim,), 60.0)
+    refused = await made.reserve((claim,))
     assert isinstance(refused, Refused)
     assert refused.wait == 12_000_000
     await made.close()

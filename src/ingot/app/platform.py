@@ -119,10 +119,15 @@ def _limiter(config: Config, node: str, *, clock: Clock, log: Log) -> Limiter:
         else:
             log.info("limits are shared again")
 
+    lease = config.limiter.lease_seconds
     if config.limiter.url:
-        return valkey_limiter(config.limiter.url, clock=clock, ids=new_id, node=node, notify=notify)
+        return valkey_limiter(
+            config.limiter.url, clock=clock, ids=new_id, node=node, lease=lease, notify=notify
+        )
     if config.server.database:
-        return postgres_limiter(config.server.database, clock=clock, ids=new_id, node=node, notify=notify)
+        return postgres_limiter(
+            config.server.database, clock=clock, ids=new_id, node=node, lease=lease, notify=notify
+        )
     return MemoryLimiter(clock)
 
 

@@ -47,6 +47,15 @@ class LimiterConfig(Section, frozen=True, kw_only=True):
             "it; empty: in the database where that is PostgreSQL, else in this process."
         ),
     ] = ""
+    lease_seconds: Annotated[
+        float,
+        Meta(ge=3, le=600),
+        about(
+            "When the concurrency places of a process that died are free again, where several processes share them; one "
+            "that lives renews its own.",
+            unit="seconds",
+        ),
+    ] = 30.0
 
     def __repr__(self) -> str:
         """Without the password: records end up in logs and tracebacks."""

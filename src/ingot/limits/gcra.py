@@ -12,6 +12,10 @@ max(burst, the largest single cost) + limit * t. What costs more than the limit 
 A refund drains the bucket, at most until it is empty: there is no credit beyond the burst. Real usage above
 the estimate overfills it.
 
+A reservation that is given back leaves what it cost, less what may have drained of that since: never less in the
+bucket than if it had not been made. So what is kept stays within the bound above, whatever is given back and when.
+At the moment of the charge that is all of it, and in a bucket that nobody else uses at any time.
+
 Where processes count for themselves, each multiplies costs by their number (`share`): the same limits, of
 which each grants its part. Pure: time comes as a parameter, in whole microseconds.
 """
@@ -42,12 +46,11 @@ class Bucket(Struct, frozen=True, gc=False):
 
 
 class Level(Struct, frozen=True, gc=False):
-    """How full a partition's buckets are, and what runs there; `freed` is how soon the next lease runs out."""
+    """How full a partition's buckets are, and what runs there."""
 
     requests: int
     tokens: int
     running: int = 0
-    freed: int = 0
 
 
 NO_LIMIT = Bucket(rate=CEILING, burst=0, most=CEILING, cost=0)
@@ -90,6 +93,13 @@ def terms(claim: Claim) -> tuple[int, int, int, int, int, int, int]:
     return requests.rate, requests.most, requests.cost, tokens.rate, tokens.most, tokens.cost, running
 
 
+def costs(claim: Claim) -> tuple[int, int, int, int]:
+    """A claim that is given back, for a server: rate and cost of its requests, the same of its tokens."""
+    requests = request_bucket(claim.rpm, 1)
+    tokens = token_bucket(claim.tpm, claim.tokens, 1)
+    return requests.rate, requests.cost, tokens.rate, tokens.cost
+
+
 def rate(limit: int | None) -> int:
     """How many points drain in a microsecond; without a limit all of them."""
     return CEILING if limit is None else max(limit, 1)
@@ -109,6 +119,11 @@ def drained(level: int, rate: int, elapsed: int) -> int:
 def settled(level: int, change: int) -> int:
     """The level after a refund (negative) or a supplement."""
     return min(max(level + change, 0), CEILING)
+
+
+def returned(level: int, bucket: Bucket, elapsed: int) -> int:
+    """The level after the cost of a bucket is given back, `elapsed` microseconds after it was charged."""
+    return max(level - drained(bucket.cost, bucket.rate, elapsed), 0)
 
 
 def change(claim: Claim, tokens: int, share: int = 1) -> int:
@@ -178,8 +193,7 @@ def _waits(claim: Claim, level: Level, share: int) -> list[tuple[LimitName, int,
         bucket = token_bucket(claim.tpm, claim.tokens, share)
         found.append(("tokens", claim.tpm, bucket.most == NEVER, _wait(bucket, level.tokens)))
     if claim.concurrency is not None and level.running >= places(claim.concurrency, share):
-        wait = min(level.freed, ASK_AGAIN) if level.running else ASK_AGAIN
-        found.append(("concurrency", claim.concurrency, claim.concurrency <= 0, max(wait, 1)))
+        found.append(("concurrency", claim.concurrency, claim.concurrency <= 0, ASK_AGAIN))
     return found
 
 

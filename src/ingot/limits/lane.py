@@ -4,6 +4,7 @@
                         |  fails: every caller hears None at once and counts for itself
                         |  `misses` in a row: the lane is down; callers no longer wait
                         `--> every `rest` seconds a beat, until one is answered: the lane is up
+    every few seconds a beat, and with it the places that are due to be renewed, a batch a round
 
 Only the worker touches the connection, and a connection whose round did not end well is given up. So a caller
 that is cancelled leaves no reply behind for somebody else: its future is gone, its command still answered. What
@@ -20,7 +21,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from ingot.clock import Clock
 from ingot.limits.limiter import Claim
+from ingot.limits.places import LEASE_SECONDS, Places, Renew
 
 ROUND = 64
 """The most commands of a round: one partition is locked for all of it in PostgreSQL."""
@@ -45,15 +48,24 @@ class Settle(Struct, frozen=True):
     tokens: int | None
 
 
+class GiveBack(Struct, frozen=True):
+    """Take back what `id` was charged for the claims at the server's moment `at`, and free its places."""
+
+    id: str
+    claims: tuple[Claim, ...]
+    at: int
+
+
 class Beat(Struct, frozen=True):
     """The node is alive, and asks how many are."""
 
     node: str
 
 
-Command = Reserve | Settle | Beat
+Owed = Settle | GiveBack
+Command = Reserve | Owed | Renew | Beat
 Answer = Sequence[int]
-"""Of Reserve: 1 or 0 for admitted, then requests, tokens, running and freed of each claim; of Beat: live nodes."""
+"""Of Reserve: 1 or 0 for admitted, the moment, then requests, tokens and running of each claim; of Beat: live nodes."""
 
 
 class LinkFault(Exception):
@@ -89,27 +101,32 @@ class Lane:
         node: str,
         budget: float,
         patience: float,
+        clock: Clock,
+        lease: float = LEASE_SECONDS,
         misses: int = 3,
         rest: float = 5.0,
         beat: float = BEAT_SECONDS,
         notify: Callable[[bool, str], None] | None = None,
     ) -> None:
-        """`budget` bounds a round, `patience` the first connection and those tried while the lane is down;
+        """`budget` bounds a round, `patience` the first connection and those tried while the lane is down; `lease` is
+        for how many seconds a running place counts unless it is renewed, and a sixth of it the longest `beat`;
         `notify` hears of going down (True) and coming back (False), with the reason.
         """
         self.up = False
         self.nodes = 1
+        self.places = Places(lease_seconds=lease, monotonic=clock.monotonic)
         self._link = link
         self._beat = Beat(node)
         self._budget = budget
         self._patience = patience
         self._limit = misses
         self._rest = rest
-        self._pause = beat
+        self._pause = min(beat, lease / 6)
+        self._renewing = False
         self._notify = notify
         self._missed = 0
         self._queue: deque[_Ask] = deque()
-        self._owed: deque[Settle] = deque(maxlen=OWED)
+        self._owed: deque[Owed] = deque(maxlen=OWED)
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -141,9 +158,10 @@ class Lane:
         self._wake.set()
         return future
 
-    def owe(self, settle: Settle) -> None:
+    def owe(self, owed: Owed) -> None:
         """Sends it before whatever is asked later, as soon as the lane is up; nobody waits for it."""
-        self._owed.append(settle)
+        self.places.release(owed.id)
+        self._owed.append(owed)
         self._wake.set()
 
     async def _work(self) -> None:
@@ -151,21 +169,25 @@ class Lane:
             if not self.up:
                 await self._recover()
             await self._wake.wait()
-            settles, asks = self._take()
-            if not settles and not asks:
+            owed, asks = self._take()
+            # Made in the moment of sending: what has ended by now must not be counted again.
+            at, renewals = self.places.due() if self._renewing else (0.0, [])
+            self._renewing = bool(renewals)
+            if not owed and not asks and not renewals:
                 self._wake.clear()
                 continue
-            commands: list[Command] = [*settles, *(ask.command for ask in asks)]
+            commands: list[Command] = [*owed, *renewals, *(ask.command for ask in asks)]
             try:
                 answers = await self._exchange(commands)
             except LinkFault as fault:
-                self._miss(settles, asks, str(fault))
+                self._miss(owed, asks, str(fault))
             except asyncio.CancelledError:
                 self._queue.extendleft(reversed(asks))
                 raise
             else:
                 self._missed = 0
-                self._deliver(asks, answers[len(settles) :])
+                self.places.renewed(at, renewals)
+                self._deliver(asks, answers[len(owed) + len(renewals) :])
 
     async def _exchange(self, commands: list[Command]) -> list[Answer]:
         answers = await self._link.exchange(commands, self._budget)
@@ -173,11 +195,11 @@ class Lane:
             raise LinkFault(f"{len(commands)} commands had {len(answers)} answers.")
         return answers
 
-    def _take(self) -> tuple[list[Settle], list[_Ask]]:
+    def _take(self) -> tuple[list[Owed], list[_Ask]]:
         """The next round: some of what is owed, then those who wait and are still there."""
-        settles = [self._owed.popleft() for _ in range(min(len(self._owed), ROUND))]
+        owed = [self._owed.popleft() for _ in range(min(len(self._owed), ROUND))]
         asks = [self._queue.popleft() for _ in range(min(len(self._queue), ROUND))]
-        return settles, [ask for ask in asks if not ask.future.cancelled()]
+        return owed, [ask for ask in asks if not ask.future.cancelled()]
 
     def _deliver(self, asks: list[_Ask], answers: Sequence[Answer]) -> None:
         for ask, answer in zip(asks, answers, strict=True):
@@ -186,12 +208,13 @@ class Lane:
             elif isinstance(ask.command, Reserve) and answer[0]:
                 self.owe(Settle(ask.command.id, ask.command.claims, 0))
 
-    def _miss(self, settles: list[Settle], asks: list[_Ask], reason: str) -> None:
+    def _miss(self, owed: list[Owed], asks: list[_Ask], reason: str) -> None:
         """Everybody goes on without an answer. Whether a command was carried out is unknown: a charge is not taken
-        back, it drains; but a place must not stay taken.
+        back, it drains; but a place must not stay taken. What was to be renewed is due with the next beat.
         """
         self._missed += 1
-        lost = [*settles, *(ask.command for ask in asks)]
+        self._renewing = False
+        lost = [*owed, *(ask.command for ask in asks)]
         for command in lost:
             if not isinstance(command, Beat) and any(
                 claim.concurrency is not None for claim in command.claims
@@ -220,7 +243,9 @@ class Lane:
             await asyncio.sleep(self._rest)
             with suppress(LinkFault):
                 await self._announce()
-        self._wake.set()  # for what is owed
+        self.places.doubt()
+        self._renewing = True
+        self._wake.set()  # for what is owed, and what runs
         if self._notify is not None:
             self._notify(False, "The server of the limits answers again.")
 
@@ -236,6 +261,7 @@ class Lane:
         while True:
             await asyncio.sleep(self._pause)
             if self.up:
+                self._renewing = True
                 answer = await self.ask(self._beat)
                 if answer is not None:
                     self.nodes = max(answer[0], 1)

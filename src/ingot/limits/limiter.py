@@ -1,10 +1,12 @@
 """What a limiter is asked and what it answers; three modules answer: `memory`, `valkey`, `postgres`.
 
     reserve(claims) --> Reservation  everything is charged to every claim   --> settle(reservation, tokens)
+                    |                                                       `-> give_back(reservation)
                     `-> Refused      nothing is charged to any
 
 A claim is one partition's share in a request: the organization's always, a key's own lower cap where there is
-one. Knows neither arithmetic nor storage.
+one. What runs holds its places for as long as it runs: until its reservation is settled or given back, or
+its process is gone. Knows neither arithmetic nor storage.
 """
 
 from typing import Literal, Protocol
@@ -58,11 +60,14 @@ class Refused(Struct, frozen=True):
 
 
 class Reservation(Struct):
-    """What was charged, to be settled once: settling again changes nothing."""
+    """What was charged, to be settled or given back once: doing so again changes nothing."""
 
-    id: int | str
+    id: str
+    """What its places are known by where processes share them."""
     claims: tuple[Claim, ...]
     standing: Standing
+    at: int
+    """When it was charged, in microseconds of the clock that it is counted by."""
     share: int = 1
     """By how many processes the cost was multiplied."""
     shared: bool = False
@@ -82,12 +87,16 @@ class Limiter(Protocol):
         """Connects; a server that is away is tried again later."""
         ...
 
-    async def reserve(self, claims: tuple[Claim, ...], lease_seconds: float) -> Reservation | Refused:
-        """Charges all claims or none; what runs counts until it is settled, `lease_seconds` at the most."""
+    async def reserve(self, claims: tuple[Claim, ...]) -> Reservation | Refused:
+        """Charges all claims or none; what runs counts until it is settled or given back."""
         ...
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """Replaces the reserved estimate by the real usage and gives the running place back."""
+        ...
+
+    async def give_back(self, reservation: Reservation) -> None:
+        """Takes the charge back, the request included, for what never ran; what has drained of it was given back by time."""
         ...
 
     async def close(self) -> None:

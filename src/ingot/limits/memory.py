@@ -2,7 +2,8 @@
 
 Partitions whose buckets are empty and where nothing runs are dropped: each new one looks at the two that were
 looked at longest ago, so that the dictionary holds at most about twice what is in use. A snapshot holds whole
-numbers, for whoever keeps them over a restart; what ran is not in it, because it ended with the process.
+numbers, for whoever keeps them over a restart; what ran is not in it, because it ended with the process. For the
+same reason a running place is a plain count here, without a lease.
 """
 
 from collections import OrderedDict
@@ -22,6 +23,7 @@ from ingot.limits.gcra import (
     rate,
     refusal,
     request_bucket,
+    returned,
     settled,
     tighter,
     token_bucket,
@@ -36,35 +38,16 @@ FORGET = 10 * POINTS
 
 
 class _Partition:
-    """The state of one partition; until `freed` no lease runs out."""
+    """The state of one partition."""
 
-    __slots__ = ("at", "claim", "freed", "leases", "requests", "tokens")
+    __slots__ = ("at", "claim", "requests", "running", "tokens")
 
     def __init__(self, at: int) -> None:
         self.requests = 0
         self.tokens = 0
         self.at = at
         self.claim: Claim | None = None  # the last one: its limits are the rates of draining
-        self.leases: dict[int | str, int] = {}
-        self.freed = 0
-
-    def running(self, now: int) -> int:
-        """How many leases are running, after those that ran out are gone."""
-        leases = self.leases
-        if leases and self.freed <= now:
-            for lease in [lease for lease, until in leases.items() if until <= now]:
-                del leases[lease]
-            self.freed = min(leases.values(), default=0)
-        return len(leases)
-
-    def lease(self, lease: int | str, until: int) -> None:
-        """Notes something that runs."""
-        self.freed = min(self.freed, until) if self.leases else until
-        self.leases[lease] = until
-
-    def release(self, lease: int | str) -> None:
-        """Gives a place back, if it is still held."""
-        self.leases.pop(lease, None)
+        self.running = 0
 
     def level(self, claim: Claim, now: int) -> Level:
         """The state as of now."""
@@ -72,16 +55,17 @@ class _Partition:
         return Level(
             requests=drained(self.requests, rate(claim.rpm), elapsed),
             tokens=drained(self.tokens, rate(claim.tpm), elapsed),
-            running=self.running(now),
-            freed=min(self.leases.values(), default=now) - now,
+            running=self.running,
         )
 
     def idle(self, now: int) -> bool:
         """Whether it differs in nothing from a new one."""
+        if self.running:
+            return False
         if self.claim is None:
             return now - self.at > FORGET or (self.requests == self.tokens == 0)
         level = self.level(self.claim, now)
-        return level.requests == level.tokens == level.running == 0
+        return level.requests == level.tokens == 0
 
 
 _Found = tuple[_Partition, Claim, int, int, Bucket, Bucket]
@@ -99,7 +83,6 @@ class MemoryLimiter:
         self._monotonic = clock.monotonic
         self._partitions: OrderedDict[str, _Partition] = OrderedDict()
         self._fresh = 0
-        self._last = 0
 
     def __len__(self) -> int:
         """How many partitions are held."""
@@ -111,17 +94,19 @@ class MemoryLimiter:
     async def close(self) -> None:
         """Nothing to give up."""
 
-    async def reserve(self, claims: tuple[Claim, ...], lease_seconds: float) -> Reservation | Refused:
+    async def reserve(self, claims: tuple[Claim, ...]) -> Reservation | Refused:
         """Charges all claims or none."""
-        return self.admit(claims, lease_seconds)
+        return self.admit(claims)
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """Replaces the estimate by the real usage and gives the running place back."""
         self.finish(reservation, tokens)
 
-    def admit(
-        self, claims: tuple[Claim, ...], lease_seconds: float, *, share: int = 1
-    ) -> Reservation | Refused:
+    async def give_back(self, reservation: Reservation) -> None:
+        """Takes the charge back."""
+        self.undo(reservation)
+
+    def admit(self, claims: tuple[Claim, ...], *, share: int = 1) -> Reservation | Refused:
         """As `reserve`, at once; where `share` processes count the same limits, this one grants its part."""
         now = int(self._monotonic() * SECOND + 0.5)
         found: list[_Found] = []
@@ -135,11 +120,10 @@ class MemoryLimiter:
             spent = drained(partition.tokens, tokens.rate, elapsed)
             full = used > requests.most or spent > tokens.most
             if claim.concurrency is not None and not full:
-                full = partition.running(now) >= places(claim.concurrency, share)
+                full = partition.running >= places(claim.concurrency, share)
             if full:
                 return self._refuse(claims, now=now, share=share)
             found.append((partition, claim, used, spent, requests, tokens))
-        self._last = lease = self._last + 1
         asked = left = NOTHING
         for partition, claim, used, spent, requests, tokens in found:
             partition.requests = used + requests.cost
@@ -151,10 +135,10 @@ class MemoryLimiter:
             if claim.tpm is not None:
                 left = tighter(left, figures(claim.tpm, partition.tokens, tokens, share))
             if claim.concurrency is not None:
-                partition.lease(lease, now + int(lease_seconds * SECOND))
+                partition.running += 1
         if self._fresh:
             self._sweep(now)
-        return Reservation(lease, claims, Standing(*asked, *left), share)
+        return Reservation("", claims, Standing(*asked, *left), now, share)
 
     def finish(self, reservation: Reservation, tokens: int) -> None:
         """As `settle`, at once."""
@@ -172,7 +156,30 @@ class MemoryLimiter:
                 partition.at = now
                 partition.claim = claim
             if claim.concurrency is not None:
-                partition.release(reservation.id)
+                partition.running -= 1
+        if self._fresh:
+            self._sweep(now)
+
+    def undo(self, reservation: Reservation) -> None:
+        """As `give_back`, at once."""
+        if not reservation.open:
+            return
+        reservation.open = False
+        now = int(self._monotonic() * SECOND + 0.5)
+        since = now - reservation.at
+        for claim in reservation.claims:
+            partition = self._partitions.get(claim.partition) or self._add(claim.partition, now)
+            requests = request_bucket(claim.rpm, reservation.share)
+            tokens = token_bucket(claim.tpm, claim.tokens, reservation.share)
+            elapsed = now - partition.at
+            used = drained(partition.requests, requests.rate, elapsed)
+            spent = drained(partition.tokens, tokens.rate, elapsed)
+            partition.requests = returned(used, requests, since)
+            partition.tokens = returned(spent, tokens, since)
+            partition.at = now
+            partition.claim = claim
+            if claim.concurrency is not None:
+                partition.running -= 1
         if self._fresh:
             self._sweep(now)
 
@@ -190,7 +197,7 @@ class MemoryLimiter:
         """Takes over the levels that a process before this one left; time has drained them meanwhile."""
         now, wall = self._now()
         for name, (requests, tokens, at) in snapshot.items():
-            partition = self._add(name, now)
+            partition = self._partitions.get(name) or self._add(name, now)
             partition.requests, partition.tokens = requests, tokens
             partition.at = now - max(wall - at, 0)
         self._fresh = 0

@@ -16,9 +16,11 @@ from psycopg import AsyncConnection, errors
 
 from ingot.clock import Clock
 from ingot.ids import NewId
-from ingot.limits.gcra import SECOND, change, rate, terms
-from ingot.limits.lane import ALIVE_SECONDS, Answer, Beat, Command, Lane, LinkFault, Reserve
+from ingot.limits.gcra import SECOND, change, costs, rate, terms
+from ingot.limits.lane import ALIVE_SECONDS, Answer, Beat, Command, Lane, LinkFault, Reserve, Settle
+from ingot.limits.limiter import Claim
 from ingot.limits.memory import MemoryLimiter
+from ingot.limits.places import LEASE_SECONDS, Renew
 from ingot.limits.postgres_tables import CODE, LOCK, TABLES
 from ingot.limits.shared import SharedLimiter
 
@@ -27,7 +29,7 @@ PATIENCE = 5.0
 SWEEP_EVERY = 120
 """Beats: ten minutes."""
 
-_CALL = b"SELECT ingot_limits_v1(%s::jsonb, %s::bigint)::text"
+_CALL = b"SELECT ingot_limits_v2(%s::jsonb, %s::bigint)::text"
 _SETTINGS = (
     b"SELECT set_config('statement_timeout', %s, false), set_config('synchronous_commit', 'off', false)"
 )
@@ -108,17 +110,17 @@ class PostgresLink:
         if isinstance(command, Reserve):
             claims = [[claim.partition, *terms(claim)] for claim in command.claims]
             return [0, command.id, command.lease, claims]
-        tokens = command.tokens
-        moved = [
-            [
-                claim.partition,
-                rate(claim.rpm),
-                rate(claim.tpm),
-                0 if tokens is None else change(claim, tokens),
-            ]
-            for claim in command.claims
-        ]
-        return [1, command.id, 0, moved]
+        if isinstance(command, Renew):
+            return [4, "", command.lease, [[command.partition, command.ids]]]
+        if isinstance(command, Settle):
+            return [1, command.id, 0, [_moved(claim, command.tokens) for claim in command.claims]]
+        return [5, command.id, command.at, [[claim.partition, *costs(claim)] for claim in command.claims]]
+
+
+def _moved(claim: Claim, tokens: int | None) -> list[str | int]:
+    """What a settlement says of a claim."""
+    moved = 0 if tokens is None else change(claim, tokens)
+    return [claim.partition, rate(claim.rpm), rate(claim.tpm), moved]
 
 
 async def _prepare(conn: AsyncConnection[Any]) -> None:
@@ -136,12 +138,22 @@ def postgres_limiter(
     clock: Clock,
     ids: NewId,
     node: str,
+    lease: float = LEASE_SECONDS,
     budget: float = BUDGET,
     rest: float = 5.0,
     notify: Callable[[bool, str], None] | None = None,
     now: Callable[[], int] | None = None,
 ) -> SharedLimiter:
-    """A limiter over the PostgreSQL at `url`; `node` names this process. `budget`, `rest` and `now` are for tests."""
+    """A limiter over the PostgreSQL at `url`; `node` names this process, `lease` is in seconds. The rest is for tests."""
     link = PostgresLink(url, statement_seconds=budget, now=now)
-    lane = Lane(link, node=node, budget=budget, patience=max(PATIENCE, budget), rest=rest, notify=notify)
+    lane = Lane(
+        link,
+        node=node,
+        budget=budget,
+        patience=max(PATIENCE, budget),
+        clock=clock,
+        lease=lease,
+        rest=rest,
+        notify=notify,
+    )
     return SharedLimiter(lane, local=MemoryLimiter(clock), ids=ids)

@@ -1,7 +1,7 @@
 """The limiter's tables and the one function that decides over a round, as PostgreSQL reads them.
 
     limit_state    a partition's levels, and the microsecond they were right at
-    limit_leases   what runs there, by when its lease ends
+    limit_leases   what runs there, by when its lease ends unless it is renewed
     limit_nodes    the processes, by when they were last heard of
 
 UNLOGGED: no write-ahead log, and empty after a crash, which costs a burst. The function locks all partitions of
@@ -38,14 +38,16 @@ CREATE UNLOGGED TABLE IF NOT EXISTS limit_nodes (
 #   beat      2, node,  how long a node counts as alive, []
 #   sweep     3, node,  the same, []: a beat that also removes what has been idle for an hour: a debt that has
 #                           not drained by then is forgotten
+#   renew     4, "",    how long, [[partition, [lease...]]]
+#   give back 5, lease, when it was charged, [[partition, request rate, cost, token rate, cost]...]
 # The division keeps the product within a bigint. 9000000000000000 is CEILING of `gcra`.
 CODE = """
-CREATE OR REPLACE FUNCTION ingot_limits_v1_left(level bigint, rate bigint, elapsed bigint) RETURNS bigint
+CREATE OR REPLACE FUNCTION ingot_limits_v2_left(level bigint, rate bigint, elapsed bigint) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT CASE WHEN elapsed <= 0 THEN level WHEN elapsed > level / rate THEN 0 ELSE level - elapsed * rate END
 $$;
 
-CREATE OR REPLACE FUNCTION ingot_limits_v1(commands jsonb, fixed bigint) RETURNS jsonb
+CREATE OR REPLACE FUNCTION ingot_limits_v2(commands jsonb, fixed bigint) RETURNS jsonb
 LANGUAGE plpgsql AS $$
 DECLARE
   names text[];
@@ -57,7 +59,7 @@ DECLARE
   used bigint;
   spent bigint;
   running bigint;
-  freed bigint;
+  elapsed bigint;
   pass boolean;
   answer jsonb;
   answers jsonb := '[]';
@@ -78,45 +80,60 @@ BEGIN
       pass := true;
       FOR claim IN SELECT c FROM jsonb_array_elements(command -> 3) AS c LOOP
         SELECT * INTO state FROM limit_state WHERE partition = claim ->> 0;
-        used := ingot_limits_v1_left(state.requests, (claim ->> 1)::bigint, moment - state.at);
-        spent := ingot_limits_v1_left(state.tokens, (claim ->> 4)::bigint, moment - state.at);
+        used := ingot_limits_v2_left(state.requests, (claim ->> 1)::bigint, moment - state.at);
+        spent := ingot_limits_v2_left(state.tokens, (claim ->> 4)::bigint, moment - state.at);
         running := 0;
-        freed := 0;
         IF claim ->> 7 <> '-1' THEN
           DELETE FROM limit_leases WHERE partition = claim ->> 0 AND until <= moment;
-          SELECT count(*), coalesce(min(until) - moment, 0) INTO running, freed
-            FROM limit_leases WHERE partition = claim ->> 0;
+          SELECT count(*) INTO running FROM limit_leases WHERE partition = claim ->> 0;
           pass := pass AND running < (claim ->> 7)::bigint;
         END IF;
         pass := pass AND used <= (claim ->> 2)::bigint AND spent <= (claim ->> 5)::bigint;
-        answer := answer || jsonb_build_array(used, spent, running, freed);
+        answer := answer || jsonb_build_array(used, spent, running);
       END LOOP;
       IF pass THEN
         answer := '[]';
         FOR claim IN SELECT c FROM jsonb_array_elements(command -> 3) AS c LOOP
           UPDATE limit_state SET
-            requests = ingot_limits_v1_left(requests, (claim ->> 1)::bigint, moment - at) + (claim ->> 3)::bigint,
-            tokens = ingot_limits_v1_left(tokens, (claim ->> 4)::bigint, moment - at) + (claim ->> 6)::bigint,
+            requests = ingot_limits_v2_left(requests, (claim ->> 1)::bigint, moment - at) + (claim ->> 3)::bigint,
+            tokens = ingot_limits_v2_left(tokens, (claim ->> 4)::bigint, moment - at) + (claim ->> 6)::bigint,
             at = moment
             WHERE partition = claim ->> 0 RETURNING requests, tokens INTO used, spent;
           IF claim ->> 7 <> '-1' THEN
             INSERT INTO limit_leases VALUES (claim ->> 0, command ->> 1, moment + (command ->> 2)::bigint)
-              ON CONFLICT DO NOTHING;
+              ON CONFLICT (partition, lease) DO UPDATE SET until = excluded.until;
           END IF;
-          answer := answer || jsonb_build_array(used, spent, 0, 0);
+          answer := answer || jsonb_build_array(used, spent, 0);
         END LOOP;
       END IF;
-      answer := jsonb_build_array(pass::int) || answer;
+      answer := jsonb_build_array(pass::int, moment) || answer;
     ELSIF command -> 0 = '1' THEN
       FOR claim IN SELECT c FROM jsonb_array_elements(command -> 3) AS c LOOP
         IF claim -> 3 <> '0' THEN
           UPDATE limit_state SET
-            requests = ingot_limits_v1_left(requests, (claim ->> 1)::bigint, moment - at),
+            requests = ingot_limits_v2_left(requests, (claim ->> 1)::bigint, moment - at),
             tokens = least(9000000000000000, greatest(0,
-              ingot_limits_v1_left(tokens, (claim ->> 2)::bigint, moment - at) + (claim ->> 3)::bigint)),
+              ingot_limits_v2_left(tokens, (claim ->> 2)::bigint, moment - at) + (claim ->> 3)::bigint)),
             at = moment
             WHERE partition = claim ->> 0;
         END IF;
+        DELETE FROM limit_leases WHERE partition = claim ->> 0 AND lease = command ->> 1;
+      END LOOP;
+    ELSIF command -> 0 = '4' THEN
+      INSERT INTO limit_leases
+        SELECT c ->> 0, e, moment + (command ->> 2)::bigint
+          FROM jsonb_array_elements(command -> 3) AS c, jsonb_array_elements_text(c -> 1) AS e
+        ON CONFLICT (partition, lease) DO UPDATE SET until = excluded.until;
+    ELSIF command -> 0 = '5' THEN
+      FOR claim IN SELECT c FROM jsonb_array_elements(command -> 3) AS c LOOP
+        elapsed := moment - (command ->> 2)::bigint;
+        UPDATE limit_state SET
+          requests = greatest(0, ingot_limits_v2_left(requests, (claim ->> 1)::bigint, moment - at)
+            - ingot_limits_v2_left((claim ->> 2)::bigint, (claim ->> 1)::bigint, elapsed)),
+          tokens = greatest(0, ingot_limits_v2_left(tokens, (claim ->> 3)::bigint, moment - at)
+            - ingot_limits_v2_left((claim ->> 4)::bigint, (claim ->> 3)::bigint, elapsed)),
+          at = moment
+          WHERE partition = claim ->> 0;
         DELETE FROM limit_leases WHERE partition = claim ->> 0 AND lease = command ->> 1;
       END LOOP;
     ELSE

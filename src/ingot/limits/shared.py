@@ -6,17 +6,20 @@
 The buckets of its own outlive the outage: one that comes back soon finds them as they were left, so that a
 server that comes and goes does not hand out a burst each time. Settling never waits: it is sent before whatever
 is reserved later.
+
+What runs is known to the server by name, and its places are leased: see `places`. What was admitted by the buckets
+of its own holds its places here alone, also when the server is back.
 """
 
 import asyncio
 
 from ingot.ids import NewId
-from ingot.limits.gcra import SECOND, Level, refusal, standing
-from ingot.limits.lane import Answer, Lane, Reserve, Settle
+from ingot.limits.gcra import Level, refusal, standing
+from ingot.limits.lane import Answer, GiveBack, Lane, Reserve, Settle
 from ingot.limits.limiter import Claim, Refused, Reservation
 from ingot.limits.memory import MemoryLimiter
 
-_FIGURES = 4
+_FIGURES = 3
 
 
 class SharedLimiter:
@@ -46,10 +49,10 @@ class SharedLimiter:
         """Gives up the connection."""
         await self._lane.close()
 
-    async def reserve(self, claims: tuple[Claim, ...], lease_seconds: float) -> Reservation | Refused:
+    async def reserve(self, claims: tuple[Claim, ...]) -> Reservation | Refused:
         """Charges all claims or none."""
         if self._lane.up:
-            command = Reserve(self._ids("lease"), claims, int(lease_seconds * SECOND))
+            command = Reserve(self._ids("lease"), claims, self._lane.places.lease)
             future = self._lane.ask(command)
             try:
                 answer = await future
@@ -58,8 +61,10 @@ class SharedLimiter:
                     self._lane.owe(Settle(command.id, claims, 0))
                 raise
             if answer is not None:
+                if answer[0]:
+                    self._lane.places.hold(command.id, claims)
                 return _outcome(command, answer)
-        return self._local.admit(claims, lease_seconds, share=self._lane.nodes)
+        return self._local.admit(claims, share=self._lane.nodes)
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """Replaces the estimate by the real usage and gives the running place back."""
@@ -69,14 +74,22 @@ class SharedLimiter:
             reservation.open = False
             claims = reservation.claims
             if any(claim.tpm is not None or claim.concurrency is not None for claim in claims):
-                self._lane.owe(Settle(str(reservation.id), claims, tokens))
+                self._lane.owe(Settle(reservation.id, claims, tokens))
+
+    async def give_back(self, reservation: Reservation) -> None:
+        """Takes the charge back."""
+        if not reservation.shared:
+            self._local.undo(reservation)
+        elif reservation.open:
+            reservation.open = False
+            self._lane.owe(GiveBack(reservation.id, reservation.claims, reservation.at))
 
 
 def _outcome(command: Reserve, answer: Answer) -> Reservation | Refused:
     claims = command.claims
-    levels = [Level(*answer[at : at + _FIGURES]) for at in range(1, 1 + _FIGURES * len(claims), _FIGURES)]
+    levels = [Level(*answer[at : at + _FIGURES]) for at in range(2, 2 + _FIGURES * len(claims), _FIGURES)]
     if answer[0]:
-        return Reservation(command.id, claims, standing(claims, levels), shared=True)
+        return Reservation(command.id, claims, standing(claims, levels), answer[1], shared=True)
     refused = refusal(claims, levels)
     if refused is None:
         raise AssertionError("what the server refused would pass: both must follow the same arithmetic")

@@ -1,7 +1,8 @@
-"""The counts in Valkey or Redis: one script decides over all claims of a request, one settles, one counts nodes.
+"""The counts in Valkey or Redis: one script decides over all claims of a request, others settle, give back, renew, and
+count nodes.
 
     ingot:limits:{TAG}:PARTITION          "requests tokens at": the levels, and the microsecond they were right at
-    ingot:limits:{TAG}:PARTITION:leases   what runs, by when its lease ends
+    ingot:limits:{TAG}:PARTITION:leases   what runs, by when its lease ends unless it is renewed
     ingot:limits:nodes                    the processes, by when they were last heard of
 
 TAG is the first claim's partition: in a cluster all keys of a request share a slot. The scripts know no policy:
@@ -21,9 +22,10 @@ from redis.exceptions import NoScriptError
 
 from ingot.clock import Clock
 from ingot.ids import NewId
-from ingot.limits.gcra import CEILING, change, rate, terms
-from ingot.limits.lane import ALIVE_SECONDS, Answer, Beat, Command, Lane, LinkFault, Reserve
+from ingot.limits.gcra import CEILING, SECOND, change, costs, rate, terms
+from ingot.limits.lane import ALIVE_SECONDS, Answer, Beat, Command, GiveBack, Lane, LinkFault, Reserve, Settle
 from ingot.limits.memory import MemoryLimiter
+from ingot.limits.places import LEASE_SECONDS, Renew
 from ingot.limits.shared import SharedLimiter
 
 BUDGET = 0.03
@@ -54,24 +56,26 @@ local function save(key, requests, tokens, request_rate, token_rate)
   redis.call('SET', key, string.format('%.0f %.0f %.0f', requests, tokens, now),
     'PX', string.format('%.0f', math.ceil(full / 1000) + keep))
 end
+local function keep_leases(key, lease)
+  local span = math.ceil(lease / 1000) + keep
+  if redis.call('PTTL', key) < span then redis.call('PEXPIRE', key, string.format('%.0f', span)) end
+end
 """
 
 # ARGV: time, lease, how long, then for each claim: request rate, most, cost, token rate, most, cost, places (-1: any)
 _RESERVE = (
     _COMMON
     + """
-local pass, claims, answer = 1, {}, {1}
+local pass, claims, answer = 1, {}, {1, now}
 for i = 1, #KEYS / 2 do
   local a, c = 3 + (i - 1) * 7, {}
   for j = 1, 7 do c[j] = tonumber(ARGV[a + j]) end
   c.requests, c.tokens = load(KEYS[2 * i - 1], c[1], c[4])
-  c.running, c.freed = 0, 0
+  c.running = 0
   if c[7] >= 0 then
     local leases = KEYS[2 * i]
     redis.call('ZREMRANGEBYSCORE', leases, '-inf', string.format('%.0f', now))
     c.running = redis.call('ZCARD', leases)
-    local first = redis.call('ZRANGE', leases, 0, 0, 'WITHSCORES')
-    if first[2] then c.freed = first[2] - now end
   end
   if c.requests > c[2] or c.tokens > c[5] or (c[7] >= 0 and c.running >= c[7]) then pass = 0 end
   claims[i] = c
@@ -82,14 +86,12 @@ for i, c in ipairs(claims) do
     c.requests, c.tokens = c.requests + c[3], c.tokens + c[6]
     save(KEYS[2 * i - 1], c.requests, c.tokens, c[1], c[4])
     if c[7] >= 0 then
-      local leases, last = KEYS[2 * i], string.format('%.0f', now + ARGV[3])
-      redis.call('ZADD', leases, last, ARGV[2])
-      local span = math.ceil(ARGV[3] / 1000) + keep
-      if redis.call('PTTL', leases) < span then redis.call('PEXPIRE', leases, string.format('%.0f', span)) end
+      redis.call('ZADD', KEYS[2 * i], string.format('%.0f', now + ARGV[3]), ARGV[2])
+      keep_leases(KEYS[2 * i], ARGV[3])
       c.running = c.running + 1
     end
   end
-  answer[4 * i - 2], answer[4 * i - 1], answer[4 * i], answer[4 * i + 1] = c.requests, c.tokens, c.running, c.freed
+  answer[3 * i], answer[3 * i + 1], answer[3 * i + 2] = c.requests, c.tokens, c.running
 end
 return answer
 """
@@ -110,6 +112,35 @@ for i = 1, #KEYS / 2 do
   redis.call('ZREM', KEYS[2 * i], ARGV[2])
 end
 return {{}}
+"""
+)
+
+# ARGV: time, lease, when it was charged, then for each claim: request rate, cost, token rate, cost
+_GIVE_BACK = (
+    _COMMON
+    + """
+local elapsed = math.max(now - ARGV[3], 0)
+for i = 1, #KEYS / 2 do
+  local a, c = 3 + (i - 1) * 4, {}
+  for j = 1, 4 do c[j] = tonumber(ARGV[a + j]) end
+  local requests, tokens = load(KEYS[2 * i - 1], c[1], c[3])
+  requests = math.max(requests - math.max(c[2] - elapsed * c[1], 0), 0)
+  tokens = math.max(tokens - math.max(c[4] - elapsed * c[3], 0), 0)
+  save(KEYS[2 * i - 1], requests, tokens, c[1], c[3])
+  redis.call('ZREM', KEYS[2 * i], ARGV[2])
+end
+return {}
+"""
+)
+
+# ARGV: time, how long, then the leases
+_RENEW = (
+    _COMMON
+    + """
+local last = string.format('%.0f', now + ARGV[2])
+for i = 3, #ARGV do redis.call('ZADD', KEYS[1], last, ARGV[i]) end
+keep_leases(KEYS[1], ARGV[2])
+return {}
 """
 )
 
@@ -136,8 +167,12 @@ class _Script:
         self.name = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
-_SCRIPTS = {
-    kind: _Script(text) for kind, text in (("reserve", _RESERVE), ("settle", _SETTLE), ("beat", _BEAT))
+_SCRIPTS: dict[type[Command], _Script] = {
+    Reserve: _Script(_RESERVE),
+    Settle: _Script(_SETTLE),
+    GiveBack: _Script(_GIVE_BACK),
+    Renew: _Script(_RENEW),
+    Beat: _Script(_BEAT),
 }
 
 
@@ -209,26 +244,34 @@ async def _round_trip(conn: AbstractConnection, wanted: list[Words]) -> list[Any
 
 def _words(command: Command, at: int) -> Words:
     """A command as the server reads it."""
+    name = _SCRIPTS[type(command)].name
     if isinstance(command, Beat):
-        alive = int(ALIVE_SECONDS * 1_000_000)
-        return ("EVALSHA", _SCRIPTS["beat"].name, 1, _NODES, at, command.node, alive)
-    words: list[str | int] = ["EVALSHA", "", 2 * len(command.claims)]
-    tag = command.claims[0].partition
+        return ("EVALSHA", name, 1, _NODES, at, command.node, int(ALIVE_SECONDS * SECOND))
+    if isinstance(command, Renew):
+        key = _key(command.tag, command.partition) + ":leases"
+        return ("EVALSHA", name, 1, key, at, command.lease, *command.ids)
+    words: list[str | int] = ["EVALSHA", name, 2 * len(command.claims)]
     for claim in command.claims:
-        key = f"ingot:limits:{{{tag}}}:{claim.partition}"
+        key = _key(command.claims[0].partition, claim.partition)
         words += (key, key + ":leases")
     words += (at, command.id)
     if isinstance(command, Reserve):
-        words[1] = _SCRIPTS["reserve"].name
         words.append(command.lease)
         for claim in command.claims:
             words += terms(claim)
-    else:
-        words[1] = _SCRIPTS["settle"].name
+    elif isinstance(command, Settle):
         for claim in command.claims:
             moved = 0 if command.tokens is None else change(claim, command.tokens)
             words += (rate(claim.rpm), rate(claim.tpm), moved)
+    else:
+        words.append(command.at)
+        for claim in command.claims:
+            words += costs(claim)
     return tuple(words)
+
+
+def _key(tag: str, partition: str) -> str:
+    return f"ingot:limits:{{{tag}}}:{partition}"
 
 
 def valkey_limiter(
@@ -237,12 +280,22 @@ def valkey_limiter(
     clock: Clock,
     ids: NewId,
     node: str,
+    lease: float = LEASE_SECONDS,
     budget: float = BUDGET,
     rest: float = 5.0,
     notify: Callable[[bool, str], None] | None = None,
     now: Callable[[], int] | None = None,
 ) -> SharedLimiter:
-    """A limiter over the Valkey at `url`; `node` names this process. `budget`, `rest` and `now` are for tests."""
+    """A limiter over the Valkey at `url`; `node` names this process, `lease` is in seconds. The rest is for tests."""
     link = ValkeyLink(url, now=now)
-    lane = Lane(link, node=node, budget=budget, patience=max(PATIENCE, budget), rest=rest, notify=notify)
+    lane = Lane(
+        link,
+        node=node,
+        budget=budget,
+        patience=max(PATIENCE, budget),
+        clock=clock,
+        lease=lease,
+        rest=rest,
+        notify=notify,
+    )
     return SharedLimiter(lane, local=MemoryLimiter(clock), ids=ids)

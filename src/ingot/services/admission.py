@@ -1,7 +1,7 @@
 """Whether a request may run now: its organization's and its key's rates, then the money that it could cost.
 
     admit --rates: all or none--> --money: the most it could cost--> Admission --> leave, with what it really used
-             RateLimited 429          QuotaExceeded 402
+             RateLimited 429          QuotaExceeded 402: the rates are given back
 
 Decides what is reserved: tokens by an estimate that learns from each model's answers, money by a bound: a token is a byte
 at least, and a picture has a fixed price. A target that counts more than that costs the operator the difference. Knows no
@@ -33,9 +33,6 @@ MEDIA_TOKENS = 8_192
 BYTES_A_TOKEN = 3.0
 LEARNING = 0.05
 """What one answer moves the estimate of its model by."""
-
-LEASE_SECONDS = 900.0
-"""A running request's place counts for so long, should its process die."""
 
 _MEDIA = (b'"image_url"', b'"input_audio"', b'"file"')
 
@@ -104,9 +101,7 @@ class Gate:
         if claims:
             instant = self._instant
             admission.reservation = (
-                await self._reserve(claims)
-                if instant is None
-                else _granted(instant.admit(claims, LEASE_SECONDS))
+                await self._reserve(claims) if instant is None else _granted(instant.admit(claims))
             )
         grant = principal.grant
         if (grant.prepaid or grant.budgets) and not deployment.price.is_free:
@@ -121,7 +116,8 @@ class Gate:
                 try:
                     admission.hold = await self.purse.reserve(principal.org_id, most, payer=grant)
                 except BaseException:
-                    await self.leave(admission, tokens=0)
+                    if admission.reservation is not None:
+                        await self.limiter.give_back(admission.reservation)
                     raise
         return admission
 
@@ -173,7 +169,7 @@ class Gate:
         return math.ceil(len(call.body.data) / ratio) + answer * max(call.n, call.drafts)
 
     async def _reserve(self, claims: tuple[Claim, ...]) -> Reservation:
-        return _granted(await self.limiter.reserve(claims, LEASE_SECONDS))
+        return _granted(await self.limiter.reserve(claims))
 
 
 def _granted(outcome: Reservation | Refused) -> Reservation:

@@ -13,6 +13,7 @@ from ingot.limits.gcra import (
     places,
     refusal,
     request_bucket,
+    returned,
     settled,
     standing,
     terms,
@@ -66,7 +67,7 @@ def test_no_tokens_pass_when_the_bucket_is_full() -> None:
 def test_the_longest_wait_is_told_when_several_limits_refuse() -> None:
     """Who comes back when told finds no other limit in the way."""
     org, key = Claim("org", 60, 6000, 1, 100), Claim("key", 6, None, None, 100)
-    full = Level(10 * POINTS, 1000 * POINTS, running=1, freed=30 * SECOND)
+    full = Level(10 * POINTS, 1000 * POINTS, running=1)
     refused = refusal([org, key], [full, Level(5 * POINTS, 0)])
     assert refused is not None
     assert (refused.partition, refused.limit, refused.wait) == ("key", "requests", 10 * SECOND)
@@ -74,10 +75,26 @@ def test_the_longest_wait_is_told_when_several_limits_refuse() -> None:
 
 
 def test_a_running_place_is_asked_for_again_soon() -> None:
-    """Nobody knows when an answer ends: a second, or less where a lease runs out sooner."""
+    """Nobody knows when an answer ends: a second."""
     claim = Claim("org", None, None, 2, 0)
-    waits = [refusal([claim], [Level(0, 0, running=2, freed=freed)]) for freed in (500_000, 30 * SECOND)]
-    assert [refused.wait for refused in waits if refused is not None] == [500_000, SECOND]
+    assert refusal([claim], [Level(0, 0, running=1)]) is None
+    refused = refusal([claim], [Level(0, 0, running=2)])
+    assert refused is not None
+    assert (refused.limit, refused.wait) == ("concurrency", SECOND)
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "left"), [(0, 7 * POINTS), (SECOND, 7 * POINTS + 6 * SECOND), (10 * SECOND, 8 * POINTS)]
+)
+def test_what_has_drained_is_not_given_back_again(elapsed: int, left: int) -> None:
+    """Of a request at 6 a minute a tenth drains in a second; after ten nothing is left to be given back."""
+    assert returned(8 * POINTS, request_bucket(6, 1), elapsed) == left
+
+
+def test_nothing_is_below_empty_when_a_cost_is_given_back() -> None:
+    """No credit beyond the burst."""
+    assert returned(POINTS - 1, request_bucket(6, 1), 0) == 0
+    assert returned(POINTS, token_bucket(None, 100, 1), 0) == POINTS
 
 
 def test_the_tightest_figures_stand_in_the_headers() -> None:

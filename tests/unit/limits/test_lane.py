@@ -8,13 +8,17 @@ import pytest
 from ingot.clock import ManualClock
 from ingot.ids import new_id
 from ingot.limits.gcra import POINTS
-from ingot.limits.lane import Answer, Beat, Command, Lane, LinkFault, Reserve, Settle
+from ingot.limits.lane import Answer, Beat, Command, GiveBack, Lane, LinkFault, Reserve, Settle
 from ingot.limits.limiter import Claim, Refused, Reservation
 from ingot.limits.memory import MemoryLimiter
+from ingot.limits.places import BATCH, Renew
 from ingot.limits.shared import SharedLimiter
 
 CLAIM = Claim("org", 60, 6000, 30, 100)
 NODES = 3
+MOMENT = 10**15
+LEASE = 30.0
+MICROS = 30_000_000
 
 
 class FakeLink:
@@ -38,7 +42,7 @@ class FakeLink:
             if isinstance(command, Beat):
                 answers.append([NODES])
             elif isinstance(command, Reserve):
-                answers.append([1, *[POINTS, 100 * POINTS, 1, 0] * len(command.claims)])
+                answers.append([1, MOMENT, *[POINTS, 100 * POINTS, 1] * len(command.claims)])
             else:
                 answers.append([])
         return answers
@@ -50,11 +54,17 @@ class FakeLink:
         """All that was sent but the beats."""
         return [command for round_ in self.rounds for command in round_ if not isinstance(command, Beat)]
 
+    def renewals(self) -> list[list[Renew]]:
+        """Of each round that renews, what it renews."""
+        found = [[command for command in round_ if isinstance(command, Renew)] for round_ in self.rounds]
+        return [renewals for renewals in found if renewals]
+
 
 class Scene:
     """A limiter on a fake link, and what it told of its state."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, beat: float = 1000.0) -> None:
+        self.clock = ManualClock()
         self.link = FakeLink()
         self.told: list[tuple[bool, str]] = []
         self.lane = Lane(
@@ -62,15 +72,17 @@ class Scene:
             node="n1",
             budget=1.0,
             patience=1.0,
+            clock=self.clock,
+            lease=LEASE,
             rest=0.01,
-            beat=1000.0,
+            beat=beat,
             notify=lambda down, why: self.told.append((down, why)),
         )
-        self.limiter = SharedLimiter(self.lane, local=MemoryLimiter(ManualClock()), ids=new_id)
+        self.limiter = SharedLimiter(self.lane, local=MemoryLimiter(self.clock), ids=new_id)
 
     async def reserve(self) -> Reservation:
         """A reservation, which no limit is in the way of."""
-        outcome = await self.limiter.reserve((CLAIM,), 60.0)
+        outcome = await self.limiter.reserve((CLAIM,))
         assert isinstance(outcome, Reservation)
         return outcome
 
@@ -126,7 +138,7 @@ async def test_the_server_is_left_alone_when_three_rounds_failed(scene: Scene) -
         await scene.reserve()
     assert scene.limiter.degraded
     scene.link.rounds.clear()
-    outcome = await scene.limiter.reserve((Claim("other", 6, None, None, 0),), 60.0)
+    outcome = await scene.limiter.reserve((Claim("other", 6, None, None, 0),))
     assert isinstance(outcome, Reservation)
     assert scene.link.sent() == []
     scene.link.fails = False
@@ -139,9 +151,9 @@ async def test_an_own_part_is_a_part_when_the_server_is_away(scene: Scene) -> No
     """L09: of a burst of ten among three processes each grants three."""
     scene.link.fails = True
     for _ in range(3):
-        await scene.limiter.reserve((Claim("x", None, None, None, 0),), 1.0)
+        await scene.limiter.reserve((Claim("x", None, None, None, 0),))
     claim = Claim("org", 60, None, None, 0)
-    outcomes = [await scene.limiter.reserve((claim,), 1.0) for _ in range(10)]
+    outcomes = [await scene.limiter.reserve((claim,)) for _ in range(10)]
     assert sum(isinstance(outcome, Reservation) for outcome in outcomes) == 3
     assert all(outcome.wait <= 3_000_000 for outcome in outcomes if isinstance(outcome, Refused))
 
@@ -194,7 +206,7 @@ async def test_what_was_admitted_is_given_back_when_the_caller_leaves_at_that_mo
     scene.lane.ask = lambda _: future  # type: ignore[method-assign, assignment]  # the moment cannot be met otherwise
     task = asyncio.create_task(scene.reserve())
     await asyncio.sleep(0)
-    future.set_result([1, POINTS, 0, 1, 0])
+    future.set_result([1, MOMENT, POINTS, 0, 1])
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -230,7 +242,7 @@ async def test_settlements_go_first_when_the_server_is_back(scene: Scene) -> Non
     settled = [
         command for command in scene.link.sent() if isinstance(command, Settle) and command.tokens == 40
     ]
-    assert settled == [Settle(str(reserved.id), (CLAIM,), 40)]
+    assert settled == [Settle(reserved.id, (CLAIM,), 40)]
     assert isinstance(scene.link.sent()[-1], Reserve)
 
 
@@ -241,5 +253,134 @@ async def test_settlements_are_sent_when_the_limiter_closes() -> None:
     reserved = await scene.reserve()
     await scene.limiter.settle(reserved, 7)
     await scene.limiter.close()
-    assert scene.link.sent()[-1] == Settle(str(reserved.id), (CLAIM,), 7)
+    assert scene.link.sent()[-1] == Settle(reserved.id, (CLAIM,), 7)
     assert scene.limiter.degraded
+
+
+async def test_what_never_ran_is_given_back_once() -> None:
+    """The charge and its moment go back to the server; a second time, or a settlement after it, says nothing."""
+    scene = Scene()
+    await scene.limiter.start()
+    reserved = await scene.reserve()
+    await scene.limiter.give_back(reserved)
+    await scene.limiter.give_back(reserved)
+    await scene.limiter.settle(reserved, 7)
+    await scene.limiter.close()
+    assert scene.link.sent()[1:] == [GiveBack(reserved.id, (CLAIM,), MOMENT)]
+
+
+async def test_what_never_ran_is_given_back_here_when_it_was_counted_here(scene: Scene) -> None:
+    """L09: the server never knew of it."""
+    scene.link.fails = True
+    claim = Claim("org", 60, None, 3, 0)
+    for _ in range(3):
+        reserved = await scene.limiter.reserve((claim,))
+        assert isinstance(reserved, Reservation)
+        assert not reserved.shared
+        await scene.limiter.give_back(reserved)
+    assert not [command for command in scene.link.sent() if isinstance(command, GiveBack)]
+
+
+# ---- places are renewed while their requests run
+
+
+@pytest.fixture
+async def beating() -> AsyncIterator[Scene]:
+    """A started scene that beats all the time."""
+    made = Scene(beat=0.001)
+    await made.limiter.start()
+    yield made
+    made.link.gate.set()
+    await made.limiter.close()
+
+
+async def beats(scene: Scene, count: int) -> None:
+    """Returns after so many more rounds."""
+    least = len(scene.link.rounds) + count
+    await until(lambda: len(scene.link.rounds) >= least)
+
+
+async def test_all_that_runs_is_renewed_in_one_command_when_a_third_of_the_lease_is_over(
+    beating: Scene,
+) -> None:
+    """One for a partition and a period, however many run there; nothing for those who hold no place, nothing before."""
+    other = Claim("other", 60, None, 5, 0)
+    running = [await beating.reserve() for _ in range(20)]
+    ended = await beating.reserve()
+    elsewhere = await beating.limiter.reserve((other, Claim("key", 60, None, None, 0)))
+    await beating.limiter.reserve((Claim("free", 60, None, None, 0),))
+    assert isinstance(elsewhere, Reservation)
+    beating.clock.advance(9.9)
+    await beats(beating, 3)
+    assert beating.link.renewals() == []
+    await beating.limiter.settle(ended, 1)
+    beating.clock.advance(0.2)
+    await beats(beating, 3)
+    names = tuple(reservation.id for reservation in running)
+    due = [Renew("org", "org", names, MICROS), Renew("other", "other", (elsewhere.id,), MICROS)]
+    assert beating.link.renewals() == [due]
+    beating.clock.advance(10.1)
+    await beats(beating, 3)
+    assert beating.link.renewals() == [due, due]
+
+
+async def test_nothing_is_renewed_when_it_has_ended(beating: Scene) -> None:
+    """Settled or given back, at whatever moment: also while a round is under way, the next one does not count it again."""
+    settled, regretted, running = [await beating.reserve() for _ in range(3)]
+    beating.link.gate.clear()
+    beating.clock.advance(10.1)
+    await beats(beating, 1)
+    await beating.limiter.settle(settled, 1)
+    await beating.limiter.give_back(regretted)
+    beating.link.rounds.clear()
+    beating.link.gate.set()
+    await beats(beating, 2)
+    beating.clock.advance(10.1)
+    await beats(beating, 3)
+    renewed = {name for renewals in beating.link.renewals() for renew in renewals for name in renew.ids}
+    assert renewed == {running.id}
+
+
+async def test_a_renewal_is_tried_again_when_its_round_failed(beating: Scene) -> None:
+    """The places stay due until a server has said that it counts them."""
+    reserved = await beating.reserve()
+    beating.link.fails = True
+    beating.clock.advance(10.1)
+    await until(lambda: beating.limiter.degraded)
+    assert beating.link.renewals()[0] == [Renew("org", "org", (reserved.id,), MICROS)]
+    beating.link.rounds.clear()
+    beating.link.fails = False
+    await until(lambda: not beating.limiter.degraded)
+    await until(lambda: bool(beating.link.renewals()))
+    await beats(beating, 3)
+    assert beating.link.renewals() == [[Renew("org", "org", (reserved.id,), MICROS)]]
+
+
+async def test_everything_is_counted_again_before_others_ask_when_the_server_was_away(scene: Scene) -> None:
+    """It may have forgotten what runs, however short the outage was."""
+    reserved = await scene.reserve()
+    scene.link.fails = True
+    for _ in range(3):
+        await scene.limiter.reserve((Claim("x", 60, None, None, 0),))
+    scene.link.rounds.clear()
+    scene.link.fails = False
+    await until(lambda: not scene.limiter.degraded)
+    await scene.reserve()
+    renew, reserve = scene.link.sent()
+    assert renew == Renew("org", "org", (reserved.id,), MICROS)
+    assert isinstance(reserve, Reserve)
+
+
+async def test_many_places_are_renewed_in_rounds(beating: Scene) -> None:
+    """No round is so large that those who wait for it would miss their time."""
+    wide = Claim("org", None, None, 10_000, 0)
+    for _ in range(2 * BATCH + 5):
+        await beating.limiter.reserve((wide,))
+    beating.link.rounds.clear()
+    beating.clock.advance(10.1)
+    await until(lambda: len(beating.link.renewals()) == 3)
+    assert [[len(renew.ids) for renew in renewals] for renewals in beating.link.renewals()] == [
+        [BATCH],
+        [BATCH],
+        [5],
+    ]

@@ -21,14 +21,14 @@ def limiter(clock: ManualClock) -> MemoryLimiter:
 
 def admitted(limiter: MemoryLimiter, claim: Claim, times: int) -> int:
     """How many of so many requests pass."""
-    return sum(isinstance(limiter.admit((claim,), 60.0), Reservation) for _ in range(times))
+    return sum(isinstance(limiter.admit((claim,)), Reservation) for _ in range(times))
 
 
 def test_five_a_minute_serve_five_at_once(limiter: MemoryLimiter, clock: ManualClock) -> None:
     """L02: the sixth is refused for 12 seconds; a minute after the burst five more have passed."""
     plan = Claim("org", 5, None, None, 0)
     assert admitted(limiter, plan, 6) == 5
-    refused = limiter.admit((plan,), 60.0)
+    refused = limiter.admit((plan,))
     assert isinstance(refused, Refused)
     assert refused.wait == 12_000_000
     passed = 0
@@ -42,41 +42,87 @@ def test_keys_do_not_multiply_when_the_organization_is_the_partition(limiter: Me
     """L01: three keys of one organization share its limit, each below its own cap."""
     org = Claim("org", 60, None, None, 0)
     keys = [Claim(f"key_{number}", 30, None, None, 0) for number in range(3)]
-    outcomes = [limiter.admit((org, key), 60.0) for _ in range(5) for key in keys]
+    outcomes = [limiter.admit((org, key)) for _ in range(5) for key in keys]
     assert sum(isinstance(outcome, Reservation) for outcome in outcomes) == 10
 
 
 def test_a_refusal_charges_nothing_when_one_claim_fails(limiter: MemoryLimiter) -> None:
     """L08: neither requests nor tokens nor places, of neither partition."""
     org, key = Claim("org", 60, 6000, 5, 500), Claim("key", None, 600, None, 500)
-    assert isinstance(limiter.admit((org, key), 60.0), Reservation)
+    assert isinstance(limiter.admit((org, key)), Reservation)
     before = limiter.snapshot()
     for _ in range(3):
-        assert isinstance(limiter.admit((org, key), 60.0), Refused)
+        assert isinstance(limiter.admit((org, key)), Refused)
     assert limiter.snapshot() == before
 
 
-async def test_places_are_free_again_when_settled_or_run_out(
+async def test_places_are_free_again_when_settled_or_given_back(
     limiter: MemoryLimiter, clock: ManualClock
 ) -> None:
-    """A place is held until the settlement, or until the lease ends with nobody settling."""
+    """A place is held for as long as the request runs, hours included, and is given back once, however it ends."""
     claim = Claim("org", None, None, 2, 0)
-    first = await limiter.reserve((claim,), 30.0)
+    first, second = await limiter.reserve((claim,)), await limiter.reserve((claim,))
     assert isinstance(first, Reservation)
-    assert admitted(limiter, claim, 3) == 1
-    await limiter.settle(first, 0)
-    await limiter.settle(first, 0)
-    assert admitted(limiter, claim, 3) == 1
-    clock.advance(59.0)
+    assert isinstance(second, Reservation)
+    clock.advance(36_000.0)
     assert admitted(limiter, claim, 3) == 0
-    clock.advance(1.0)
-    assert admitted(limiter, claim, 3) == 2
+    for _ in range(2):
+        await limiter.settle(first, 0)
+        await limiter.give_back(first)
+    assert admitted(limiter, claim, 3) == 1
+    for _ in range(2):
+        await limiter.give_back(second)
+        await limiter.settle(second, 0)
+    assert admitted(limiter, claim, 3) == 1
+
+
+def test_a_partition_stays_while_something_runs_in_it(limiter: MemoryLimiter, clock: ManualClock) -> None:
+    """Others come, time passes, snapshots are taken: what runs is counted until it ends, and then nothing is left."""
+    claim = Claim("long", 60, 6000, 1, 10)
+    running = limiter.admit((claim,))
+    assert isinstance(running, Reservation)
+    for number in range(1_000):
+        clock.advance(1.0)
+        limiter.admit((Claim(f"org_{number}", 60, None, None, 0),))
+        limiter.snapshot()
+    assert admitted(limiter, claim, 1) == 0
+    limiter.finish(running, 10)
+    assert admitted(limiter, claim, 2) == 1
+
+
+def test_nothing_is_left_when_everything_was_given_back(limiter: MemoryLimiter, clock: ManualClock) -> None:
+    """Requests, tokens and places of both claims, as if nobody had asked."""
+    claims = (Claim("org", 60, 6000, 5, 500), Claim("key", 30, 1200, None, 100))
+    for _ in range(1_000):
+        outcome = limiter.admit(claims)
+        assert isinstance(outcome, Reservation)
+        limiter.undo(outcome)
+    assert limiter.snapshot() == {}
+    outcome = limiter.admit(claims)
+    clock.advance(0.5)
+    other = limiter.admit(claims)
+    assert isinstance(outcome, Reservation)
+    assert isinstance(other, Reservation)
+    limiter.undo(outcome)
+    limiter.undo(other)
+    assert limiter.snapshot() == {}
+    assert len(limiter) == 0
+
+
+async def test_a_part_is_given_back_as_a_part(limiter: MemoryLimiter) -> None:
+    """L09: where two processes share the limits a request costs twice as much, also when it is given back."""
+    claim = Claim("org", 60, None, 2, 0)
+    first = limiter.admit((claim,), share=2)
+    assert isinstance(first, Reservation)
+    assert isinstance(limiter.admit((claim,), share=2), Refused)
+    limiter.undo(first)
+    assert limiter.snapshot() == {}
 
 
 async def test_real_usage_replaces_the_estimate_when_settled(limiter: MemoryLimiter) -> None:
     """L04: what was not used may be used by others; settling twice changes nothing."""
     large, small = Claim("org", None, 6000, None, 900), Claim("org", None, 6000, None, 400)
-    first = await limiter.reserve((large,), 60.0)
+    first = await limiter.reserve((large,))
     assert isinstance(first, Reservation)
     assert first.standing.token_remaining == 100
     await limiter.settle(first, 100)
@@ -89,10 +135,10 @@ async def test_usage_above_the_estimate_is_paid_back_first(
 ) -> None:
     """L04: a debt delays what comes next and heals with time."""
     claim = Claim("org", None, 6000, None, 100)
-    first = await limiter.reserve((claim,), 60.0)
+    first = await limiter.reserve((claim,))
     assert isinstance(first, Reservation)
     await limiter.settle(first, 7000)
-    refused = limiter.admit((claim,), 60.0)
+    refused = limiter.admit((claim,))
     assert isinstance(refused, Refused)
     assert refused.wait == 61_000_000
     clock.advance(61.0)
@@ -104,7 +150,7 @@ def test_partitions_that_are_idle_are_dropped_when_others_come(
 ) -> None:
     """Memory follows what is in use, not what ever was."""
     for number in range(20_000):
-        limiter.admit((Claim(f"org_{number}", 60, None, None, 0),), 60.0)
+        limiter.admit((Claim(f"org_{number}", 60, None, None, 0),))
         clock.advance(0.01)
     assert len(limiter) <= 400
 

@@ -159,15 +159,16 @@ async def test_money_is_reserved_for_the_dearest_end(gate: Parts) -> None:
 
 
 async def test_rates_are_given_back_when_the_money_is_not_there(gate: Parts) -> None:
-    """A refusal for money costs no place and no tokens; a request it was."""
+    """A refusal for money costs no place, no tokens and no request, of the organization and of the key."""
     gate[2].left = 0
-    asker = principal(Grant(prepaid=True, concurrency=1, tpm=60_000))
+    asker = principal(Grant(prepaid=True, concurrency=1, rpm=5, tpm=60_000, key_rpm=5))
     dear = deployment(Price(rates(1, 1)))
-    for _ in range(3):
+    for _ in range(20):
         with pytest.raises(QuotaExceeded):
             await gate[0].admit(asker, call(), dear, window="asap")
     admission = await gate[0].admit(asker, call(), deployment(), window="asap")
     assert admission.standing is not None
+    assert admission.standing.request_remaining == 4
     assert admission.standing.token_remaining >= 10_000 - USUAL_ANSWER - len(BODY)
 
 
