@@ -21,7 +21,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     """An admin API with the routes of keys and plans."""
     async with open_house(tmp_path) as opened:
         rows = (*keys.routes(opened.ring.desk), *plans.routes(Plans(opened.db, clock=opened.clock)))
-        built = admin.build(opened.accounts, rows, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log)
+        built = admin.build(
+            opened.accounts, rows, changes=opened.changes, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log
+        )
         opened.api._places = built._places
         yield opened
 

@@ -28,7 +28,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             *keys.routes(opened.ring.desk),
             *money.routes(open_money(opened.db, clock=opened.clock)),
         )
-        built = admin.build(opened.accounts, rows, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log)
+        built = admin.build(
+            opened.accounts, rows, changes=opened.changes, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log
+        )
         opened.api._places = built._places
         yield opened
 

@@ -98,6 +98,7 @@ class App:
                         *admin_plans.routes(parts.plans),
                         *admin_money.routes(parts.money),
                     ),
+                    changes=parts.changes,
                     hosts=hosts,
                     log=runtime.log,
                 ),

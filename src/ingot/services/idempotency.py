@@ -59,6 +59,7 @@ class _Wish:
     path: str
     fingerprint: bytes
     response_id: str
+    shown: str
     deadline: float = field(compare=False)
 
     @property
@@ -116,15 +117,31 @@ class Retries:
         await asyncio.gather(*self._background)
 
     async def begin(
-        self, scope: Scope, key: str, *, path: str, fingerprint: bytes, response_id: str
+        self,
+        scope: Scope,
+        key: str,
+        *,
+        path: str,
+        fingerprint: bytes,
+        response_id: str,
+        shown: str | None = None,
     ) -> Lead | Replay:
         """What to do about a request with a key; waits while another does the work.
 
-        `response_id` is fresh; the lead names the one to use. Raises IdempotencyError, Conflict, StoreError. A
-        caller that is cancelled leaves nothing behind.
+        `response_id` is fresh; the lead names the one to use. `shown` is what errors call a key that is not stored as
+        its client sent it. Raises IdempotencyError, Conflict, StoreError. A caller that is cancelled leaves nothing behind.
         """
         loop = asyncio.get_running_loop()
-        wish = _Wish(scope, key, path, fingerprint, response_id, loop.time() + self._patience)
+        deadline = loop.time() + self._patience
+        wish = _Wish(
+            scope,
+            key,
+            path,
+            fingerprint,
+            response_id,
+            shown=key if shown is None else shown,
+            deadline=deadline,
+        )
         while True:
             first = self._firsts.get(wish.place)
             if first is None:
@@ -135,7 +152,7 @@ class Retries:
                 if replay is not None:
                     return replay
             elif first.lead is not None:
-                raise _reused(key)
+                raise _reused(wish.shown)
             else:
                 # Which of the two the key belongs to is not known yet: the database decides.
                 return await self._pursue(wish, _First(fingerprint, loop.create_future()))
@@ -177,7 +194,7 @@ class Retries:
             # Shielded: one who leaves must not take the outcome from the others.
             return await asyncio.wait_for(asyncio.shield(first.outcome), max(0.0, left))
         except TimeoutError:
-            raise _in_use(wish.key) from None
+            raise _in_use(wish.shown) from None
 
     async def _pursue(self, wish: _Wish, first: _First) -> Lead | Replay:
         """Asks the database until it knows; leaves `first` open only with the lead."""
@@ -200,7 +217,7 @@ class Retries:
             while isinstance(claim, Held):
                 left = wish.deadline - loop.time()
                 if left <= 0:
-                    raise _in_use(wish.key)
+                    raise _in_use(wish.shown)
                 await asyncio.sleep(min(self._poll, left))
                 now = micros(self._clock.now())
                 found = await self._db.read(partial(store.find, scope=wish.scope, key=wish.key, now=now))
@@ -208,7 +225,7 @@ class Retries:
                     break
                 claim = found
             if isinstance(claim, Mismatched):
-                raise _reused(wish.key)
+                raise _reused(wish.shown)
             if isinstance(claim, Lead | Kept):
                 return claim
 
@@ -279,8 +296,8 @@ class Retries:
 
 def _reused(key: str) -> IdempotencyError:
     return IdempotencyError(
-        f"The idempotency key '{key}' was used for another request. Send a new key, or the same body, path and "
-        f"'stream' as the first time.",
+        f"The idempotency key '{key}' was used for another request. Send a new key, or the same path and body, "
+        f"'stream' included, as the first time.",
         param="Idempotency-Key",
     )
 

@@ -12,7 +12,7 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Dialect
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import ApiError, MethodNotAllowed, Overloaded, PlatformError
-from ingot.idempotency import read_key
+from ingot.idempotency import ANTHROPIC_HEADER, HEADER, read_key
 from ingot.ids import new_id
 from ingot.presets import Preset, dressed, encode_error
 from ingot.services.admission import LimitReached
@@ -35,6 +35,8 @@ from ingot.web.intake import (
     read_request_id,
     take_body,
 )
+
+_OWN, _ANTHROPIC = (name.lower().encode() for name in (HEADER, ANTHROPIC_HEADER))
 
 LARGE = 256 * 1024
 """Bytes of a body above which parsing leaves the event loop, so that one client's prompt stalls no other's stream."""
@@ -98,7 +100,7 @@ class Inferences:
             request.model = deployment.name
             door = HttpDoor(exchange, request_id.encode())
             asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
-            key = _retry_key(surface, headers)
+            key = _retry_key(surface, exchange)
             if key is None:
                 await run(runtime, asked, door, request.outcome)
             else:
@@ -177,12 +179,17 @@ async def _authenticate(runtime: Runtime, exchange: Exchange) -> Principal:
     )
 
 
-def _retry_key(surface: Surface, headers: dict[bytes, bytes]) -> str | None:
+def _retry_key(surface: Surface, exchange: Exchange) -> str | None:
     for name in surface.retry_headers:
-        if name in headers:
-            own, other = headers.get(b"idempotency-key"), headers.get(b"anthropic-idempotency-key")
-            return read_key(own, other if b"anthropic-idempotency-key" in surface.retry_headers else None)
+        if name in exchange.headers:
+            other = _ANTHROPIC in surface.retry_headers
+            return read_key(_values(exchange, _OWN), _values(exchange, _ANTHROPIC) if other else ())
     return None
+
+
+def _values(exchange: Exchange, name: bytes) -> list[bytes]:
+    """What all headers of a name hold."""
+    return [value for each, value in exchange.raw_headers if each == name]
 
 
 def _check_method(surface: Surface, method: str) -> None:

@@ -111,7 +111,8 @@ def routes(desk: KeyDesk) -> tuple[AdminRoute, ...]:
 
     async def create(call: Call) -> Answer:
         order = _order(call, call.body)
-        return Answer(show_created(await desk.issue(call.org_id, order, actor=call.who.actor)))
+        keep = call.keep(show_created)
+        return Answer(show_created(await desk.issue(call.org_id, order, actor=call.who.actor, keep=keep)))
 
     async def list_keys(call: Call) -> Answer:
         return Answer(KeyList([show_key(info) for info in await desk.list(call.org_id)]))
@@ -122,7 +123,13 @@ def routes(desk: KeyDesk) -> tuple[AdminRoute, ...]:
     async def roll(call: Call) -> Answer:
         info = await desk.get(call.org_id, call.path["key"])
         _check_scope(call, info.scope)
-        issued = await desk.roll(call.org_id, info.id, actor=call.who.actor, force=call.body.force)
+        issued = await desk.roll(
+            call.org_id,
+            info.id,
+            actor=call.who.actor,
+            force=call.body.force,
+            keep=call.keep(show_created),
+        )
         return Answer(show_created(issued))
 
     async def revoke(call: Call) -> Answer:

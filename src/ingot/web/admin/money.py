@@ -184,6 +184,7 @@ def _credits(service: Credits) -> tuple[AdminRoute, ...]:
             actor=call.who.actor,
             reference=body.reference,
             note=body.note,
+            keep=call.keep(receipt_info),
         )
         return Answer(receipt_info(done))
 
@@ -191,7 +192,12 @@ def _credits(service: Credits) -> tuple[AdminRoute, ...]:
         body: Refund = call.body
         amount = None if body.amount is None else read_usd(body.amount, param="amount")
         done = await service.refund(
-            body.entry, amount, actor=call.who.actor, reference=body.reference, note=body.note
+            body.entry,
+            amount,
+            actor=call.who.actor,
+            reference=body.reference,
+            note=body.note,
+            keep=call.keep(receipt_info),
         )
         return Answer(receipt_info(done))
 
@@ -204,6 +210,7 @@ def _credits(service: Credits) -> tuple[AdminRoute, ...]:
             note=body.note,
             reference=body.reference,
             refers_to=body.refers_to,
+            keep=call.keep(receipt_info),
         )
         return Answer(receipt_info(done))
 
@@ -237,6 +244,7 @@ def _promos(service: Promos) -> tuple[AdminRoute, ...]:
             code=body.code,
             expires=body.expires_at,
             most_uses=body.most_uses,
+            keep=call.keep(promo_info),
         )
         return Answer(promo_info(made))
 
@@ -248,7 +256,9 @@ def _promos(service: Promos) -> tuple[AdminRoute, ...]:
 
     async def redeem(call: Call) -> Answer:
         body: Redemption = call.body
-        return Answer(receipt_info(await service.redeem(call.org_id, body.code, actor=call.who.actor)))
+        keep = call.keep(receipt_info)
+        done = await service.redeem(call.org_id, body.code, actor=call.who.actor, keep=keep)
+        return Answer(receipt_info(done))
 
     every = f"{PREFIX}/promos"
     return (
@@ -269,7 +279,14 @@ def _budgets(service: Budgets) -> tuple[AdminRoute, ...]:
     async def put(call: Call) -> Answer:
         body: NewBudget = call.body
         cap = read_usd(body.cap, param="cap")
-        row = await service.set(call.org_id, cap, period=body.period, actor=call.who.actor, key_id=body.key)
+        row = await service.set(
+            call.org_id,
+            cap,
+            period=body.period,
+            actor=call.who.actor,
+            key_id=body.key,
+            keep=call.keep(budget_info),
+        )
         return Answer(budget_info(row))
 
     async def list_budgets(call: Call) -> Answer:
@@ -295,11 +312,14 @@ def _budgets(service: Budgets) -> tuple[AdminRoute, ...]:
 def _subscriptions(service: Subscriptions) -> tuple[AdminRoute, ...]:
     async def start(call: Call) -> Answer:
         body: NewSubscription = call.body
-        row = await service.start(body.organization, body.plan, actor=call.who.actor)
+        keep = call.keep(subscription_info)
+        row = await service.start(body.organization, body.plan, actor=call.who.actor, keep=keep)
         return Answer(subscription_info(row))
 
     async def cancel(call: Call) -> Answer:
-        return Answer(subscription_info(await service.cancel(call.org_id, actor=call.who.actor)))
+        keep = call.keep(subscription_info)
+        row = await service.cancel(call.org_id, actor=call.who.actor, keep=keep)
+        return Answer(subscription_info(row))
 
     async def show(call: Call) -> Answer:
         found = await service.list(call.org_id, ended=True)
