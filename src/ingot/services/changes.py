@@ -2,7 +2,8 @@
 
     begin --> Lead --> work(keep) --> the change and its answer in one commit --> Told
           |                |-- another took over: the change is undone, and begin decides anew
-          |                '-- refused or failed: nothing was changed, the key is free
+          |                |-- refused: nothing was changed, the key is free for any request
+          |                '-- failed: nothing was changed, the key is free for the same request
           '-> Replay --> Told, replayed
 
 Every service that such a change goes through writes once, and keeps the answer in that transaction (`keeping`): no
@@ -23,6 +24,7 @@ from sqlalchemy import Connection
 
 from ingot import ids
 from ingot.clock import Clock
+from ingot.errors import ClientError
 from ingot.idempotency import fingerprint
 from ingot.sealing import RandomBytes, seal, unseal
 from ingot.services.idempotency import Lead, Replay, Retries, Scope
@@ -114,8 +116,7 @@ class Changes:
     async def make(self, wish: Wish, work: Work) -> Told:
         """What `work` tells, now or at the first time; waits while another makes the change.
 
-        Raises IdempotencyError, Conflict, StoreError, and what `work` raises, after which the key is free. A caller that
-        is cancelled leaves the change made and its answer kept, or neither.
+        Raises IdempotencyError, Conflict, StoreError, and what `work` raises. A caller that is cancelled leaves the change made and its answer kept, or neither.
         """
         while True:
             begun = await self._begin(wish)
@@ -146,6 +147,9 @@ class Changes:
         except LeadLost:
             self._retries.fenced(lead)
             return None
+        except ClientError:
+            await asyncio.shield(self._retries.withdraw(lead))
+            raise
         finally:
             # Nothing happens where the answer was kept: a write that is under way comes first. A cancelled caller must
             # not leave the key in use.

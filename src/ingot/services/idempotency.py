@@ -1,7 +1,8 @@
 """Safe retries: of all requests with one key one does the work, and the others get what came of it.
 
     begin --> Lead     the caller does the work, then: finish in the commit that bills, and `finished`,
-          |            or `release` where nothing was billed; `release` again, or after `finished`, does nothing
+          |            or `release` where nothing was billed; `release` again, or after `finished`, does nothing;
+          |            or `withdraw` where the request was refused: another may then have the key
           |-> Replay   what came of it before, also where the caller had to wait for it
           '-> Conflict after 60 s of waiting, or IdempotencyError: the key is another request's
 
@@ -13,10 +14,12 @@ Decides nothing about money and knows no wire format: an answer is a status, a t
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
+
+from sqlalchemy import Connection
 
 from ingot import ids
 from ingot.clock import Clock
@@ -167,12 +170,11 @@ class Retries:
 
     async def release(self, lead: Lead) -> None:
         """Gives the lead up, nothing having been billed; does nothing for one that is over. Never raises."""
-        if lead not in self._leads:
-            return
-        try:
-            await self._uncancelled(self._release(lead))
-        finally:
-            self._end(lead, None)
+        await self._give_up(lead, partial(store.release, lead=lead, now=micros(self._clock.now())))
+
+    async def withdraw(self, lead: Lead) -> None:
+        """As `release`, and the key is free for any request: this one was refused and has done nothing."""
+        await self._give_up(lead, partial(store.withdraw, lead=lead))
 
     async def renew(self) -> None:
         """Prolongs the leases of all that is led here."""
@@ -253,12 +255,20 @@ class Retries:
             return
         claim = asked.result()
         if isinstance(claim, Lead):
-            self._in_background(self._release(claim))
+            now = micros(self._clock.now())
+            self._in_background(self._free(claim, partial(store.release, lead=claim, now=now)))
 
-    async def _release(self, lead: Lead) -> None:
-        now = micros(self._clock.now())
+    async def _give_up(self, lead: Lead, statement: Callable[[Connection], bool]) -> None:
+        if lead not in self._leads:
+            return
         try:
-            await self._db.write(partial(store.release, lead=lead, now=now))
+            await self._uncancelled(self._free(lead, statement))
+        finally:
+            self._end(lead, None)
+
+    async def _free(self, lead: Lead, statement: Callable[[Connection], bool]) -> None:
+        try:
+            await self._db.write(statement)
         except StoreError as error:
             # Its lease lapses by itself.
             self._log.warning(
