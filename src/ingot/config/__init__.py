@@ -29,7 +29,7 @@ from ingot.config.model import (
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
-from ingot.config.shape import nearest
+from ingot.config.shape import nearest, suggestion
 
 __all__ = [
     "DIALECTS",
@@ -67,6 +67,7 @@ __all__ = [
     "quoted",
     "redacted",
     "redacted_url",
+    "suggestion",
     "unread",
     "with_secrets",
 ]

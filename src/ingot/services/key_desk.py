@@ -5,7 +5,7 @@ database is in `key_changes`. Decides nothing about who may ask: the caller has 
 returned once and kept nowhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -106,11 +106,18 @@ class KeyDesk:
         self._new_id = new_id
 
     async def issue(
-        self, org_id: str, order: KeyOrder, *, actor: str, keep: Keep[IssuedKey] = keep_nothing
+        self,
+        org_id: str,
+        order: KeyOrder,
+        *,
+        actor: str,
+        known: Collection[str] | None = None,
+        keep: Keep[IssuedKey] = keep_nothing,
     ) -> IssuedKey:
-        """A new key; raises InvalidRequest, NotFound, or Forbidden where there is no place for it."""
+        """A new key, for some of the `known` models where the order names any; raises InvalidRequest, NotFound, or Forbidden where there is no place for it."""
         _check(order, now=self._clock.now())
         wanted, secret = self._make(org_id, order)
+        wanted = replace(wanted, known=None if known is None else frozenset(known))
 
         def work(conn: Connection) -> IssuedKey:
             row = key_changes.issue(conn, wanted=wanted, limit=self._limit, actor=actor)
