@@ -15,8 +15,10 @@ from ingot.sealing import Broken
 from ingot.services.changes import Changes, Scope, Told, Wish, Work
 from ingot.services.idempotency import Replay
 from ingot.services.keeping import Keep, kept
+from ingot.services.key_desk import IssuedKey, KeyOrder
+from ingot.services.keys import KeyRing
 from ingot.store.idempotency import KEEP, claim
-from ingot.store.schema import audit, idempotency
+from ingot.store.schema import DEFAULT_ORG, audit, idempotency
 from retryhouse import SIGNER, House, fresh_id, open_retry_house
 
 Rooms = House[ManualClock]
@@ -128,6 +130,28 @@ async def test_i05_one_makes_it_when_twenty_ask_at_once(house: Rooms) -> None:
     assert sorted(each.replayed for each in told) == [False] + [True] * 19
     assert len({each.body for each in told}) == 1
     assert await made(house) == 1
+
+
+async def test_i05_one_key_is_made_when_twenty_ask_the_key_desk(house: Rooms, backend: Place) -> None:
+    """A service of the admin API on either database: its own locks, the key's row and the kept answer are one write."""
+    ring = await KeyRing.open(house.db, backend.data, log=house.log, clock=house.clock)
+    desk = ring.desk
+    shops = (Shop(house), Shop(house))
+
+    async def work(keep: Keep[Told]) -> Told:
+        def told(issued: IssuedKey) -> Told:
+            return Told(201, issued.secret.encode())
+
+        def store(conn: Connection, issued: IssuedKey) -> None:
+            keep(conn, told(issued))
+
+        return told(await desk.issue(DEFAULT_ORG, KeyOrder("app"), actor="cli", keep=store))
+
+    answers = await asyncio.gather(*(shops[n % 2].make(work=work) for n in range(20)))
+    assert sorted(each.replayed for each in answers) == [False] + [True] * 19
+    assert len({each.body for each in answers}) == 1
+    (info,) = await desk.list(DEFAULT_ORG)
+    assert answers[0].body.decode().endswith(info.last4)
 
 
 async def test_i05_asker_is_told_to_come_back_when_the_first_still_runs(house: Rooms) -> None:
