@@ -28,6 +28,8 @@ from ingot.config import AccountsConfig
 from ingot.ids import new_id, random_text
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.accounts.passwords import Passwords
+from ingot.services.changes import Changes
+from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
 from ingot.services.mail import MailSender
 from ingot.services.measures import Measures
@@ -127,6 +129,7 @@ class House:
     db: Database
     accounts: Accounts
     ring: KeyRing
+    changes: Changes
     clock: ManualClock
     log: Lines
     api: AdminApi
@@ -260,7 +263,10 @@ async def open_house(
         ring = await KeyRing.open(db, data, log=log, clock=clock)
         config = AccountsConfig(signup=signup, url=url)
         accounts = open_accounts(db, config, keys=ring, clock=clock, log=log, passwords=cheap_passwords())
-        api = admin.build(accounts, extra, hosts=Hosts(LOOPBACK_HOSTS), proxies=Proxies([PROXY]), log=log)
+        retries = await Retries.open(db, clock=clock, log=log, poll=0.01)
+        changes = Changes(db, retries, digest=ring.digest, clock=clock)
+        hosts, proxies = Hosts(LOOPBACK_HOSTS), Proxies([PROXY])
+        api = admin.build(accounts, extra, changes=changes, hosts=hosts, proxies=proxies, log=log)
         client = Client()
         post = Mailbox()
         sender = MailSender(db, post=post, write=accounts.letters.write, clock=clock, log=log)
@@ -268,12 +274,13 @@ async def open_house(
             name = "sid" if url.startswith("http://") else "__Host-sid"
             origin = Origin("127.0.0.1", port)
             house = House(
-                db, accounts, ring, clock, log, api, client, origin, name, post, sender
+                db, accounts, ring, changes, clock, log, api, client, origin, name, post, sender
             )  # fmt: skip
             peers.append(house)
             yield house
             await client.close()
         await accounts.close()
+        await retries.close()
         await ring.close()
 
 

@@ -8,7 +8,7 @@ Pure: instants are handed in, and a fingerprint's key stays with who holds it. K
 text of one header, and no dialect: a body is any JSON object.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Literal
@@ -86,21 +86,28 @@ def decide(standing: Standing | None, fingerprint: bytes, *, own: int, shared: i
     return Verdict.JOIN if standing.lease_until > shared else Verdict.TAKE_OVER
 
 
-def read_key(header: bytes | None, anthropic: bytes | None = None) -> str | None:
-    """The key that a request carries, bare or in quotes, None without one; raises InvalidRequest."""
-    if header is None and anthropic is None:
-        return None
-    keys = {
-        _key(value, name)
-        for name, value in ((HEADER, header), (ANTHROPIC_HEADER, anthropic))
-        if value is not None
-    }
+def read_key(headers: Iterable[bytes], anthropic: Iterable[bytes] = ()) -> str | None:
+    """The key that a request carries, bare or in quotes, None without one; raises InvalidRequest.
+
+    Each is the values of all headers of one name.
+    """
+    keys = {key for key in (_sole(headers, HEADER), _sole(anthropic, ANTHROPIC_HEADER)) if key is not None}
     if len(keys) > 1:
         raise InvalidRequest(
             f"'{HEADER}' and '{ANTHROPIC_HEADER}' differ. Send one of them, or the same key in both.",
             param=HEADER,
         )
-    return keys.pop()
+    return keys.pop() if keys else None
+
+
+def _sole(values: Iterable[bytes], name: str) -> str | None:
+    keys = {_key(value, name) for value in values}
+    if len(keys) > 1:
+        raise InvalidRequest(
+            f"'{name}' came {len(keys)} times with different keys. Send one: nobody could tell which one counts.",
+            param=name,
+        )
+    return keys.pop() if keys else None
 
 
 def _key(value: bytes, name: str) -> str:

@@ -21,7 +21,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     """An admin API with the routes of keys and plans."""
     async with open_house(tmp_path) as opened:
         rows = (*keys.routes(opened.ring.desk), *plans.routes(Plans(opened.db, clock=opened.clock)))
-        built = admin.build(opened.accounts, rows, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log)
+        built = admin.build(
+            opened.accounts, rows, changes=opened.changes, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log
+        )
         opened.api._places = built._places
         yield opened
 
@@ -160,3 +162,22 @@ async def test_plan_lives_when_an_operator_makes_it(house: House) -> None:
     for wrong, param in (({"monthly_price": "5 EUR"}, "monthly_price"), ({"weight": 0}, "weight")):
         status, _, answer = await root.call("PATCH", f"{path}/team", wrong)
         assert (status, answer["error"]["param"]) == (400, param)
+
+
+async def test_key_is_refused_when_it_names_a_model_that_there_is_not(tmp_path: Path) -> None:
+    """400 that names the model and the nearest there is, as the catalog stands at that moment."""
+    catalog = {"large-model", "small"}
+    async with open_house(tmp_path) as house:
+        rows = keys.routes(house.ring.desk, models=lambda: catalog)
+        built = admin.build(
+            house.accounts, rows, changes=house.changes, hosts=Hosts(LOOPBACK_HOSTS), log=house.log
+        )
+        house.api._places = built._places
+        org = await house.organization()
+        program = await house.key(org)
+        body = {"name": "app", "models": ["small", "lage-model"]}
+        status, _, answer = await program.call("POST", _keys(org), body)
+        assert (status, answer["error"]["param"]) == (400, "models")
+        assert "There is no model `lage-model`; did you mean `large-model`?" in answer["error"]["message"]
+        catalog.add("lage-model")
+        assert (await program.call("POST", _keys(org), body))[0] == 201

@@ -1,7 +1,8 @@
 """Every route of the admin API with every kind of caller, against tests/admin_policy.toml.
 
 Made from the route table: a route that the policy does not name fails, whoever added it. A module that adds routes to
-the server adds them to `EXTRA`, and what its paths and bodies name to `ids`.
+the server adds them to `EXTRA`, and what its paths and bodies name to `ids`. From the same table: what changes something
+happens once for each idempotency key, and is undone where its answer cannot be kept.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select, text
 
 from adminhouse import Browser, House, open_house
 from ingot.services.accounts import Accounts
@@ -23,9 +25,10 @@ from ingot.services.money import open_money
 from ingot.services.plans import PlanFields, Plans
 from ingot.store import sessions
 from ingot.store.accounts import set_verified
-from ingot.store.schema import DEFAULT_ORG, users
+from ingot.store.schema import DEFAULT_ORG, audit, users
 from ingot.web import admin
 from ingot.web.admin import keys, money, plans
+from ingot.web.admin.describe import describe
 from ingot.web.admin.routes import AdminRoute
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 
@@ -57,7 +60,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             *plans.routes(Plans(opened.db, clock=opened.clock)),
             *money.routes(open_money(opened.db, clock=opened.clock)),
         )
-        built = admin.build(opened.accounts, rows, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log)
+        built = admin.build(
+            opened.accounts, rows, changes=opened.changes, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log
+        )
         opened.api._places, opened.api.routes = built._places, built.routes
         yield opened
 
@@ -122,9 +127,9 @@ async def build_caller(stage: Stage, kind: str) -> Browser:
             return await house.key(org, revoked=kind == "revoked_key")
 
 
-def filled(text: str, ids: dict[str, str]) -> str:
+def filled(template: str, ids: dict[str, str]) -> str:
     """A path or body with its ids in their places; braces of JSON stay."""
-    return re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], text)
+    return re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], template)
 
 
 async def test_every_route_has_its_policy(house: House) -> None:
@@ -202,3 +207,86 @@ async def test_operator_needs_a_verified_address_when_acting_on_all(house: House
     await house.db.write(partial(set_verified, user_id=operator.user.id, at=1))
     assert (await operator.call("GET", "/admin/v1/audit"))[0] == 200
     assert (await operator.call("GET", f"/admin/v1/organizations/{stage.org}"))[0] == 200
+
+
+UNKEPT = """
+    CREATE TRIGGER unkept BEFORE UPDATE ON idempotency WHEN NEW.state = 'done'
+    BEGIN SELECT RAISE(ABORT, 'the server ends here'); END
+"""
+KEYLESS = {"/admin/v1/invitations/signup"}
+"""Rows without an idempotency key, beside all of /admin/v1/auth."""
+
+CHANGES = [
+    route
+    for route in ROUTES
+    if route.startswith(("POST", "PUT")) and "/auth/" not in route and route.split(" ")[1] not in KEYLESS
+]
+
+
+async def build_change(stage: Stage, route: str) -> tuple[Browser, Any]:
+    """Somebody who may make this change, and a body that makes it."""
+    house, policy = stage.house, POLICY[route]
+    body = json.loads(filled(policy["body"], stage.ids)) if "body" in policy else None
+    if route.endswith("/invitations/accept"):
+        invitee = f"invitee{next(_TURN)}@example.org"
+        owner = await build_caller(stage, "owner")
+        await house.mail()
+        await owner.call("POST", f"/admin/v1/organizations/{stage.org}/invitations", {"email": invitee})
+        return await house.person(invitee), {"token": await house.token()}
+    if route.endswith("/subscriptions/cancel"):
+        money_of = open_money(house.db, clock=house.clock)
+        await money_of.subscriptions.start(stage.org, "pro", actor="cli")
+        return await build_caller(stage, "owner"), body
+    expected = dict(zip(CALLERS, map(int, policy["expect"].split()), strict=True))
+    kind = next(each for each in ("admin_key", "operator_key", "viewer") if expected[each] < 300)
+    return await build_caller(stage, kind), body
+
+
+async def test_every_change_takes_a_key_when_it_asks_for_no_password(house: House) -> None:
+    """The rows that take an idempotency key are all that change something by POST or PUT, but for coming in."""
+    assert {row.name for row in house.api.routes if row.keyed} == set(CHANGES)
+    described = json.loads(describe(house.api.routes, cookie="sid"))["paths"]
+    for row in house.api.routes:
+        parameters = described[row.path][row.method.lower()].get("parameters", [])
+        assert any(each["in"] == "header" for each in parameters) == row.keyed, row.name
+
+
+@pytest.mark.parametrize("route", CHANGES)
+async def test_change_and_answer_are_one_when_a_key_is_sent(house: House, route: str) -> None:
+    """Where the answer cannot be kept nothing has changed; the retry makes the change, and the next gets the same bytes."""
+    stage = await build_stage(house)
+    caller, body = await build_change(stage, route)
+    method, path = route.split(" ")
+
+    async def send() -> tuple[int, bool, Any]:
+        status, headers, answer = await caller.call(
+            method,
+            filled(path, stage.ids),
+            body,
+            headers={"idempotency-key": f"key of {route}".replace(" ", "-")},
+        )
+        return status, headers.get("idempotent-replayed") == "true", answer
+
+    async def changed() -> int:
+        return len(await house.rows(select(audit.c.seq)))
+
+    before = await changed()
+    await house.execute(text(UNKEPT))
+    status, _, answer = await send()
+    assert (status >= 400, await changed()) == (True, before), answer
+    await house.execute(text("DROP TRIGGER unkept"))
+    status, replayed, answer = await send()
+    assert (status, replayed) == (status_of(house, route), False), answer
+    after = await changed()
+    assert after > before
+    again = await send()
+    if route.endswith("/leave"):
+        assert again[0] == 404  # who has left is a stranger
+    else:
+        assert again == (status, True, answer)
+    assert await changed() == after
+
+
+def status_of(house: House, route: str) -> int:
+    """The status of a route that does what it is asked."""
+    return next(row.status for row in house.api.routes if row.name == route)

@@ -28,7 +28,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             *keys.routes(opened.ring.desk),
             *money.routes(open_money(opened.db, clock=opened.clock)),
         )
-        built = admin.build(opened.accounts, rows, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log)
+        built = admin.build(
+            opened.accounts, rows, changes=opened.changes, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log
+        )
         opened.api._places = built._places
         yield opened
 
@@ -166,6 +168,13 @@ async def test_ledger_is_whole_when_read_page_by_page(house: House) -> None:
     assert only["note"] == "a slip"
     assert (await _done(owner, "GET", f"{path}?end=1800000000", status=200))["data"] == []
     await _done(owner, "GET", f"{path}?kind=gift", status=400)
+    for query, param in (
+        ("start=20&end=10", "end"),
+        ("limit=2&limit=2", "limit"),
+        ("start=1&start=2", "start"),
+    ):
+        refused = await _done(owner, "GET", f"{path}?{query}", status=400)
+        assert refused["error"]["param"] == param
 
 
 async def test_usage_is_shown_when_a_viewer_asks(house: House) -> None:

@@ -39,6 +39,22 @@ def test_s3_02_key_is_taken_up_to_its_length(scene: Stage) -> None:
     assert calls(upstream, text) == 1
 
 
+def test_request_is_refused_when_it_carries_two_keys(scene: Stage) -> None:
+    """Two headers that differ are a 400 which names the header, and nothing runs; the same key twice is one."""
+    served, upstream = scene
+    text = unique()
+    key = fresh_id()
+    for other, status in ((fresh_id(), 400), (f'"{key}"', 200)):
+        with Line(served.port) as line:
+            line.send(post(chat(text), more=f"idempotency-key: {key}\r\nidempotency-key: {other}\r\n"))
+            answer = line.answer()
+        assert answer.status == status
+        if status == 400:
+            assert answer.error["param"] == "Idempotency-Key"
+            assert "came 2 times" in answer.error["message"]
+    assert calls(upstream, text) == 1
+
+
 def test_s3_03_answer_is_the_same_when_the_key_comes_again(scene: Stage) -> None:
     """Equal bytes, equal id, one upstream call, one ledger row; keys in quotes and reordered bodies are the same."""
     served, upstream = scene

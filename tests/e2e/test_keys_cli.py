@@ -80,6 +80,7 @@ async def test_key_lives_and_ends_when_the_command_line_says_so(tmp_path: Path) 
 def test_limits_are_kept_when_a_key_is_made_with_them(tmp_path: Path) -> None:
     """Models, rates, a cap and the scope are in the list, the cap exact; what is no amount is wrong usage."""
     data = tmp_path / "data"
+    configured(tmp_path)
     options = ("--models", "a, b", "--rpm", "5", "--tpm", "900", "--cap", "12.500000000001", "--admin")
     _keys(data, "create", "--name", "app", *options)
     (info,) = json.loads(_keys(data, "list", "--org", "org_default", "--json").stdout)
@@ -89,6 +90,31 @@ def test_limits_are_kept_when_a_key_is_made_with_them(tmp_path: Path) -> None:
     assert "12 decimals" in _keys(data, "create", "-n", "x", "--cap", "0.0000000000001", code=2).stderr
     assert "no organization" in _keys(data, "create", "-n", "x", "--org", "org_nobody", code=1).stderr
     assert "no member" in _keys(data, "create", "-n", "x", "--user", "a@example.org", code=1).stderr
+
+
+def test_model_is_named_when_there_is_none_of_that_name(tmp_path: Path) -> None:
+    """With the nearest one, and with the configuration that was read; nothing is made."""
+    data = tmp_path / "data"
+    create = ("create", "--name", "app", "--models")
+    alone = _keys(data, *create, "demo-tinny", code=1).stderr
+    assert "There is no model `demo-tinny`" in alone
+    assert "no configuration file; --config names the server's" in alone
+    configured(tmp_path)
+    told = _keys(data, *create, "large-model,lage-model", code=1).stderr
+    assert "There is no model `lage-model`; did you mean `large-model`?" in told
+    assert str(tmp_path / "ingot.toml") in told
+    assert not (data / "ingot.db").exists()
+    _keys(data, *create, "large-model")
+
+
+def configured(folder: Path) -> None:
+    """A configuration with three models in the directory where the commands run."""
+    models = "".join(
+        f'[models.{name}]\ntargets = ["up"]\nprice = "free"\n' for name in ("a", "b", "large-model")
+    )
+    (folder / "ingot.toml").write_text(
+        f'[engine]\nenabled = false\n[targets.up]\nbase_url = "http://127.0.0.1:9"\n{models}'
+    )
 
 
 def test_key_is_replaced_when_rolled(tmp_path: Path) -> None:

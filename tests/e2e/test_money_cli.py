@@ -95,6 +95,9 @@ def test_credits_when_paid_spent_and_mended(data: Path) -> None:
     lines = _ingot(data, "ledger", "export", "--format", "jsonl", "--to", "2001-01-01").stdout
     assert lines == ""
     assert "as 2026-11-01" in _ingot(data, "ledger", "export", "--from", "yesterday", code=2).stderr
+    backwards = ("--from", "2026-11-02", "--to", "2026-11-01")
+    for command in ("export", "list"):
+        assert "lies before --from" in _ingot(data, "ledger", command, *backwards, code=2).stderr
     assert json.loads(_ingot(data, "ledger", "verify", "--json").stdout)["ok"] is True
 
 

@@ -67,6 +67,31 @@ def test_command_says_what_to_run_when_there_is_nothing(data: Path) -> None:
     assert not data.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("orgs", "create", "--name", "Engines", "--plan", "none"), "no plan named 'none'"),
+        (
+            ("orgs", "create", "--name", "Engines", "--owner", "ada@example.org"),
+            "Nobody here has the address",
+        ),
+        (("orgs", "create", "--name", "\t"), "printable"),
+        (("users", "create", "ada", "--password-stdin"), "no mail address"),
+        (("keys", "create", "--name", "app", "--org", "nobody"), "no organization"),
+        (("plans", "create", "Team"), "lower-case letter"),
+    ],
+)
+def test_nothing_is_left_behind_when_the_first_command_is_refused(
+    data: Path, words: tuple[str, ...], told: str
+) -> None:
+    """The first that succeeds makes the database; one that is refused leaves an empty directory as it was."""
+    data.mkdir()
+    assert told in ingot(data, *words, code=1, given="a good long password\n").stderr
+    assert list(data.iterdir()) == []
+    ingot(data, "orgs", "create", "--name", "Engines")
+    assert (data / "ingot.db").exists()
+
+
 def test_organization_lives_when_the_operator_makes_it(data: Path) -> None:
     """Create accounts and an organization, join them, set, look, delete: the API's own objects as JSON."""
     ada = asked(data, "users", "create", "Ada@Example.org", "--password-stdin", given=f"{PASSWORD}\n")

@@ -63,4 +63,6 @@ def test_reason_is_told_when_a_plan_command_cannot_be_done(tmp_path: Path) -> No
     assert "amount in USD" in _plans(data, "create", "x", "--monthly-price", "5 EUR", code=2).stderr
     assert "lower-case" in _plans(data, "create", "Gold", code=1).stderr
     assert "lies between 1 and" in _plans(data, "create", "gold", "--rpm", "0", code=1).stderr
+    assert not data.exists()
+    _plans(data, "create", "silver")
     assert "no plan named" in _plans(data, "show", "gold", code=1).stderr

@@ -228,3 +228,17 @@ async def test_response_id_is_refused_when_it_is_taken(house: Rooms) -> None:
     held = await lead(house)
     with pytest.raises((StoreConflict, DBAPIError)):
         await claim(house, "other", response_id=held.response_id)
+
+
+async def test_key_is_free_for_anything_when_its_request_was_withdrawn(house: Rooms) -> None:
+    """As if it had not been used; who has lost the lead withdraws nothing."""
+    held = await lead(house)
+    assert await house.db.write(partial(store.withdraw, lead=held))
+    other = await claim(house, body=b"another")
+    assert isinstance(other, Lead)
+    assert not await house.db.write(partial(store.withdraw, lead=held))
+    assert await finish(house, other)
+    assert not await house.db.write(partial(store.withdraw, lead=other))
+    assert await claim(house, body=b"another") == Kept(
+        other.response_id, 200, content_type=JSON, answer=b"answer"
+    )

@@ -1,6 +1,7 @@
 """What becomes of keys: rolled, revoked, owned; and what a lookup learns with them, on both databases."""
 
 import json
+import re
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -350,6 +351,30 @@ async def test_s21_every_change_is_in_the_audit_log(house: House) -> None:
     assert key.info.kid in told
     for secret in (key.secret, new.secret, key.secret[19:51]):
         assert secret not in told
+
+
+@pytest.mark.parametrize(
+    ("listed", "wanted", "told"),
+    [
+        (None, ("small", "larg"), "There is no model `larg`; did you mean `large`?"),
+        (None, ("other",), "There is no model `other`; known here: hidden, large, small."),
+        (("small", "gone"), ("gone",), "There is no model `gone`; known here: small."),
+        (("small",), ("smal",), "does not include smal; did you mean `small`?"),
+        (("small",), ("hiden",), "does not include hiden. Name models"),
+        (("small",), ("hidden",), "does not include hidden. Name models"),
+    ],
+)
+async def test_model_is_named_when_a_key_asks_for_one_that_there_is_not(
+    house: House, listed: tuple[str, ...] | None, wanted: tuple[str, ...], told: str
+) -> None:
+    """With the nearest of those that the plan has: what it leaves out is not told of, whether it is there or not."""
+    if listed is not None:
+        await Plans(house.db, clock=house.clock).edit("pro", PlanFields(models=listed), actor="cli")
+    with pytest.raises(InvalidRequest, match=re.escape(told)) as caught:
+        await house.ring.desk.issue(
+            ORG, KeyOrder("app", models=wanted), actor="cli", known={"small", "large", "hidden"}
+        )
+    assert caught.value.param == "models"
 
 
 async def test_nothing_is_kept_when_a_create_is_refused(house: House) -> None:

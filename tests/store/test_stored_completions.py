@@ -157,6 +157,8 @@ async def test_list_is_filtered_when_asked_for_metadata_or_a_model(pages: Pages)
         ("limit=101", "limit"),
         ("limit=x", "limit"),
         ("order=up", "order"),
+        ("order=asc&order=desc", "order"),
+        ("metadata[team]=a&metadata[team]=b", "metadata[team]"),
         ("after=chatcmpl-3", "after"),
         ("after=", "after"),
         ("model=%00", "model"),

@@ -191,6 +191,11 @@ async def test_c65_hours_are_broken_down_when_one_day_is_asked_for(pages: Pages)
         ("/requests?model=", "model"),
         ("/export?range=1y", "range"),
         ("/export?range=day&date=x", "date"),
+        ("?range=7d&range=30d", "range"),
+        ("/breakdown?range=day&date=2025-11-25&date=2025-11-25", "date"),
+        ("/requests?limit=5&model=m&limit=5", "limit"),
+        ("/export?key=a&key=b", "key"),
+        ("/export?from=2025-11-26&to=2025-11-25", "from"),
     ],
 )
 async def test_parameter_is_named_when_it_is_wrong(pages: Pages, path: str, param: str) -> None:

@@ -30,9 +30,9 @@ SIGNER = Signer(bytes(32), version=1)
 )
 def test_s3_02_key_is_read_when_bare_or_quoted(header: bytes, key: str) -> None:
     """1 to 255 visible ASCII characters, the quotes not counted."""
-    assert read_key(header) == key
-    assert read_key(None, header) == key
-    assert read_key(header, header) == key
+    assert read_key([header]) == key
+    assert read_key([], [header]) == key
+    assert read_key([header], [header]) == key
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_s3_02_key_is_read_when_bare_or_quoted(header: bytes, key: str) -> None:
 )  # fmt: skip
 def test_s3_02_key_is_refused_by_name_when_it_is_none(header: bytes) -> None:
     """The error names the header that the client has to mend, and what would be right."""
-    for name, pair in ((idempotency.HEADER, (header, None)), (idempotency.ANTHROPIC_HEADER, (None, header))):
+    for name, pair in ((idempotency.HEADER, ([header], [])), (idempotency.ANTHROPIC_HEADER, ([], [header]))):
         with pytest.raises(InvalidRequest) as caught:
             read_key(*pair)
         assert (caught.value.status, caught.value.param) == (400, name)
@@ -51,14 +51,22 @@ def test_s3_02_key_is_refused_by_name_when_it_is_none(header: bytes) -> None:
 
 def test_key_is_none_when_no_header_came() -> None:
     """Most requests have none."""
-    assert read_key(None) is None
+    assert read_key([]) is None
 
 
 def test_key_is_refused_when_two_headers_differ() -> None:
-    """Nobody could tell which one counts."""
+    """Nobody could tell which one counts, whether they have one name or two; the same key twice is one key."""
     with pytest.raises(InvalidRequest, match="differ"):
-        read_key(b"a", b"b")
-    assert read_key(b"a", b'"a"') == "a"
+        read_key([b"a"], [b"b"])
+    for name, pair in (
+        ("Idempotency-Key", ([b"a", b"b"], ())),
+        ("Anthropic-Idempotency-Key", ((), [b"a", b"b"])),
+    ):
+        with pytest.raises(InvalidRequest, match=f"'{name}' came 2 times") as caught:
+            read_key(*pair)
+        assert caught.value.param == name
+    assert read_key([b"a"], [b'"a"']) == "a"
+    assert read_key([b"a", b'"a"', b"a"]) == "a"
 
 
 def same(one: bytes, other: bytes) -> bool:

@@ -25,6 +25,7 @@ from ingot.logs import Log
 from ingot.presets import Preset
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.admission import Gate
+from ingot.services.changes import Changes
 from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
 from ingot.services.levels import TICK_SECONDS, LevelKeeper
@@ -54,6 +55,7 @@ class Platform:
     limiter: Limiter
     purse: Purse
     retries: Retries
+    changes: Changes
     recorder: Recorder
     gate: Gate
     accounts: Accounts
@@ -104,6 +106,7 @@ async def opened(
             limiter=limiter,
             purse=purse,
             retries=retries,
+            changes=Changes(database, retries, digest=keys.digest, clock=clock),
             recorder=recorder,
             gate=Gate(limiter, purse),
             accounts=accounts,

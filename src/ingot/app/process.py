@@ -95,10 +95,11 @@ class App:
                 admin=admin.build(
                     parts.accounts,
                     (
-                        *admin_keys.routes(parts.keys.desk),
+                        *admin_keys.routes(parts.keys.desk, models=lambda: self.runtime.catalog.deployments),
                         *admin_plans.routes(parts.plans),
                         *admin_money.routes(parts.money),
                     ),
+                    changes=parts.changes,
                     hosts=hosts,
                     proxies=proxies,
                     log=runtime.log,

@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ingot.app.models import embedded_models
 from ingot.cli.database import on_keys, org_id
-from ingot.cli.location import located
+from ingot.cli.location import Location, located
 from ingot.cli.money import ACTOR, OWN_ORG, AnyOrgOption, OrgOption
 from ingot.cli.options import ConfigOption, DataOption, JsonOption, names, usd_amount
 from ingot.cli.output import print_json
-from ingot.errors import NotFound
+from ingot.errors import InvalidRequest, NotFound
 from ingot.services.key_desk import IssuedKey, KeyInfo, KeyOrder
 from ingot.services.keys import KeyRing
 from ingot.store.database import Database
@@ -43,7 +44,8 @@ def create(
     models: Annotated[
         str | None,
         typer.Option(
-            "--models", help="The only models that it may use, as a,b; without it all of the plan's."
+            "--models",
+            help="The only models that it may use, as a,b, of those in the configuration; without it all of the plan's.",
         ),
     ] = None,
     expires: Annotated[
@@ -75,11 +77,7 @@ def create(
         tpm=tpm,
         cap=None if cap is None else usd_amount(cap, "--cap"),
     )
-
-    async def work(ring: KeyRing, db: Database) -> IssuedKey:
-        return await ring.desk.issue(await org_id(db, org), order, actor=ACTOR)
-
-    _show(on_keys(located(data, config), work, create=True), as_json=as_json)
+    _show(_issued(located(data, config), order, org=org), as_json=as_json)
 
 
 @app.command("list")
@@ -160,6 +158,28 @@ def _show(issued: IssuedKey, *, as_json: bool) -> None:
         f"end it with `ingot keys revoke {info.kid}`.",
         file=sys.stderr,
     )
+
+
+def _known_models(place: Location) -> set[str]:
+    """The models of the server with this configuration: those that it names, and those that were pulled."""
+    _, embedded = embedded_models(place.config)
+    return {*place.config.models, *(model.name for model in embedded)}
+
+
+def _issued(place: Location, order: KeyOrder, *, org: str) -> IssuedKey:
+    known = _known_models(place) if order.models else None
+
+    async def work(ring: KeyRing, db: Database) -> IssuedKey:
+        try:
+            return await ring.desk.issue(await org_id(db, org), order, actor=ACTOR, known=known)
+        except InvalidRequest as error:
+            if known is None or known.issuperset(order.models or ()):
+                raise
+            read = "no configuration file" if place.file is None else str(place.file)
+            hint = f"This command reads {read}; --config names the server's."
+            raise InvalidRequest(f"{error.message} {hint}", param=error.param) from error
+
+    return on_keys(place, work, create=True)
 
 
 def _lifetime(text: str) -> float:

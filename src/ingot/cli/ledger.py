@@ -108,6 +108,10 @@ async def _span(
     db: Database, *, org: str | None, start: str | None, end: str | None, kind: Kind | None
 ) -> Span:
     first, last = instant(start, option="--from"), instant(end, option="--to")
+    if first is not None and last is not None and first > last:
+        raise typer.BadParameter(
+            "it lies before --from, so that no row could be in between", param_hint="--to"
+        )
     return Span(
         org_id=await optional_org_id(db, org, deleted=True),
         start=None if first is None else micros(first),

@@ -11,11 +11,14 @@ from ingot.store.engine import FILE_NAME
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A data directory, the database's URL ("" is the SQLite file in that directory), and all of the configuration."""
+    """A data directory, the database's URL ("" is the SQLite file in that directory), and all of the configuration, with
+    the file that it came from.
+    """
 
     data: Path
     config: Config = field(repr=False)
     url: str = field(default="", repr=False)
+    file: Path | None = None
 
     @property
     def empty(self) -> bool:
@@ -36,4 +39,4 @@ def located(data: Path | None, config: Path | None) -> Location:
         url = database_url(loaded.config, here if loaded.file is None else loaded.file.parent)
     except ConfigError as error:
         fail("\n".join(str(each) for each in error.problems))
-    return Location(Path(loaded.config.server.data).expanduser(), loaded.config, url)
+    return Location(Path(loaded.config.server.data).expanduser(), loaded.config, url, file=loaded.file)

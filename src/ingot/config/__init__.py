@@ -36,7 +36,7 @@ from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, Sto
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
 from ingot.config.server import ServerConfig
-from ingot.config.shape import nearest
+from ingot.config.shape import nearest, suggestion
 
 __all__ = [
     "DIALECTS",
@@ -77,6 +77,7 @@ __all__ = [
     "read_network",
     "redacted",
     "redacted_url",
+    "suggestion",
     "unread",
     "with_secrets",
     "without_port",

@@ -13,6 +13,7 @@ from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import InvalidRequest, NotFound
 from ingot.pricing import usd
+from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.store import budgets as store
 from ingot.store.audit import note
 from ingot.store.balances import locked_standing
@@ -30,7 +31,14 @@ class Budgets:
         self._new_id = new_id
 
     async def set(
-        self, org_id: str, cap: int, *, period: Period, actor: str, key_id: str | None = None
+        self,
+        org_id: str,
+        cap: int,
+        *,
+        period: Period,
+        actor: str,
+        key_id: str | None = None,
+        keep: Keep[BudgetRow] = keep_nothing,
     ) -> BudgetRow:
         """Caps a month's spending, or all of it, of an organization or of one of its keys; 0 stops it."""
         if not 0 <= cap <= 10**18:
@@ -38,7 +46,8 @@ class Budgets:
         if period not in {"month", "total"}:
             raise InvalidRequest("A budget's period is month or total.", param="period")
         budget = Budget(self._new_id("bud"), key_id, period, cap)
-        return await self._db.write(partial(_set, org_id=org_id, budget=budget, actor=actor, at=self._now()))
+        work = partial(_set, org_id=org_id, budget=budget, actor=actor, at=self._now())
+        return await self._db.write(kept(work, keep))
 
     async def end(self, org_id: str, budget_id: str, *, actor: str) -> None:
         """Takes a budget out of force; raises NotFound where there is none of that organization."""

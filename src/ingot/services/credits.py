@@ -9,7 +9,7 @@ A prepaid balance never goes below what is reserved of it. Each change leaves an
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import Conflict, InvalidRequest, NotFound
 from ingot.pricing import usd
+from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.services.receipts import MOST, Receipt, locked, no_such_organization, note_text, record
 from ingot.store.balances import Standing, standing
 from ingot.store.database import Database
@@ -66,7 +67,14 @@ class Credits:
     # ---- rows
 
     async def top_up(
-        self, org_id: str, amount: int, *, actor: str, reference: str | None = None, note: str | None = None
+        self,
+        org_id: str,
+        amount: int,
+        *,
+        actor: str,
+        reference: str | None = None,
+        note: str | None = None,
+        keep: Keep[Receipt] = keep_nothing,
     ) -> Receipt:
         """Adds what was paid in; the same reference is one payment however often it is told."""
         if not 0 < amount <= MOST:
@@ -74,7 +82,9 @@ class Credits:
                 f"A top-up is more than 0 and at most {usd(MOST)} USD; `ingot credits correct` takes money away.",
                 param="amount",
             )
-        return await self._write(org_id, "topup", amount, actor=actor, reference=reference, text=note)
+        return await self._write(
+            org_id, "topup", amount, actor=actor, reference=reference, text=note, keep=keep
+        )
 
     async def correct(
         self,
@@ -85,6 +95,7 @@ class Credits:
         note: str,
         reference: str | None = None,
         refers_to: str | None = None,
+        keep: Keep[Receipt] = keep_nothing,
     ) -> Receipt:
         """Adds or takes away an amount, with the reason; a prepaid balance keeps what is reserved of it."""
         if amount == 0 or abs(amount) > MOST:
@@ -92,7 +103,14 @@ class Credits:
         if not note.strip():
             raise InvalidRequest("A correction needs its reason.", param="note")
         return await self._write(
-            org_id, "correction", amount, actor=actor, reference=reference, text=note, refers_to=refers_to
+            org_id,
+            "correction",
+            amount,
+            actor=actor,
+            reference=reference,
+            text=note,
+            refers_to=refers_to,
+            keep=keep,
         )
 
     async def refund(
@@ -103,6 +121,7 @@ class Credits:
         actor: str,
         reference: str | None = None,
         note: str | None = None,
+        keep: Keep[Receipt] = keep_nothing,
     ) -> Receipt:
         """Gives back what a call cost, or pays out what a top-up brought; in part, or what is left of it.
 
@@ -123,7 +142,7 @@ class Credits:
                 "credits.refund",
             ),
         )
-        return await self._once(work, own)
+        return await self._once(kept(work, keep), own)
 
     async def show(self, org_id: str, *, rows: int = 10) -> Account:
         """How an organization stands; raises NotFound."""
@@ -141,6 +160,7 @@ class Credits:
         reference: str | None,
         text: str | None,
         refers_to: str | None = None,
+        keep: Keep[Receipt],
     ) -> Receipt:
         own = self._reference(kind, reference)
         if kind == "topup":
@@ -149,9 +169,10 @@ class Credits:
             entry = Entry(
                 own, org_id, "correction", amount, self._now(), refers_to=refers_to, note=note_text(text)
             )
-        return await self._once(partial(_enter, wish=_Wish(entry, actor, f"credits.{kind}")), own)
+        work = partial(_enter, wish=_Wish(entry, actor, f"credits.{kind}"))
+        return await self._once(kept(work, keep), own)
 
-    async def _once(self, work: "partial[Receipt]", billable_id: str) -> Receipt:
+    async def _once(self, work: Callable[[Connection], Receipt], billable_id: str) -> Receipt:
         try:
             return await self._db.write(work)
         except StoreConflict as error:

@@ -1,7 +1,8 @@
 """Safe retries: of all requests with one key one does the work, and the others get what came of it.
 
     begin --> Lead     the caller does the work, then: finish in the commit that bills, and `finished`,
-          |            or `release` where nothing was billed; `release` again, or after `finished`, does nothing
+          |            or `release` where nothing was billed; `release` again, or after `finished`, does nothing;
+          |            or `withdraw` where the request was refused: another may then have the key
           |-> Replay   what came of it before, also where the caller had to wait for it
           '-> Conflict after 60 s of waiting, or IdempotencyError: the key is another request's
 
@@ -13,10 +14,12 @@ Decides nothing about money and knows no wire format: an answer is a status, a t
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
+
+from sqlalchemy import Connection
 
 from ingot import ids
 from ingot.clock import Clock
@@ -59,6 +62,7 @@ class _Wish:
     path: str
     fingerprint: bytes
     response_id: str
+    shown: str
     deadline: float = field(compare=False)
 
     @property
@@ -116,15 +120,31 @@ class Retries:
         await asyncio.gather(*self._background)
 
     async def begin(
-        self, scope: Scope, key: str, *, path: str, fingerprint: bytes, response_id: str
+        self,
+        scope: Scope,
+        key: str,
+        *,
+        path: str,
+        fingerprint: bytes,
+        response_id: str,
+        shown: str | None = None,
     ) -> Lead | Replay:
         """What to do about a request with a key; waits while another does the work.
 
-        `response_id` is fresh; the lead names the one to use. Raises IdempotencyError, Conflict, StoreError. A
-        caller that is cancelled leaves nothing behind.
+        `response_id` is fresh; the lead names the one to use. `shown` is what errors call a key that is not stored as
+        its client sent it. Raises IdempotencyError, Conflict, StoreError. A caller that is cancelled leaves nothing behind.
         """
         loop = asyncio.get_running_loop()
-        wish = _Wish(scope, key, path, fingerprint, response_id, loop.time() + self._patience)
+        deadline = loop.time() + self._patience
+        wish = _Wish(
+            scope,
+            key,
+            path,
+            fingerprint,
+            response_id,
+            shown=key if shown is None else shown,
+            deadline=deadline,
+        )
         while True:
             first = self._firsts.get(wish.place)
             if first is None:
@@ -135,7 +155,7 @@ class Retries:
                 if replay is not None:
                     return replay
             elif first.lead is not None:
-                raise _reused(key)
+                raise _reused(wish.shown)
             else:
                 # Which of the two the key belongs to is not known yet: the database decides.
                 return await self._pursue(wish, _First(fingerprint, loop.create_future()))
@@ -150,12 +170,11 @@ class Retries:
 
     async def release(self, lead: Lead) -> None:
         """Gives the lead up, nothing having been billed; does nothing for one that is over. Never raises."""
-        if lead not in self._leads:
-            return
-        try:
-            await self._uncancelled(self._release(lead))
-        finally:
-            self._end(lead, None)
+        await self._give_up(lead, partial(store.release, lead=lead, now=micros(self._clock.now())))
+
+    async def withdraw(self, lead: Lead) -> None:
+        """As `release`, and the key is free for any request: this one was refused and has done nothing."""
+        await self._give_up(lead, partial(store.withdraw, lead=lead))
 
     async def renew(self) -> None:
         """Prolongs the leases of all that is led here."""
@@ -177,7 +196,7 @@ class Retries:
             # Shielded: one who leaves must not take the outcome from the others.
             return await asyncio.wait_for(asyncio.shield(first.outcome), max(0.0, left))
         except TimeoutError:
-            raise _in_use(wish.key) from None
+            raise _in_use(wish.shown) from None
 
     async def _pursue(self, wish: _Wish, first: _First) -> Lead | Replay:
         """Asks the database until it knows; leaves `first` open only with the lead."""
@@ -200,7 +219,7 @@ class Retries:
             while isinstance(claim, Held):
                 left = wish.deadline - loop.time()
                 if left <= 0:
-                    raise _in_use(wish.key)
+                    raise _in_use(wish.shown)
                 await asyncio.sleep(min(self._poll, left))
                 now = micros(self._clock.now())
                 found = await self._db.read(partial(store.find, scope=wish.scope, key=wish.key, now=now))
@@ -208,7 +227,7 @@ class Retries:
                     break
                 claim = found
             if isinstance(claim, Mismatched):
-                raise _reused(wish.key)
+                raise _reused(wish.shown)
             if isinstance(claim, Lead | Kept):
                 return claim
 
@@ -236,12 +255,20 @@ class Retries:
             return
         claim = asked.result()
         if isinstance(claim, Lead):
-            self._in_background(self._release(claim))
+            now = micros(self._clock.now())
+            self._in_background(self._free(claim, partial(store.release, lead=claim, now=now)))
 
-    async def _release(self, lead: Lead) -> None:
-        now = micros(self._clock.now())
+    async def _give_up(self, lead: Lead, statement: Callable[[Connection], bool]) -> None:
+        if lead not in self._leads:
+            return
         try:
-            await self._db.write(partial(store.release, lead=lead, now=now))
+            await self._uncancelled(self._free(lead, statement))
+        finally:
+            self._end(lead, None)
+
+    async def _free(self, lead: Lead, statement: Callable[[Connection], bool]) -> None:
+        try:
+            await self._db.write(statement)
         except StoreError as error:
             # Its lease lapses by itself.
             self._log.warning(
@@ -279,8 +306,8 @@ class Retries:
 
 def _reused(key: str) -> IdempotencyError:
     return IdempotencyError(
-        f"The idempotency key '{key}' was used for another request. Send a new key, or the same body, path and "
-        f"'stream' as the first time.",
+        f"The idempotency key '{key}' was used for another request. Send a new key, or the same path and body, "
+        f"'stream' included, as the first time.",
         param="Idempotency-Key",
     )
 

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from ingot.config import nearest, suggestion
 from ingot.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from ingot.pricing import usd
+from ingot.rawjson import clip
 from ingot.services.bootstrap import VARIABLE, place_bootstrap
 from ingot.services.grants import read_models
 from ingot.store import audit, slots
@@ -33,10 +35,11 @@ SERVER = "server"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A key that is to be made, with the budget that caps it."""
+    """A key that is to be made, with the budget that caps it; `known` are the server's models, None where nobody knows."""
 
     row: KeyRow
     budget: Budget | None = None
+    known: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def issue(conn: Connection, *, wanted: Wanted, limit: int | None, actor: str) ->
     """Adds a key; `limit` is the preset's. Raises InvalidRequest, NotFound or Forbidden."""
     row, budget = wanted.row, wanted.budget
     membership = _lock(conn, row.org_id)
-    _check_models(membership, row)
+    _check_models(membership, row, known=wanted.known)
     if row.user_id is not None:
         row = replace(row, user_id=_holder(conn, row.org_id, who=row.user_id))
     _take_place(conn, membership, key_id=row.id, limit=limit, at=row.created_at)
@@ -165,15 +168,32 @@ def _take_place(conn: Connection, membership: Membership, *, key_id: str, limit:
         )
 
 
-def _check_models(membership: Membership, row: KeyRow) -> None:
+def _check_models(membership: Membership, row: KeyRow, *, known: frozenset[str] | None) -> None:
     allowed, wanted = read_models(membership.plan.models), read_models(row.models)
-    beyond = sorted(wanted - allowed) if allowed is not None and wanted is not None else []
+    if wanted is None:
+        return
+    beyond = sorted(wanted - allowed) if allowed is not None else []
     if beyond:
+        # Told as one thing, whether the server has such models or not: what is not in the plan is nobody's to know of.
+        near = suggestion(beyond[0], _both(allowed, known)) or "."
         raise InvalidRequest(
-            f"The plan `{membership.plan.name}` does not include {', '.join(beyond[:5])}. Name models of the plan, or "
-            f"leave the list out to allow all of them.",
+            f"The plan `{membership.plan.name}` does not include {', '.join(map(clip, beyond[:5]))}{near} Name models of "
+            f"the plan, or leave the list out to allow all of them.",
             param="models",
         )
+    unknown = sorted(wanted - known) if known is not None else []
+    if unknown:
+        near = nearest(unknown[0], _both(allowed, known)) or "; none is configured"
+        raise InvalidRequest(
+            f"There is no model `{clip(unknown[0])}`{near}{'' if near.endswith('?') else '.'} Name models that there are, "
+            f"or leave the list out to allow all of them.",
+            param="models",
+        )
+
+
+def _both(*lists: frozenset[str] | None) -> frozenset[str]:
+    """What is in all lists that there are."""
+    return frozenset.intersection(*(each for each in lists if each is not None))
 
 
 def _holder(conn: Connection, org_id: str, *, who: str) -> str:

@@ -5,7 +5,7 @@ database is in `key_changes`. Decides nothing about who may ask: the caller has 
 returned once and kept nowhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -18,6 +18,7 @@ from ingot.pricing import usd
 from ingot.services import key_changes
 from ingot.services.bootstrap import BOOTSTRAP_NAME, bootstrap_token
 from ingot.services.grants import read_models, write_models
+from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.services.key_changes import Changed, Wanted
 from ingot.signing import Signer, lookup_kid, make_key
 from ingot.store import keys as store
@@ -104,12 +105,25 @@ class KeyDesk:
         self._random_text = random_text
         self._new_id = new_id
 
-    async def issue(self, org_id: str, order: KeyOrder, *, actor: str) -> IssuedKey:
-        """A new key; raises InvalidRequest, NotFound, or Forbidden where there is no place for it."""
+    async def issue(
+        self,
+        org_id: str,
+        order: KeyOrder,
+        *,
+        actor: str,
+        known: Collection[str] | None = None,
+        keep: Keep[IssuedKey] = keep_nothing,
+    ) -> IssuedKey:
+        """A new key, for some of the `known` models where the order names any; raises InvalidRequest, NotFound, or Forbidden where there is no place for it."""
         _check(order, now=self._clock.now())
         wanted, secret = self._make(org_id, order)
-        row = await self._db.write(partial(key_changes.issue, wanted=wanted, limit=self._limit, actor=actor))
-        return IssuedKey(_info(row, order.cap), secret)
+        wanted = replace(wanted, known=None if known is None else frozenset(known))
+
+        def work(conn: Connection) -> IssuedKey:
+            row = key_changes.issue(conn, wanted=wanted, limit=self._limit, actor=actor)
+            return IssuedKey(_info(row, order.cap), secret)
+
+        return await self._db.write(kept(work, keep))
 
     async def list_all(self) -> list[KeyInfo]:
         """The keys of all organizations, the oldest first: for the operator alone."""
@@ -148,7 +162,15 @@ class KeyDesk:
 
         return await self._db.read(read)
 
-    async def roll(self, org_id: str, which: str, *, actor: str, force: bool = False) -> IssuedKey:
+    async def roll(
+        self,
+        org_id: str,
+        which: str,
+        *,
+        actor: str,
+        force: bool = False,
+        keep: Keep[IssuedKey] = keep_nothing,
+    ) -> IssuedKey:
         """A successor with the same name and rights, in the same place; the old key is valid for 24 h more.
 
         Raises Conflict for a key that cannot be rolled, and while its own predecessor is still valid, unless forced:
@@ -156,10 +178,16 @@ class KeyDesk:
         """
         key = make_key(self._prefix, random_text=self._random_text)
         new = self._row(key.text, kid=key.kid, name="", source="issued")
-        changed = await self._db.write(
-            partial(key_changes.roll, org_id=org_id, which=which, new=new, force=force, actor=actor)
-        )
-        return IssuedKey(self._tell(changed), key.text)
+
+        def work(conn: Connection) -> tuple[Changed, IssuedKey]:
+            changed = key_changes.roll(conn, org_id=org_id, which=which, new=new, force=force, actor=actor)
+            issued = IssuedKey(_info(changed.row, changed.cap), key.text)
+            keep(conn, issued)
+            return changed, issued
+
+        changed, issued = await self._db.write(work)
+        self._tell(changed)
+        return issued
 
     async def revoke(self, org_id: str, which: str, *, actor: str) -> KeyInfo:
         """Ends the key with this id, kid or name, and one that it replaced; again is no error.

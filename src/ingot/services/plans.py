@@ -21,6 +21,7 @@ from ingot.errors import Conflict, InvalidRequest, NotFound
 from ingot.presets.preset import Plan
 from ingot.pricing import decimal_text, usd
 from ingot.services.grants import PAR, read_models, write_models
+from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.store import audit
 from ingot.store import plans as store
 from ingot.store.audit import Detail
@@ -114,7 +115,9 @@ class Plans:
         """The plan that an organization is on; raises NotFound."""
         return _info(await self._db.read(partial(_of, org_id=org_id)))
 
-    async def create(self, name: str, wanted: PlanFields, *, actor: str) -> PlanInfo:
+    async def create(
+        self, name: str, wanted: PlanFields, *, actor: str, keep: Keep[PlanInfo] = keep_nothing
+    ) -> PlanInfo:
         """A new plan, without limits but for those given; raises InvalidRequest, or Conflict where it is there."""
         if _NAME.fullmatch(name) is None:
             raise InvalidRequest(
@@ -136,8 +139,12 @@ class Plans:
             created_at=self._now(),
         )
         row = _apply(row, wanted)
-        await self._db.write(partial(_create, row=row, actor=actor))
-        return _info(row)
+
+        def work(conn: Connection) -> PlanInfo:
+            _create(conn, row=row, actor=actor)
+            return _info(row)
+
+        return await self._db.write(kept(work, keep))
 
     async def edit(self, which: str, wanted: PlanFields, *, actor: str) -> PlanInfo:
         """Changes a plan for all who are on it; raises NotFound or InvalidRequest."""

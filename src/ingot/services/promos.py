@@ -16,6 +16,7 @@ from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import Conflict, InvalidRequest, NotFound
 from ingot.pricing import usd
+from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.services.receipts import MOST, Receipt, locked, record
 from ingot.store.audit import note
 from ingot.store.database import Database
@@ -56,6 +57,7 @@ class Promos:
         code: str | None = None,
         expires: float | None = None,
         most_uses: int | None = None,
+        keep: Keep[Promo] = keep_nothing,
     ) -> Promo:
         """A new code; `expires` in seconds since the epoch. Raises InvalidRequest, Conflict."""
         if not 0 < amount <= MOST:
@@ -77,10 +79,9 @@ class Promos:
             ended_at=None,
         )
         try:
-            await self._db.write(partial(_create_promo, promo=promo, actor=actor))
+            return await self._db.write(kept(partial(_create_promo, promo=promo, actor=actor), keep))
         except StoreConflict as error:
             raise Conflict(f"There is a promo code {name} already; codes are never used again.") from error
-        return promo
 
     async def list(self, *, ended: bool = True) -> Sequence[Promo]:
         """All codes, the oldest first."""
@@ -90,12 +91,14 @@ class Promos:
         """Takes a code out of use; again is no error. Raises NotFound."""
         return await self._db.write(partial(_end_promo, code=code.upper(), actor=actor, at=self._now()))
 
-    async def redeem(self, org_id: str, code: str, *, actor: str) -> Receipt:
+    async def redeem(
+        self, org_id: str, code: str, *, actor: str, keep: Keep[Receipt] = keep_nothing
+    ) -> Receipt:
         """Gives an organization what a code brings, once. Raises NotFound, Conflict."""
         name = code.strip().upper()
         entry = Entry(f"promo:{name}:{org_id}", org_id, "promo", 0, self._now(), note=name)
         try:
-            return await self._db.write(partial(_redeem, code=name, entry=entry, actor=actor))
+            return await self._db.write(kept(partial(_redeem, code=name, entry=entry, actor=actor), keep))
         except StoreConflict as error:
             raise _used(name) from error
 
@@ -103,7 +106,7 @@ class Promos:
         return micros(self._clock.now())
 
 
-def _create_promo(conn: Connection, promo: Promo, *, actor: str) -> None:
+def _create_promo(conn: Connection, promo: Promo, *, actor: str) -> Promo:
     insert_promo(conn, promo)
     detail = {"amount": usd(promo.amount), "most_uses": promo.most_uses}
     note(
@@ -115,6 +118,7 @@ def _create_promo(conn: Connection, promo: Promo, *, actor: str) -> None:
         detail=detail,
         at=promo.created_at,
     )
+    return promo
 
 
 def _end_promo(conn: Connection, code: str, *, actor: str, at: int) -> Promo:

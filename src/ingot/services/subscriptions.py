@@ -19,6 +19,7 @@ from sqlalchemy import Connection
 from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import Conflict, NotFound
+from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.store import subscriptions as store
 from ingot.store.audit import Detail, note
 from ingot.store.balances import add, locked_standing
@@ -47,15 +48,20 @@ class Subscriptions:
         self._fallback = fallback
         self._new_id = new_id
 
-    async def start(self, org_id: str, plan: str, *, actor: str) -> Subscription:
+    async def start(
+        self, org_id: str, plan: str, *, actor: str, keep: Keep[Subscription] = keep_nothing
+    ) -> Subscription:
         """Puts an organization on a plan, by id or name, and gives it the first period's credits."""
         now = self._now()
         row = Subscription(self._new_id("sub"), org_id, plan, now, now, period_after(now, now))
-        return await self._db.write(partial(_start, row=row, plan=plan, actor=actor))
+        return await self._db.write(kept(partial(_start, row=row, plan=plan, actor=actor), keep))
 
-    async def cancel(self, org_id: str, *, actor: str) -> Subscription:
+    async def cancel(
+        self, org_id: str, *, actor: str, keep: Keep[Subscription] = keep_nothing
+    ) -> Subscription:
         """Makes the present period the last one; again is no error. Raises NotFound."""
-        return await self._db.write(partial(_cancel, org_id=org_id, actor=actor, at=self._now()))
+        work = partial(_cancel, org_id=org_id, actor=actor, at=self._now())
+        return await self._db.write(kept(work, keep))
 
     async def list(self, org_id: str | None = None, *, ended: bool = False) -> Sequence[Subscription]:
         """Those of an organization, or all, the oldest first."""

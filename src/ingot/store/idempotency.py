@@ -1,7 +1,8 @@
 """The statements about idempotency keys: who leads, what came of it, and until when that is known.
 
     claim --> Lead ----finish (in the transaction that bills)--> Kept by the next claim
-      |        '------release (nothing was billed)-------------> Lead of the next claim
+      |        |-------release (nothing was billed)-------------> Lead of the next claim
+      |        '-------withdraw (refused, nothing was done)-----> no row: Lead of any claim
       '-----> Held (another leads) | Kept | Mismatched
 
 Every change is guarded by the epoch: a leader that lost its lease changes nothing, and is told. Leases follow the
@@ -92,6 +93,7 @@ _MINE = and_(
     _table.state == "running",
 )
 _END = update(idempotency).where(_MINE)
+_WITHDRAW = delete(idempotency).where(_MINE)
 _RENEW = (
     update(idempotency)
     .where(
@@ -197,6 +199,11 @@ def release(conn: Connection, lead: Lead, *, now: int, keep: int = KEEP) -> bool
     """Gives the lead to whoever retries, nothing being billed; False: it was lost already."""
     outcome = {"state": "released", "expires_at": now + keep}
     return conn.execute(_END, {**_mine(lead), **outcome}).rowcount == 1
+
+
+def withdraw(conn: Connection, lead: Lead) -> bool:
+    """Frees the key for any request, as if it had not been used; False: the lead was lost already."""
+    return conn.execute(_WITHDRAW, _mine(lead)).rowcount == 1
 
 
 def renew(conn: Connection, owner: str, *, response_ids: list[str], now: int, lease: int = LEASE) -> int:

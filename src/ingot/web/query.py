@@ -1,4 +1,7 @@
-"""What pages of lists have in common: their query, read and bounded, and one path that takes several methods."""
+"""What pages of lists have in common: their query, read and bounded, and one path that takes several methods.
+
+A name that stands twice is refused by `single`, through which every query goes that anything is read of.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -6,7 +9,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingot.errors import InvalidRequest
+from ingot.errors import InvalidRequest, Unsupported
 from ingot.rawjson import clip
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -16,6 +19,29 @@ Organization = Callable[[Request], Awaitable[str]]
 
 Pages = dict[str, dict[str, Handler]]
 """Path, method, handler."""
+
+
+def single(query: QueryParams) -> QueryParams:
+    """A query in which each name stands once; raises InvalidRequest for one that came twice."""
+    seen: set[str] = set()
+    for name, _ in query.multi_items():
+        if name in seen:
+            raise InvalidRequest(
+                f"'{clip(name)}' came more than once. Send it once: nobody could tell which one counts.",
+                param=clip(name),
+            )
+        seen.add(name)
+    return query
+
+
+def check_names(query: QueryParams, known: tuple[str, ...]) -> None:
+    """Raises for a name that would be ignored where that would give somebody the wrong rows."""
+    for name in query:
+        if name not in known:
+            raise Unsupported(
+                f"'{clip(name)}' is no parameter here. There are {', '.join(known[:-1])} and {known[-1]}.",
+                param=clip(name),
+            )
 
 
 def read_limit(query: QueryParams, *, default: int, most: int) -> int:

@@ -16,7 +16,7 @@ from ingot.errors import InvalidRequest, TooLarge
 from ingot.rawjson import clip
 from ingot.services.answers import Answers, Paging, Wanted
 from ingot.store.responses import is_plain
-from ingot.web.query import Handler, Organization, Pages, read_limit, read_order
+from ingot.web.query import Handler, Organization, Pages, read_limit, read_order, single
 
 JSON = "application/json"
 PATH = "/v1/chat/completions"
@@ -33,7 +33,7 @@ def pages(answers: Answers, *, organization: Organization) -> Pages:
 
     async def list_completions(request: Request) -> Response:
         org_id = await organization(request)
-        query = request.query_params
+        query = single(request.query_params)
         wanted = Wanted(model=_word(query, "model"), metadata=_metadata(query))
         return _json(await answers.list(org_id, wanted, paging=_paging(query)))
 
@@ -42,7 +42,7 @@ def pages(answers: Answers, *, organization: Organization) -> Pages:
 
     async def messages(request: Request) -> Response:
         org_id = await organization(request)
-        paging = _paging(request.query_params)
+        paging = _paging(single(request.query_params))
         return _json(await answers.messages(org_id, request.path_params["id"], paging=paging))
 
     async def update(request: Request) -> Response:

@@ -14,7 +14,7 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import ApiError, MethodNotAllowed, Overloaded
-from ingot.idempotency import read_key
+from ingot.idempotency import ANTHROPIC_HEADER, HEADER, read_key
 from ingot.ids import new_id
 from ingot.presets import Preset, dressed
 from ingot.services.admission import LimitReached
@@ -37,6 +37,8 @@ from ingot.web.intake import (
     take_body,
 )
 from ingot.web.proxies import Proxies
+
+_OWN, _ANTHROPIC = (name.lower().encode() for name in (HEADER, ANTHROPIC_HEADER))
 
 LARGE = 256 * 1024
 """Bytes of a body above which parsing leaves the event loop, so that one client's prompt stalls no other's stream."""
@@ -97,7 +99,7 @@ class Inferences:
             request.model = deployment.name
             asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
             door = HttpDoor(exchange, request_id.encode())
-            await self._answer(asked, door, request.outcome, key=_retry_key(surface, headers))
+            await self._answer(asked, door, request.outcome, key=_retry_key(surface, exchange))
             request.status, request.code = request.outcome.status, request.outcome.error
         except (Exception, asyncio.CancelledError) as error:
             if not self._tell(error, request, surface=surface, exchange=exchange):
@@ -195,12 +197,17 @@ async def _decode_apart(decode: Callable[[bytes], Call], body: bytes) -> Call:
     return await asyncio.get_running_loop().run_in_executor(None, decode, body)
 
 
-def _retry_key(surface: Surface, headers: dict[bytes, bytes]) -> str | None:
+def _retry_key(surface: Surface, exchange: Exchange) -> str | None:
     for name in surface.retry_headers:
-        if name in headers:
-            own, other = headers.get(b"idempotency-key"), headers.get(b"anthropic-idempotency-key")
-            return read_key(own, other if b"anthropic-idempotency-key" in surface.retry_headers else None)
+        if name in exchange.headers:
+            other = _ANTHROPIC in surface.retry_headers
+            return read_key(_values(exchange, _OWN), _values(exchange, _ANTHROPIC) if other else ())
     return None
+
+
+def _values(exchange: Exchange, name: bytes) -> list[bytes]:
+    """What all headers of a name hold."""
+    return [value for each, value in exchange.raw_headers if each == name]
 
 
 def _check_method(surface: Surface, method: str) -> None:

@@ -8,10 +8,12 @@ from starlette.responses import Response, StreamingResponse
 from ingot.services.requestlog import RequestLog, Wanted
 from ingot.services.spans import DEFAULT_RANGE
 from ingot.services.usage import Usage
-from ingot.web.query import Organization, Pages, read_limit
+from ingot.web.query import Organization, Pages, check_names, read_limit, single
 
 JSON = "application/json"
 CSV = "text/csv; charset=utf-8"
+EXPORT = ("range", "date", "key", "model")
+"""What an export is chosen by; anything else, as `from`, would be a file of other rows than were asked for."""
 
 
 def pages(usage: Usage, requests: RequestLog, *, organization: Organization) -> Pages:
@@ -19,16 +21,16 @@ def pages(usage: Usage, requests: RequestLog, *, organization: Organization) -> 
 
     async def summary(request: Request) -> Response:
         org_id = await organization(request)
-        return _json(await usage.summarize(org_id, range_name=_range(request.query_params)))
+        return _json(await usage.summarize(org_id, range_name=_range(single(request.query_params))))
 
     async def breakdown(request: Request) -> Response:
         org_id = await organization(request)
-        query = request.query_params
+        query = single(request.query_params)
         return _json(await usage.break_down(org_id, range_name=_range(query), day=query.get("date")))
 
     async def listing(request: Request) -> Response:
         org_id = await organization(request)
-        query = request.query_params
+        query = single(request.query_params)
         limit = read_limit(query, default=20, most=100)
         return _json(
             await requests.page(org_id, wanted=_wanted(query), after=query.get("after"), limit=limit)
@@ -36,7 +38,8 @@ def pages(usage: Usage, requests: RequestLog, *, organization: Organization) -> 
 
     async def export(request: Request) -> Response:
         org_id = await organization(request)
-        query = request.query_params
+        query = single(request.query_params)
+        check_names(query, EXPORT)
         pieces = await requests.export(
             org_id, wanted=_wanted(query), range_name=_range(query), day=query.get("date")
         )

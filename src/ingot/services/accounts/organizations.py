@@ -19,6 +19,7 @@ from ingot.ids import NewId
 from ingot.logs import Log
 from ingot.services.accounts.records import Caller, read_email, read_name
 from ingot.services.accounts.sessions import Sessions
+from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.store import accounts, members, sessions
 from ingot.store import organizations as store
 from ingot.store.audit import note
@@ -70,6 +71,7 @@ class Organizations:
         plan: str | None = None,
         owner: str | None = None,
         prepaid: bool | None = None,
+        keep: Keep[tuple[OrganizationRow, str | None]] = keep_nothing,
     ) -> tuple[OrganizationRow, str | None]:
         """A new organization, and the token that the creator's session got with the new role.
 
@@ -89,7 +91,7 @@ class Organizations:
             created_at=micros(self._clock.now()),
         )
         email = None if owner is None else read_email(owner)
-        return await self._db.write(partial(self._create, caller=caller, row=row, owner=email))
+        return await self._db.write(kept(partial(self._create, caller=caller, row=row, owner=email), keep))
 
     def _create(
         self, conn: Connection, caller: Caller, row: OrganizationRow, owner: str | None

@@ -21,6 +21,7 @@ from ingot.services.accounts.people import SignedIn
 from ingot.services.accounts.permissions import may_assign
 from ingot.services.accounts.records import Caller, digest_of, read_email
 from ingot.services.accounts.sessions import Sessions
+from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.store import accounts, organizations
 from ingot.store import members as store
 from ingot.store import sessions as session_store
@@ -84,10 +85,12 @@ class Team:
             self._note(conn, org_id, caller=caller, action="member.role", subject=user_id, detail=detail)
         return next(each for each in store.list_members(conn, org_id) if each.user_id == user_id)
 
-    async def remove(self, org_id: str, *, user_id: str, caller: Caller, acting: str) -> None:
+    async def remove(
+        self, org_id: str, *, user_id: str, caller: Caller, acting: str, keep: Keep[None] = keep_nothing
+    ) -> None:
         """Ends a membership, the caller's own included. Raises NotFound, Forbidden, Conflict."""
         work = partial(self._remove, org_id=org_id, user_id=user_id, caller=caller, acting=acting)
-        await self._db.write(work)
+        await self._db.write(kept(work, keep))
 
     def _remove(self, conn: Connection, org_id: str, user_id: str, caller: Caller, acting: str) -> None:
         old = self._lock_member(conn, org_id, user_id=user_id)
@@ -126,13 +129,20 @@ class Team:
         return await self._db.read(partial(store.list_invitations, org_id=org_id, now=now))
 
     async def invite(
-        self, org_id: str, *, email: str, role: Role, caller: Caller, acting: str
+        self,
+        org_id: str,
+        *,
+        email: str,
+        role: Role,
+        caller: Caller,
+        acting: str,
+        keep: Keep[InvitationRow] = keep_nothing,
     ) -> InvitationRow:
         """Mails an invitation. Raises Forbidden, Conflict for a member, RateLimited."""
         if not may_assign(acting, new=role, old=None):
             raise Forbidden("Only an owner invites an owner.")
         work = partial(self._invite, org_id=org_id, email=read_email(email), role=role, caller=caller)
-        return await self._db.write(work)
+        return await self._db.write(kept(work, keep))
 
     def _invite(self, conn: Connection, org_id: str, email: str, role: Role, caller: Caller) -> InvitationRow:
         organization = self._lock(conn, org_id)
@@ -187,9 +197,11 @@ class Team:
             raise NotFound("The organization has no open invitation with this id.")
         self._note(conn, org_id, caller=caller, action="invitation.revoke", subject=invitation_id)
 
-    async def accept(self, token: str, *, caller: Caller) -> tuple[InvitationRow, str | None]:
+    async def accept(
+        self, token: str, *, caller: Caller, keep: Keep[tuple[InvitationRow, str | None]] = keep_nothing
+    ) -> tuple[InvitationRow, str | None]:
         """Makes the caller a member, and the new token of their session. Raises InvalidRequest, Forbidden, Conflict."""
-        return await self._db.write(partial(self._accept, token=token, caller=caller))
+        return await self._db.write(kept(partial(self._accept, token=token, caller=caller), keep))
 
     def _accept(self, conn: Connection, token: str, caller: Caller) -> tuple[InvitationRow, str | None]:
         user = caller.user

@@ -1,7 +1,7 @@
 """The admin API: accounts, organizations and what belongs to them, under /admin/v1, for browsers and for programs.
 
-    request --host--> route --origin--> caller --gate--> body --> handler --> answer
-                       404     403       401     403,404  400
+    request --host--> route --origin--> caller --gate--> body --idempotency key--> handler --> answer
+                       404     403       401     403,404  400           '-> the answer that was kept
 
 To add routes: write a module with a function that takes its services and returns `AdminRoute` rows (see `members` for
 the smallest), name new actions in `services.accounts.permissions`, hand the rows to `build(..., extra_routes=...)`, and
@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from ingot.logs import Log
 from ingot.services.accounts import Accounts
+from ingot.services.changes import Changes
 from ingot.web.admin import audit, auth, invitations, me, members, organizations
 from ingot.web.admin.application import AdminApi
 from ingot.web.admin.routes import AdminRoute
@@ -39,9 +40,11 @@ def build(
     accounts: Accounts,
     extra_routes: Iterable[AdminRoute] = (),
     *,
+    changes: Changes,
     hosts: Hosts,
     proxies: Proxies = TRUST_NOBODY,
     log: Log,
 ) -> AdminApi:
     """The ASGI application for every path below /admin; raises ValueError for a table that contradicts itself."""
-    return AdminApi(accounts, (*own_routes(accounts), *extra_routes), hosts=hosts, proxies=proxies, log=log)
+    routes = (*own_routes(accounts), *extra_routes)
+    return AdminApi(accounts, routes, changes=changes, hosts=hosts, proxies=proxies, log=log)

@@ -20,6 +20,7 @@ from ingot.services.accounts import Accounts
 from ingot.services.accounts.gate import Access, needs_organization
 from ingot.services.accounts.permissions import ANYONE, PERMISSIONS
 from ingot.services.accounts.records import Caller
+from ingot.services.changes import Changes, Told
 from ingot.store.faults import StoreConflict, StoreError
 from ingot.web.admin.describe import describe
 from ingot.web.admin.guard import (
@@ -32,6 +33,7 @@ from ingot.web.admin.guard import (
     presented_key,
 )
 from ingot.web.admin.reading import decode_body, decode_query, read_body, refuse_query
+from ingot.web.admin.retries import make_once, replay_header, retry_key
 from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call
 from ingot.web.errors import UNDRESSED, as_response, broken, tell
 from ingot.web.intake import Hosts, read_request_id
@@ -58,6 +60,7 @@ class AdminApi:
         accounts: Accounts,
         routes: Sequence[AdminRoute],
         *,
+        changes: Changes,
         hosts: Hosts,
         proxies: Proxies,
         log: Log,
@@ -68,6 +71,7 @@ class AdminApi:
         )
         self.routes: tuple[AdminRoute, ...] = (*routes, own)
         self._gate = accounts.gate
+        self._changes = changes
         self._hosts = hosts
         self._proxies = proxies
         self._log = log
@@ -115,7 +119,11 @@ class AdminApi:
             address=address,
             session=session,
         )
-        return self._respond(row, await row.handler(call))
+        key = retry_key(request, row)
+        if key is None:
+            answer = await row.handler(call)
+            return self._respond(Told(row.status, msgspec.json.encode(answer.value)), answer)
+        return self._respond(*await make_once(self._changes, row, call, key=key, path=request.url.path))
 
     def _route(self, request: Request) -> tuple[AdminRoute, dict[str, str]]:
         path = request.url.path
@@ -147,9 +155,13 @@ class AdminApi:
         session = self._cookies.read(request)
         return None if session is None else await self._gate.by_session(session), session
 
-    def _respond(self, row: AdminRoute, answer: Answer) -> Response:
-        response = Response(msgspec.json.encode(answer.value), status_code=row.status, media_type=JSON)
-        if answer.session is not None:
+    def _respond(self, told: Told, answer: Answer | None) -> Response:
+        """The answer on the wire; without a handler's own it is a kept one, which brings no session along."""
+        response = Response(told.body, status_code=told.status, media_type=JSON)
+        if answer is None:
+            name, value = replay_header()
+            response.headers[name] = value
+        elif answer.session is not None:
             response.headers["set-cookie"] = self._cookies.put(answer.session)
         elif answer.forget:
             response.headers["set-cookie"] = self._cookies.drop()

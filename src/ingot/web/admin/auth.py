@@ -1,6 +1,7 @@
 """Routes for coming in: sign-up, verification, login, logout, passwords.
 
-What they answer does not tell whether an address has an account. Tokens travel in cookies and in mails alone.
+What they answer does not tell whether an address has an account. Tokens travel in cookies and in mails alone. None
+of these takes an idempotency key: an answer that opens a session is given once.
 """
 
 from typing import Annotated
@@ -128,30 +129,34 @@ def routes(accounts: Accounts) -> tuple[AdminRoute, ...]:
     return (
         AdminRoute(
             "POST", f"{auth}/signup", handlers.sign_up, ANYONE,
-            "Create an account; a mail brings the link that verifies it", SignUp, Done, status=202,
+            "Create an account; a mail brings the link that verifies it", SignUp, Done, status=202, keyless=True,
         ),
         AdminRoute(
             "POST", f"{auth}/verification", handlers.send_verification, ANYONE,
-            "Send the verification mail again, three times an hour at most", Address, Done, status=202,
+            "Send the verification mail again, three times an hour at most", Address, Done, status=202, keyless=True,
         ),
         AdminRoute(
             "POST", f"{auth}/verify", handlers.verify, ANYONE,
-            "Verify a mail address with the token of the link, and log in", Verification, User,
+            "Verify a mail address with the token of the link, and log in", Verification, User, keyless=True,
         ),
         AdminRoute(
-            "POST", f"{auth}/login", handlers.log_in, ANYONE, "Open a session, in a cookie", Login, User
+            "POST", f"{auth}/login", handlers.log_in, ANYONE,
+            "Open a session, in a cookie", Login, User, keyless=True,
         ),
-        AdminRoute("POST", f"{auth}/logout", handlers.log_out, PERSON, "End the session", answer=Done),
+        AdminRoute(
+            "POST", f"{auth}/logout", handlers.log_out, PERSON,
+            "End the session", answer=Done, keyless=True,
+        ),
         AdminRoute(
             "POST", f"{auth}/password", handlers.change_password, PERSON,
-            "Change the password; every other session ends", PasswordChange, User,
+            "Change the password; every other session ends", PasswordChange, User, keyless=True,
         ),
         AdminRoute(
             "POST", f"{auth}/reset-request", handlers.ask_reset, ANYONE,
-            "Send a mail with a link to set a new password", Address, Done, status=202,
+            "Send a mail with a link to set a new password", Address, Done, status=202, keyless=True,
         ),
         AdminRoute(
             "POST", f"{auth}/reset", handlers.reset, ANYONE,
-            "Set a new password with the token of the link; every session ends", Reset, Done,
+            "Set a new password with the token of the link; every session ends", Reset, Done, keyless=True,
         ),
     )  # fmt: skip

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import structs
 
 from ingot import __version__
+from ingot.idempotency import HEADER, LONGEST_KEY
 from ingot.services.accounts.gate import needs_organization
 from ingot.services.accounts.permissions import ANYONE, CALLER, OPERATOR, PERSON, VERIFIED, needed
 from ingot.web.admin.routes import AdminRoute
@@ -22,6 +23,16 @@ _WHO = {
     VERIFIED: "A person who is logged in and has verified the mail address.",
     CALLER: "A person who is logged in and verified, or an admin key.",
     OPERATOR: "An operator of this server.",
+}
+
+
+_KEY: dict[str, Any] = {
+    "name": HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Makes the change once, however often it is sent: with the same key, path and body comes the same "
+    "answer again, marked Idempotent-Replayed, for 24 hours.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
 }
 
 
@@ -75,6 +86,8 @@ def _operation(row: AdminRoute, *, body: Any, answer: Any, error: Any) -> dict[s
         for name in _PARAMETER.findall(row.path)
     ]
     parameters += _query(row)
+    if row.keyed:
+        parameters.append(_KEY)
     if parameters:
         operation["parameters"] = parameters
     if body is not None:

@@ -76,7 +76,12 @@ class _Handlers:
     async def invite(self, call: Call) -> Answer:
         body: NewInvitation = call.body
         row = await self._team.invite(
-            call.org_id, email=body.email, role=body.role, caller=call.who, acting=call.entered.role
+            call.org_id,
+            email=body.email,
+            role=body.role,
+            caller=call.who,
+            acting=call.entered.role,
+            keep=call.keep(show_invitation),
         )
         return Answer(show_invitation(row))
 
@@ -91,7 +96,9 @@ class _Handlers:
 
     async def accept(self, call: Call) -> Answer:
         body: Acceptance = call.body
-        row, session = await self._team.accept(body.token, caller=call.who)
+        row, session = await self._team.accept(
+            body.token, caller=call.who, keep=call.keep(lambda accepted: show_invitation(accepted[0]))
+        )
         return Answer(show_invitation(row), session=session)
 
     async def sign_up(self, call: Call) -> Answer:
@@ -125,6 +132,6 @@ def routes(accounts: Accounts) -> tuple[AdminRoute, ...]:
         AdminRoute(
             "POST", f"{PREFIX}/invitations/signup", handlers.sign_up, ANYONE,
             "Accept an invitation with a new account, also while sign-up is closed", InvitedSignUp, User,
-            status=201,
+            status=201, keyless=True,
         ),
     )  # fmt: skip

@@ -4,6 +4,7 @@ A member makes keys for themselves, to call models with; keys for others, for no
 take an administrator. An admin key of the operator's organization may do what an operator may: only they make one.
 """
 
+from collections.abc import Callable, Collection
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -106,12 +107,16 @@ def show_created(issued: IssuedKey) -> CreatedKey:
     return CreatedKey(issued.secret, show_key(issued.info))
 
 
-def routes(desk: KeyDesk) -> tuple[AdminRoute, ...]:
-    """The rows."""
+def routes(desk: KeyDesk, *, models: Callable[[], Collection[str]] | None = None) -> tuple[AdminRoute, ...]:
+    """The rows; `models` tells what models there are now, without it any name may be in an allow-list."""
 
     async def create(call: Call) -> Answer:
         order = _order(call, call.body)
-        return Answer(show_created(await desk.issue(call.org_id, order, actor=call.who.actor)))
+        known = None if models is None else models()
+        issued = await desk.issue(
+            call.org_id, order, actor=call.who.actor, known=known, keep=call.keep(show_created)
+        )
+        return Answer(show_created(issued))
 
     async def list_keys(call: Call) -> Answer:
         return Answer(KeyList([show_key(info) for info in await desk.list(call.org_id)]))
@@ -122,7 +127,13 @@ def routes(desk: KeyDesk) -> tuple[AdminRoute, ...]:
     async def roll(call: Call) -> Answer:
         info = await desk.get(call.org_id, call.path["key"])
         _check_scope(call, info.scope)
-        issued = await desk.roll(call.org_id, info.id, actor=call.who.actor, force=call.body.force)
+        issued = await desk.roll(
+            call.org_id,
+            info.id,
+            actor=call.who.actor,
+            force=call.body.force,
+            keep=call.keep(show_created),
+        )
         return Answer(show_created(issued))
 
     async def revoke(call: Call) -> Answer:

@@ -1,4 +1,4 @@
-"""Routes for money: credit, promo codes, budgets, subscriptions, the ledger, and what was used.
+"""Routes for money: credit, promo codes, budgets, subscriptions, the ledger; what was used is in `usage`.
 
 What makes money out of nothing is an operator's: top-ups, refunds, corrections, codes, and subscriptions, whose price
 nobody collects here. An organization redeems codes, keeps budgets, cancels its subscription, and reads what is its
@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from ingot.errors import InvalidRequest
 from ingot.services.accounts.permissions import OPERATOR
 from ingot.services.budgets import Budgets
 from ingot.services.credits import Credits
 from ingot.services.ledger import Ledger
 from ingot.services.money import Money
 from ingot.services.promos import Promos
-from ingot.services.spans import DEFAULT_RANGE
 from ingot.services.statements import (
     AccountInfo,
     BudgetInfo,
@@ -32,9 +32,9 @@ from ingot.services.statements import (
     subscription_info,
 )
 from ingot.services.subscriptions import Subscriptions
-from ingot.services.usage import Usage, UsageBreakdown, UsageSummary
 from ingot.store.ledger import Kind, Span
 from ingot.store.schema import MICROSECOND
+from ingot.web.admin import usage
 from ingot.web.admin.reading import read_usd
 from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call, Gone
 
@@ -148,27 +148,16 @@ class LedgerRows(Struct, frozen=True):
     object: str = "list"
 
 
-class UsageSpan(Struct, frozen=True):
-    """Which hours: 24h, 7d, 30d or period."""
-
-    range: Annotated[str, Meta(max_length=20)] = DEFAULT_RANGE
-
-
-class UsageDays(UsageSpan, frozen=True):
-    """The same, or day with a `date` as 2026-11-27."""
-
-    date: Annotated[str, Meta(max_length=20)] | None = None
-
-
 def routes(money: Money) -> tuple[AdminRoute, ...]:
     """The rows."""
     return (
         *_credits(money.credits),
+        *_amends(money.credits),
         *_promos(money.promos),
         *_budgets(money.budgets),
         *_subscriptions(money.subscriptions),
         *_ledger(money.ledger),
-        *_usage(money.usage),
+        *usage.routes(money.usage),
     )
 
 
@@ -184,26 +173,7 @@ def _credits(service: Credits) -> tuple[AdminRoute, ...]:
             actor=call.who.actor,
             reference=body.reference,
             note=body.note,
-        )
-        return Answer(receipt_info(done))
-
-    async def refund(call: Call) -> Answer:
-        body: Refund = call.body
-        amount = None if body.amount is None else read_usd(body.amount, param="amount")
-        done = await service.refund(
-            body.entry, amount, actor=call.who.actor, reference=body.reference, note=body.note
-        )
-        return Answer(receipt_info(done))
-
-    async def correct(call: Call) -> Answer:
-        body: Correction = call.body
-        done = await service.correct(
-            body.organization,
-            read_usd(body.amount, param="amount"),
-            actor=call.who.actor,
-            note=body.note,
-            reference=body.reference,
-            refers_to=body.refers_to,
+            keep=call.keep(receipt_info),
         )
         return Answer(receipt_info(done))
 
@@ -217,6 +187,38 @@ def _credits(service: Credits) -> tuple[AdminRoute, ...]:
             "POST", f"{every}/topups", top_up, OPERATOR,
             "Add credit that was paid for; a reference counts once", TopUp, ReceiptInfo, status=201,
         ),
+    )  # fmt: skip
+
+
+def _amends(service: Credits) -> tuple[AdminRoute, ...]:
+    async def refund(call: Call) -> Answer:
+        body: Refund = call.body
+        amount = None if body.amount is None else read_usd(body.amount, param="amount")
+        done = await service.refund(
+            body.entry,
+            amount,
+            actor=call.who.actor,
+            reference=body.reference,
+            note=body.note,
+            keep=call.keep(receipt_info),
+        )
+        return Answer(receipt_info(done))
+
+    async def correct(call: Call) -> Answer:
+        body: Correction = call.body
+        done = await service.correct(
+            body.organization,
+            read_usd(body.amount, param="amount"),
+            actor=call.who.actor,
+            note=body.note,
+            reference=body.reference,
+            refers_to=body.refers_to,
+            keep=call.keep(receipt_info),
+        )
+        return Answer(receipt_info(done))
+
+    every = f"{PREFIX}/credits"
+    return (
         AdminRoute(
             "POST", f"{every}/refunds", refund, OPERATOR,
             "Give back what a call cost, or note that a top-up was paid back", Refund, ReceiptInfo, status=201,
@@ -237,6 +239,7 @@ def _promos(service: Promos) -> tuple[AdminRoute, ...]:
             code=body.code,
             expires=body.expires_at,
             most_uses=body.most_uses,
+            keep=call.keep(promo_info),
         )
         return Answer(promo_info(made))
 
@@ -248,7 +251,9 @@ def _promos(service: Promos) -> tuple[AdminRoute, ...]:
 
     async def redeem(call: Call) -> Answer:
         body: Redemption = call.body
-        return Answer(receipt_info(await service.redeem(call.org_id, body.code, actor=call.who.actor)))
+        keep = call.keep(receipt_info)
+        done = await service.redeem(call.org_id, body.code, actor=call.who.actor, keep=keep)
+        return Answer(receipt_info(done))
 
     every = f"{PREFIX}/promos"
     return (
@@ -269,7 +274,14 @@ def _budgets(service: Budgets) -> tuple[AdminRoute, ...]:
     async def put(call: Call) -> Answer:
         body: NewBudget = call.body
         cap = read_usd(body.cap, param="cap")
-        row = await service.set(call.org_id, cap, period=body.period, actor=call.who.actor, key_id=body.key)
+        row = await service.set(
+            call.org_id,
+            cap,
+            period=body.period,
+            actor=call.who.actor,
+            key_id=body.key,
+            keep=call.keep(budget_info),
+        )
         return Answer(budget_info(row))
 
     async def list_budgets(call: Call) -> Answer:
@@ -295,11 +307,14 @@ def _budgets(service: Budgets) -> tuple[AdminRoute, ...]:
 def _subscriptions(service: Subscriptions) -> tuple[AdminRoute, ...]:
     async def start(call: Call) -> Answer:
         body: NewSubscription = call.body
-        row = await service.start(body.organization, body.plan, actor=call.who.actor)
+        keep = call.keep(subscription_info)
+        row = await service.start(body.organization, body.plan, actor=call.who.actor, keep=keep)
         return Answer(subscription_info(row))
 
     async def cancel(call: Call) -> Answer:
-        return Answer(subscription_info(await service.cancel(call.org_id, actor=call.who.actor)))
+        keep = call.keep(subscription_info)
+        row = await service.cancel(call.org_id, actor=call.who.actor, keep=keep)
+        return Answer(subscription_info(row))
 
     async def show(call: Call) -> Answer:
         found = await service.list(call.org_id, ended=True)
@@ -324,6 +339,8 @@ def _subscriptions(service: Subscriptions) -> tuple[AdminRoute, ...]:
 def _ledger(service: Ledger) -> tuple[AdminRoute, ...]:
     async def page(call: Call) -> Answer:
         wanted: LedgerPage = call.query
+        if wanted.start is not None and wanted.end is not None and wanted.start > wanted.end:
+            raise InvalidRequest("'end' lies before 'start'; rows are from `start` up to `end`.", param="end")
         span = Span(
             org_id=call.org_id,
             start=None if wanted.start is None else wanted.start * MICROSECOND,
@@ -339,27 +356,5 @@ def _ledger(service: Ledger) -> tuple[AdminRoute, ...]:
         AdminRoute(
             "GET", f"{ORGANIZATION}/ledger", page, "billing.read",
             "The organization's ledger, in pages from the newest row back", answer=LedgerRows, query=LedgerPage,
-        ),
-    )  # fmt: skip
-
-
-def _usage(service: Usage) -> tuple[AdminRoute, ...]:
-    async def summary(call: Call) -> Answer:
-        wanted: UsageSpan = call.query
-        return Answer(await service.summarize(call.org_id, range_name=wanted.range))
-
-    async def breakdown(call: Call) -> Answer:
-        wanted: UsageDays = call.query
-        return Answer(await service.break_down(call.org_id, range_name=wanted.range, day=wanted.date))
-
-    every = f"{ORGANIZATION}/usage"
-    return (
-        AdminRoute(
-            "GET", every, summary, "usage.read",
-            "What was used and spent, in cents", answer=UsageSummary, query=UsageSpan,
-        ),
-        AdminRoute(
-            "GET", f"{every}/breakdown", breakdown, "usage.read",
-            "The same hour by hour or day by day, by model", answer=UsageBreakdown, query=UsageDays,
         ),
     )  # fmt: skip

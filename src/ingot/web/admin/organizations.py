@@ -50,7 +50,12 @@ class _Handlers:
     async def create(self, call: Call) -> Answer:
         body: NewOrganization = call.body
         row, session = await self._organizations.create(
-            call.who, body.name, plan=body.plan, owner=body.owner, prepaid=body.prepaid
+            call.who,
+            body.name,
+            plan=body.plan,
+            owner=body.owner,
+            prepaid=body.prepaid,
+            keep=call.keep(lambda made: show_organization(made[0])),
         )
         return Answer(show_organization(row), session=session)
 
@@ -77,10 +82,15 @@ class _Handlers:
     async def leave(self, call: Call) -> Answer:
         if call.who.user is None:
             raise Forbidden("A key is no member and cannot leave; revoke it instead.")
+        left = Done("You are no longer a member.")
         await self._team.remove(
-            call.org_id, user_id=call.who.actor, caller=call.who, acting=call.entered.role
+            call.org_id,
+            user_id=call.who.actor,
+            caller=call.who,
+            acting=call.entered.role,
+            keep=call.keep(lambda _: left),
         )
-        return Answer(Done("You are no longer a member."))
+        return Answer(left)
 
 
 def routes(accounts: Accounts) -> tuple[AdminRoute, ...]:

@@ -92,7 +92,8 @@ def routes(plans: Plans) -> tuple[AdminRoute, ...]:
 
     async def create(call: Call) -> Answer:
         body: NewPlan = call.body
-        return Answer(show_plan(await plans.create(body.name, _fields(body), actor=call.who.actor)))
+        wanted, keep = _fields(body), call.keep(show_plan)
+        return Answer(show_plan(await plans.create(body.name, wanted, actor=call.who.actor, keep=keep)))
 
     async def show(call: Call) -> Answer:
         return Answer(show_plan(await plans.get(call.path["plan"])))

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from ingot.dialects.complaint import complain
@@ -12,6 +13,7 @@ from ingot.errors import InvalidRequest, Unsupported
 from ingot.pricing import parse_usd
 from ingot.rawjson import parse
 from ingot.web.intake import too_large
+from ingot.web.query import single
 
 LARGEST_BODY = 65_536
 
@@ -38,9 +40,9 @@ def decode_body(data: bytes, kind: type[Struct]) -> Any:
         raise complain(error, value, kind) from error
 
 
-def decode_query(query: Mapping[str, str], kind: type[Struct]) -> Any:
+def decode_query(query: QueryParams, kind: type[Struct]) -> Any:
     """The query as the route's struct, numbers read from their text; raises InvalidRequest."""
-    value = dict(query)
+    value = dict(single(query))
     _check_names(value, kind)
     try:
         return msgspec.convert(value, kind, strict=False)

@@ -7,16 +7,24 @@ Everything that guards a call is read from the row, so a handler only does the w
 `services.accounts.permissions`, `{org}` names the organization that the right is about, `body` and `query` are structs
 that the request was decoded into. A handler raises an ApiError to refuse. The description at /admin/v1/openapi.json and
 the test of every route with every kind of caller are made from the same rows.
+
+A row that changes something by POST or PUT takes an idempotency key. Its handler passes `call.keep(show)` to the service,
+which keeps the answer in the transaction that makes the change; a handler that forgets it fails the test of all such
+rows. `keyless` rows are those that take a password or open or end a session.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
+from sqlalchemy import Connection
 
 from ingot.services.accounts.gate import Access
 from ingot.services.accounts.records import Caller
+from ingot.services.keeping import Keep, keep_nothing
+
+T = TypeVar("T")
 
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 
@@ -36,6 +44,19 @@ class Call:
     """The client's IP address, where it is known; for limits and the audit log."""
     session: str | None = field(default=None, repr=False)
     """The token in the cookie, whether or not it is still good."""
+    store: Keep[Any] | None = field(default=None, repr=False)
+    """Keeps the value of the answer for retries; None where the call carries no idempotency key that counts."""
+
+    def keep(self, show: Callable[[T], Any]) -> Keep[T]:
+        """What keeps the answer inside the change's transaction; `show` makes the answer's value of the change's result."""
+        store = self.store
+        if store is None:
+            return keep_nothing
+
+        def keep(conn: Connection, result: T) -> None:
+            store(conn, show(result))
+
+        return keep
 
     @property
     def who(self) -> Caller:
@@ -84,6 +105,13 @@ class AdminRoute:
     answer: Any = None
     query: type[Struct] | None = None
     status: int = 200
+    keyless: bool = False
+    """Whether a change goes without an idempotency key, because it takes a password or opens or ends a session."""
+
+    @property
+    def keyed(self) -> bool:
+        """Whether an idempotency key counts here."""
+        return self.method in {"POST", "PUT"} and not self.keyless
 
     @property
     def name(self) -> str:
