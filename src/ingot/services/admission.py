@@ -17,6 +17,7 @@ from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call
 from ingot.errors import RateLimited
 from ingot.limits.limiter import Claim, Limiter, Refused, Reservation, Standing
+from ingot.services.estimates import Estimates
 from ingot.services.keys import Principal
 from ingot.services.purse import Hold, Purse
 
@@ -78,6 +79,8 @@ class Gate:
     purse: Purse
     ratios: dict[str, float] = field(default_factory=dict)
     """Bytes of a body for each input token, by deployment."""
+    estimates: Estimates = field(default_factory=Estimates)
+    """What is known of the targets' answers, for those that tell no usage."""
 
     async def admit(
         self,

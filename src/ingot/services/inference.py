@@ -16,7 +16,7 @@ from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.measures import DeploymentMeasures
-from ingot.services.relay import guess, linger, relay_stream
+from ingot.services.relay import linger, relay_stream, usage_of
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 
@@ -73,7 +73,7 @@ async def _give_answer(
     runtime: Runtime, inference: Inference, opened: Opened, *, door: Door, outcome: Outcome
 ) -> None:
     body = opened.body
-    outcome.usage = opened.usage or guess(inference, body)
+    outcome.usage = usage_of(runtime, inference, opened)
     if opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
         outcome.fidelity = "patched"
