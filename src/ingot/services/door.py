@@ -72,6 +72,8 @@ class Outcome:
     seconds: float = 0.0
     error: str | None = None
     departed: bool = False
+    refused: bool = False
+    """A target's last word: the request itself is at fault, and no other try would help."""
     answer: bytes | None = None
     """What was given, for the store: a body, or the events of a stream, joined."""
     answer_id: str | None = None

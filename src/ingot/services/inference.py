@@ -11,10 +11,11 @@ The dialect decides what bytes mean; this module decides what happens to them.
 
 import asyncio
 
-from ingot.errors import ApiError, Overloaded, UpstreamRejected
+from ingot.errors import ApiError, Overloaded, PlatformError, UpstreamRejected
 from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
+from ingot.services.endings import ending_of
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.relay import linger, relay_stream, usage_of
 from ingot.services.runtime import Runtime
@@ -43,14 +44,20 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
     except ApiError as error:
         outcome.status = error.status
         outcome.error = error.code
-        if isinstance(error, UpstreamRejected) and inference.lead is not None:
-            # Final: a retry with the same key gets the same words.
+        outcome.refused = isinstance(error, UpstreamRejected)
+        if outcome.refused and inference.lead is not None:
+            # A retry with the same key gets the same words.
             outcome.answer = inference.dialect.encode_error(error, inference.id)
         raise
     except asyncio.CancelledError:
         outcome.departed = True
         outcome.status = outcome.status or 499
         runtime.measures.departures[inference.surface] += 1
+        raise
+    except Exception:
+        # A fault of ours is never taken for an answer; of a stream that has begun the client has a part.
+        outcome.status = (inference.call.stream and outcome.status) or PlatformError.status
+        outcome.error = PlatformError.code
         raise
     finally:
         series.in_flight -= 1
@@ -61,12 +68,22 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
 
 
 def _conclude(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:
-    """Records what ended without an answer, for nobody waits; what never reached a target leaves no record."""
-    if outcome.attempts and (outcome.departed or outcome.status >= 500 or outcome.answer is not None):
+    """Records what ended without a whole answer, if its ending leaves a record; nobody waits for it."""
+    recorded = ending_of(outcome).recorded
+    if recorded == "always" or (recorded == "keyed" and inference.lead is not None):
+        if inference.lead is not None and outcome.answer and outcome.status == 200:
+            # A retry gets what came, and must not take it for a whole answer either.
+            outcome.answer += inference.dialect.error_event(_cut_short(), inference.id)
         outcome.recorded = True
         runtime.recorder.record(account(runtime, inference, outcome), inference.hold)
     elif inference.hold is not None:
         runtime.gate.purse.release(inference.hold)
+
+
+def _cut_short() -> Overloaded:
+    return Overloaded(
+        "The answer was cut short on our side. Send the request again, with another idempotency key."
+    )
 
 
 async def _give_answer(
