@@ -73,8 +73,8 @@ class Hands:
         return parse_usd(told["balance"]), parse_usd(told["held"])
 
     def verified(self) -> dict[str, int]:
-        """What `ingot ledger verify` counted; it must find nothing wrong."""
-        proof = self.run("ledger", "verify")
+        """What `ingot ledger verify --deep` counted; it must find nothing wrong."""
+        proof = self.run("ledger", "verify", "--deep")
         assert proof["ok"], proof["findings"]
         return dict(proof["counted"])
 

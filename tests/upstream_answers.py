@@ -11,7 +11,7 @@ The last user message (markers taken out) decides the text, see `answer`:
     anything else       5 to 12 words drawn from a hash of it
 
 A token is a word with the white space before it (`tokens`); usage counts those (`usage`), max_tokens cuts between
-them, and a stream sends one a delta. This module knows nothing of HTTP or of server-sent events' bytes.
+them, and a stream sends one a delta, or as many as the step says. This module knows nothing of HTTP or of server-sent events' bytes.
 """
 
 import hashlib
@@ -206,22 +206,28 @@ def message_of(choice: Choice) -> Json:
     return message
 
 
-def deltas(choice: Choice, body: Json) -> Iterator[tuple[Json, Json | None]]:
+def pieces_of(text: str | None, batch: int) -> list[str]:
+    """The text in deltas of so many tokens."""
+    row = tokens(text or "")
+    return ["".join(row[at : at + batch]) for at in range(0, len(row), batch)]
+
+
+def deltas(choice: Choice, body: Json, *, batch: int = 1) -> Iterator[tuple[Json, Json | None]]:
     """The deltas of a choice with their logprobs, from the role to the last token."""
     yield {"role": "assistant", "content": None if choice.calls else "", "refusal": None}, None
-    for piece in tokens(choice.reasoning or ""):
+    for piece in pieces_of(choice.reasoning, batch):
         yield {"reasoning_content": piece}, None
-    for piece in tokens(choice.refusal or ""):
+    for piece in pieces_of(choice.refusal, batch):
         yield {"refusal": piece}, None
-    for piece in tokens(choice.text or ""):
-        yield {"content": piece}, token_logprobs([piece], body)
+    for piece in pieces_of(choice.text, batch):
+        yield {"content": piece}, token_logprobs(tokens(piece), body)
     for place, call in enumerate(choice.calls):
         inner = "input" if call.kind == "custom" else "arguments"
         yield (
             {"tool_calls": [{"index": place, **tool_call(call), call.kind: {"name": call.name, inner: ""}}]},
             None,
         )
-        for piece in tokens(call.arguments):
+        for piece in pieces_of(call.arguments, batch):
             yield {"tool_calls": [{"index": place, call.kind: {inner: piece}}]}, None
 
 
@@ -250,6 +256,8 @@ def usage(body: Json, choices: Sequence[Choice], *, step: Step | None = None) ->
             "completion_tokens": -completion,
             "total_tokens": -prompt - completion,
         }
+    if step.usage == "zero":
+        return {"prompt_tokens": prompt, "completion_tokens": 0, "total_tokens": prompt}
     if step.usage == "text":
         return {"prompt_tokens": str(prompt), "completion_tokens": "many", "total_tokens": None}
     return {
@@ -313,14 +321,44 @@ def chat_chunks(body: Json, *, step: Step | None = None) -> list[Json]:
         shown = [{"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}]
         return {**base, "choices": shown, **({"usage": None} if counted else {})}
 
-    columns = [[chunk(choice.index, *part) for part in deltas(choice, body)] for choice in choices]
+    columns = [
+        [chunk(choice.index, *part) for part in deltas(choice, body, batch=step.batch)] for choice in choices
+    ]
     chunks = [part for row in zip_longest(*columns) for part in row if part is not None]
     chunks += [chunk(choice.index, {}, None, choice.finish) for choice in choices]
     if step.usage == "running":
         return [{**part, "usage": full} for part in chunks]
+    if step.usage == "counting":
+        return _counting(chunks, full)
+    if step.usage == "early":
+        return [{**chunks[0], "usage": _so_far(full, 0)}, *chunks[1:]]
     if step.usage == "with-finish":
         return [*chunks[:-1], {**chunks[-1], "usage": full}]
     if counted:
         last = {**base, "choices": [], "usage": None if step.usage == "null" else full}
         chunks += [last] * (2 if step.usage == "twice" else 1)
     return chunks
+
+
+def _counting(chunks: Sequence[Json], full: Json) -> list[Json]:
+    """The chunks, each with the tokens of all choices up to there."""
+    counted = 0
+    told = []
+    for chunk in chunks:
+        for choice in chunk["choices"]:
+            delta = choice["delta"]
+            inner = [call.get("function") or call["custom"] for call in delta.get("tool_calls") or ()]
+            said = [delta.get(name) for name in ("content", "refusal", "reasoning_content")]
+            said += [words.get("arguments") or words.get("input") for words in inner]
+            counted += sum(len(tokens(text or "")) for text in said)
+        told.append({**chunk, "usage": _so_far(full, counted)})
+    return told
+
+
+def _so_far(full: Json, completion: int) -> Json:
+    prompt = full["prompt_tokens"]
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }

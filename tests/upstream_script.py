@@ -16,7 +16,12 @@ import msgspec
 
 MARKER = re.compile(r"\{\{([a-z][^{}]*)\}\}")
 
-Usage = Literal["right", "wrong", "negative", "text", "null", "missing", "twice", "running", "with-finish"]
+Usage = Literal[
+    "right", "wrong", "negative", "text", "null", "missing", "twice", "running", "with-finish",
+    "counting",  # in every chunk, the tokens so far
+    "early",  # in the first chunk alone, when there are none yet
+    "zero",  # no output tokens
+]  # fmt: skip
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="kebab"):
@@ -56,6 +61,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     bad_json: int | None = None  # the event with this index is cut in half
     separators: bool = False  # U+2028, U+2029 and U+0085, unescaped, at the end of the text
     huge: int = 0  # the text is this many letters, one delta
+    batch: int = 1  # tokens in one delta
 
     # The wire.
     gap: float = 0.0  # seconds between two events

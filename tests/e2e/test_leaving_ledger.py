@@ -1,7 +1,7 @@
 """Clients that leave, and what the ledger says of it: the tokens that came are billed once, and nothing else is.
 
 The scripted upstream sends so many events and then hangs, so that what it sent is known whatever the machine's speed.
-A token is a word, and each comes in an event of its own.
+A token is a word, and each comes in an event of its own, but where an upstream is said to send several at once.
 """
 
 import json
@@ -14,11 +14,20 @@ from databases import Place
 from operator_hands import Hands, house
 from rig import Backstage, Line, chat, fresh_id, payloads, post, wait_until
 from served import Served
+from upstream_answers import words
 
 CONFIG = """
     [targets.up]
     base_url = "{up}"
     [models.mock]
+    targets = ["up"]
+    price = { input = 1, output = 2 }
+    attempts = 1
+    [models.batched]
+    targets = ["up"]
+    price = { input = 1, output = 2 }
+    attempts = 1
+    [models.taught]
     targets = ["up"]
     price = { input = 1, output = 2 }
     attempts = 1
@@ -64,18 +73,23 @@ def _until(line: Line, events: int) -> bytes:
 
 
 def _leave(scene: Scene, request_id: str, line: Line, *, reset: bool) -> list[tuple[int, int, int, str]]:
-    """Hangs up; the ledger rows of the request, once the upstream was told and the record is written.
-
-    Each row: input tokens, output tokens, whether they are estimated, the state of the response.
-    """
+    """Hangs up; the ledger rows of the request, once the upstream was told and the record is written."""
     hands, _, upstream = scene
     (record,) = upstream.seen(request_id)
     line.leave(reset=reset)
     wait_until(lambda: record.aborted, "the upstream call is closed")
-    about = f"FROM responses AS r {{}} JOIN ledger AS l ON l.billable_id = r.id WHERE r.request_id = '{request_id}'"
-    wait_until(lambda: hands.rows(f"SELECT 1 {about.format('LEFT')}"), "the record is written")
-    columns = "l.input_tokens, l.output_tokens, l.estimated, r.state"
-    return [(a, b, c, str(d)) for a, b, c, d in hands.rows(f"SELECT {columns} {about.format('')}")]
+    query = f"SELECT 1 FROM responses WHERE request_id = '{request_id}'"  # noqa: S608  # our own id
+    wait_until(lambda: hands.rows(query), "the record is written")
+    return _rows(hands, request_id)
+
+
+def _rows(hands: Hands, request_id: str) -> list[tuple[int, int, int, str]]:
+    """Input tokens, output tokens, whether they are estimated, and the state of the response, of each ledger row."""
+    query = (
+        "SELECT l.input_tokens, l.output_tokens, l.estimated, r.state "
+        "FROM responses AS r JOIN ledger AS l ON l.billable_id = r.id WHERE r.request_id = "
+    )
+    return [(a, b, c, str(d)) for a, b, c, d in hands.rows(f"{query}'{request_id}'")]
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["fin", "rst"])
@@ -136,6 +150,64 @@ def test_bill_lies_between_what_the_client_saw_and_what_the_upstream_sent_when_a
     assert estimated
 
 
+# ---- upstreams that send several tokens at once, or count as they go
+
+
+@pytest.mark.parametrize("batch", [3, 10, 60])
+def test_text_is_billed_when_an_event_brings_several_tokens(scene: Scene, batch: int) -> None:
+    """Of an upstream that nothing is known of: four bytes of text a token, instead of a token an event."""
+    text = words(60, "words: 60#0")
+    request_id, line = _begin(
+        scene, f"words: 60 {{{{batch {batch} hang {60 // batch + 1}}}}}", stream=True, model="batched"
+    )
+    _until(line, 60 // batch + 1)
+    ((_, output, estimated, state),) = _leave(scene, request_id, line, reset=False)
+    assert (output, estimated, state) == (-(-len(text) // 4), 1, "cancelled")
+
+
+def test_estimate_is_near_the_truth_when_the_upstream_has_told_its_usage_before(scene: Scene) -> None:
+    """An answer that ended well tells what a token is; the next one that is left is billed by that."""
+    _, served, _ = scene
+    taught = chat("words: 400 {{batch 8}}", stream=True, model="taught")
+    assert served.call("/v1/chat/completions", taught)[0] == 200
+    for batch, sent in ((8, 11), (2, 31), (16, 6)):
+        true = batch * (sent - 1)
+        request_id, line = _begin(
+            scene, f"words: 320 {{{{batch {batch} hang {sent}}}}}", stream=True, model="taught"
+        )
+        _until(line, sent)
+        ((_, output, estimated, _),) = _leave(scene, request_id, line, reset=False)
+        assert abs(output - true) <= true * 0.1
+        assert estimated == 1
+
+
+def test_last_count_is_billed_when_the_upstream_counts_in_every_event(scene: Scene) -> None:
+    """What the upstream said it had made by then is the truth, however many tokens an event brings."""
+    for batch, sent in ((1, 4), (5, 3), (20, 2)):
+        request_id, line = _begin(
+            scene, f"words: 40 {{{{usage counting batch {batch} hang {sent}}}}}", stream=True
+        )
+        _until(line, sent)
+        rows = _leave(scene, request_id, line, reset=False)
+        assert [row[1:] for row in rows] == [(batch * (sent - 1), 0, "cancelled")]
+
+
+def test_words_are_billed_when_a_count_came_before_them(scene: Scene) -> None:
+    """A count at the start says nothing of what follows: its input holds, and the words are added."""
+    for stay in (False, True):
+        end = "" if stay else "hang 4"
+        request_id, line = _begin(scene, f"words: {WORDS} {{{{usage early {end}}}}}", stream=True)
+        if stay:
+            assert line.answer().whole
+            line.leave()
+            rows = _rows(scene[0], request_id)
+        else:
+            _until(line, 4)
+            rows = _leave(scene, request_id, line, reset=False)
+        ((tokens, output, estimated, _),) = rows
+        assert (tokens, output, estimated) == (5, WORDS if stay else 3, 1)
+
+
 def test_answer_is_billed_whole_when_the_client_leaves_after_its_end(scene: Scene) -> None:
     """Who closes after the last byte has had everything."""
     hands, _, _ = scene
@@ -146,10 +218,7 @@ def test_answer_is_billed_whole_when_the_client_leaves_after_its_end(scene: Scen
         assert answer.whole
         if not stream:
             assert json.loads(answer.body)["usage"]["completion_tokens"] == WORDS
-        query = (
-            "SELECT l.output_tokens, l.estimated FROM responses AS r JOIN ledger AS l ON l.billable_id = r.id"
-        )
-        assert hands.rows(f"{query} WHERE r.request_id = '{request_id}'") == [(WORDS, 0)]
+        assert [row[1:] for row in _rows(hands, request_id)] == [(WORDS, 0, "completed")]
     hands.verified()
 
 

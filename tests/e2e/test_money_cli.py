@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from ingot.cli.main import app
 from ingot.store.engine import open_database
-from ingot.store.schema import balances
+from ingot.store.schema import balances, responses
 from treasury import Treasury
 
 
@@ -99,6 +99,28 @@ def test_credits_when_paid_spent_and_mended(data: Path) -> None:
     for command in ("export", "list"):
         assert "lies before --from" in _ingot(data, "ledger", command, *backwards, code=2).stderr
     assert json.loads(_ingot(data, "ledger", "verify", "--json").stdout)["ok"] is True
+
+
+def test_verify_says_what_it_read(data: Path) -> None:
+    """Answers are read where that is asked for, and it is said what was not compared."""
+
+    async def answer() -> None:
+        async with open_database(data) as db:
+            treasury = Treasury(db)
+            calls = [treasury.call(5, org_id="acme") for _ in range(3)]
+            await treasury.settle(*calls)
+            for call, content in zip(calls, (b'{"usage":{"prompt_tokens":5}}', b"data: 1"), strict=False):
+                own = responses.c.id == call.id
+                await treasury.execute(update(responses).where(own).values(answer=content))
+
+    asyncio.run(answer())
+    assert "`--deep` reads them" in _ingot(data, "ledger", "verify").stdout
+    told = _ingot(data, "ledger", "verify", "--deep").stdout
+    assert "Of 2 stored answers 1 tell their usage, and it is their rows'; 1 tell none." in told
+    deep, plain = (
+        json.loads(_ingot(data, "ledger", "verify", "--json", *more).stdout) for more in (["--deep"], [])
+    )
+    assert (deep["answers"], plain["answers"]) == ({"read": 2, "told": 1}, None)
 
 
 def test_verify_when_something_does_not_add_up(data: Path) -> None:

@@ -32,6 +32,7 @@ def test_page_when_its_commands_are_run(tmp_path: Path, monkeypatch: pytest.Monk
         assert done.exit_code == 0, f"{line}\n{done.output}"
         printed[line] = done.stdout
     assert printed["ingot ledger verify"].startswith("Everything adds up")
+    assert "Of 0 stored answers 0 tell their usage" in printed["ingot ledger verify --deep"]
     exported = printed[lines[-2]].splitlines()
     assert exported[0].startswith("id,organization,kind,amount,at")
     assert [row.split(",")[2:4] for row in exported[1:]] == [

@@ -4,21 +4,24 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import Executable, delete, insert, update
+from sqlalchemy import Executable, delete, insert, select, update
 
 from databases import Place, open_store
 from ingot.services.budgets import Budgets
 from ingot.services.ledger import Ledger
 from ingot.services.promos import Promos
+from ingot.store.budgets import HOUR
 from ingot.store.ledger import Span
 from ingot.store.schema import (
     balances,
     budget_spend,
     budgets,
     holds,
+    idempotency,
     ledger,
     promo_codes,
     promo_uses,
+    response_metadata,
     responses,
     usage_hours,
 )
@@ -31,6 +34,7 @@ class Books:
 
     treasury: Treasury
     call: Call
+    numbered: bool  # the database gives row numbers without gaps
 
     async def harm(self, *statements: Executable) -> dict[str, list[tuple[str, str]]]:
         """What is found after these statements, by check."""
@@ -39,6 +43,23 @@ class Books:
         for each in (await Ledger(self.treasury.db).verify()).findings:
             found.setdefault(each.check, []).append((each.subject, each.detail))
         return found
+
+    async def forget(self) -> str:
+        """Takes a call out of everything that money is in: response, row, balance, hour, budget; its id."""
+        query = select(ledger.c.billable_id, ledger.c.at).where(
+            ledger.c.org_id == "org_b", ledger.c.kind == "inference"
+        )
+        taken, at = await self.treasury.db.read(lambda conn: conn.execute(query).first()) or ("", 0)
+        hour = usage_hours.c
+        less = {name: hour[name] - n for name, n in (("requests", 1), ("input_tokens", 7), ("amount", 7))}
+        await self.treasury.execute(
+            delete(responses).where(responses.c.id == taken),
+            delete(ledger).where(ledger.c.billable_id == taken),
+            update(balances).where(balances.c.org_id == "org_b").values(balance=balances.c.balance + 7),
+            update(usage_hours).where(hour.org_id == "org_b", hour.hour == at // HOUR).values(less),
+            update(budget_spend).values(spent=budget_spend.c.spent - 7),
+        )
+        return taken
 
 
 @pytest.fixture
@@ -63,7 +84,7 @@ async def books(backend: Place) -> AsyncIterator[Books]:
         await treasury.credits.refund(call.id, 10, actor="cli")
         await treasury.credits.correct(post, -3, actor="cli", note="why not")
         await purse.reserve(org, 100)
-        yield Books(treasury, call)
+        yield Books(treasury, call, not backend.postgres)
 
 
 async def test_verify_when_all_is_well(books: Books) -> None:
@@ -83,7 +104,45 @@ async def test_verify_when_a_row_is_missing(books: Books) -> None:
     """An answered call without its row is named, and so are the sums that miss it."""
     found = await books.harm(delete(ledger).where(ledger.c.billable_id == books.call.id))
     assert found["answers"] == [(books.call.id, "is completed, at 0.00000000006 USD, and has no ledger row")]
-    assert set(found) == {"answers", "sums", "usage", "references"}
+    assert set(found) - {"numbers"} == {"answers", "sums", "usage", "references"}
+    assert found.get("numbers") == ([("3", "1 rows are missing before row 4")] if books.numbered else None)
+
+
+@pytest.mark.parametrize("state", ["failed", "deleted"])
+async def test_verify_when_a_call_was_never_charged(books: Books, state: str) -> None:
+    """Output that was given, and a completed answer that its client deleted, have their row, also where all is free."""
+    row = dict.fromkeys(("id", "public_id", "org_id", "key_id", "surface", "model", "target"), "x")
+    row |= {"id": "resp_free", "fidelity": "verbatim", "window": "asap", "request_id": "r"}
+    numbers = {"status": 200, "created_at": 1, "finished_at": 1, "output_tokens": int(state == "failed")}
+    found = await books.harm(insert(responses).values(row | numbers | {"state": state}))
+    assert found == {"answers": [("resp_free", f"is {state}, at 0 USD, and has no ledger row")]}
+
+
+async def test_verify_when_a_call_was_taken_out_of_all_sums(books: Books) -> None:
+    """Only its number is missing, where the database numbers rows without gaps; and what was kept beside it tells."""
+    taken = await books.forget()
+    found = await books.harm()
+    assert set(found) == ({"numbers"} if books.numbered else set())
+    label = {"org_id": "org_b", "name": "n", "value": "v", "response_id": taken}
+    key: dict[str, object] = {
+        "org_id": "org_b",
+        "key_id": "k",
+        "key": "1",
+        "response_id": taken,
+        "fingerprint": b"f",
+        "path": "p",
+    }
+    key.update(state="done", owner="o", lease_until=0, created_at=0, status=200)
+    other = {"name": "m", "response_id": "resp_none"}
+    found = await books.harm(
+        insert(response_metadata).values(label),
+        insert(response_metadata).values(label | other),
+        insert(idempotency).values(key),
+        insert(idempotency).values(key | {"key": "2", "response_id": "resp_runs", "state": "running"}),
+        insert(idempotency).values(key | {"key": "3", "response_id": books.call.id}),
+    )
+    assert [subject for subject, _ in found["traces"]] == [*sorted([taken, "resp_none"]), taken]
+    assert "kept for retries" in found["traces"][2][1]
 
 
 @pytest.mark.parametrize(

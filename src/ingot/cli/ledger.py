@@ -34,14 +34,28 @@ ToOption = Annotated[
 
 
 @app.command()
-def verify(as_json: JsonOption = False, data: DataOption = None, config: ConfigOption = None) -> None:
+def verify(
+    deep: Annotated[
+        bool,
+        typer.Option(
+            "--deep",
+            help="Read every stored answer too, and compare the usage that it tells with its ledger row.",
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+    config: ConfigOption = None,
+) -> None:
     """Prove that stored responses, ledger, balances, budgets and hourly sums agree; exit status 1 if they do not."""
-    proof = on_database(located(data, config), lambda db: Ledger(db).verify())
+    proof = on_database(located(data, config), lambda db: Ledger(db).verify(deep=deep))
     if as_json:
         print_json(
             {
                 "ok": proof.holds,
                 "counted": proof.counted,
+                "answers": None
+                if proof.heard is None
+                else {"read": proof.heard.answers, "told": proof.heard.told},
                 "wrong": proof.wrong,
                 "findings": [
                     {"check": each.check, "id": each.subject, "detail": each.detail}
@@ -126,8 +140,22 @@ def _print(proof: Proof) -> None:
     told = ", ".join(f"{count:,} {name}" for name, count in proof.counted.items())
     if proof.holds:
         print(f"Everything adds up: {told}.")
+        print(_heard(proof))
         return
     wrong = sum(proof.wrong.values())
     hint(
         f"ingot: {wrong} things do not add up ({told}); rows are never changed: compare with a backup, and tell whoever runs the database"
+    )
+
+
+def _heard(proof: Proof) -> str:
+    if proof.heard is None:
+        return (
+            "Tokens were compared with the stored responses, and not with what the stored answers say themselves, nor was "
+            "which rows are marked as estimated: `--deep` reads them."
+        )
+    mute = proof.heard.answers - proof.heard.told
+    return (
+        f"Of {proof.heard.answers:,} stored answers {proof.heard.told:,} tell their usage, and it is their rows'; "
+        f"{mute:,} tell none. Answers that were not kept cannot be compared."
     )

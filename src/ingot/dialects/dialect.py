@@ -47,12 +47,20 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     estimated: bool = False
 
 
+class Said(msgspec.Struct, frozen=True):
+    """Output that came: in how many pieces, and the characters and bytes of UTF-8 of its text."""
+
+    pieces: int = 0
+    characters: int = 0
+    size: int = 0
+
+
 class StreamTap(Protocol):
     """Watches one stream: one event's data in, what the client gets of it out."""
 
     # What the upstream counted, once it said so.
     usage: Usage | None
-    # Events that carried output.
+    # Pieces of output that came: an event brings one for each of its choices that says something.
     deltas: int
     # The dialect's own end came.
     done: bool
@@ -69,6 +77,16 @@ class StreamTap(Protocol):
     @property
     def given(self) -> bytes:
         """What the client was given so far, for the store: the same answer in fewer events."""
+        ...
+
+    @property
+    def said(self) -> Said:
+        """All output that came."""
+        ...
+
+    @property
+    def uncounted(self) -> Said:
+        """What came of it after the upstream told its usage last; all, where it told none."""
         ...
 
     def feed(self, data: bytes) -> bytes | None:

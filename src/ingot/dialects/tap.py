@@ -6,8 +6,9 @@
 A frame is a chunk without its text: the bytes before it and the bytes after it. Once a chunk was decoded and found
 to be nothing but text, a chunk with the same frame is that too, as long as no quote in its text ends the string.
 Renaming the model or dropping `usage: null` is then another frame, made once. What was given is kept for the store the
-same way, texts in one frame joined: 0.1 us a chunk. Knows no transport. An error object
-of the upstream is replaced by ours, under the table that the tap is dressed in: its text is not for strangers.
+same way, texts in one frame joined: 0.1 us a chunk; how much text came is measured where they are, not chunk by chunk.
+Knows no transport. An error object of the upstream is replaced by ours, under the table that the tap is dressed in: its
+text is not for strangers.
 """
 
 import re
@@ -16,9 +17,10 @@ from typing import Any, ClassVar
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.dialect import Call, Usage
+from ingot.dialects.dialect import Call, Said, Usage
 from ingot.dialects.envelope import USUAL, ErrorTable, error_data
 from ingot.dialects.usage import USAGE, usage_at
+from ingot.dialects.wordage import length_in_json, length_of_choice
 from ingot.errors import UpstreamError
 from ingot.sse import DONE, encode_event
 
@@ -37,6 +39,8 @@ class ChatTap:
 
     __slots__ = (
         "_call",
+        "_characters",
+        "_counted",
         "_events",
         "_head",
         "_least",
@@ -45,6 +49,7 @@ class ChatTap:
         "_path",
         "_public",
         "_reasons",
+        "_size",
         "_tail",
         "_texts",
         "deltas",
@@ -85,12 +90,29 @@ class ChatTap:
         # What went to the client: whole events, and the texts of those that share the frame of now.
         self._events: list[bytes] = []
         self._texts: list[bytes] = []
+        # The text that came, but for `_texts`; and what had come when the upstream told its usage last.
+        self._characters = 0
+        self._size = 0
+        self._counted = (0, 0, 0)
 
     @property
     def given(self) -> bytes:
         """What the client was given, as a stream with fewer events: texts in the same frame are one (JSON text joins)."""
         self._join()
         return b"".join([encode_event(event) for event in self._events])
+
+    @property
+    def said(self) -> Said:
+        """All output that came."""
+        self._join()
+        return Said(self.deltas, self._characters, self._size)
+
+    @property
+    def uncounted(self) -> Said:
+        """What came of it after the upstream told its usage last."""
+        self._join()
+        pieces, characters, size = self._counted
+        return Said(self.deltas - pieces, self._characters - characters, self._size - size)
 
     @property
     def finished(self) -> bool:
@@ -104,7 +126,8 @@ class ChatTap:
 
     def feed(self, data: bytes) -> bytes | None:
         """What goes to the client: `data` itself where nothing changes, other bytes, or None for nothing."""
-        if len(data) >= self._least and data.startswith(self._head) and data.endswith(self._tail):
+        # Longer than the frame: a chunk without any text is no output, and is looked at.
+        if len(data) > self._least and data.startswith(self._head) and data.endswith(self._tail):
             text = data[len(self._head) : len(data) - len(self._tail)]
             if b'"' not in text or (b"\\\\" not in text and text.count(b'"') == text.count(b'\\"')):
                 self.deltas += 1
@@ -121,10 +144,15 @@ class ChatTap:
         if self._texts:
             text = b"".join(self._texts)
             self._texts.clear()
+            self._add(length_in_json(text))
             if self._new_head is None:
                 self._events.append(self._head + text + self._tail)
             else:
                 self._events.append(self._new_head + text + self._new_tail)
+
+    def _add(self, length: tuple[int, int]) -> None:
+        self._characters += length[0]
+        self._size += length[1]
 
     def _study(self, data: bytes) -> bytes | None:
         """`feed` for an event that may say more than the next piece of text."""
@@ -147,6 +175,8 @@ class ChatTap:
         if told is not None:
             self.usage = told
         only_text = self._note(chunk.get("choices"))
+        if told is not None:
+            self._counted = (self.deltas, self._characters, self._size)
         given = self._rewrite(data, chunk)
         if only_text and given is not None and told is None and not chunk.get("usage"):
             self._learn(data, given)
@@ -154,20 +184,23 @@ class ChatTap:
 
     def _note(self, choices: object) -> bool:
         """Counts what the choices say; whether it is one choice with output, and no end."""
-        said = ended = False
+        said = 0
+        ended = False
         if type(choices) is not list:
             return False
         for choice in choices:
             if type(choice) is not dict:
                 continue
-            said = said or _says_something(choice)
+            if _says_something(choice):
+                said += 1
+                self._add(length_of_choice(choice))
             reason = choice.get("finish_reason")
             index = choice.get("index")
             if type(reason) is str and reason:
                 self._reasons[index if type(index) is int else 0] = reason
                 ended = True
         self.deltas += said
-        return said and not ended and len(choices) == 1
+        return said == 1 and not ended and len(choices) == 1
 
     def _learn(self, data: bytes, given: bytes) -> None:
         frame = _FRAMED.fullmatch(data)

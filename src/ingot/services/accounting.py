@@ -1,7 +1,7 @@
 """What an inference costs and what is kept of it: from its outcome to the settlement that the recorder makes durable.
 
-Decides what is billed: an answer by what the upstream counted; a part of one, where a stream broke or its client left,
-by the tokens that came; nothing where nothing came. Refuses to know when it is written and who waits for it.
+Decides amounts, and what is kept and for how long; which endings are billed and kept at all is said in `services.endings`.
+Refuses to know when it is written and who waits for it.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from ingot.dialects.dialect import Usage
 from ingot.ids import ordered_id
 from ingot.pricing import frozen
 from ingot.services.door import Inference, Outcome
+from ingot.services.endings import ending_of
 from ingot.services.runtime import Runtime
 from ingot.store.schema import micros
 from ingot.store.settle import Settlement
@@ -23,8 +24,9 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     now = micros(runtime.clock.now())
     grant = inference.principal.grant
     usage = outcome.usage or NOTHING
-    state = _state(outcome)
-    billable = state == "completed" or usage.output > 0
+    ending = ending_of(outcome)
+    billable = ending.billed
+    lead = inference.lead if ending.final else None
     price = inference.deployment.price
     store = runtime.config.store
     asked = inference.call.body.value
@@ -39,7 +41,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         model=inference.deployment.name,
         target=outcome.target,
         status=outcome.status,
-        state=state,
+        state=ending.state,
         window=inference.window,
         fidelity=outcome.fidelity,
         created_at=inference.created_at,
@@ -58,15 +60,15 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         amount=price.cost(usage, window=inference.window, factor=grant.price_factor) if billable else 0,
         price=frozen(price, window=inference.window, factor=grant.price_factor) if billable else None,
         request=inference.call.body.data if kept else None,
-        answer=outcome.answer if kept else None,
+        answer=outcome.answer if kept and ending.kept else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
         expires_at=now + days * DAY if kept else None,
         prepaid=grant.prepaid,
         reserved=0 if inference.hold is None else inference.hold.amount,
         parts=() if inference.hold is None else inference.hold.parts,
-        lead=inference.lead if billable or outcome.answer is not None else None,
+        lead=lead,
         content_type=outcome.content_type.decode("ascii", "replace"),
-        given=outcome.answer if inference.lead is not None else None,
+        given=None if lead is None else outcome.answer,
     )
 
 
@@ -81,12 +83,6 @@ def _metadata(asked: dict[str, Any]) -> dict[str, str] | None:
 
 def _plain(text: str) -> str:
     return text.replace("\0", "\ufffd") if "\0" in text else text
-
-
-def _state(outcome: Outcome) -> str:
-    if outcome.departed:
-        return "cancelled"
-    return "completed" if outcome.status == 200 and outcome.error is None else "failed"
 
 
 def new_response_id(now: float) -> str:

@@ -18,6 +18,7 @@ from ingot.dialects.dialect import Call
 from ingot.errors import RateLimited
 from ingot.limits.limiter import Claim, Limiter, Refused, Reservation, Standing
 from ingot.limits.memory import MemoryLimiter
+from ingot.services.estimates import Estimates
 from ingot.services.keys import Principal
 from ingot.services.purse import Hold, Purse
 
@@ -78,6 +79,8 @@ class Gate:
     """The limiter where it never waits: a call of it is no coroutine then."""
     ratios: dict[str, float] = field(default_factory=dict)
     """Bytes of a body for each input token, by deployment."""
+    estimates: Estimates = field(default_factory=Estimates)
+    """What is known of the targets' answers, for those that tell no usage."""
 
     def __post_init__(self) -> None:
         """Looks what kind of limiter it is."""

@@ -70,6 +70,10 @@ class Outcome(Struct):
     seconds: float = 0.0
     error: str | None = None
     departed: bool = False
+    refused: bool = False
+    """A target's last word: the request itself is at fault, and no other try would help."""
+    ours: bool = False
+    """It failed, and the client cannot mend it, whichever status the preset tells."""
     answer: bytes | None = None
     """What was given, for the store: a body, or the events of a stream, joined."""
     answer_id: str | None = None

@@ -1,7 +1,7 @@
 """Safe retries: of all requests with one key one does the work, and the others get what came of it.
 
     begin --> Lead     the caller does the work, then: finish in the commit that bills, and `finished`,
-          |            or `release` where nothing was billed; `release` again, or after `finished`, does nothing;
+          |            or `release` where nothing was billed; `release` again, or after `ending`, does nothing;
           |            or `withdraw` where the request was refused: another may then have the key
           |-> Replay   what came of it before, also where the caller had to wait for it
           '-> Conflict after 60 s of waiting, or IdempotencyError: the key is another request's
@@ -51,6 +51,7 @@ class _First:
     fingerprint: bytes
     outcome: "asyncio.Future[Replay | None]"
     lead: Lead | None = None
+    ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,12 @@ class Retries:
                 # Which of the two the key belongs to is not known yet: the database decides.
                 return await self._pursue(wish, _First(fingerprint, loop.create_future()))
 
+    def ending(self, lead: Lead) -> None:
+        """The outcome is on its way to the commit that keeps it: `finished` or `fenced` will follow, and `release` waits for neither."""
+        first = self._leads.get(lead)
+        if first is not None:
+            first.ending = True
+
     def finished(self, lead: Lead, *, status: int, content_type: str, answer: bytes) -> None:
         """The outcome was committed by `store.finish`: those who wait get it. After False call `fenced` instead."""
         self._end(lead, Replay(lead.response_id, status, content_type=content_type, answer=answer))
@@ -169,7 +176,7 @@ class Retries:
         self._end(lead, None)
 
     async def release(self, lead: Lead) -> None:
-        """Gives the lead up, nothing having been billed; does nothing for one that is over. Never raises."""
+        """Gives the lead up, nothing having been billed; does nothing for one that is over, or ending. Never raises."""
         await self._give_up(lead, partial(store.release, lead=lead, now=micros(self._clock.now())))
 
     async def withdraw(self, lead: Lead) -> None:
@@ -259,7 +266,8 @@ class Retries:
             self._in_background(self._free(claim, partial(store.release, lead=claim, now=now)))
 
     async def _give_up(self, lead: Lead, statement: Callable[[Connection], bool]) -> None:
-        if lead not in self._leads:
+        first = self._leads.get(lead)
+        if first is None or first.ending:
             return
         try:
             await self._uncancelled(self._free(lead, statement))

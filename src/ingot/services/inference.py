@@ -11,12 +11,13 @@ The dialect decides what bytes mean; this module decides what happens to them.
 
 import asyncio
 
-from ingot.errors import ApiError, Overloaded, UpstreamRejected
+from ingot.errors import ApiError, Overloaded, PlatformError, UpstreamRejected
 from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
+from ingot.services.endings import ending_of
 from ingot.services.measures import DeploymentMeasures
-from ingot.services.relay import guess, linger, relay_stream
+from ingot.services.relay import linger, relay_stream, usage_of
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 
@@ -29,7 +30,6 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
     series = runtime.measures.of(inference.surface, inference.deployment.name)
     series.in_flight += 1
     began = runtime.clock.monotonic()
-    ours = False
     try:
         opened = await open_reply(runtime, inference, outcome)
         try:
@@ -42,11 +42,12 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         finally:
             opened.link.release(opened.reply)
     except ApiError as error:
-        ours = error.status >= 500
+        outcome.ours = error.status >= 500
         outcome.status, body = inference.dialect.encode_error(error, inference.id)
         outcome.error = error.code
-        if isinstance(error, UpstreamRejected) and inference.lead is not None:
-            # Final: a retry with the same key gets the same words, under the same status.
+        outcome.refused = isinstance(error, UpstreamRejected)
+        if outcome.refused and inference.lead is not None:
+            # A retry with the same key gets the same words, under the same status.
             outcome.answer = body
         raise
     except asyncio.CancelledError:
@@ -54,20 +55,27 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         outcome.status = outcome.status or 499
         runtime.measures.departures[inference.surface] += 1
         raise
+    except Exception:
+        # A fault of ours is never taken for an answer; of a stream that has begun the client has a part.
+        outcome.status = (inference.call.stream and outcome.status) or PlatformError.status
+        outcome.error = PlatformError.code
+        outcome.ours = True
+        raise
     finally:
         series.in_flight -= 1
         outcome.seconds = runtime.clock.monotonic() - began
         runtime.measures.end(series, outcome)
         if not outcome.recorded:
-            _conclude(runtime, inference, outcome, ours=ours)
+            _conclude(runtime, inference, outcome)
 
 
-def _conclude(runtime: Runtime, inference: Inference, outcome: Outcome, *, ours: bool) -> None:
-    """Records what ended without an answer, for nobody waits; what never reached a target leaves no record.
-
-    `ours` says that the client cannot mend it; which status it is told is up to the preset.
-    """
-    if outcome.attempts and (outcome.departed or ours or outcome.answer is not None):
+def _conclude(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:
+    """Records what ended without a whole answer, if its ending leaves a record; nobody waits for it."""
+    recorded = ending_of(outcome).recorded
+    if recorded == "always" or (recorded == "keyed" and inference.lead is not None):
+        if inference.lead is not None and outcome.answer and outcome.status == 200:
+            # A retry gets what came, and must not take it for a whole answer either.
+            outcome.answer += inference.dialect.error_event(_cut_short(), inference.id)
         outcome.recorded = True
         if _keeps(runtime, inference):
             runtime.recorder.record(account(runtime, inference, outcome), inference.hold)
@@ -75,11 +83,17 @@ def _conclude(runtime: Runtime, inference: Inference, outcome: Outcome, *, ours:
         runtime.gate.purse.release(inference.hold)
 
 
+def _cut_short() -> Overloaded:
+    return Overloaded(
+        "The answer was cut short on our side. Send the request again, with another idempotency key."
+    )
+
+
 async def _give_answer(
     runtime: Runtime, inference: Inference, opened: Opened, *, door: Door, outcome: Outcome
 ) -> None:
     body = opened.body
-    outcome.usage = opened.usage or guess(inference, body)
+    outcome.usage = usage_of(runtime, inference, opened)
     if opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
         outcome.fidelity = "patched"

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any, Final, Literal
 
 import msgspec
@@ -17,8 +18,10 @@ from sqlalchemy import Connection
 
 from ingot.services.statements import EntryInfo, entry_info
 from ingot.store.database import Database
+from ingot.store.findings import Finding
 from ingot.store.ledger import Entry, Span, latest, page
-from ingot.store.verification import CHECKS, Finding, counted, unhurried
+from ingot.store.testimony import Heard, testimony
+from ingot.store.verification import CHECKS, counted, unhurried
 
 MOST_SHOWN: Final = 1_000
 
@@ -32,6 +35,7 @@ class Proof:
     counted: Mapping[str, int]
     findings: Sequence[Finding]
     wrong: Mapping[str, int]  # how many findings each check has
+    heard: Heard | None = None  # how many stored answers were read, where they were
 
     @property
     def holds(self) -> bool:
@@ -45,9 +49,12 @@ class Ledger:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def verify(self, *, most: int = MOST_SHOWN) -> Proof:
-        """Compares stored responses, ledger, balances, budgets and hourly sums, on one snapshot."""
-        return await self._db.read(partial(_verify, most=most))
+    async def verify(self, *, most: int = MOST_SHOWN, deep: bool = False) -> Proof:
+        """Compares stored responses, ledger, balances, budgets and hourly sums, on one snapshot.
+
+        Where `deep` it also reads every stored answer, for the usage that it tells.
+        """
+        return await self._db.read(partial(_verify, most=most, deep=deep))
 
     async def latest(self, span: Span, *, limit: int, before: str | None = None) -> Sequence[Entry]:
         """The last rows of a span, the newest first, `before` a row by its id."""
@@ -67,16 +74,17 @@ class Ledger:
 COLUMNS: Final = EntryInfo.__struct_fields__
 
 
-def _verify(conn: Connection, *, most: int) -> Proof:
+def _verify(conn: Connection, *, most: int, deep: bool) -> Proof:
     unhurried(conn)
     shown: list[Finding] = []
     wrong: Counter[str] = Counter()
-    for name, check in CHECKS.items():
-        for finding in check(conn):
-            wrong[name] += 1
-            if len(shown) < most:
-                shown.append(finding)
-    return Proof(counted(conn), shown, dict(wrong))
+    heard = Heard() if deep else None
+    checks = [check(conn) for check in CHECKS.values()]
+    for finding in chain(*checks, () if heard is None else testimony(conn, heard)):
+        wrong[finding.check] += 1
+        if len(shown) < most:
+            shown.append(finding)
+    return Proof(counted(conn), shown, dict(wrong), heard)
 
 
 def _csv(rows: Sequence[Sequence[Any]]) -> str:

@@ -59,6 +59,9 @@ class Recorder:
 
     def record(self, settlement: Settlement, hold: Hold | None = None) -> "asyncio.Future[None]":
         """Done once it is durable; raises StoreError where it could not be written. May be left unawaited."""
+        if settlement.lead is not None:
+            # Whoever gives the lead up from here on must not overtake the commit that bills under it.
+            self._retries.ending(settlement.lead)
         entry = _Entry(settlement, hold, self._loop.create_future())
         self._waiting.append(entry)
         if not self._busy:

@@ -61,10 +61,21 @@ async def relay_stream(
         opened.link.fail(opened.began)
         return _break_off(runtime, inference, opened, fault=fault, outcome=outcome)
     finally:
-        outcome.usage = tap.usage or estimate(inference, tap)
+        outcome.usage = usage_of(runtime, inference, opened, tap)
         outcome.answer_id = tap.id
         outcome.answer = tap.given
         outcome.content_type = opened.content_type
+
+
+def usage_of(runtime: Runtime, inference: Inference, opened: Opened, tap: StreamTap | None = None) -> Usage:
+    """What the answer used, as far as it has come: as its target counted, else by an estimate that says that it is one."""
+    name = inference.deployment.name
+    place = (name, opened.route.target.name)
+    gate = runtime.gate
+    ratio = gate.ratios.get(name)
+    if tap is not None:
+        return gate.estimates.stream(inference.call, tap, place=place, ratio=ratio)
+    return gate.estimates.answer(inference.call, opened.usage, opened.body, place=place, ratio=ratio)
 
 
 async def linger(opened: Opened) -> None:
@@ -186,14 +197,3 @@ def _break_off(
 def _tell(inference: Inference, error: ApiError, *, outcome: Outcome) -> bytes:
     outcome.error = error.code
     return inference.dialect.error_event(error, inference.id)
-
-
-def guess(inference: Inference, answer: bytes) -> Usage:
-    """Usage by rule of thumb for a whole answer without any: three bytes a token in, four of the answer out."""
-    output = 0 if inference.call.max_tokens == 0 else max(1, len(answer) // 4)
-    return Usage(input=len(inference.call.body.data) // 3, output=output, estimated=True)
-
-
-def estimate(inference: Inference, tap: StreamTap) -> Usage:
-    """Usage by rule of thumb where the upstream told none: three bytes a token in, one delta a token out."""
-    return Usage(input=len(inference.call.body.data) // 3, output=tap.deltas, estimated=True)

@@ -23,23 +23,40 @@ def insert_rows(conn: Connection, table: Table, columns: tuple[str, ...], rows: 
 
 
 def add_rows(
-    conn: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row], *, sums: tuple[str, ...]
-) -> None:
-    """Inserts rows, and adds the columns `sums` to those that have the same primary key; `rows` names each key once."""
-    _run(conn, rows, table=table, columns=columns, tail=_adding(conn.dialect, table, sums))
+    conn: Connection,
+    table: Table,
+    columns: tuple[str, ...],
+    rows: Sequence[Row],
+    *,
+    sums: tuple[str, ...],
+    told: str = "",
+) -> list[Any]:
+    """Inserts rows, and adds the columns `sums` to those that have the same primary key; `rows` names each key once.
+
+    `told` is an SQL expression over a row that it then returns for each: what one would ask next, without asking.
+    """
+    tail = _adding(conn.dialect, table, sums, told)
+    return [row[0] for row in _run(conn, rows, table=table, columns=columns, tail=tail)]
 
 
-def _run(conn: Connection, rows: Sequence[Row], *, table: Table, columns: tuple[str, ...], tail: str) -> None:
+def _run(
+    conn: Connection, rows: Sequence[Row], *, table: Table, columns: tuple[str, ...], tail: str
+) -> list[Row]:
     if not rows:
-        return
+        return []
     # Past SQLAlchemy, which takes as long for a statement as SQLite for a dozen of these rows. Both drivers take it.
     execute: Any = getattr(conn.connection.driver_connection, "execute")  # noqa: B009  # the type says nothing of it
+    found: list[Row] = []
     at = 0
     for size in SIZES:
         while len(rows) - at >= size:
             values = tuple(chain.from_iterable(rows[at : at + size]))
-            execute(_text(conn.dialect, table, columns, size=size, tail=tail), values).close()
+            cursor = execute(_text(conn.dialect, table, columns, size=size, tail=tail), values)
+            if cursor.description:
+                found += cursor.fetchall()
+            cursor.close()
             at += size
+    return found
 
 
 @lru_cache(256)
@@ -53,11 +70,11 @@ def _text(dialect: Dialect, table: Table, columns: tuple[str, ...], *, size: int
 
 
 @lru_cache(64)
-def _adding(dialect: Dialect, table: Table, sums: tuple[str, ...]) -> str:
+def _adding(dialect: Dialect, table: Table, sums: tuple[str, ...], told: str) -> str:
     quote = dialect.identifier_preparer.quote
     key = ", ".join(quote(column.name) for column in table.primary_key)
     sets = ", ".join(f"{quote(n)} = {quote(table.name)}.{quote(n)} + excluded.{quote(n)}" for n in sums)
-    return f" ON CONFLICT ({key}) DO UPDATE SET {sets}"
+    return f" ON CONFLICT ({key}) DO UPDATE SET {sets}" + (f" RETURNING {told}" if told else "")
 
 
 def _mark(dialect: Dialect) -> str:

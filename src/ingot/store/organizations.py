@@ -167,7 +167,7 @@ def delete_content(conn: Connection, org_id: str, *, limit: int = 500) -> int:
         conn.execute(
             update(responses)
             .where(responses.c.id.in_(ids))
-            .values(request=None, answer=None, metadata=None, kept=0)
+            .values(request=None, answer=None, metadata=None, expires_at=None, kept=0)
         )
         conn.execute(
             delete(response_metadata).where(

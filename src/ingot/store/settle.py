@@ -4,7 +4,9 @@
                                        '--> responses, ledger, balances, budgets, usage by hour
 
 All of a group are written together, so that a group of many costs little more than one. The ledger's unique billable
-id is the last word on billing once. Decides nothing about prices: amounts come reckoned.
+id is the last word on billing once. An organization that was deleted while its answers were on their way is charged for
+them, and keeps no content: a deletion and a settlement take the organization's name as a lock, so that each knows of the
+other. Decides nothing about prices: amounts come reckoned.
 """
 
 from collections.abc import Sequence
@@ -12,14 +14,15 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Connection
+from msgspec.structs import replace
+from sqlalchemy import Connection, bindparam, select
 
 from ingot.dialects.fold import Unfoldable, assemble
 from ingot.store.balances import Charge, charge
 from ingot.store.bulk import add_rows, insert_rows
 from ingot.store.holds import Part
-from ingot.store.idempotency import Lead, finish
-from ingot.store.schema import ledger, response_metadata, responses, usage_hours
+from ingot.store.idempotency import Lead, erase, finish
+from ingot.store.schema import ledger, organizations, response_metadata, responses, usage_hours
 
 HOUR = 3_600_000_000
 
@@ -81,13 +84,25 @@ _LEDGER = (
 )  # fmt: skip
 _USAGE_KEY = ("org_id", "hour", "key_id", "model", "window")
 _USAGE_SUMS = ("requests", "input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "amount")
+# The sums are written for whatever is billed: what they tell of the organization costs no statement of its own.
+_GONE = "(SELECT o.id FROM organizations AS o WHERE o.id = usage_hours.org_id AND o.deleted_at IS NOT NULL)"
+_FIND_GONE = select(organizations.c.id).where(
+    organizations.c.id.in_(bindparam("ids", expanding=True)), organizations.c.deleted_at.is_not(None)
+)
 
 
 def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
-    """Writes all of them but those whose key another leads by now; returns the ids of these. Whoever calls commits."""
+    """Writes all of them but those whose key another leads by now; returns the ids of these. Whoever calls commits.
+
+    On PostgreSQL the caller holds the names of their organizations as locks (`Database.write`).
+    """
     fenced = {each.id for each in entries if each.lead is not None and not _finish(conn, each, each.lead)}
     if fenced:
         entries = [each for each in entries if each.id not in fenced]
+    billed = [each for each in entries if each.billable]
+    gone = _gone(conn, entries, _add_usage(conn, billed))
+    if gone:
+        entries = _without_content(conn, entries, gone)
     insert_rows(conn, responses, _RESPONSE, [_response(each) for each in entries])
     pairs = [
         (each.org_id, name, value, each.id)
@@ -96,11 +111,30 @@ def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
         for name, value in each.metadata.items()
     ]
     insert_rows(conn, response_metadata, ("org_id", "name", "value", "response_id"), pairs)
-    billed = [each for each in entries if each.billable]
     insert_rows(conn, ledger, _LEDGER, [_ledger(each) for each in billed])
     charge(conn, [_charge(each) for each in billed])
-    add_rows(conn, usage_hours, _USAGE_KEY + _USAGE_SUMS, _usage(billed), sums=_USAGE_SUMS)
     return fenced
+
+
+def _add_usage(conn: Connection, billed: Sequence[Settlement]) -> set[str]:
+    """Adds to the hourly sums; the organizations among them that were deleted."""
+    columns = _USAGE_KEY + _USAGE_SUMS
+    found = add_rows(conn, usage_hours, columns, _usage(billed), sums=_USAGE_SUMS, told=_GONE)
+    return {org_id for org_id in found if org_id is not None}
+
+
+def _gone(conn: Connection, entries: Sequence[Settlement], known: set[str]) -> set[str]:
+    """The deleted organizations among those of the entries; `known` are those of the billed ones."""
+    asked = {each.org_id for each in entries if not each.billable and each.request is not None}
+    asked -= {each.org_id for each in entries if each.billable}
+    return known | set(conn.execute(_FIND_GONE, {"ids": sorted(asked)}).scalars()) if asked else known
+
+
+def _without_content(conn: Connection, entries: Sequence[Settlement], gone: set[str]) -> Sequence[Settlement]:
+    for org_id in {each.org_id for each in entries if each.lead is not None} & gone:
+        erase(conn, org_id)  # the answers that were kept for retries, a moment ago
+    bare = {"request": None, "answer": None, "metadata": None, "expires_at": None}
+    return [replace(each, **bare) if each.org_id in gone else each for each in entries]
 
 
 def _finish(conn: Connection, each: Settlement, lead: Lead) -> bool:

@@ -1,19 +1,19 @@
 """The statements that compare stored responses, ledger and balances with each other, and say where they differ.
 
-    responses --one each--> ledger --sums--> balances, budget_spend, usage_hours      holds --sums--> held
+    responses <--one each--> ledger --sums--> balances, budget_spend, usage_hours      holds --sums--> held
 
-Each check yields findings and reads in pages or lets the database compare, so that memory stays bounded whatever the
+What else a response leaves is in `traces`, what stored answers say themselves in `testimony`. Each check yields findings and reads in pages or lets the database compare, so that memory stays bounded whatever the
 ledger's size. Run them in one read: they need one snapshot. Decides what has to agree. Changes nothing.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, except_, func, literal, or_, select, text
 
 from ingot.pricing import Tokens, parse_frozen, usd
 from ingot.store.budgets import HOUR, Period, ancestry, next_month, period_start, spent_in_ledger
+from ingot.store.findings import PAGE, Check, Finding
 from ingot.store.schema import (
     balances,
     budget_spend,
@@ -26,21 +26,9 @@ from ingot.store.schema import (
     responses,
     usage_hours,
 )
+from ingot.store.traces import numbers, traces
 
-PAGE: Final = 2_000
 FOREVER: Final = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that does not agree: which check found it, about which id, and what is wrong."""
-
-    check: str
-    subject: str
-    detail: str
-
-
-Check = Callable[[Connection], Iterator[Finding]]
 
 
 def unhurried(conn: Connection) -> None:
@@ -128,11 +116,16 @@ def _call_problem(row: Any) -> str | None:
 
 
 def answers(conn: Connection) -> Iterator[Finding]:
-    """Every stored response that was completed, or cost something, has its row."""
+    """Every stored response that was completed, or brought output, or cost something, has its row."""
+    billed = or_(
+        responses.c.state.in_(("completed", "deleted")),  # only what was completed is deleted
+        responses.c.output_tokens > 0,
+        responses.c.amount != 0,
+    )
     query = (
         select(responses.c.id, responses.c.state, responses.c.amount)
         .outerjoin(ledger, and_(ledger.c.billable_id == responses.c.id, ledger.c.kind == "inference"))
-        .where(ledger.c.seq.is_(None), or_(responses.c.state == "completed", responses.c.amount != 0))
+        .where(ledger.c.seq.is_(None), billed)
         .order_by(responses.c.id)
         .limit(PAGE)
     )
@@ -322,6 +315,8 @@ def references(conn: Connection) -> Iterator[Finding]:
 CHECKS: Final[dict[str, Check]] = {
     "calls": calls,
     "answers": answers,
+    "traces": traces,
+    "numbers": numbers,
     "sums": sums,
     "caps": caps,
     "usage": usage,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingot import rawjson
-from ingot.dialects.dialect import Call, Usage
+from ingot.dialects.dialect import Call, Said, Usage
 from ingot.dialects.tap import ChatTap
 
 USAGE = {"prompt_tokens": 9, "completion_tokens": 3, "total_tokens": 12}
@@ -120,7 +120,9 @@ def test_feed_when_any_text(
         data.pop("usage", None)
         assert given_out is not None
         assert json.loads(given_out) == {**data, "model": "pub"}
-    assert watched.deltas == sum(bool(piece) for piece in pieces) or "" in pieces
+    size = sum(len(piece.encode()) for piece in pieces)
+    assert watched.said == Said(sum(map(bool, pieces)), len("".join(pieces)), size)
+    assert watched.said.pieces == watched.deltas
 
 
 @given(st.lists(st.binary(max_size=40), max_size=4))
@@ -224,3 +226,27 @@ def test_texts_when_stripped() -> None:
     watched = tap(model="other")
     events = [chunk({"content": text}, model="other", usage=None) for text in ("a", 'b"', "c\\", "d")]
     assert texts([watched.feed(event) for event in events]) == texts(list(events)) == 'ab"c\\d'
+
+
+def test_said_when_the_upstream_counts_in_between() -> None:
+    """What came since the last count is told apart, whatever frame it came in."""
+    watched = tap()
+    for text in ("one", " two", " dr\u00e9i", "\n"):
+        watched.feed(chunk({"content": text}))
+    assert watched.said == watched.uncounted == Said(4, 13, 14)
+    watched.feed(chunk({"content": " four"}, usage=USAGE))
+    assert watched.uncounted == Said()
+    watched.feed(chunk({"content": " five"}))
+    watched.feed(chunk({"content": " six"}, logprobs={"content": []}))
+    watched.feed(chunk({"content": ""}))
+    assert (watched.said, watched.uncounted) == (Said(7, 27, 28), Said(2, 9, 9))
+
+
+def test_said_when_an_event_brings_several_answers() -> None:
+    """Each choice that says something is a piece; one that does not is none."""
+    watched = tap(n=3)
+    deltas: list[dict[str, Any]] = [{"content": "one"}, {"content": "two"}, {"content": ""}]
+    choices = [{"index": index, "delta": delta} for index, delta in enumerate(deltas)]
+    for _ in range(2):
+        watched.feed(json.dumps({"choices": choices}).encode())
+    assert watched.said == Said(4, 12, 12)

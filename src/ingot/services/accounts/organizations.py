@@ -181,7 +181,8 @@ class Organizations:
         """Ends an organization; its content is deleted in the background. Raises Conflict for the operator's own."""
         if org_id == DEFAULT_ORG:
             raise Conflict("The operator's own organization cannot be deleted.")
-        await self._db.write(partial(self._delete, org_id=org_id, caller=caller))
+        # Under the organization's name: what its last calls leave is there to be deleted, or knows that it is not kept.
+        await self._db.write(partial(self._delete, org_id=org_id, caller=caller), locks=(org_id,))
         task = asyncio.get_running_loop().create_task(self._purge_later(org_id))
         self._purges.add(task)
         task.add_done_callback(self._purges.discard)
