@@ -15,8 +15,9 @@ What a codec author relies on:
   other lists each as a `Loss` (`lost_extras`), unless it is null.
 - **Seals stay what they are.** Reasoning goes back only to its own origin (`Reasoning.returns_to`), seals in their
   order and unchanged. None is ever made up. Text and summaries may be shown to a client in any dialect.
-- **Places.** `at` says where in the source a turn, part or tool stood: a turn's and a tool's from the top, a part's
-  from what holds it. `where(turn.at, part.at)` is the path for a `Loss`; for settings it is `Request.place`.
+- **Places.** `at` says where in the source something stood: a turn's, a tool's and an answer's part from the top, the
+  part of a turn or of a tool's result from what holds it. `where(turn.at, part.at)` is the path for a `Loss`, and
+  `Request.place` the path of a setting, with those of records by dotted name (`reasoning.effort`, `cache.key`).
 - `item` is the id of the `responses` item that held a part; parts of one message share it.
 
 Knows no wire format, no quirk and no price.
