@@ -3,7 +3,7 @@
 Decides what the three dialects mean in common by a part. Knows no wire format.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal
 
 from msgspec import Raw, Struct, UnsetType
@@ -185,9 +185,13 @@ def where(*steps: str) -> str:
     return path
 
 
-def lost_extras(extras: Extras | None, to: DialectName, *, at: str = "") -> Iterable[Loss]:
-    """A loss for each field that `to` cannot be given; null asks for nothing."""
+def lost_extras(
+    extras: Extras | None, to: DialectName, *, at: str = "", silent: Collection[bytes] = (b"null",)
+) -> Iterable[Loss]:
+    """A loss for each field that `to` cannot be given; values that are `silent` say nothing (of counts, a zero too)."""
     if extras is None or extras.dialect == to:
         return ()
     reason = f"only the {extras.dialect} dialect knows it"
-    return [Loss(where(at, name), reason) for name, value in extras.fields.items() if bytes(value) != b"null"]
+    return [
+        Loss(where(at, name), reason) for name, value in extras.fields.items() if bytes(value) not in silent
+    ]

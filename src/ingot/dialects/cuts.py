@@ -15,6 +15,7 @@ _NO_CHARACTER = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _HIGH = range(0xD800, 0xDC00)
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 def load(data: bytes) -> Any:
@@ -27,6 +28,25 @@ def load(data: bytes) -> Any:
         return json.loads(data.decode("utf-8", "surrogateescape"))
     except RecursionError as error:
         raise ValueError("The JSON nests too deep.") from error
+
+
+def dump(value: Any) -> bytes:
+    """JSON of a value that `load` read; what is half a character in it becomes U+FFFD."""
+    try:
+        return _encode(value)
+    except UnicodeEncodeError:
+        return _encode(mend_all(value))
+
+
+def mend_all(value: Any) -> Any:
+    """`mend` for each text in a decoded value."""
+    if type(value) is str:
+        return mend(value)
+    if type(value) is list:
+        return [mend_all(each) for each in value]
+    if type(value) is dict:
+        return {mend(key): mend_all(each) for key, each in value.items()}
+    return value
 
 
 def mend(text: str) -> str:
