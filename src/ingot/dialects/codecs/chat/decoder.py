@@ -78,7 +78,9 @@ class ChatDecoder:
         if error:
             self._over = True
             return [Failed(decode_failure(mend_all(error)))]
-        choices = chunk.get("choices") or ()
+        choices = chunk.get("choices") or []
+        if type(choices) is not list:
+            raise ValueError("The target's stream holds choices that are no list.")
         events: Events = []
         self._take_top(chunk, events, begins=bool(choices))
         for choice in choices:

@@ -16,6 +16,7 @@ from msgspec import Raw
 
 from ingot.canonical import (
     AnyPart,
+    File,
     Loss,
     NativePart,
     Origin,
@@ -35,7 +36,9 @@ from ingot.dialects.codecs.chat.turns import THOUGHTS
 from ingot.dialects.codecs.leftovers import restore
 
 Json = dict[str, Any]
-Placed = tuple[str, AnyPart]
+# A part with the steps to its place: they are joined only where it is lost.
+Steps = tuple[str, ...]
+Placed = tuple[Steps, AnyPart]
 
 _MEDIA = ("image_url", "input_audio", "file")
 _NATIVE = "native"
@@ -93,7 +96,7 @@ class MessageWriter:
         parts: list[Placed] = []
         for each in together:
             at = each.at
-            parts += [(where(at, part.at), part) for part in each.parts]
+            parts += [((at, part.at), part) for part in each.parts]
             if each.extras is not None:
                 self.losses += lost_extras(each.extras, "chat", at=at)
         if turn.role == "assistant":
@@ -105,21 +108,30 @@ class MessageWriter:
             if isinstance(message, dict):
                 if turn.name is not None:
                     message["name"] = turn.name
-                restore(turn.extras, message, dialect="chat")
+                if turn.extras is not None:
+                    restore(turn.extras, message, dialect="chat")
             yield message
+
+    def _lose(self, steps: Steps, reason: str) -> None:
+        self.losses.append(Loss(where(*steps), reason))
+
+    def _note(self, steps: Steps, part: AnyPart) -> None:
+        """What an encoded part does not say."""
+        if part.cache is not None or part.extras is not None or isinstance(part, Text | File):
+            self.losses += lost_of(part, where(*steps), native=self._native)
 
     def _write_others(self, turn: Turn, parts: list[Placed]) -> list[Json | Raw]:
         messages: list[Json | Raw] = []
         said: list[Placed] = []
-        for path, part in parts:
+        for steps, part in parts:
             if isinstance(part, ToolResult):
                 messages += self._write_said(turn, said)
                 said = []
-                messages.append(self._write_result(path, part))
+                messages.append(self._write_result(steps, part))
             elif isinstance(part, NativePart) and part.kind == "function" and part.dialect == "chat":
                 messages.append(part.raw)
             else:
-                said.append((path, part))
+                said.append((steps, part))
         return messages + self._write_said(turn, said)
 
     def _write_said(self, turn: Turn, parts: list[Placed]) -> list[Json | Raw]:
@@ -131,13 +143,11 @@ class MessageWriter:
         content = self._write_content(parts, role=role)
         return [] if content is None else [{"role": role, "content": content}]
 
-    def _write_result(self, path: str, result: ToolResult) -> Json:
-        self.losses += lost_of(result, path, native=self._native)
+    def _write_result(self, steps: Steps, result: ToolResult) -> Json:
+        self._note(steps, result)
         if result.is_error:
-            self.losses.append(
-                Loss(where(path, "is_error"), "the chat dialect cannot say that a tool failed")
-            )
-        parts = [(where(path, part.at), part) for part in result.parts]
+            self._lose((*steps, "is_error"), "the chat dialect cannot say that a tool failed")
+        parts: list[Placed] = [((*steps, part.at), part) for part in result.parts]
         content = self._write_content(parts, role="tool")
         return {"role": "tool", "tool_call_id": result.call_id, "content": content or ""}
 
@@ -146,7 +156,7 @@ class MessageWriter:
         if len(parts) == 1 and _is_plain(parts[0][1]):
             return parts[0][1].text
         content = [
-            encoded for path, part in parts if (encoded := self._encode(path, part, role=role)) is not None
+            encoded for steps, part in parts if (encoded := self._encode(steps, part, role=role)) is not None
         ]
         first = content[0] if len(content) == 1 else None
         # A document's text is a text once it is written.
@@ -154,37 +164,37 @@ class MessageWriter:
             return str(first["text"])
         return content or None
 
-    def _encode(self, path: str, part: AnyPart, *, role: str) -> Json | Raw | None:
+    def _encode(self, steps: Steps, part: AnyPart, *, role: str) -> Json | Raw | None:
         encoded = encode_part(part)
         if isinstance(encoded, str):
-            self.losses.append(Loss(path, encoded))
+            self._lose(steps, encoded)
             return None
         kind = encoded["type"] if isinstance(encoded, dict) else _NATIVE
         if kind not in _KINDS.get(role, _TEXT):
-            self.losses.append(Loss(path, f"a message of role '{role}' of the chat dialect cannot hold it"))
+            self._lose(steps, f"a message of role '{role}' of the chat dialect cannot hold it")
             return None
         if kind in self._refused:
-            self.losses.append(Loss(path, f"the target takes no content parts of type '{kind}'"))
+            self._lose(steps, f"the target takes no content parts of type '{kind}'")
             return None
-        self.losses += lost_of(part, path, native=self._native)
+        self._note(steps, part)
         return finish_part(part, encoded, native=self._native)
 
     def _write_assistant(self, parts: list[Placed]) -> Json | None:
         message: Json = {"role": "assistant", "content": None}
         calls: list[Json | Raw] = []
         said: list[Placed] = []
-        for path, part in parts:
+        for steps, part in parts:
             match part:
                 case Reasoning():
-                    self._write_thoughts(message, path, part)
+                    self._write_thoughts(message, steps, part)
                 case ToolCall():
-                    calls.append(self._write_call(path, part))
+                    calls.append(self._write_call(steps, part))
                 case NativePart(dialect="chat", kind="tool_call"):
                     calls.append(part.raw)
                 case _:
                     if calls:
-                        self.losses.append(Loss(path, "its place behind a tool call: chat has no such order"))
-                    said.append((path, part))
+                        self._lose(steps, "its place behind a tool call: chat has no such order")
+                    said.append((steps, part))
         self._write_answer(message, said)
         if calls:
             message["tool_calls"] = calls
@@ -207,19 +217,19 @@ class MessageWriter:
         plain = refusal.cache is None and refusal.extras is None
         return plain and not (self._native and refusal.at.startswith("content["))
 
-    def _write_thoughts(self, message: Json, path: str, part: Reasoning) -> None:
+    def _write_thoughts(self, message: Json, steps: Steps, part: Reasoning) -> None:
         """Thoughts go back to where they came from, under the name that they had there."""
         if not part.returns_to(self._origin):
-            self.losses.append(Loss(path, "a model's thoughts go back only to where they came from"))
+            self._lose(steps, "a model's thoughts go back only to where they came from")
             return
         if part.seal is not None or part.summary:
-            self.losses.append(Loss(path, "its seal and summary: the chat dialect has no place for them"))
-        self.losses += lost_of(part, path, native=self._native)
+            self._lose(steps, "its seal and summary: the chat dialect has no place for them")
+        self._note(steps, part)
         name = part.at if part.at in THOUGHTS else THOUGHTS[0]
         message[name] = "\n\n".join([message[name], *part.content] if name in message else part.content)
 
-    def _write_call(self, path: str, part: ToolCall) -> Json:
-        self.losses += lost_of(part, path, native=self._native)
+    def _write_call(self, steps: Steps, part: ToolCall) -> Json:
+        self._note(steps, part)
         return encode_call(part)
 
 

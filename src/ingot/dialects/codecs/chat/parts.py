@@ -59,7 +59,7 @@ def _decode_part(part: Any, at: str) -> AnyPart:
     if kind == "refusal" and type(part.get("refusal")) is str:
         cache, extras = _common(part, _REFUSAL)
         return Refusal(part["refusal"], at=at, cache=cache, extras=extras)
-    if type(kind) is str and kind in _MEDIA and type(part.get(kind)) is dict:
+    if type(kind) is str and kind in _MEDIA and _is_readable(part.get(kind), kind):
         return _decode_media(part, kind, at=at)
     return NativePart("chat", kind if type(kind) is str else "", Raw(dump(part)), at=at)
 
@@ -69,6 +69,18 @@ _MEDIA: Final = {
     "input_audio": frozenset({"data", "format"}),
     "file": frozenset({"file_data", "file_id", "filename"}),
 }
+
+
+def _is_readable(held: Any, kind: str) -> bool:
+    """Whether an object of a media part holds texts; in a checked request it does, in an answer nobody knows."""
+    if type(held) is not dict:
+        return False
+    known = _MEDIA[kind]
+    told = [held[name] for name in known if held.get(name) is not None]
+    return all(type(value) is str for value in told) and (kind == "file" or _NEEDED[kind] <= held.keys())
+
+
+_NEEDED: Final = {"image_url": frozenset({"url"}), "input_audio": frozenset({"data", "format"})}
 
 
 def _decode_media(part: Json, kind: str, *, at: str) -> AnyPart:
