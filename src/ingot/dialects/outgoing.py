@@ -5,6 +5,7 @@ Decides how quirks apply, in the order of their verbs: reject, then rename, drop
 itself declares to be without effect.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -50,7 +51,7 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
         return
     value = call.body.value
     for key in value:
-        if key in quirks.reject and not _asks_nothing(key, value[key]):
+        if key in quirks.reject and not asks_nothing(key, value[key]):
             raise Unsupported(
                 f"'{key}' is not supported by the model '{deployment}'. Leave it out, or choose another model.",
                 param=key,
@@ -64,7 +65,8 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
         _check_parts(value, kinds, deployment=deployment)
 
 
-def _asks_nothing(key: str, held: Any) -> bool:
+def asks_nothing(key: str, held: Any) -> bool:
+    """Whether a target that lacks the field `key` honours what it holds all the same."""
     if key == "service_tier" and held in _NEUTRAL_TIERS:
         return True
     return held is None or (key in _NEUTRAL and held == _NEUTRAL[key])
@@ -96,15 +98,36 @@ def _check_parts(value: dict[str, Any], kinds: set[str], *, deployment: str) -> 
 
 def prepare(call: Call, *, model: str, quirks: Quirks, force_usage: bool = True) -> bytes:
     """The body for a target that calls the model `model`; the client's very bytes where nothing changes."""
-    value = call.body.value
+    body = call.body
+    replace, drop = edits(
+        body.value,
+        raw=lambda key: bytes(body.raw[key]),
+        stream=call.stream,
+        force_usage=force_usage and not call.wants_usage,
+        quirks=quirks,
+    )
+    if model != call.model and "model" not in drop:
+        replace.setdefault("model", _encode(model))
+    if not replace and not drop:
+        return body.data
+    return rawjson.splice(body, replace=replace, drop=drop)
+
+
+def edits(
+    value: Mapping[str, Any],
+    *,
+    raw: Callable[[str], bytes],
+    stream: bool,
+    force_usage: bool,
+    quirks: Quirks,
+) -> tuple[dict[str, bytes], set[str]]:
+    """The top-level keys that a target needs otherwise, and those that it must not see; `raw` encodes one of `value`."""
     replace: dict[str, bytes] = {}
     drop: set[str] = set()
-    if model != call.model:
-        replace["model"] = _encode(model)
-    if call.stream:
+    if stream:
         if not quirks.stream_options:
             drop.add("stream_options")
-        elif force_usage and not call.wants_usage:
+        elif force_usage:
             options = value.get("stream_options") or {}
             replace["stream_options"] = _encode({**options, "include_usage": True})
     if value.get("store"):
@@ -113,13 +136,11 @@ def prepare(call: Call, *, model: str, quirks: Quirks, force_usage: bool = True)
     if quirks.narrow_tools and "tool_choice" in value:
         _narrow_tools(value, replace=replace, drop=drop)
     if quirks.rename or quirks.drop or quirks.set:
-        _apply(quirks, call.body, replace=replace, drop=drop)
-    if not replace and not drop:
-        return call.body.data
-    return rawjson.splice(call.body, replace=replace, drop=drop)
+        _apply(quirks, value, raw=raw, replace=replace, drop=drop)
+    return replace, drop
 
 
-def _narrow_tools(value: dict[str, Any], *, replace: dict[str, bytes], drop: set[str]) -> None:
+def _narrow_tools(value: Mapping[str, Any], *, replace: dict[str, bytes], drop: set[str]) -> None:
     """Says by the list of tools what the target would not read from `tool_choice`."""
     choice = value["tool_choice"]
     if choice == "none":
@@ -137,13 +158,20 @@ def _tool_name(tool: dict[str, Any]) -> Any:
     return tool.get(tool.get("type", "function"), {}).get("name")
 
 
-def _apply(quirks: Quirks, body: rawjson.Body, *, replace: dict[str, bytes], drop: set[str]) -> None:
+def _apply(
+    quirks: Quirks,
+    value: Mapping[str, Any],
+    *,
+    raw: Callable[[str], bytes],
+    replace: dict[str, bytes],
+    drop: set[str],
+) -> None:
     for old, new in quirks.rename.items():
-        if old not in body.value:
+        if old not in value:
             continue
         # An unset field must not overwrite what the client gave under the target's own name.
-        if body.value[old] is not None or new not in body.value:
-            replace[new] = bytes(body.raw[old])
+        if value[old] is not None or new not in value:
+            replace[new] = raw(old)
         replace.pop(old, None)
         drop.add(old)
     for key in quirks.drop:
