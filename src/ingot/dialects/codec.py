@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from ingot.canonical import Answer, DialectName, Failure, Losses, Origin, Request, Usage
 from ingot.catalog import Quirks
-from ingot.errors import ApiError
 from ingot.events import AnyEvent
 from ingot.rawjson import Body
 
@@ -95,7 +94,5 @@ class Codec:
     # The usage object of an answer, decoded; None where it cannot be believed.
     decode_usage: Callable[[Any], Usage | None]
     encode_usage: Callable[[Usage], dict[str, Any]]
-    # A target's error body, whatever it is.
+    # A target's error body, whatever it is; our own errors are worded by the client's Dialect, under its preset.
     decode_error: Callable[[bytes], Failure]
-    encode_error: Callable[[ApiError, str], bytes]
-    error_event: Callable[[ApiError, str], bytes]

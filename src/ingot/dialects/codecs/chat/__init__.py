@@ -14,7 +14,6 @@ from ingot.dialects.codecs.chat.counts import decode_usage, encode_usage
 from ingot.dialects.codecs.chat.decoder import ChatDecoder
 from ingot.dialects.codecs.chat.encoder import ChatEncoder
 from ingot.dialects.codecs.chat.requests import decode_request, encode_request
-from ingot.dialects.envelope import encode_error, error_event
 
 CHAT_CODEC: Final = Codec(
     name="chat",
@@ -27,6 +26,4 @@ CHAT_CODEC: Final = Codec(
     decode_usage=decode_usage,
     encode_usage=encode_usage,
     decode_error=decode_error,
-    encode_error=encode_error,
-    error_event=error_event,
 )
