@@ -110,6 +110,6 @@ def encode_usage(usage: Usage) -> Json:
 
 def lost_of_usage(usage: Usage) -> Iterator[Loss]:
     """The counts that `encode_usage` has no place for."""
-    yield from lost_extras(usage.extras, "messages", at="usage")
+    yield from lost_extras(usage.extras, "messages", at="usage", silent=(b"null", b"0"))
     if usage.audio_input or usage.audio_output:
         yield Loss("usage", "the messages dialect does not tell tokens of audio by themselves")
