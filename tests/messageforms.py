@@ -296,6 +296,6 @@ def messages_answers(draw: st.DrawFn) -> Answer:
         model="m",
         outputs=(output,),
         usage=draw(usages()),
-        service_tier=draw(st.sampled_from([None, "standard", "priority", "batch"])),
+        service_tier=draw(st.sampled_from([None, "default", "priority", "batch"])),
         extras=draw(extras("container", "diagnostics")),
     )

@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from ingot.canonical import Loss, Usage, lost_extras
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
+from ingot.dialects.codecs.messages.ends import TIER
 from ingot.dialects.usage import Count
 
 Json = dict[str, Any]
 
-TIER: Final = "service_tier"
 _WRITES: Final = "cache_creation"
 _OUTPUT: Final = "output_tokens_details"
 _WRITE: Final = re.compile(r"ephemeral_(\w+)_input_tokens")
