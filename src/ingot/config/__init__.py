@@ -22,18 +22,19 @@ from ingot.config.model import (
     QuirksConfig,
     RatesConfig,
     RouteConfig,
-    ServerConfig,
     TargetConfig,
     TimeoutsConfig,
 )
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
+from ingot.config.server import PRESETS, ServerConfig
 from ingot.config.shape import nearest
 
 __all__ = [
     "DIALECTS",
     "ENGINE_PREFIX",
+    "PRESETS",
     "AccountsConfig",
     "BreakerConfig",
     "Config",

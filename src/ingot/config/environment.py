@@ -12,9 +12,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
-from ingot.config.model import EngineConfig, LimitsConfig, ServerConfig
+from ingot.config.model import EngineConfig, LimitsConfig
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.problems import Problem
+from ingot.config.server import ServerConfig
 from ingot.config.shape import expected, suggestion, unwrapped
 
 PREFIX: Final = "INGOT_"

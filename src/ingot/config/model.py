@@ -12,6 +12,7 @@ from msgspec import Meta, field
 
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.section import Section, about
+from ingot.config.server import ServerConfig
 
 DIALECTS: Final = ("chat", "responses", "messages", "embeddings", "completions")
 Dialect = Literal["chat", "responses", "messages", "embeddings", "completions"]
@@ -24,61 +25,6 @@ PRICE_HELP: Final = (
 )
 TARGETS_HELP: Final = 'name at least one target, for example targets = ["mock"] for a table [targets.mock]'
 BASE_URL_HELP: Final = 'give the address that the API stands below, for example "http://127.0.0.1:8000/v1"'
-
-
-class ServerConfig(Section, frozen=True, kw_only=True):
-    """`[server]`: the process itself. Changes need a restart."""
-
-    host: Annotated[
-        str, Meta(min_length=1), about("Address to listen on. Any but a loopback one needs `allow_public`.")
-    ] = "127.0.0.1"
-    port: Annotated[
-        int, Meta(ge=0, le=65535), about("Port to listen on; 0 takes a free one and prints it.")
-    ] = 5150
-    data: Annotated[
-        str,
-        Meta(min_length=1),
-        about("Directory of the database, the key pepper and pulled models; a leading `~` is your home."),
-    ] = "~/.local/share/ingot"
-    database: Annotated[
-        str,
-        about(
-            "`postgresql://USER:PASSWORD@HOST/NAME` for several processes on one database, or `file:PATH` of a file "
-            "that holds it; empty: a SQLite file in the data directory."
-        ),
-    ] = ""
-    preset: Annotated[
-        Literal["open", "valley", "aurora", "aurora-v2", "metask", "valar"],
-        about("Whose rules the server follows: the service that it stands in for."),
-    ] = "open"
-    allow_public: Annotated[bool, about("Permit listening on an address that other machines can reach.")] = (
-        False
-    )
-    allowed_hosts: Annotated[
-        list[Annotated[str, Meta(min_length=1)]],
-        about(
-            "Host names, without port, that requests may carry in their Host header beside loopback ones and "
-            "`host`. `*.example.org` stands for all subdomains, `*` for any host. Empty: loopback names only, "
-            "or any host if `host` is not a loopback one."
-        ),
-    ] = field(default_factory=list)
-    log_format: Annotated[
-        Literal["auto", "json", "console"],
-        about("How log lines look; `auto` is `console` on a terminal and `json` elsewhere."),
-    ] = "auto"
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], about("The least severe level that is logged.")
-    ] = "info"
-    drain_seconds: Annotated[
-        float,
-        Meta(ge=0, le=3600),
-        about("Time that running requests get to finish after SIGTERM.", unit="seconds"),
-    ] = 30.0
-    metrics: Annotated[bool, about("Serve Prometheus metrics at `/metrics`.")] = True
-
-    def __repr__(self) -> str:
-        """Without the database's password: records end up in logs and tracebacks."""
-        return f"ServerConfig(host={self.host!r}, port={self.port!r}, data={self.data!r})"
 
 
 class EngineConfig(Section, frozen=True, kw_only=True):
@@ -395,3 +341,9 @@ class Config(Section, frozen=True, kw_only=True):
         default_factory=dict
     )
     models: Annotated[dict[str, ModelConfig], about("Public models by name.")] = field(default_factory=dict)
+    presets: Annotated[dict[str, dict[str, Any]], about("Presets of your own by name.")] = field(
+        default_factory=dict
+    )
+    hosts: Annotated[
+        dict[str, Annotated[str, Meta(min_length=1)]], about("Host names that have a preset of their own.")
+    ] = field(default_factory=dict)

@@ -29,6 +29,9 @@ def dressed(dialect: Dialect, preset: Preset) -> Dialect:
             encode_error=partial(envelope.encode_error, table=preset.errors),
             error_event=partial(envelope.error_event, table=preset.errors),
         )
+    answers = preset.answers.get(dialect.name)
+    if answers is not None:
+        dialect = replace(dialect, reshape=answers, tap=partial(dialect.tap, reshape=answers))
     rules = preset.rules.get(dialect.name)
     return dialect if rules is None else replace(dialect, decode=_ruled(dialect.decode, rules))
 
