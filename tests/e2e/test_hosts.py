@@ -95,7 +95,8 @@ def test_hosts_share_keys_and_retries(scene: Stage) -> None:
 def test_valley_keeps_what_it_is_asked_to_keep(scene: Stage) -> None:
     """There `store` counts as false where it is not given, on the host's own pages."""
     host = "valley.example.org"
-    kept, lost = (json.loads(ask(scene, host, **fields).body)["id"] for fields in ({"store": True}, {}))
+    given: list[dict[str, Any]] = [{"store": True}, {}]
+    kept, lost = (json.loads(ask(scene, host, **fields).body)["id"] for fields in given)
     assert get(scene, host, f"/v1/chat/completions/{kept}").status == 200
     assert get(scene, host, f"/v1/chat/completions/{lost}").status == 404
     assert get(scene, "localhost", f"/v1/chat/completions/{kept}").status == 404

@@ -40,7 +40,7 @@ class Answers:
 
     def __init__(self, table: Mapping[str, Told]) -> None:
         rules = {tuple(path.split(".")): answer_rule(said) for path, said in table.items()}
-        self._gathers = rules.pop(CALLS, AnswerRule()).whole
+        self._gathers = CALLS in rules and rules[CALLS].whole
         self._top = _Level(rules)
 
     def __bool__(self) -> bool:

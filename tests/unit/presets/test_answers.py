@@ -159,6 +159,16 @@ def test_s4_71_each_tool_call_comes_in_one_chunk() -> None:
     assert len(json.loads(assemble(tap.given))["choices"][0]["message"]["tool_calls"]) == 2
 
 
+def test_pieces_of_calls_stay_when_they_are_only_accepted() -> None:
+    """Where no rule gathers them they come as the target sends them, also beside a rule that takes out what is unknown."""
+    deltas = [
+        pieces({"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": ""}}),
+        pieces({"index": 0, "function": {"arguments": "{}"}}),
+    ]
+    seen, _ = streamed("valley", [*map(chunk, deltas), chunk({}, "tool_calls")])
+    assert [each["choices"][0]["delta"] for each in seen] == [*deltas, {}]
+
+
 @pytest.mark.parametrize("finish", ["tool_calls", None])
 def test_tool_calls_are_whole_when_pieces_have_no_index_and_the_end_is_sudden(finish: str | None) -> None:
     """A new id begins a new call; what was held back comes before the end at the latest."""
