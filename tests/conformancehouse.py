@@ -13,6 +13,7 @@ from rig import Backstage, fresh_id
 from served import PATIENCE, Served
 
 PRICE = "price = { input = 0.15, output = 0.60 }"
+ENDING = ', deprecated = "2026-11-01", shutdown_date = "2099-05-01"'
 TARGETS = """
     [targets.up]
     base_url = "{up}"
@@ -33,13 +34,14 @@ MODELS: dict[str, tuple[str, ...]] = {
 """By preset; the first is the one that is asked."""
 
 
-def config(preset: str, more: str = "") -> str:
-    """A server with the models that the service has."""
+def config(preset: str) -> str:
+    """A server with the models that the service has; one of valley's is announced to end."""
     models = [
-        f'"{name}" = {{ targets = ["{"blind" if name == "reads" else "up"}"], attempts = 1, {PRICE} }}'
+        f'"{name}" = {{ targets = ["{"blind" if name == "reads" else "up"}"], attempts = 1, {PRICE}'
+        f"{ENDING if name == 'valley-pro-1' else ''} }}"
         for name in MODELS[preset]
     ]
-    return "\n".join([TARGETS, "[models]", *models, more])
+    return "\n".join([TARGETS, "[models]", *models])
 
 
 @dataclass(frozen=True, slots=True)

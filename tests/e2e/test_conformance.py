@@ -21,7 +21,6 @@ UNTRIED = {
     "C-32": "no path of model cards",
     "C-33": "do not show in single answers",
     "C-34": "no part of the API",
-    "C-40": "no model is announced to end",
     "C-51": "for people",
 }
 """Rows that nobody can try here, with what is missing."""

@@ -7,6 +7,7 @@ Knows nothing of the modules that are configured by it.
 
 from ingot.config.address import is_loopback, is_own_network
 from ingot.config.checks import bind_problem, price_problem
+from ingot.config.days import first_second
 from ingot.config.environment import config_file, environment_warnings
 from ingot.config.files import Loaded, from_disk
 from ingot.config.load import effective, load
@@ -59,6 +60,7 @@ __all__ = [
     "database_url",
     "effective",
     "environment_warnings",
+    "first_second",
     "from_disk",
     "is_loopback",
     "is_own_network",

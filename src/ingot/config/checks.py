@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from ingot.config.address import base_url_problem, is_loopback, is_own_network
+from ingot.config.days import first_second
 from ingot.config.model import ENGINE_PREFIX, Config, ModelConfig, QuirksConfig, RatesConfig, TargetConfig
 from ingot.config.problems import Path, Problem, problem
 from ingot.config.server import PRESETS
@@ -207,7 +208,23 @@ def _model(name: str, model: ModelConfig, known: set[str]) -> Iterator[tuple[Pat
         yield ("strategy",), '"ordered" tries targets in their order; weights need strategy = "weighted"'
     for window in repeated(model.windows):
         yield ("windows",), f'names "{window}" twice'
+    yield from _days(model)
     yield from _price(model)
+
+
+def _days(model: ModelConfig) -> Iterator[tuple[Path, str]]:
+    """When a model ends, and since when that is told."""
+    for key in ("deprecated", "shutdown_date"):
+        day = getattr(model, key)
+        try:
+            first_second("2026-11-01" if day is None else day)
+        except ValueError:
+            yield (key,), 'must be a day, as "2026-11-01"'
+            return
+    if model.shutdown_date is not None and model.deprecated is None:
+        yield ("shutdown_date",), "needs `deprecated`, the day from which it is announced"
+    elif model.shutdown_date is not None and model.shutdown_date <= str(model.deprecated):
+        yield ("shutdown_date",), "must be after `deprecated`, so that clients have time"
 
 
 def _price(model: ModelConfig) -> Iterator[tuple[Path, str]]:

@@ -283,6 +283,20 @@ class ModelConfig(Section, frozen=True, kw_only=True):
         ),
     ] = None
 
+    deprecated: Annotated[
+        str | None,
+        about(
+            "Day from which answers carry a `deprecation` header, as `2026-11-01`.", example='"2026-11-01"'
+        ),
+    ] = None
+    shutdown_date: Annotated[
+        str | None,
+        about(
+            "Day on which the model ends, told by `/v1/models` and a `sunset` header; needs `deprecated`.",
+            example='"2027-05-01"',
+        ),
+    ] = None
+
     def routes(self) -> tuple[RouteConfig, ...]:
         """Its targets, each as a full record."""
         return tuple(RouteConfig(target=each) if isinstance(each, str) else each for each in self.targets)

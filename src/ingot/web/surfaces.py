@@ -23,7 +23,7 @@ from ingot.services.keys import KeyRing, Principal
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 from ingot.web.access import Access, Served
-from ingot.web.door import HttpDoor
+from ingot.web.door import HttpDoor, ending_lines
 from ingot.web.errors import error_head, unreadable
 from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import (
@@ -97,6 +97,8 @@ class Inferences:
             deployment = deployment_for(runtime.catalog, principal.grant, model=call.model)
             request.model = deployment.name
             door = HttpDoor(exchange, request_id.encode())
+            if deployment.deprecated is not None:
+                door.lines = ending_lines(deployment.deprecated, deployment.shutdown_date)
             asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
             key = _retry_key(surface, headers)
             if key is None:

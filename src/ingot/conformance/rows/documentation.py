@@ -155,17 +155,20 @@ async def no_credit(subject: Subject) -> None:
 
 
 async def deprecation(subject: Subject) -> None:
-    """A date on the model, and a header on its answers."""
-    dated = [
-        model for model in await models(subject) if model.get("shutdown_date") or model.get("deprecated_at")
-    ]
-    if not dated:
+    """A date on the model and a header on its answers, and on no others."""
+    listed = await models(subject)
+    if not any(ending(model) for model in listed):
         raise Skipped("no model is announced to end")
-    answer = await subject.ask({"model": dated[0]["id"]})
-    ok(answer)
-    expect(
-        "deprecation" in answer.headers, f"a deprecation header for {dated[0]['id']}", sorted(answer.headers)
-    )
+    for model in listed:
+        answer = await subject.ask({"model": model["id"]})
+        ok(answer, model["id"])
+        told = "deprecation" in answer.headers
+        expect(told is ending(model), f"a deprecation header for models that end, as for {model['id']}", told)
+
+
+def ending(model: Json) -> bool:
+    """Whether a model object says that the model will end."""
+    return bool(model.get("shutdown_date") or model.get("deprecated_at"))
 
 
 async def llms(subject: Subject) -> None:
