@@ -45,8 +45,19 @@ class Hands:
 
     def run(self, *words: str, code: int = 0) -> Any:
         """The JSON that a command prints; it must end with `code`."""
+        done = self._command(*words)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout) if done.stdout else None
+
+    def try_run(self, *words: str) -> Any:
+        """The same; None where the command is refused."""
+        done = self._command(*words)
+        assert done.returncode in {0, 1}, done.stdout + done.stderr
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def _command(self, *words: str) -> subprocess.CompletedProcess[str]:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("INGOT_")}
-        done = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-m", "ingot", *words, "--json"],
             env=environ | self.environ | {"INGOT_DATA": str(self.place.data), "NO_COLOR": "1"},
             cwd=self.place.data.parent,
@@ -55,8 +66,6 @@ class Hands:
             check=False,
             timeout=PATIENCE,
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        return json.loads(done.stdout) if done.stdout else None
 
     def customer(self, name: str, *, plan: str, credit: str = "", postpaid: bool = False) -> Customer:
         """A new organization with a key and so much credit, in USD."""

@@ -17,6 +17,7 @@ import typer
 from ingot import errors
 from ingot.cli.main import app
 from ingot.config.reference import page as config_page
+from ingot.conformance import ROWS
 from ingot.dialects.envelope import USUAL, error_object
 from ingot.errors import ApiError, MethodNotAllowed, UpstreamRejected
 from ingot.presets.page import page as presets_page
@@ -136,6 +137,19 @@ Where an error is more special than its class, it carries one of these codes ins
 |---|---|---|
 """
 
+CONFORMANCE_HEAD = """\
+# Conformance rows
+
+<!-- Written by `python tests/reference.py` from src/ingot/conformance/rows; edit that instead. -->
+
+What `ingot conformance URL --preset NAME` tries, and under which presets. S rows are what a service says of itself, C rows what its
+documentation adds, X rows where services disagree, R rows what today's clients need; W, F, A and P rows are OpenAI's contract on the wire, in fields,
+answers and pages. A row of a surface that the server does not have is skipped.
+
+| row | presets | what it says |
+|---|---|---|
+"""
+
 CLI_HEAD = """\
 # Commands
 
@@ -220,6 +234,12 @@ def cli_page() -> str:
     return CLI_HEAD + "".join(sections)
 
 
+def conformance_page() -> str:
+    """docs/reference/conformance.md."""
+    rows = "".join(f"| {each.id} | {', '.join(each.checks)} | {each.says} |\n" for each in ROWS)
+    return CONFORMANCE_HEAD + rows
+
+
 def commands() -> dict[str, Any]:
     """Every command by its whole name; typer's own classes carry no types."""
     found: dict[str, Any] = {}
@@ -278,6 +298,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors_page(),
         "cli.md": cli_page(),
         "config.md": config_page(),
+        "conformance.md": conformance_page(),
         "presets.md": presets_page(),
     }
 

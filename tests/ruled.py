@@ -5,8 +5,10 @@ from typing import Any
 
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call
+from ingot.dialects.tap import ChatTap
 from ingot.errors import ApiError
 from ingot.presets import Preset, dressed, encode_error, load, parse
+from ingot.sse import SseSplitter, encode_event, event_data
 
 PLAIN: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 GONE: Any = object()
@@ -43,6 +45,26 @@ def told(preset: str, error: ApiError, request_id: str = "") -> tuple[int, dict[
     outer = json.loads(body)
     assert list(outer) == ["error"]
     return status, outer["error"]
+
+
+def shown(preset: Preset | str, answer: dict[str, Any]) -> dict[str, Any]:
+    """What a client sees of a target's whole chat answer, decoded."""
+    chosen = load(preset) if isinstance(preset, str) else preset
+    return dict(json.loads(chosen.answers["chat"].whole(json.dumps(answer).encode())))
+
+
+def streamed(preset: Preset | str, chunks: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], ChatTap]:
+    """What a client sees of a target's chunks, and the tap that they went through."""
+    chosen = load(preset) if isinstance(preset, str) else preset
+    dialect = dressed(CHAT, chosen)
+    call = dialect.decode(json.dumps({**PLAIN, "stream": True}).encode())
+    tap = dialect.tap(call, model="m", public="m")
+    given = [tap.feed(json.dumps(chunk).encode()) for chunk in chunks]
+    events = b"".join(encode_event(each) for each in [*given, tap.feed(b"[DONE]")] if each is not None)
+    payloads = [each for event in SseSplitter().feed(events) if (each := event_data(event)) is not None]
+    assert payloads.pop() == b"[DONE]"
+    assert isinstance(tap, ChatTap)
+    return [json.loads(each) for each in payloads], tap
 
 
 def written(text: str) -> Preset:

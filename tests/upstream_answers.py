@@ -105,6 +105,10 @@ def requested_calls(body: Json, index: int = 0) -> tuple[Call, ...]:
     """The tool calls that the prompt, `tools`, `tool_choice` and `parallel_tool_calls` ask for together."""
     tools = {tool[tool["type"]]["name"]: tool for tool in body.get("tools") or ()}
     wish = body.get("tool_choice") or "auto"
+    if isinstance(wish, dict) and wish["type"] == "allowed_tools":
+        allowed = [each[each["type"]]["name"] for each in wish["allowed_tools"]["tools"]]
+        tools = {name: tool for name, tool in tools.items() if name in allowed}
+        wish = wish["allowed_tools"]["mode"]
     messages = body["messages"]
     if not tools or wish == "none" or messages[-1].get("role") == "tool":
         return ()

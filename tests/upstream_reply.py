@@ -6,7 +6,7 @@ It writes through a Wire and knows nothing of sockets.
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -44,6 +44,8 @@ class House:
 
     models: tuple[str, ...]
     api_key: str | None
+    contexts: dict[str, int] = field(default_factory=dict)
+    """The longest prompt of a model, in tokens; a model that is not there takes any."""
 
 
 class Scripted(Exception):
@@ -99,7 +101,11 @@ class Reply:
     async def answer(self, path: str, body: answers.Json) -> None:
         """Answers a well-formed request, streamed where it says so."""
         step = self.record.step
-        if path == "/v1/embeddings":
+        longest = self.house.contexts.get(str(body.get("model")))
+        if longest is not None and "messages" in body and answers.prompt_tokens(body) > longest:
+            text = f"This model's maximum context length is {longest} tokens."
+            await self.error(400, Step(message=text, code="context_length_exceeded"))
+        elif path == "/v1/embeddings":
             await self.whole(opaque.embeddings(body))
         elif path == "/v1/chat/completions":
             if body.get("stream"):

@@ -19,6 +19,7 @@ from ingot.config import (
     QuirksConfig,
     RouteConfig,
     TargetConfig,
+    first_second,
     nearest,
     quoted,
     unread,
@@ -127,7 +128,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A public model name; `created` is in Unix seconds, `capabilities` the dialects that any route speaks."""
+    """A public model name; `created` is in Unix seconds, `capabilities` the dialects that any route speaks.
+
+    Where it will end, `deprecated` says since when that is told and `shutdown_date` on which day.
+    """
 
     name: str
     routes: tuple[Route, ...]
@@ -139,6 +143,8 @@ class Deployment:
     owned_by: str
     created: int
     capabilities: frozenset[str]
+    deprecated: int | None = None
+    shutdown_date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +282,8 @@ def _deployment(
         attempts=config.attempts,
         owned_by=config.owned_by,
         created=created if config.created is None else config.created,
+        deprecated=None if config.deprecated is None else first_second(config.deprecated),
+        shutdown_date=config.shutdown_date,
         capabilities=frozenset[str]().union(*(route.target.dialects for route in routes)),
     )
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 
 DONE = b"[DONE]"
+BETWEEN = b"\n\ndata: "
+"""Joins the data of two events to what `encode_event` makes two of."""
 
 # An atomic group: CRLF must never be read as two line ends by backtracking.
 _BLANK_LINE = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from ingot.config import load
+from ingot.presets import load_all
 from reference import CODES, FOLDER, commands, pages, special_codes
 from repository import Block, blocks, markdown_files
 
@@ -20,7 +21,7 @@ def examples(*languages: str) -> list[Block]:
     return [block for page in markdown_files() for block in blocks(page, *languages)]
 
 
-@pytest.mark.parametrize("name", ["cli.md", "config.md", "errors.md", "presets.md"])
+@pytest.mark.parametrize("name", ["cli.md", "config.md", "conformance.md", "errors.md", "presets.md"])
 def test_generated_pages_are_current(name: str) -> None:
     """`python tests/reference.py` would change nothing."""
     assert (FOLDER / name).read_text(encoding="utf-8") == pages()[name]
@@ -53,7 +54,8 @@ def test_every_command_has_help(name: str) -> None:
 def test_configuration_examples_load(block: Block) -> None:
     """Each TOML block is a configuration that a server would start with."""
     environ = dict.fromkeys(WANTED.findall(block.text), "a-value-of-the-operator")
-    load(block.text, environ)
+    config = load(block.text, environ)
+    load_all([config.server.preset, *config.hosts.values()], config.presets)
 
 
 @pytest.mark.parametrize(

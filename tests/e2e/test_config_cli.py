@@ -53,6 +53,28 @@ def test_check_when_all_is_well(folder: Path) -> None:
     )
 
 
+def test_check_when_a_preset_is_wrong(folder: Path) -> None:
+    """What stands in a preset, which preset a host has, and names: each with its line."""
+    file = folder / "ingot.toml"
+    good = file.read_text(encoding="utf-8")
+    file.write_text(
+        good + '[presets.ours]\nextends = "valar"\nfields = { chat = { stop = "refuse" } }\n',
+        encoding="utf-8",
+    )
+    done = ingot_config("check", folder=folder, environ={"MOCK_KEY": "k"})
+    assert done.returncode == 1
+    assert "error: line 11: presets.ours.fields.chat.stop: expected" in done.stderr
+    file.write_text(
+        good + '[presets.valar]\n[hosts]\n"a.example.org" = "valer"\n"*.example.org" = "open"\n',
+        encoding="utf-8",
+    )
+    done = ingot_config("check", folder=folder, environ={"MOCK_KEY": "k", "INGOT_PRESET": "opn"})
+    assert "line 9: presets.valar: is the name of one that ships" in done.stderr
+    assert 'line 11: hosts."a.example.org": no preset is named `valer`; did you mean `valar`?' in done.stderr
+    assert 'line 12: hosts."*.example.org": must be one host name in lower case' in done.stderr
+    assert "INGOT_PRESET: no preset is named `opn`; did you mean `open`?" in done.stderr
+
+
 def test_check_when_there_is_no_file(tmp_path: Path) -> None:
     """The defaults are a valid configuration."""
     assert ingot_config("check", folder=tmp_path).stdout == "ok: no file, the defaults: 0 targets, 0 models\n"

@@ -229,7 +229,7 @@ async def test_fault_of_ours_has_the_dress_of_the_preset(tmp_path: Path, preset:
     sink = LineSink(stream)
     log = configure(sink, form="json", level="info")
     async with process.opened(load(text, {}), environ={}, log=log, sink=sink, clock=SystemClock()) as app:
-        del app._state.registry  # what the page of metrics is rendered from
+        del app._states[0].registry  # what the page of metrics is rendered from
         state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
         connect = connector(app.hub)
         loop = asyncio.get_running_loop()

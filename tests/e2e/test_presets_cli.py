@@ -70,6 +70,21 @@ def test_file_is_checked(tmp_path: Path) -> None:
     assert [each["line"] for each in told["problems"]] == [5, 7]
 
 
+def test_presets_of_the_configuration_are_there_too(tmp_path: Path) -> None:
+    """Listed, shown with all that they extend and told apart, from ./ingot.toml or the file that is named."""
+    (tmp_path / "ingot.toml").write_text(
+        '[presets.ours]\nextends = "valar"\n[presets.ours.keys]\nmost = 20\n'
+    )
+    listed = json.loads(ingot_presets("list", "--json", folder=tmp_path).stdout)
+    assert {"name": "ours", "extends": "valar"}.items() <= listed[-1].items()
+    shown = json.loads(ingot_presets("show", "ours", "--json", folder=tmp_path).stdout)
+    assert (shown["keys"]["prefix"], shown["keys"]["most"]) == ("valar", 20)
+    (tmp_path / "ingot.toml").rename(tmp_path / "other.toml")
+    different = ingot_presets("diff", "valar", "ours", "--config", "other.toml", folder=tmp_path)
+    assert different.stdout.splitlines() == ['extends: "open" -> "valar"', "keys.most: not set -> 20"]
+    assert ingot_presets("show", "ours", folder=tmp_path).returncode == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -45,6 +45,14 @@ def test_build_when_model_has_two_targets() -> None:
     assert (deployment.created, deployment.attempts, deployment.windows) == (99, 3, ("asap",))
 
 
+def test_build_when_model_is_announced_to_end() -> None:
+    """Since when, in Unix seconds, and on which day; a model of which nothing is said has neither."""
+    ending = model("m", '["a"]') + 'deprecated = "2026-11-01"\nshutdown_date = "2027-05-01"\n'
+    found = catalog(ending + model("n", '["a"]'))
+    assert (found.resolve("m").deprecated, found.resolve("m").shutdown_date) == (1_793_491_200, "2027-05-01")
+    assert (found.resolve("n").deprecated, found.resolve("n").shutdown_date) == (None, None)
+
+
 def test_build_when_target_says_everything() -> None:
     """Each setting of a target arrives in its record."""
     config = load(

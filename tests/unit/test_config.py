@@ -94,10 +94,34 @@ def test_load_when_written_out_again() -> None:
     """A configuration survives being printed as TOML and read again, `${` and quotes included."""
     config = load(
         RELAY + '[targets.b]\nbase_url = "https://b"\nheaders = { x = \'a "$${B}\' }\n'
-        '[models."a/b"]\ntargets = [{ target = "b", weight = 2 }]\nprice = { input = 0.000001, output = 12.5 }\n',
+        '[models."a/b"]\ntargets = [{ target = "b", weight = 2 }]\nprice = { input = 0.000001, output = 12.5 }\n'
+        '[presets.ours]\nextends = "valar"\nplans = { rows = { gold = { monthly_price = 0.000000000001 } } }\n'
+        '[hosts]\n"a.example.org" = "ours"\n',
         {},
     )
     assert load(document(config), {}) == config
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('deprecated = "1.11.2026"', 'models.m.deprecated: must be a day, as "2026-11-01"'),
+        ('deprecated = "2026-02-30"', "models.m.deprecated: must be a day"),
+        ('deprecated = "20261101"', "models.m.deprecated: must be a day"),
+        ('deprecated = "2026-11-01"\nshutdown_date = "soon"', "models.m.shutdown_date: must be a day"),
+        ('shutdown_date = "2027-05-01"', "models.m.shutdown_date: needs `deprecated`"),
+        (
+            'deprecated = "2026-11-01"\nshutdown_date = "2026-11-01"',
+            "models.m.shutdown_date: must be after `deprecated`",
+        ),
+    ],
+)
+def test_load_when_the_end_of_a_model_is_wrong(text: str, message: str) -> None:
+    """Days that there are, in their order."""
+    told = complaints(
+        f'[targets.a]\nbase_url = "https://a"\n[models.m]\ntargets = ["a"]\nprice = "free"\n{text}\n'
+    )
+    assert message in told
 
 
 def test_load_when_many_things_are_wrong() -> None:

@@ -28,6 +28,7 @@ from ingot.catalog import Catalog
 from ingot.clock import Clock, SystemClock
 from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
 from ingot.logs import LineSink, Log, capture_stdlib, configure
+from ingot.presets import Preset
 from ingot.services.measures import Measures
 from ingot.services.runtime import Runtime
 from ingot.store.hold import hold
@@ -40,14 +41,14 @@ from ingot.web.access import console_access, json_access
 from ingot.web.admin import keys as admin_keys
 from ingot.web.admin import money as admin_money
 from ingot.web.admin import plans as admin_plans
-from ingot.web.asgi import Dispatcher
+from ingot.web.asgi import Dispatcher, Front
 from ingot.web.errors import refusals
 from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.proxies import Proxies
 from ingot.web.surfaces import Inferences, build_surfaces
 
-FIXED = ("server", "engine", "limits", "store", "limiter", "accounts", "mail")
+FIXED = ("server", "engine", "limits", "store", "limiter", "accounts", "mail", "presets", "hosts")
 """Sections that are read at the start alone."""
 
 Reload = Callable[[], Loaded]
@@ -68,30 +69,34 @@ class Greeting:
 class App:
     """One running process: its runtime, and the parts that a reload swaps under it."""
 
-    def __init__(self, runtime: Runtime, engines: Engines, *, parts: Platform, sink: LineSink) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        engines: Engines,
+        *,
+        parts: Platform,
+        chosen: Mapping[str, Preset],
+        sink: LineSink,
+    ) -> None:
+        """`chosen` has the presets of the server and of its hosts by name."""
         self.runtime = runtime
         self._engines = engines
         config = runtime.config
-        hosts = Hosts(allowed_hosts(config))
-        proxies = Proxies(config.server.trusted_proxies)
+        self._hosts = Hosts(allowed_hosts(config))
+        self._proxies = Proxies(config.server.trusted_proxies)
         console = config.server.log_format == "console" or (
             config.server.log_format == "auto" and sys.stderr.isatty()
         )
-        access = console_access(runtime.log) if console else json_access(sink)
-        self._inferences = Inferences(runtime, hosts=hosts, proxies=proxies, access=access)
-        self._state = resources.State(
-            runtime,
-            parts.database,
-            hosts=hosts,
-            proxies=proxies,
-            open_metrics=is_loopback(config.server.host),
-            description=openapi.describe(),
-        )
+        self._access = console_access(runtime.log) if console else json_access(sink)
+        self._database = parts.database
+        self._inferences: list[Inferences] = []
+        self._states: list[resources.State] = []
+        fronts = {name: self._front(preset) for name, preset in chosen.items()}
         limits = config.limits
         self.hub = Hub(
             Dispatcher(
-                self._inferences,
-                resources.build(self._state),
+                fronts[config.server.preset],
+                by_host={host: fronts[name] for host, name in config.hosts.items()},
                 admin=admin.build(
                     parts.accounts,
                     (
@@ -100,12 +105,11 @@ class App:
                         *admin_money.routes(parts.money),
                     ),
                     changes=parts.changes,
-                    hosts=hosts,
-                    proxies=proxies,
+                    hosts=self._hosts,
+                    proxies=self._proxies,
                     log=runtime.log,
                 ),
-                surfaces=build_surfaces(runtime.preset),
-                access=access,
+                access=self._access,
             ),
             limits=ConnectionLimits(
                 headers=limits.headers,
@@ -123,13 +127,30 @@ class App:
             ),
         )
 
+    def _front(self, preset: Preset) -> Front:
+        """The API under a preset; the presets of one server share all but their rules."""
+        runtime = dataclasses.replace(self.runtime, preset=preset)
+        inferences = Inferences(runtime, hosts=self._hosts, proxies=self._proxies, access=self._access)
+        state = resources.State(
+            runtime,
+            self._database,
+            hosts=self._hosts,
+            proxies=self._proxies,
+            open_metrics=is_loopback(runtime.config.server.host),
+            description=openapi.describe(),
+        )
+        self._inferences.append(inferences)
+        self._states.append(state)
+        return Front(inferences, resources.build(state), surfaces=build_surfaces(preset))
+
     async def finish(self) -> None:
         """Waits for what goes on although its client has left."""
-        await self._inferences.finish()
+        await asyncio.gather(*(each.finish() for each in self._inferences))
 
     def drain(self) -> None:
         """From now on `/readyz` says that no traffic belongs here."""
-        self._state.draining = True
+        for state in self._states:
+            state.draining = True
         self.runtime.log.info("draining", seconds=self.runtime.config.server.drain_seconds)
 
     def reload(self, reload: Reload) -> None:
@@ -146,7 +167,10 @@ class App:
         self._engines.offer(specs)
         self.runtime.fleet.apply(new.targets.values())
         self.runtime = dataclasses.replace(self.runtime, catalog=new)
-        self._inferences.runtime = self._state.runtime = self.runtime
+        for inferences in self._inferences:
+            inferences.runtime = dataclasses.replace(inferences.runtime, catalog=new)
+        for state in self._states:
+            state.runtime = dataclasses.replace(state.runtime, catalog=new)
         log.info("configuration reloaded", changes=changes or ["none"])
         old = self.runtime.config
         changed = [f"[{name}]" for name in FIXED if getattr(config, name) != getattr(old, name)]
@@ -159,7 +183,9 @@ def allowed_hosts(config: Config) -> frozenset[str]:
     server_config = config.server
     if not is_loopback(server_config.host) and not server_config.allowed_hosts:
         return frozenset({"*"})
-    return LOOPBACK_HOSTS | {server_config.host} | frozenset(server_config.allowed_hosts)
+    return (
+        LOOPBACK_HOSTS | {server_config.host} | frozenset(server_config.allowed_hosts) | config.hosts.keys()
+    )
 
 
 @contextlib.asynccontextmanager
@@ -168,7 +194,8 @@ async def opened(
 ) -> AsyncIterator[App]:
     """A whole process but for its socket; what was opened is closed on the way out."""
     data = data_directory(config)
-    preset = presets.load(config.server.preset)
+    chosen = presets.load_all((config.server.preset, *config.hosts.values()), config.presets)
+    preset = chosen[config.server.preset]
     client = Client(buffer_bytes=config.limits.buffer_bytes)
     async with platform.opened(config, data, preset=preset, client=client, clock=clock, log=log) as parts:
         if environ.get("INGOT_BOOTSTRAP_KEY"):
@@ -202,7 +229,7 @@ async def opened(
         watch = asyncio.create_task(fleet.watch())
         if specs:
             await engines.start(specs[0].name)
-        app = App(runtime, engines, parts=parts, sink=sink)
+        app = App(runtime, engines, parts=parts, chosen=chosen, sink=sink)
         try:
             yield app
         finally:

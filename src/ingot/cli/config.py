@@ -18,7 +18,9 @@ from ingot.app import embedded_models
 from ingot.cli.options import ConfigOption, JsonOption
 from ingot.config import Config, ConfigError, Loaded, Problem, bind_problem, from_disk, redacted
 from ingot.config.document import document, plain, simple
+from ingot.config.problems import located
 from ingot.config.reference import json_schema, page, template
+from ingot.presets import load_all
 
 app = typer.Typer(name="config", help="Check, show and describe the configuration.", no_args_is_help=True)
 
@@ -28,7 +30,7 @@ def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Check the configuration and list everything that is wrong; credential files are read too."""
     loaded, problems = _loaded(config, secrets=True)
     if loaded and not problems:
-        problems = _catalog_problems(loaded.config)
+        problems = [*_catalog_problems(loaded.config), *_preset_problems(loaded)]
     warnings = loaded.warnings if loaded else ()
     if as_json:
         _print_json(
@@ -113,6 +115,17 @@ def _catalog_problems(config: Config) -> list[Problem]:
         catalog.build(config, embedded_models(config)[1])
     except ConfigError as error:
         return list(error.problems)
+    return []
+
+
+def _preset_problems(loaded: Loaded) -> list[Problem]:
+    """What is wrong inside of presets, with lines."""
+    config = loaded.config
+    try:
+        load_all((config.server.preset, *config.hosts.values()), config.presets)
+    except ConfigError as error:
+        text = "" if loaded.file is None else loaded.file.read_text(encoding="utf-8-sig")
+        return located(list(error.problems), text)
     return []
 
 

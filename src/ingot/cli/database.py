@@ -84,6 +84,6 @@ def command_log() -> Log:
 
 def _preset(place: Location) -> Preset:
     try:
-        return presets.load(place.config.server.preset)
+        return presets.load(place.config.server.preset, place.config.presets)
     except ConfigError as error:
         fail(str(error))

@@ -9,6 +9,7 @@ from ingot.cli import (
     bench,
     budgets,
     config,
+    conformance,
     db,
     doctor,
     keys,
@@ -52,6 +53,7 @@ app.add_typer(presets.app, name="presets")
 app.command("usage")(usage.usage)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
+app.command("conformance")(conformance.conformance)
 
 
 @app.command()

@@ -1,17 +1,20 @@
 """`ingot presets`: what the server can stand in for; show, check and compare presets.
 
+A preset is one that ships, one of `[presets.NAME]` in the configuration, or a file.
 Exit codes: 0 all is well, 1 a preset has problems or is not there, 2 wrong usage.
 """
 
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from ingot.cli.options import JsonOption
+from ingot.cli.options import ConfigOption, JsonOption
 from ingot.cli.output import fail, print_json
-from ingot.config import ConfigError, Problem
+from ingot.config import ConfigError, Problem, from_disk
 from ingot.config.document import simple
 from ingot.presets import Preset, load, names, page, parse
 
@@ -22,12 +25,14 @@ app = typer.Typer(
 )
 
 Which = Annotated[str, typer.Argument(help="A preset's name, or a file.")]
+Own = Mapping[str, dict[str, Any]]
 
 
 @app.command("list")
-def list_presets(as_json: JsonOption = False) -> None:
-    """List the presets that ship."""
-    presets = [load(name) for name in names()]
+def list_presets(config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """List the presets that ship, and those of the configuration."""
+    own = _own(config)
+    presets = [_named(name, own) for name in (*names(), *own)]
     if as_json:
         print_json([{"name": each.name, "about": each.about, "extends": each.extends} for each in presets])
         return
@@ -37,9 +42,9 @@ def list_presets(as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def show(name: Which, as_json: JsonOption = False) -> None:
+def show(name: Which, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Print a preset together with all that it extends."""
-    preset = _preset(name)
+    preset = _preset(name, config)
     if as_json:
         print_json(simple(preset.tree))
     else:
@@ -65,9 +70,9 @@ def check(
 
 
 @app.command()
-def diff(first: Which, second: Which, as_json: JsonOption = False) -> None:
+def diff(first: Which, second: Which, config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Print what tells two presets apart: a line for each key."""
-    found = page.differences(_preset(first), _preset(second))
+    found = page.differences(_preset(first, config), _preset(second, config))
     if as_json:
         print_json([{"key": key, "first": old or None, "second": new or None} for key, old, new in found])
         return
@@ -75,14 +80,33 @@ def diff(first: Which, second: Which, as_json: JsonOption = False) -> None:
         print(f"{key}: {old or 'not set'} -> {new or 'not set'}")
 
 
-def _preset(which: str) -> Preset:
+def _preset(which: str, config: Path | None) -> Preset:
     """The preset of a name, or in a file."""
+    if which in names():
+        return load(which)
+    own = _own(config)
+    if which in own or not Path(which).is_file():
+        return _named(which, own)
     try:
-        if which in names() or not Path(which).is_file():
-            return load(which)
         return parse(Path(which).stem, _text(Path(which)))
     except ConfigError as error:
         fail("\n".join(str(each) for each in error.problems))
+
+
+def _named(name: str, own: Own) -> Preset:
+    try:
+        return load(name, own)
+    except ConfigError as error:
+        fail("\n".join(str(each) for each in error.problems))
+
+
+def _own(config: Path | None) -> Own:
+    """The presets of the configuration."""
+    try:
+        loaded = from_disk(config, os.environ, directory=Path.cwd(), options={}, secrets=False)
+    except ConfigError as error:
+        fail("\n".join(str(each) for each in error.problems))
+    return loaded.config.presets
 
 
 def _problems(file: Path) -> tuple[Problem, ...]:

@@ -14,6 +14,7 @@ from ingot.config.address import (
     without_port,
 )
 from ingot.config.checks import bind_problem, price_problem
+from ingot.config.days import first_second
 from ingot.config.environment import config_file, environment_warnings
 from ingot.config.files import Loaded, from_disk
 from ingot.config.load import effective, load
@@ -35,12 +36,13 @@ from ingot.config.model import (
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
-from ingot.config.server import ServerConfig
+from ingot.config.server import PRESETS, ServerConfig
 from ingot.config.shape import nearest, suggestion
 
 __all__ = [
     "DIALECTS",
     "ENGINE_PREFIX",
+    "PRESETS",
     "AccountsConfig",
     "Address",
     "BreakerConfig",
@@ -67,6 +69,7 @@ __all__ = [
     "database_url",
     "effective",
     "environment_warnings",
+    "first_second",
     "from_disk",
     "is_loopback",
     "load",

@@ -10,8 +10,10 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from ingot.config.address import base_url_problem, is_loopback, is_own_network, network_problem
+from ingot.config.days import first_second
 from ingot.config.model import ENGINE_PREFIX, Config, ModelConfig, QuirksConfig, RatesConfig, TargetConfig
 from ingot.config.problems import Path, Problem, problem
+from ingot.config.server import PRESETS
 from ingot.config.shape import clipped, nearest
 
 T = TypeVar("T", bound=Hashable)
@@ -22,6 +24,8 @@ SMALLEST: Final = Decimal("0.000001")  # USD per 1M tokens: 1e-12 USD a token, t
 TARGET_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MODEL_NAME: Final = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@._:/+~-]{0,199}")
 HOST_PATTERN: Final = re.compile(r"\*|(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
+HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+PRESET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 # Set by the client that talks to targets; a second one would contradict it.
 OWN_HEADERS: Final = frozenset(
@@ -73,7 +77,7 @@ def check(config: Config, target_names: Iterable[str]) -> list[Problem]:
             for name, model in config.models.items()
             if not isinstance(model.price, str)
         ]
-    return found + [problem(path, text) for path, text in _people(config)]
+    return found + [problem(path, text) for path, text in (*_people(config), *_presets(config))]
 
 
 def bind_problem(config: Config) -> str | None:
@@ -148,6 +152,28 @@ def _people(config: Config) -> Iterator[tuple[Path, str]]:
         yield ("mail", "smtp_tls"), f"sends the password unprotected to {mail.smtp_host}: use starttls or tls"
 
 
+def _presets(config: Config) -> Iterator[tuple[Path, str]]:
+    """Names of presets, and of the hosts that have one; what stands in a preset is checked where presets are read."""
+    for name in config.presets:
+        if name in PRESETS:
+            yield ("presets", name), 'is the name of one that ships; choose another and say extends = "NAME"'
+        elif not PRESET_NAME.fullmatch(name):
+            yield (
+                ("presets", name),
+                "a preset's name is 1 to 64 lower-case letters, digits and -, a letter first",
+            )
+    known = {*PRESETS, *config.presets}
+    for path, name in (
+        (("server", "preset"), config.server.preset),
+        *((("hosts", host), name) for host, name in config.hosts.items()),
+    ):
+        if name not in known:
+            yield path, f"no preset is named `{name}`{nearest(name, known)}"
+    for host in config.hosts:
+        if not HOST_NAME.fullmatch(host):
+            yield ("hosts", host), "must be one host name in lower case, without scheme, port and `*`"
+
+
 def _headers(target: TargetConfig) -> Iterator[tuple[Path, str]]:
     names = [name.lower() for name in target.headers]
     for name, value in target.headers.items():
@@ -195,7 +221,23 @@ def _model(name: str, model: ModelConfig, known: set[str]) -> Iterator[tuple[Pat
         yield ("strategy",), '"ordered" tries targets in their order; weights need strategy = "weighted"'
     for window in repeated(model.windows):
         yield ("windows",), f'names "{window}" twice'
+    yield from _days(model)
     yield from _price(model)
+
+
+def _days(model: ModelConfig) -> Iterator[tuple[Path, str]]:
+    """When a model ends, and since when that is told."""
+    for key in ("deprecated", "shutdown_date"):
+        day = getattr(model, key)
+        try:
+            first_second("2026-11-01" if day is None else day)
+        except ValueError:
+            yield (key,), 'must be a day, as "2026-11-01"'
+            return
+    if model.shutdown_date is not None and model.deprecated is None:
+        yield ("shutdown_date",), "needs `deprecated`, the day from which it is announced"
+    elif model.shutdown_date is not None and model.shutdown_date <= str(model.deprecated):
+        yield ("shutdown_date",), "must be after `deprecated`, so that clients have time"
 
 
 def _price(model: ModelConfig) -> Iterator[tuple[Path, str]]:

@@ -47,7 +47,7 @@ def _load(
     problems += [_attributed(each, origins) for each in located(_distinct(found), text)]
     if problems or config is None:
         raise ConfigError(problems)
-    return _settled(config)
+    return _settled(config, tree)
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -100,8 +100,11 @@ def _attributed(each: Problem, origins: Origins) -> Problem:
     return each if origin is None else replace(each, where=origin, line=None)
 
 
-def _settled(config: Config) -> Config:
-    """The configuration in its one written form: addresses without a last slash, strategies named."""
+def _settled(config: Config, tree: dict[str, Any]) -> Config:
+    """The configuration in its one written form: addresses without a last slash, strategies named.
+
+    Presets have a reader of their own, which is handed their numbers as exact as they were written.
+    """
     targets = {
         name: msgspec.structs.replace(target, base_url=target.base_url.rstrip("/"))
         for name, target in config.targets.items()
@@ -110,7 +113,8 @@ def _settled(config: Config) -> Config:
         name: msgspec.structs.replace(model, strategy=_strategy(model))
         for name, model in config.models.items()
     }
-    return msgspec.structs.replace(config, targets=targets, models=models)
+    presets = tree.get("presets", {})
+    return msgspec.structs.replace(config, targets=targets, models=models, presets=presets)
 
 
 def _strategy(model: ModelConfig) -> str:

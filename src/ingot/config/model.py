@@ -283,6 +283,20 @@ class ModelConfig(Section, frozen=True, kw_only=True):
         ),
     ] = None
 
+    deprecated: Annotated[
+        str | None,
+        about(
+            "Day from which answers carry a `deprecation` header, as `2026-11-01`.", example='"2026-11-01"'
+        ),
+    ] = None
+    shutdown_date: Annotated[
+        str | None,
+        about(
+            "Day on which the model ends, told by `/v1/models` and a `sunset` header; needs `deprecated`.",
+            example='"2027-05-01"',
+        ),
+    ] = None
+
     def routes(self) -> tuple[RouteConfig, ...]:
         """Its targets, each as a full record."""
         return tuple(RouteConfig(target=each) if isinstance(each, str) else each for each in self.targets)
@@ -341,3 +355,9 @@ class Config(Section, frozen=True, kw_only=True):
         default_factory=dict
     )
     models: Annotated[dict[str, ModelConfig], about("Public models by name.")] = field(default_factory=dict)
+    presets: Annotated[dict[str, dict[str, Any]], about("Presets of your own by name.")] = field(
+        default_factory=dict
+    )
+    hosts: Annotated[
+        dict[str, Annotated[str, Meta(min_length=1)]], about("Host names that have a preset of their own.")
+    ] = field(default_factory=dict)

@@ -65,6 +65,19 @@ An unknown key, a wrong type or a value out of range is an error. `ingot config 
 together, or not at all if anything is wrong; the rest needs a restart.
 """
 
+PRESETS: Final = """
+## `[presets.NAME]`
+
+A preset of your own, in the keys of a [preset's file](presets.md#keys-of-a-presets-file), without a file. With `extends` it needs only
+what differs. `server.preset` or `[hosts]` choose it; `ingot presets show NAME` prints it with all that it extends. Changes need a restart.
+
+## `[hosts]`
+
+Presets of single host names, as `"api.example.org" = "valar"`: a request whose Host header has that name, with any port or none, meets
+that preset; every other one meets `server.preset`. Such a host need not be listed in `server.allowed_hosts`. What keys begin with, how
+many an account has, and the plans are `server.preset`'s for all. Changes need a restart.
+"""
+
 EXAMPLE: Final = """\
 # A server that speaks the OpenAI API. Any number of them.
 #[targets.openai]
@@ -89,6 +102,14 @@ EXAMPLE: Final = """\
 #targets = ["vllm", { target = "openai", model = "gpt-5" }]
 #strategy = "ordered"
 #price = "free"
+
+# Rules that differ from a preset that ships; server.preset or a host name chooses them.
+#[presets.ours]
+#extends = "valar"
+#fields = { chat = { stop = "accept" } }
+
+#[hosts]
+#"chat.example.org" = "ours"
 """
 
 
@@ -110,7 +131,7 @@ def template() -> str:
 
 def page() -> str:
     """The reference page, in Markdown."""
-    return INTRODUCTION + "".join(_table(heading, cls) for heading, cls in HEADINGS)
+    return INTRODUCTION + "".join(_table(heading, cls) for heading, cls in HEADINGS) + PRESETS
 
 
 def _table(heading: str, cls: type[msgspec.Struct]) -> str:

@@ -3,11 +3,14 @@
 Decides names and ranges of single keys, like `model`, which holds the rest.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
 from ingot.config.section import Section, about
+
+PRESETS: Final = ("open", "valley", "aurora", "aurora-v2", "metask", "valar")
+"""Those that ship."""
 
 
 class ServerConfig(Section, frozen=True, kw_only=True):
@@ -32,8 +35,12 @@ class ServerConfig(Section, frozen=True, kw_only=True):
         ),
     ] = ""
     preset: Annotated[
-        Literal["open", "valley", "aurora", "aurora-v2", "metask", "valar"],
-        about("Whose rules the server follows: the service that it stands in for."),
+        str,
+        Meta(min_length=1),
+        about(
+            "Whose rules the server follows: `open`, `valley`, `aurora`, `aurora-v2`, `metask`, `valar`, or one of "
+            "`[presets.NAME]`."
+        ),
     ] = "open"
     allow_public: Annotated[bool, about("Permit listening on an address that other machines can reach.")] = (
         False

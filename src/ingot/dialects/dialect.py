@@ -94,6 +94,31 @@ class StreamTap(Protocol):
         ...
 
 
+class Following(Protocol):
+    """Changes the chunks of one stream on their way to the client."""
+
+    @property
+    def feed(self) -> Callable[[bytes], bytes | None]:
+        """What goes on of one chunk; None for nothing yet, two joined by `sse.BETWEEN`."""
+        ...
+
+    def end(self) -> bytes | None:
+        """What was held back and is due before the dialect's end."""
+        ...
+
+
+class Reshape(Protocol):
+    """What is made of the answers of every target, so that they look as a preset says."""
+
+    def whole(self, answer: bytes) -> bytes:
+        """A whole answer, every value that is not ruled over byte-identical."""
+        ...
+
+    def follow(self) -> Following:
+        """What changes the next stream."""
+        ...
+
+
 class MakeTap(Protocol):
     """`model` is what the target calls the model, `public` what the client called it, `usage` the counts' place."""
 
@@ -101,8 +126,11 @@ class MakeTap(Protocol):
         self, call: Call, /, *, model: str, public: str, usage: tuple[str, ...] = ("usage",)
     ) -> StreamTap: ...
 
-    def dressed(self, table: ErrorTable, /) -> "MakeTap":
-        """The same for streams in which our errors look as the table says."""
+    def dressed(self, table: ErrorTable, reshape: Reshape | None = None, /) -> "MakeTap":
+        """The same for streams in which our errors look as the table says.
+
+        `reshape` changes what the client gets; usage and ends are read before.
+        """
         ...
 
 
@@ -140,3 +168,5 @@ class Dialect:
     error_event: Callable[[ApiError, str], bytes]
     # What a complete stream ends with.
     end_event: bytes
+    # How answers are to look, where not as targets give them; `tap` was handed it already.
+    reshape: Reshape | None = None

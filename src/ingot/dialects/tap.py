@@ -17,18 +17,20 @@ from typing import Any, ClassVar
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.dialect import Call, Said, Usage
+from ingot.dialects.dialect import Call, Reshape, Said, Usage
 from ingot.dialects.envelope import USUAL, ErrorTable, error_data
-from ingot.dialects.usage import USAGE, usage_at
+from ingot.dialects.usage import USAGE, read_id, usage_at
 from ingot.dialects.wordage import length_in_json, length_of_choice
 from ingot.errors import UpstreamError
-from ingot.sse import DONE, encode_event
+from ingot.sse import BETWEEN, DONE, encode_event
 
 # A chunk, cut before and after the first text in it that is not empty.
 _FRAMED = re.compile(
     rb'(.*?"(?:content|reasoning_content|reasoning|arguments|text)":\s*")(?!")[^"\\]*(?:\\.[^"\\]*)*(".*)',
     re.DOTALL,
 )
+
+_TEXT = re.compile(rb'"(?:content|reasoning_content|reasoning|arguments|text)":\s*"(?!")')
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -42,6 +44,7 @@ class ChatTap:
         "_characters",
         "_counted",
         "_events",
+        "_following",
         "_head",
         "_least",
         "_new_head",
@@ -60,14 +63,16 @@ class ChatTap:
     )
 
     errors: ClassVar[ErrorTable] = USUAL
+    reshape: ClassVar[Reshape | None] = None
 
     @staticmethod
-    def dressed(table: ErrorTable, /) -> "type[ChatTap]":
+    def dressed(table: ErrorTable, changes: Reshape | None = None, /) -> "type[ChatTap]":
         """The tap whose errors look as `table` says; a class of its own, so that no stream pays for it."""
 
         class Dressed(ChatTap):
             __slots__ = ()
             errors = table
+            reshape = changes
 
         return Dressed
 
@@ -79,6 +84,7 @@ class ChatTap:
         self._call = call
         self._path = usage
         self._public = None if public == model else public
+        self._following = None if self.reshape is None else self.reshape.follow()
         self._reasons: dict[int, str] = {}
         self._head = b""
         self._tail = b""
@@ -158,7 +164,7 @@ class ChatTap:
         """`feed` for an event that may say more than the next piece of text."""
         if data.startswith(DONE):
             self.done = True
-            return None if self.failed else data
+            return None if self.failed else self._finish(data)
         try:
             chunk = _decode(data)
         except (ValueError, RecursionError):
@@ -169,18 +175,32 @@ class ChatTap:
             self.failed = True
             error = UpstreamError("The upstream reported an error while it was answering.")
             return error_data(error, "", table=self.errors)
-        if self.id is None and type(chunk.get("id")) is str:
-            self.id = chunk["id"]
         told = usage_at(chunk, self._path)
         if told is not None:
             self.usage = told
         only_text = self._note(chunk.get("choices"))
         if told is not None:
             self._counted = (self.deltas, self._characters, self._size)
-        given = self._rewrite(data, chunk)
+        given = self._reshape(self._rewrite(data, chunk))
+        if self.id is None and given is not None:
+            self.id = _id(chunk) if self._following is None else read_id(given)
         if only_text and given is not None and told is None and not chunk.get("usage"):
             self._learn(data, given)
         return given
+
+    def _reshape(self, data: bytes | None) -> bytes | None:
+        """What the preset makes of a chunk; line ends in JSON are only ever spaces."""
+        if self._following is None or data is None:
+            return data
+        given = self._following.feed(data)
+        if given is None or given is data:
+            return given
+        return BETWEEN.join([each.replace(b"\r", b" ").replace(b"\n", b" ") for each in given.split(BETWEEN)])
+
+    def _finish(self, data: bytes) -> bytes:
+        """The dialect's end, and before it what was held back."""
+        held = None if self._following is None else self._following.end()
+        return data if held is None else held + BETWEEN + data
 
     def _note(self, choices: object) -> bool:
         """Counts what the choices say; whether it is one choice with output, and no end."""
@@ -205,7 +225,7 @@ class ChatTap:
     def _learn(self, data: bytes, given: bytes) -> None:
         frame = _FRAMED.fullmatch(data)
         new = frame if given is data else _FRAMED.fullmatch(given)
-        if frame is None or new is None:
+        if frame is None or new is None or (self._following is not None and len(_TEXT.findall(data)) != 1):
             return
         self._head, self._tail = frame.groups()
         self._least = len(self._head) + len(self._tail)
@@ -226,6 +246,11 @@ class ChatTap:
         return (
             rawjson.splice_bytes(data, replace=replace, drop=drop).replace(b"\r", b" ").replace(b"\n", b" ")
         )
+
+
+def _id(chunk: dict[str, Any]) -> str | None:
+    told = chunk.get("id")
+    return told if type(told) is str else None
 
 
 def _says_something(choice: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ here knows HTTP, a store or a target.
 
 from ingot.presets.apply import dressed, encode_error
 from ingot.presets.preset import Idempotency, KeyRules, Plan, Preset
-from ingot.presets.shelf import load, names, parse
+from ingot.presets.shelf import load, load_all, names, parse
 
 __all__ = [
     "Idempotency",
@@ -18,6 +18,7 @@ __all__ = [
     "dressed",
     "encode_error",
     "load",
+    "load_all",
     "names",
     "parse",
 ]

@@ -22,10 +22,12 @@ def encode_error(preset: Preset, error: ApiError, request_id: str) -> tuple[int,
 
 def dressed(dialect: Dialect, preset: Preset) -> Dialect:
     """The dialect under a preset: `dialect` itself where the preset has nothing to say, as `open` has not."""
-    if preset.errors != envelope.USUAL:
+    answers = preset.answers.get(dialect.name)
+    if preset.errors != envelope.USUAL or answers is not None:
         dialect = replace(
             dialect,
-            tap=dialect.tap.dressed(preset.errors),
+            reshape=answers,
+            tap=dialect.tap.dressed(preset.errors, answers),
             encode_error=partial(envelope.encode_error, table=preset.errors),
             error_event=partial(envelope.error_event, table=preset.errors),
         )

@@ -13,7 +13,18 @@ from ingot.config.problems import Path, Problem, problem
 from ingot.config.shape import nearest
 from ingot.presets.named import CHECKS, REWRITES
 from ingot.presets.preset import error_classes
-from ingot.presets.sections import BODIES, UNKNOWN, FieldRule, PresetFile, Rule, rules_of
+from ingot.presets.sections import (
+    ANSWERED,
+    BODIES,
+    CALLS,
+    UNKNOWN,
+    AnswerRule,
+    FieldRule,
+    PresetFile,
+    Rule,
+    answer_rule,
+    rules_of,
+)
 
 MOST_MONEY: Final = 1_000_000
 """USD, and so far within the store's 64 bits."""
@@ -36,6 +47,12 @@ def check(file: PresetFile) -> Iterator[Problem]:
             continue
         for name, rule in table.items():
             yield from _rule(("fields", surface, name), rule)
+    for surface, looks in file.answers.items():
+        if surface not in ANSWERED:
+            yield _unknown(("answers", surface), "surface with answers to rule over", ANSWERED)
+            continue
+        for name, said in looks.items():
+            yield from _answer(("answers", surface, name), answer_rule(said))
 
 
 def _unknown(path: Path, noun: str, known: Collection[str]) -> Problem:
@@ -120,6 +137,37 @@ def _row(path: Path, row: FieldRule) -> Iterator[Problem]:
         said = (row.when.equals is not UNSET, row.when.differs is not UNSET, row.when.present is not None)
         if sum(said) != 1:
             yield problem((*path, "when"), "needs one of `equals`, `differs` and `present`")
+
+
+def _answer(path: Path, row: AnswerRule) -> Iterator[Problem]:
+    steps = str(path[-1]).split(".")
+    verbs = [name for name, said in _answer_verbs(row).items() if said]
+    if not all(steps) or UNKNOWN in steps[:-1]:
+        yield problem(path, 'must be names joined by dots; only the last one may be "*"')
+    if not verbs:
+        yield problem(path, "says nothing; it needs a verb such as `drop`, `present` or `told`")
+    for alone in ("accept", "drop", "null", "whole"):
+        if alone in verbs and len(verbs) > 1:
+            yield problem(path, f"`{alone}` stands alone, not beside {', '.join(sorted({*verbs} - {alone}))}")
+            break
+    if steps[-1] == UNKNOWN and verbs not in (["accept"], ["drop"]):
+        yield problem(path, 'must be "accept" or "drop"')
+    if row.whole and tuple(steps) != CALLS:
+        yield problem(path, f"only {'.'.join(CALLS)} can be gathered from its pieces")
+
+
+def _answer_verbs(row: AnswerRule) -> dict[str, Any]:
+    return {
+        "accept": row.accept,
+        "drop": row.drop,
+        "null": row.null,
+        "present": row.present,
+        "whole": row.whole,
+        "rename": row.rename,
+        "prefix": row.prefix,
+        "told": row.told,
+        "default": row.default is not UNSET,
+    }
 
 
 def _verbs(row: FieldRule) -> dict[str, Any]:

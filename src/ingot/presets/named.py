@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ingot.errors import ApiError, InvalidRequest, Unsupported
-from ingot.rawjson import Body, kind_of
+from ingot.rawjson import Body, clip, kind_of
 
 Check = Callable[[Any], ApiError | None]
 Changes = Mapping[str, bytes | None]
+_TWO_WINDOWS: Final = ("asap", "standard")
+
 Rewrite = Callable[[Body, str], Changes]
 
 
@@ -27,6 +29,18 @@ def no_input_audio(messages: Any) -> ApiError | None:
                     code="unsupported_value",
                 )
     return None
+
+
+def asap_or_standard(metadata: Any) -> ApiError | None:
+    """Where metadata names a completion window, it is `asap` or `standard`."""
+    window = metadata.get("completion_window") if isinstance(metadata, dict) else None
+    if not isinstance(window, str) or window in _TWO_WINDOWS:
+        return None
+    return Unsupported(
+        f"Invalid value for 'metadata.completion_window': expected 'asap' or 'standard', but got '{clip(window)}'.",
+        param="metadata.completion_window",
+        code="unsupported_value",
+    )
 
 
 def system_message(body: Body, key: str) -> Changes:
@@ -45,5 +59,8 @@ def system_message(body: Body, key: str) -> Changes:
     return {key: None, "messages": first + bytes(raw["messages"])[1:]}
 
 
-CHECKS: Final[Mapping[str, Check]] = {"no_input_audio": no_input_audio}
+CHECKS: Final[Mapping[str, Check]] = {
+    "asap_or_standard": asap_or_standard,
+    "no_input_audio": no_input_audio,
+}
 REWRITES: Final[Mapping[str, Rewrite]] = {"system_message": system_message}

@@ -4,7 +4,7 @@ Made from the very data that the server runs on.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import inspect
@@ -15,6 +15,7 @@ from ingot.config.shape import expected, unwrapped
 from ingot.presets import words
 from ingot.presets.preset import Preset
 from ingot.presets.sections import (
+    AnswerRule,
     ErrorsRow,
     ErrorsTable,
     FieldRule,
@@ -25,11 +26,12 @@ from ingot.presets.sections import (
     PlansTable,
     PresetFile,
     Range,
-    Rule,
     StoreTable,
     When,
 )
 from ingot.presets.shelf import load, names
+
+Row = TypeVar("Row")
 
 _DEEPEST: Final = 3
 """Tables as far down as this are told apart key by key; `fields.chat.n` is a value."""
@@ -47,6 +49,7 @@ _TABLES: Final[tuple[type[msgspec.Struct], ...]] = (
     FieldRule,
     Range,
     When,
+    AnswerRule,
 )
 
 _HEAD: Final = """\
@@ -55,7 +58,9 @@ _HEAD: Final = """\
 <!-- Written by `python tests/reference.py` from src/ingot/presets; edit that instead. -->
 
 A preset is a TOML file that says which service a server stands in for: what keys look like, which surfaces are there,
-which fields of a request are refused, ignored or filled in, and how errors look. `server.preset` chooses one.
+which fields of a request are refused, ignored or filled in, what answers and errors look like. `server.preset` chooses one
+for the server, `[hosts]` for a host name; `[presets.NAME]` in [ingot.toml](config.md) makes one of your own. Whether a server keeps a
+preset's rules is what `ingot conformance URL --preset NAME` finds out.
 
 Errors look so on every path: where a model answers, in a stream that has begun, on paths and methods that are not there, and
 where a connection brings no request that could be read. The admin API alone is not the service's and looks the same under all.
@@ -141,15 +146,23 @@ def _section(preset: Preset) -> str:
     for surface, table in preset.fields.items():
         lines += [f"\n| field of {surface} | rule |", "|---|---|"]
         lines += [f"| {_field(name)} | {words.rule(rule)} |" for name, rule in _ordered(table)]
+    for surface, looks in preset.looks.items():
+        lines += [f"\n| field of {surface}'s answers | what the client sees |", "|---|---|"]
+        lines += [f"| {_path(name)} | {words.look(said)} |" for name, said in _ordered(looks)]
     return "\n".join(lines) + "\n"
 
 
-def _ordered(table: Mapping[str, Rule]) -> list[tuple[str, Rule]]:
-    return sorted(table.items(), key=lambda row: (row[0] == "*", row[0]))
+def _ordered(table: Mapping[str, Row]) -> list[tuple[str, Row]]:
+    return sorted(table.items(), key=lambda row: (row[0].endswith("*"), row[0]))
 
 
 def _field(name: str) -> str:
     return "any other" if name == "*" else f"`{name}`"
+
+
+def _path(name: str) -> str:
+    above, dot, last = name.rpartition(".")
+    return _field(name) if last != "*" or not dot else f"any other of `{above}`"
 
 
 def _settings(row: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ingot.dialects.envelope import ErrorTable, Row
 from ingot.errors import ApiError
+from ingot.presets.answers import Answers
 from ingot.presets.fields import Rules
 from ingot.presets.sections import (
     ErrorsRow,
@@ -19,6 +20,7 @@ from ingot.presets.sections import (
     PlanRow,
     PresetFile,
     Rule,
+    Told,
 )
 from ingot.pricing import UNITS_PER_USD
 
@@ -66,7 +68,7 @@ class Idempotency:
 class Preset:
     """One preset; `rules` has the surfaces whose requests are ruled over, compiled from `fields`.
 
-    `stores` says what `store` counts as where a request does not give it; `tree` is the data that all of it comes from.
+    `answers` has those whose answers are, compiled from `looks`; `stores` says what `store` counts as where a request does not give it; `tree` is the data that all of it comes from.
     """
 
     name: str
@@ -83,6 +85,8 @@ class Preset:
     idempotency: Idempotency
     rules: Mapping[str, Rules]
     fields: Mapping[str, Mapping[str, Rule]] = field(repr=False)
+    answers: Mapping[str, Answers]
+    looks: Mapping[str, Mapping[str, Told]] = field(repr=False)
     tree: Mapping[str, Any] = field(repr=False)
 
     def offers(self, surface: str) -> bool:
@@ -114,6 +118,8 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
         ),
         rules={surface: rules for surface, table in file.fields.items() if (rules := Rules(table))},
         fields=file.fields,
+        answers={surface: told for surface, table in file.answers.items() if (told := Answers(table))},
+        looks=file.answers,
         tree=tree,
     )
 

@@ -17,14 +17,21 @@ SURFACES: Final = ("chat", "stored", "completions", "embeddings", "models", "usa
 BODIES: Final = ("chat", "completions", "embeddings")
 """The surfaces whose requests have fields to rule over, and run something that a retry must not run again."""
 
+ANSWERED: Final = ("chat",)
+"""The surfaces whose answers have rules."""
+
 UNKNOWN: Final = "*"
 """Stands for every field that no rule names."""
+
+CALLS: Final = ("choices", "delta", "tool_calls")
+"""The only place where pieces can be gathered."""
 
 SurfaceName = Literal["chat", "stored", "completions", "embeddings", "models", "usage"]
 HeaderForm = Literal["bearer", "x-api-key"]
 LimitHeaders = Literal["openai", "anthropic", "ietf"]
 ErrorKey = Literal["message", "type", "param", "code"]
 Verb = Literal["accept", "reject", "drop", "require"]
+AnswerVerb = Literal["accept", "drop", "null", "present", "whole"]
 Count = Annotated[int, Meta(ge=1)]
 Status = Annotated[int, Meta(ge=400, le=599)]
 Word = Annotated[str, Meta(min_length=1)]
@@ -150,6 +157,26 @@ class FieldRule(Section, frozen=True, kw_only=True):
 Rule = Verb | FieldRule | list[FieldRule]
 
 
+class AnswerRule(Section, frozen=True, kw_only=True):
+    """`[answers.SURFACE]`: `"PATH" = { ... }`, or only a verb; dots lead into objects, and into each one of a list."""
+
+    accept: Annotated[bool, about("Passes on.")] = False
+    drop: Annotated[bool, about("Is taken out.")] = False
+    null: Annotated[bool, about("Is null, whatever the target gave.")] = False
+    present: Annotated[bool, about("Is null where the target gave none.")] = False
+    whole: Annotated[bool, about("Comes in one piece: `choices.delta.tool_calls` alone.")] = False
+    rename: Annotated[Word | None, about("Is known by this name.")] = None
+    prefix: Annotated[
+        Word | None, about("Begins so; letters and digits up to a first `-` or `_` give way to it.")
+    ] = None
+    told: Annotated[dict[str, Word] | None, about("Values that are told as others.")] = None
+    default: Annotated[Any, about("Is this where the target gave none.")] = UNSET
+    note: Annotated[str, about("A sentence that the reference adds.")] = ""
+
+
+Told = AnswerVerb | AnswerRule
+
+
 class PresetFile(Section, frozen=True, kw_only=True):
     """The file: whom it stands in for."""
 
@@ -165,6 +192,9 @@ class PresetFile(Section, frozen=True, kw_only=True):
     fields: Annotated[dict[str, dict[str, Rule]], about("Rules on the fields of requests.")] = field(
         default_factory=dict
     )
+    answers: Annotated[dict[str, dict[str, Told]], about("Rules on the fields of answers.")] = field(
+        default_factory=dict
+    )
 
 
 def rules_of(rule: Rule) -> tuple[FieldRule, ...]:
@@ -178,3 +208,17 @@ def rules_of(rule: Rule) -> tuple[FieldRule, ...]:
         }
         return (flags[rule],)
     return tuple(rule) if isinstance(rule, list) else (rule,)
+
+
+def answer_rule(said: Told) -> AnswerRule:
+    """A rule on an answer's field in its full form."""
+    if isinstance(said, str):
+        flags: Mapping[str, AnswerRule] = {
+            "accept": AnswerRule(accept=True),
+            "drop": AnswerRule(drop=True),
+            "null": AnswerRule(null=True),
+            "present": AnswerRule(present=True),
+            "whole": AnswerRule(whole=True),
+        }
+        return flags[said]
+    return said

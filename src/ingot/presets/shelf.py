@@ -1,17 +1,21 @@
 """The presets that ship, and how a preset's text becomes one: read, put on top of what it extends, checked, resolved.
 
-Reads what lies beside this module in the package and nothing else. A table is merged key by key with the one below
-it; a row (a plan, an error), a rule on a field, a list and a plain value take the place of what was there.
+Reads what lies beside this module in the package and nothing else; presets of the configuration are handed in. A table
+is merged key by key with the one below it; a row (a plan, an error), a rule on a field, a list and a plain value take
+the place of what was there.
 """
 
 import pkgutil
 import re
 import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Any, Final
 
-from ingot.config.problems import ConfigError, Problem, located, problem
+from ingot.config.problems import ConfigError, Path, Problem, dotted, located, problem
+from ingot.config.server import PRESETS
 from ingot.config.shape import nearest, read
 from ingot.presets.checks import check
 from ingot.presets.preset import Preset, resolve
@@ -19,7 +23,7 @@ from ingot.presets.sections import PresetFile
 
 Tree = dict[str, Any]
 
-NAMES: Final = ("open", "valley", "aurora", "aurora-v2", "metask", "valar")
+_NONE: Final[Mapping[str, Tree]] = {}
 _MERGED_DEPTH: Final = 2
 """`fields.chat` is merged with the one below it, `fields.chat.max_tokens` takes its place."""
 
@@ -28,28 +32,63 @@ _LINE: Final = re.compile(r" \(at line (\d+), column \d+\)$")
 
 def names() -> tuple[str, ...]:
     """The presets that ship, the default first."""
-    return NAMES
+    return PRESETS
 
 
-@cache
-def load(name: str) -> Preset:
-    """A preset that ships; ConfigError where there is none of that name."""
-    if name not in NAMES:
-        raise ConfigError.at("preset", f"no preset is named `{name}`{nearest(name, NAMES)}")
-    return parse(name, _text(name))
+def load(name: str, own: Mapping[str, Tree] = _NONE) -> Preset:
+    """A preset that ships, or one of `own`, by name; ConfigError where there is none, or where it is wrong."""
+    if name in PRESETS:
+        return _shipped(name)
+    if name not in own:
+        known = (*PRESETS, *own)
+        raise ConfigError.at("preset", f"no preset is named `{name}`{nearest(name, known)}")
+    preset, problems = _resolved(name, own[name], own)
+    if preset is None:
+        raise ConfigError([_below(("presets", name), each) for each in problems])
+    return preset
+
+
+def load_all(names: Iterable[str], own: Mapping[str, Tree]) -> dict[str, Preset]:
+    """`load` for each name, by name; ConfigError names all that is wrong with all of `own`."""
+    problems = [
+        _below(("presets", name), each)
+        for name, tree in own.items()
+        for each in _resolved(name, tree, own)[1]
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return {name: load(name, own) for name in names}
 
 
 def parse(name: str, text: str) -> Preset:
     """The preset in a file's text; ConfigError names all that is wrong with it, with lines."""
-    own = _parsed(text)
+    preset, problems = _resolved(name, _parsed(text), _NONE)
+    if preset is None:
+        raise ConfigError(located(problems, text))
+    return preset
+
+
+@cache
+def _shipped(name: str) -> Preset:
+    return parse(name, _text(name))
+
+
+def _resolved(name: str, own: Tree, shelf: Mapping[str, Tree]) -> tuple[Preset | None, list[Problem]]:
+    """The preset of a tree, or what is wrong with it."""
     problems: list[Problem] = []
-    tree = _extended(own, problems)
+    tree = _extended(own, problems, shelf, below=(name,) if name in shelf else ())
     file = read(PresetFile, tree, problems)
     if file is not None and not problems:
         problems += check(file)
     if problems or file is None:
-        raise ConfigError(located(_causes(problems), text))
-    return resolve(name, file, tree)
+        return None, _causes(problems)
+    return resolve(name, file, tree), []
+
+
+def _below(path: Path, each: Problem) -> Problem:
+    """The problem as one of the whole configuration."""
+    whole = (*path, *each.path)
+    return replace(each, path=whole, where=dotted(whole))
 
 
 def _causes(problems: list[Problem]) -> list[Problem]:
@@ -93,15 +132,23 @@ def _number(text: str) -> Decimal:
         raise ValueError(text) from None
 
 
-def _extended(own: Tree, problems: list[Problem]) -> Tree:
-    """The tree on top of the one that it extends; those that ship extend each other without end in none."""
+def _extended(
+    own: Tree, problems: list[Problem], shelf: Mapping[str, Tree], *, below: tuple[str, ...]
+) -> Tree:
+    """The tree on top of the one that it extends; `below` names those that it is a part of."""
     base = own.get("extends")
     if base is None:
         return own
-    if base not in NAMES:
-        problems.append(problem(("extends",), f"no preset is named `{base}`{nearest(str(base), NAMES)}"))
+    if not isinstance(base, str) or base not in (*PRESETS, *shelf):
+        known = (*PRESETS, *shelf)
+        problems.append(problem(("extends",), f"no preset is named `{base}`{nearest(str(base), known)}"))
         return own
-    return _merged(_extended(_parsed(_text(base)), problems), own, depth=1)
+    if base in below:
+        circle = " -> ".join((*below[below.index(base) :], base))
+        problems.append(problem(("extends",), f"presets extend each other in a circle: {circle}"))
+        return own
+    tree = shelf[base] if base in shelf else _parsed(_text(base))
+    return _merged(_extended(tree, problems, shelf, below=(*below, base)), own, depth=1)
 
 
 def _merged(base: Tree, own: Tree, *, depth: int) -> Tree:

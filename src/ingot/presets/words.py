@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET
 
 from ingot.presets.named import CHECKS, REWRITES
-from ingot.presets.sections import FieldRule, Range, Rule, When, rules_of
+from ingot.presets.sections import AnswerRule, FieldRule, Range, Rule, Told, When, answer_rule, rules_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -33,6 +33,32 @@ def between(bounds: Range) -> str:
 def rule(said: Rule) -> str:
     """A field's rule as the reference has it, one sentence for each row."""
     return " ".join(_sentence(row) for row in rules_of(said))
+
+
+def look(said: Told) -> str:
+    """What becomes of an answer's field, as the reference has it."""
+    row = answer_rule(said)
+    text = ", ".join(_looks(row)) or "passes on"
+    return " ".join(filter(None, (f"{text[0].upper()}{text[1:]}.", row.note)))
+
+
+def _looks(row: AnswerRule) -> Iterator[str]:
+    if row.drop:
+        yield "taken out"
+    if row.null:
+        yield "always null"
+    if row.told is not None:
+        yield ", ".join(f"{shown(old)} is told as {shown(new)}" for old, new in row.told.items())
+    if row.prefix is not None:
+        yield f"begins with `{row.prefix}`"
+    if row.rename is not None:
+        yield f"called `{row.rename}`"
+    if row.present:
+        yield "null where the target gave none"
+    if row.default is not UNSET:
+        yield f"{shown(row.default)} where the target gave none"
+    if row.whole:
+        yield "each one in one piece"
 
 
 def _sentence(row: FieldRule) -> str:

@@ -30,7 +30,12 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     price = inference.deployment.price
     store = runtime.config.store
     asked = inference.call.body.value
-    kept = store.content and grant.keep_content and asked.get("store") is not False
+    wanted = asked.get("store")
+    kept = (
+        store.content
+        and grant.keep_content
+        and (runtime.preset.stores if wanted is None else wanted is not False)
+    )
     days = store.retention_days if grant.retention_days is None else grant.retention_days
     return Settlement(
         id=inference.response_id,

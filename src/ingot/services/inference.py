@@ -97,6 +97,9 @@ async def _give_answer(
     if opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
         outcome.fidelity = "patched"
+    if inference.dialect.reshape is not None:
+        body = inference.dialect.reshape.whole(body)
+        outcome.fidelity = "patched"
     outcome.status = 200
     outcome.answer = body
     outcome.content_type = opened.content_type

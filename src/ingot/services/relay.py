@@ -41,7 +41,7 @@ async def relay_stream(
         usage=opened.route.target.quirks.usage,
     )
     outcome.status = 200
-    if opened.route.model != inference.deployment.name:
+    if opened.route.model != inference.deployment.name or inference.dialect.reshape is not None:
         outcome.fidelity = "patched"
     pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)
     give = pourer.give

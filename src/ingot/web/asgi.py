@@ -1,10 +1,12 @@
 """Where an exchange goes: inference surfaces by a dictionary, everything else to an ASGI application.
 
+    host --only where hosts have presets--> Front --path--> inference surface | pages
+
 The adapter speaks ASGI 3 for one exchange; it is what the resources' framework is called through.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +18,7 @@ from ingot.web.access import Access, Served
 from ingot.web.admin import AdminApi
 from ingot.web.errors import UNDRESSED, EncodeError, broken, tell
 from ingot.web.exchange import ClientGone, Exchange
-from ingot.web.intake import read_request_id
+from ingot.web.intake import bare_host, read_request_id
 from ingot.web.surfaces import Inferences, Surface
 
 PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
@@ -42,43 +44,65 @@ _PATTERNS = (
 )
 
 
+KNOWN_HOSTS = 256
+
+
+class Front:
+    """The API as one preset has it."""
+
+    __slots__ = ("encode", "inferences", "resources", "shared", "surfaces")
+
+    def __init__(self, inferences: Inferences, resources: ASGIApp, *, surfaces: Iterable[Surface]) -> None:
+        preset = inferences.runtime.preset
+        self.encode: EncodeError = partial(encode_error, preset)
+        self.shared = SHARED if preset.offers("stored") else frozenset()
+        self.inferences = inferences
+        self.resources = resources
+        self.surfaces = {surface.path: surface for surface in surfaces}
+
+
 class Dispatcher:
     """Answers every exchange of one server."""
 
     def __init__(
-        self,
-        inferences: Inferences,
-        resources: ASGIApp,
-        *,
-        admin: AdminApi,
-        surfaces: Iterable[Surface],
-        access: Access,
+        self, front: Front, *, admin: AdminApi, access: Access, by_host: Mapping[str, Front] | None = None
     ) -> None:
-        self._inferences = inferences
-        self._resources = resources
+        """`by_host` has the fronts of hosts with a preset of their own, by name in lower case; `front` is for all others."""
+        self._front = front
+        self._by_host = by_host or {}
+        self._known: dict[bytes, Front] = {}
         self._admin = admin
-        self._surfaces = {surface.path: surface for surface in surfaces}
         self._access = access
-        preset = inferences.runtime.preset
-        self._shared = SHARED if preset.offers("stored") else frozenset()
-        self._encode: EncodeError = partial(encode_error, preset)
 
     def __call__(self, exchange: Exchange) -> Coroutine[Any, Any, None]:
         """The coroutine that serves one request; whatever goes wrong, it leaves the connection in a known state."""
-        surface = self._surfaces.get(exchange.path)
-        if surface is not None and (exchange.method == "POST" or exchange.path not in self._shared):
-            return self._inferences(surface, exchange)
-        return self._serve_resource(exchange)
+        front = self._front
+        if self._by_host:
+            host = exchange.headers.get(b"host", b"")
+            front = self._known.get(host) or self._look_up(host)
+        surface = front.surfaces.get(exchange.path)
+        if surface is not None and (exchange.method == "POST" or exchange.path not in front.shared):
+            return front.inferences(surface, exchange)
+        return self._serve_resource(front, exchange)
 
-    async def _serve_resource(self, exchange: Exchange) -> None:
-        runtime = self._inferences.runtime
+    def _look_up(self, host: bytes) -> Front:
+        """The front of a Host header; how clients write theirs is remembered, strangers' inventions are not."""
+        found = self._by_host.get(bare_host(host))
+        if found is None:
+            return self._front
+        if len(self._known) < KNOWN_HOSTS:
+            self._known[host] = found
+        return found
+
+    async def _serve_resource(self, front: Front, exchange: Exchange) -> None:
+        runtime = front.inferences.runtime
         began = runtime.clock.monotonic()
         request_id = read_request_id(exchange.headers.get(b"x-request-id"), new_id)
         # From here on there is one id: the one that the answer shows and the log knows.
         exchange.raw_headers[:] = [each for each in exchange.raw_headers if each[0] != b"x-request-id"]
         exchange.raw_headers.append((b"x-request-id", request_id.encode()))
         administers = exchange.path == "/admin" or exchange.path.startswith("/admin/")
-        app: ASGIApp = self._admin if administers else self._resources
+        app: ASGIApp = self._admin if administers else front.resources
         name = (self._admin.name_path(exchange.path) or UNKNOWN) if administers else name_path(exchange.path)
         request = Served(request_id, name, exchange.method)
         try:
@@ -94,7 +118,7 @@ class Dispatcher:
                     exchange.cut()
             else:
                 exchange.keep_alive = False
-                encode = UNDRESSED if administers else self._encode
+                encode = UNDRESSED if administers else front.encode
                 exchange.respond(*tell(broken(), request_id, encode=encode))
         finally:
             request.status = 499 if exchange.gone else exchange.status

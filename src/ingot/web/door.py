@@ -1,6 +1,17 @@
 """The client's side of an exchange, as an inference sees it; adds to each answer the header lines that are ours."""
 
+from email.utils import formatdate
+
+from ingot.config import first_second
 from ingot.web.exchange import Exchange
+
+
+def ending_lines(deprecated: int, shutdown_date: str | None) -> bytes:
+    """The header lines of an answer whose model will end: RFC 9745, and RFC 8594 where the day is known."""
+    lines = b"deprecation: @%d\r\n" % deprecated
+    if shutdown_date is not None:
+        lines += b"sunset: %b\r\n" % formatdate(first_second(shutdown_date), usegmt=True).encode()
+    return lines
 
 
 class HttpDoor:

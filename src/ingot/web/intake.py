@@ -97,6 +97,12 @@ LOOPBACK_NAMES = LOOPBACK_HOSTS | {"::1"}
 """The same as URL parsers spell them."""
 
 
+def bare_host(host: bytes) -> str:
+    """The name in a Host header, in lower case and without its port."""
+    name = host.decode("latin-1").lower()
+    return name.rpartition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
+
+
 class Hosts:
     """Which Host headers are answered: on a loopback bind only loopback names, against DNS rebinding."""
 
@@ -112,8 +118,7 @@ class Hosts:
         """Raises for a host that is not ours."""
         if self._any or host in self._known:
             return
-        name = (host or b"").decode("latin-1").lower()
-        bare = name.rpartition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
+        bare = bare_host(host or b"")
         if bare not in self._names and not bare.endswith(self._suffixes or ("\0",)):
             raise ClientError(
                 f"This server does not answer for the host '{bare[:80]}'. Its operator can add it to "

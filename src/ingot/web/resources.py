@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, UnsetType
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -39,11 +40,12 @@ JSON = "application/json"
 
 
 class ModelObject(msgspec.Struct, frozen=True):
-    """A model as OpenAI's clients read it; `created` is unix seconds."""
+    """A model as OpenAI's clients read it; `created` is unix seconds, `shutdown_date` the day on which it ends."""
 
     id: str
     created: int
     owned_by: str
+    shutdown_date: str | UnsetType = UNSET
     object: str = "model"
 
 
@@ -89,7 +91,12 @@ class State:
 
 def describe_model(deployment: Deployment) -> ModelObject:
     """A deployment as a client sees it."""
-    return ModelObject(id=deployment.name, created=deployment.created, owned_by=deployment.owned_by)
+    return ModelObject(
+        id=deployment.name,
+        created=deployment.created,
+        owned_by=deployment.owned_by,
+        shutdown_date=UNSET if deployment.shutdown_date is None else deployment.shutdown_date,
+    )
 
 
 def build(state: State) -> ASGIApp:

@@ -25,7 +25,7 @@ from ingot.services.keys import KeyRing, Principal
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 from ingot.web.access import Access, Served
-from ingot.web.door import HttpDoor
+from ingot.web.door import HttpDoor, ending_lines
 from ingot.web.errors import broken, tell, unreadable
 from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import (
@@ -99,6 +99,8 @@ class Inferences:
             request.model = deployment.name
             asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
             door = HttpDoor(exchange, request_id.encode())
+            if deployment.deprecated is not None:
+                door.lines = ending_lines(deployment.deprecated, deployment.shutdown_date)
             await self._answer(asked, door, request.outcome, key=_retry_key(surface, exchange))
             request.status, request.code = request.outcome.status, request.outcome.error
         except (Exception, asyncio.CancelledError) as error:

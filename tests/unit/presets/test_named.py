@@ -6,7 +6,7 @@ import pytest
 
 from ingot import rawjson
 from ingot.errors import InvalidRequest
-from ingot.presets.named import CHECKS, REWRITES, no_input_audio, system_message
+from ingot.presets.named import CHECKS, REWRITES, asap_or_standard, no_input_audio, system_message
 
 AUDIO = {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}
 
@@ -39,6 +39,26 @@ def test_audio_is_found_when_any_message_has_a_part_of_it() -> None:
 def test_audio_is_not_found_when_there_is_none(messages: Any) -> None:
     """Other content passes, and what is not even of the right type is the dialect's business."""
     assert no_input_audio(messages) is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "right"),
+    [
+        ({"completion_window": "asap"}, True),
+        ({"completion_window": "standard"}, True),
+        ({"completion_window": "flex"}, False),
+        ({"completion_window": 5}, True),
+        ({"team": "flex"}, True),
+        ({}, True),
+        ([], True),
+    ],
+)
+def test_completion_window_is_one_of_two(metadata: Any, right: bool) -> None:  # noqa: FBT001  # a table's column
+    """Anything else in metadata is nobody's business here, and types are the dialect's."""
+    error = asap_or_standard(metadata)
+    assert (error is None) is right
+    if error is not None:
+        assert (error.param, error.code) == ("metadata.completion_window", "unsupported_value")
 
 
 def test_system_text_leads_when_it_stands_beside_the_messages() -> None:

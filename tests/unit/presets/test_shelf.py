@@ -1,14 +1,18 @@
 """Presets as files: those that ship, what `extends` puts together, and what is said of mistakes."""
 
+import re
 import tomllib
-from typing import get_args
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
-from ingot.config import ConfigError, ServerConfig
+from ingot import presets
+from ingot.config import PRESETS, ConfigError
 from ingot.dialects.chat import CHAT
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
-from ingot.presets import Preset, dressed, load, names, page, parse
+from ingot.presets import Preset, dressed, load, load_all, names, page, parse
 from ingot.presets.sections import BODIES, SURFACES, SurfaceName
 from ingot.store.steps.organizations import PLAN_ROWS
 from ruled import written
@@ -24,9 +28,9 @@ def mistakes(text: str) -> list[str]:
 
 
 def test_presets_that_ship_are_those_that_a_server_can_choose() -> None:
-    """`server.preset` and the shelf name the same."""
-    choices = get_args(ServerConfig.__annotations__["preset"])[0]
-    assert get_args(choices) == names()
+    """The configuration, the shelf and the package's files name the same."""
+    assert names() == PRESETS
+    assert sorted(file.stem for file in Path(presets.__file__).parent.glob("*.toml")) == sorted(PRESETS)
 
 
 def test_names_of_surfaces_are_the_same_in_both_forms() -> None:
@@ -122,6 +126,13 @@ def test_surface_without_headers_has_no_keys_of_retries() -> None:
         ('[fields.chat]\nx = { check = "no_input_audo" }', "no check is named `no_input_audo`; did you mean"),
         ('[fields.chat]\nx = { becomes = "y" }', "no rewrite is named `y`; known here: system_message"),
         ('[fields.chat]\n"*" = { max_len = 1 }', '"*": must be "accept", "reject" or "drop"'),
+        ('[answers.usage]\nx = "drop"', "answers.usage: no surface with answers to rule over of that name"),
+        ('[answers.chat]\n"a..b" = "drop"', "must be names joined by dots"),
+        ('[answers.chat]\n"*.b" = "drop"', "must be names joined by dots"),
+        ("[answers.chat]\nx = {}", "answers.chat.x: says nothing"),
+        ('[answers.chat]\nx = { drop = true, rename = "y" }', "`drop` stands alone, not beside rename"),
+        ('[answers.chat]\n"x.*" = "null"', 'must be "accept" or "drop"'),
+        ('[answers.chat]\nx = "whole"', "only choices.delta.tool_calls can be gathered"),
         ("[keys", "not valid TOML"),
     ],
 )  # fmt: skip
@@ -161,6 +172,49 @@ def test_preset_reads_the_same_when_it_is_shown_and_parsed(preset: Preset) -> No
     )
     assert again.errors == preset.errors
     assert again.plans == preset.plans
+
+
+def own(**texts: str) -> dict[str, dict[str, Any]]:
+    """Presets of a configuration."""
+    return {name: tomllib.loads(text, parse_float=Decimal) for name, text in texts.items()}
+
+
+def test_preset_of_the_configuration_extends_others() -> None:
+    """One that ships or one of its own, in any order; numbers stay exact."""
+    mine = own(
+        top='extends = "middle"\n[keys]\nmost = 30',
+        middle='extends = "valar"\nabout = "Ours."\n[plans.rows.gold]\nmonthly_price = 19.99',
+    )
+    top = load("top", mine)
+    assert (top.name, top.about, top.keys.prefix, top.keys.most) == ("top", "Ours.", "valar", 30)
+    assert top.plans["gold"].monthly_price == 19_990_000_000_000
+    assert top.fields == load("valar").fields
+    assert load("valar", mine) is load("valar")
+    assert set(load_all(["open", "top"], mine)) == {"open", "top"}
+
+
+@pytest.mark.parametrize(
+    ("texts", "line"),
+    [
+        ({"a": 'extends = "b"', "b": 'extends = "a"'}, "presets.a.extends: presets extend each other in a circle: a -> b -> a"),
+        ({"a": 'extends = "a"'}, "presets.a.extends: presets extend each other in a circle: a -> a"),
+        ({"a": 'extends = "valer"'}, "presets.a.extends: no preset is named `valer`; did you mean `valar`?"),
+        ({"a": "extends = 5"}, "presets.a.extends: no preset is named `5`"),
+        ({"a": 'extends = "valar"\n[fields.chat]\nn = "refuse"'}, "presets.a.fields.chat.n: expected"),
+    ],
+)  # fmt: skip
+def test_mistake_in_the_configuration_is_told_with_its_place(texts: dict[str, str], line: str) -> None:
+    """As a key of the whole file; one that nobody chose counts too."""
+    with pytest.raises(ConfigError) as caught:
+        load_all(["open"], own(**texts))
+    assert any(str(each).startswith(line) for each in caught.value.problems), caught.value
+    with pytest.raises(ConfigError, match=re.escape(line)):
+        load("a", own(**texts))
+
+
+def test_file_may_extend_the_preset_whose_name_it_bears() -> None:
+    """A name is that of a file, and no circle."""
+    assert parse("aurora", 'extends = "aurora"\n[keys]\nmost = 5').keys.most == 5
 
 
 def test_differences_name_each_key_once() -> None:

@@ -30,6 +30,25 @@ def test_rule_is_said_in_words(rule: str, said: str) -> None:
     assert words.rule(preset.fields["chat"]["x"]) == said
 
 
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        ('"accept"', "Passes on."),
+        ('"drop"', "Taken out."),
+        ('"null"', "Always null."),
+        ('"present"', "Null where the target gave none."),
+        ('{ rename = "y", note = "Always." }', "Called `y`. Always."),
+        ('{ prefix = "a_" }', "Begins with `a_`."),
+        ('{ told = { a = "b", c = "b" } }', "'a' is told as 'b', 'c' is told as 'b'."),
+        ("{ default = { n = 0 } }", '{"n":0} where the target gave none.'),
+    ],
+)
+def test_rule_on_answers_is_said_in_words(look: str, said: str) -> None:
+    """What the client sees of the field."""
+    preset = written(f"[answers.chat]\nx = {look}")
+    assert words.look(preset.looks["chat"]["x"]) == said
+
+
 def test_page_names_every_preset_and_every_rule() -> None:
     """A preset or a field that is added appears by itself."""
     text = page.page()
@@ -38,3 +57,5 @@ def test_page_names_every_preset_and_every_rule() -> None:
         section = text.partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         for field in load(name).fields.get("chat", {}):
             assert ("any other" if field == "*" else f"`{field}`") in section
+        for path in load(name).looks.get("chat", {}):
+            assert (path.removesuffix(".*") if path != "*" else "any other") in section
