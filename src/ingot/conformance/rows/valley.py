@@ -181,7 +181,7 @@ async def begins(subject: Subject, prefix: str) -> None:
     """Whether a key that the server issued begins so: a fresh one where one can be made, else the tester's own."""
     made = subject.means.make_key
     key = (None if made is None else await made()) or subject.key
-    expect(key.startswith(prefix), f"a key that begins with {prefix}", f"{key[:9]}...")
+    expect(key.startswith(prefix), f"a key that begins with {prefix}", f"{key[: len(prefix)]}...")
 
 
 ROWS: Final[tuple[Row, ...]] = (
