@@ -1,0 +1,95 @@
+"""Reading fields of a client's body that another module has checked, or not.
+
+Decides nothing about what a field means: a field of the wrong type is an error that names it.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ingot.errors import InvalidRequest
+from ingot.rawjson import kind_of
+
+Json = dict[str, Any]
+
+_NUMBER: Final = (int, float)
+_KINDS: Final[dict[Any, str]] = {
+    str: "a string",
+    int: "an integer",
+    _NUMBER: "a number",
+    bool: "a boolean",
+    list: "an array",
+    dict: "an object",
+}
+
+
+def text(value: Mapping[str, Any], name: str, *, path: str = "") -> str | None:
+    """A string; None where it is absent or null."""
+    held = _field(value, name, str, path)
+    return held if held is None else str(held)
+
+
+def integer(value: Mapping[str, Any], name: str, *, path: str = "") -> int | None:
+    held = _field(value, name, int, path)
+    return held if held is None else int(held)
+
+
+def number(value: Mapping[str, Any], name: str) -> float | None:
+    held = value.get(name)
+    if held is None or type(held) in _NUMBER:
+        return held
+    raise wrong(held, _NUMBER, path=name)
+
+
+def switch(value: Mapping[str, Any], name: str, *, path: str = "") -> bool | None:
+    held = _field(value, name, bool, path)
+    return held if held is None else bool(held)
+
+
+def members(value: Mapping[str, Any], name: str, *, path: str = "") -> Json | None:
+    """An object; None where it is absent or null."""
+    held: Json | None = _field(value, name, dict, path)
+    return held
+
+
+def texts(value: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """A list of strings; empty where it is absent or null."""
+    held = _field(value, name, list, "") or ()
+    for index, each in enumerate(held):
+        if type(each) is not str:
+            raise wrong(each, str, path=f"{name}[{index}]")
+    return tuple(held)
+
+
+def objects(value: Any, *, path: str) -> list[Json]:
+    """A list of objects."""
+    if type(value) is not list:
+        raise wrong(value, list, path=path)
+    for index, each in enumerate(value):
+        if type(each) is not dict:
+            raise wrong(each, dict, path=f"{path}[{index}]")
+    return value
+
+
+def _field(value: Mapping[str, Any], name: str, kind: type, path: str) -> Any:
+    held = value.get(name)
+    if held is None or type(held) is kind:
+        return held
+    raise wrong(held, kind, path=f"{path}.{name}" if path else name)
+
+
+def wrong(held: Any, kind: Any, *, path: str) -> InvalidRequest:
+    """The error for a field of another type than its own."""
+    return InvalidRequest(
+        f"Invalid type for '{path}': expected {_KINDS[kind]}, but got {kind_of(held)}.",
+        param=path,
+        code="invalid_type",
+    )
+
+
+def missing(path: str, *, expected: str) -> InvalidRequest:
+    """The error for a field that must be there."""
+    return InvalidRequest(
+        f"Missing required parameter: '{path}'. It must be {expected}.",
+        param=path,
+        code="missing_required_parameter",
+    )

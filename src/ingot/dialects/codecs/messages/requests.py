@@ -1,0 +1,336 @@
+"""A whole messages request, both ways.
+
+Decides which of its fields is which canonical setting, and what of a request's settings this dialect, its version and
+a target's quirks leave out. Fields without a place in the canonical form stay raw, and go back to this dialect alone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+
+from ingot.canonical import (
+    CacheSettings,
+    Extras,
+    JsonSchemaFormat,
+    Loss,
+    Losses,
+    OutputFormat,
+    Request,
+    lost_extras,
+)
+from ingot.dialects.codec import Destination
+from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
+from ingot.dialects.codecs.messages import checks
+from ingot.dialects.codecs.messages.block_writer import encode_hint
+from ingot.dialects.codecs.messages.blocks import CACHE, decode_hint
+from ingot.dialects.codecs.messages.messages import MessageWriter
+from ingot.dialects.codecs.messages.thinking import ThinkingWriter, decode_reasoning
+from ingot.dialects.codecs.messages.tools import (
+    allowed_names,
+    decode_choice,
+    decode_tools,
+    encode_choice,
+    encode_tools,
+    tool_names,
+)
+from ingot.dialects.codecs.messages.turns import decode_turns
+from ingot.dialects.codecs.messages.versions import SAMPLING, Rules
+from ingot.dialects.outgoing import asks_nothing, edits
+from ingot.errors import Unsupported
+from ingot.rawjson import Body
+
+Json = dict[str, Any]
+
+# This dialect demands a bound of the output, others do not. All models of the fourth generation of Claude and later
+# can write that much.
+MAX_TOKENS: Final = 32_000
+
+_KNOWN: Final = frozenset(
+    {
+        "model",
+        "max_tokens",
+        "messages",
+        "system",
+        "stop_sequences",
+        "stream",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "metadata",
+        "service_tier",
+        "cache_control",
+        *SAMPLING,
+    }
+)
+_PLACES: Final = {
+    "turns": "messages",
+    "max_output_tokens": "max_tokens",
+    "stop": "stop_sequences",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+    "output_format": "output_config.format",
+    "reasoning": "thinking",
+    "reasoning.effort": "output_config.effort",
+    "reasoning.budget": "thinking.budget_tokens",
+    "reasoning.mode": "thinking.type",
+    "reasoning.summary": "thinking.display",
+    "user": "metadata.user_id",
+    "cache.hint": "cache_control",
+}
+_SETTINGS: Final = {
+    "max_tokens": "max_output_tokens",
+    "stop_sequences": "stop",
+    "metadata": "user",
+    "thinking": "reasoning",
+    "output_config": "output_format",
+    "cache_control": "cache.hint",
+}
+_TIERS: Final = {"auto": "auto", "standard_only": "standard_only", "default": "standard_only"}
+_KNOWN_FORMAT: Final = frozenset({"type", "schema"})
+
+_objects = msgspec.json.Decoder(dict[str, Raw])
+_value = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+
+# --- decoding ---
+
+
+def decode_request(body: Body, *, rules: Rules) -> tuple[Request, Losses]:
+    """The request of a body; raises ClientError where it is none of this version."""
+    value, raw = body.value, body.raw
+    _check_version(value, rules)
+    model = checks.text(value, "model")
+    if model is None:
+        raise checks.missing("model", expected="a string")
+    rest = {name: raw[name] for name in value if name not in _KNOWN and value[name] is not None}
+    metadata = checks.members(value, "metadata") or {}
+    rest.update(unknown(metadata, ("user_id",), inside="metadata"))
+    choice, parallel = decode_choice(value)
+    hint = decode_hint(value)
+    if hint is None and value.get(CACHE) is not None:
+        rest[CACHE] = raw[CACHE]
+    turns = decode_turns(value, rules)
+    reasoning = decode_reasoning(value, rest)
+    request = Request(
+        origin="messages",
+        model=model,
+        turns=turns,
+        tools=decode_tools(value, raw["tools"]) if value.get("tools") else (),
+        tool_choice=choice,
+        parallel_tool_calls=parallel,
+        output_format=_decode_format(value, raw, rest),
+        reasoning=reasoning,
+        max_output_tokens=checks.integer(value, "max_tokens"),
+        stop=checks.texts(value, "stop_sequences"),
+        temperature=checks.number(value, "temperature"),
+        top_p=checks.number(value, "top_p"),
+        top_k=checks.integer(value, "top_k"),
+        user=checks.text(metadata, "user_id", path="metadata"),
+        cache=None if hint is None else CacheSettings(hint=hint),
+        service_tier=checks.text(value, "service_tier"),
+        stream=checks.switch(value, "stream") is True,
+        extras=extras_of(rest, "messages"),
+        places=_PLACES,
+    )
+    return request, ()
+
+
+def _check_version(value: Json, rules: Rules) -> None:
+    if rules.sampling:
+        return
+    for name in SAMPLING:
+        if name in value:
+            raise Unsupported(
+                f"{name}: Extra inputs are not permitted under anthropic-version {rules.version}. Leave it out.",
+                param=name,
+                code="unknown_parameter",
+            )
+
+
+def _decode_format(value: Json, raw: dict[str, Raw], rest: dict[str, Raw]) -> OutputFormat | None:
+    """The format of the answer; what else `output_config` holds goes to `rest`."""
+    config = value.get("output_config")
+    if not config:
+        return None
+    held = checks.members(config, "format", path="output_config")
+    rest.update(unknown(config, ("format", "effort"), inside="output_config"))
+    if held is None:
+        return None
+    fields = _objects.decode(_objects.decode(raw["output_config"])["format"])
+    if held.get("type") != "json_schema" or type(held.get("schema")) is not dict or len(held) > 2:
+        rest["output_config.format"] = Raw(_encode(fields))
+        return None
+    return JsonSchemaFormat(schema=fields["schema"])
+
+
+# --- encoding ---
+
+
+def encode_request(request: Request, to: Destination, *, rules: Rules) -> tuple[bytes, Losses]:
+    """The body for a target, and what of the request it does not say."""
+    writer = MessageWriter(request, origin=to.origin, rules=rules)
+    losses = writer.losses
+    value: Json = {"model": to.model, "max_tokens": _bound(request, losses)}
+    system, messages = writer.write(request.turns)
+    if system is not None:
+        value["system"] = system
+    value["messages"] = messages
+    _encode_tools(request, value, losses)
+    losses += _encode_format(request, value)
+    thinking = ThinkingWriter(request, to, rules)
+    thinking.write(value)
+    losses += thinking.losses
+    losses += _encode_sampling(request, value, rules)
+    losses += _encode_settings(request, value)
+    losses += _lost_settings(request)
+    if to.stream:
+        value["stream"] = True
+    _restore_extras(request.extras, value)
+    losses += lost_extras(request.extras, "messages")
+    losses += _refuse(request, value, refused=to.quirks.reject)
+    changed, dropped = edits(
+        value,
+        raw=lambda key: _encode(value[key]),
+        stream=False,
+        force_usage=False,
+        # That one knows the tools of another dialect; here a choice of several is always said by what is offered.
+        quirks=replace(to.quirks, narrow_tools=False),
+    )
+    for key in dropped:
+        value.pop(key, None)
+    value.update({key: Raw(new) for key, new in changed.items()})
+    return _encode(value), tuple(losses)
+
+
+def _bound(request: Request, losses: list[Loss]) -> int:
+    if request.max_output_tokens is not None:
+        return request.max_output_tokens
+    reason = f"the messages dialect demands a bound of the output, and none was given: {MAX_TOKENS} was sent"
+    losses.append(Loss(request.place("max_output_tokens"), reason))
+    return MAX_TOKENS
+
+
+def _encode_tools(request: Request, value: Json, losses: list[Loss]) -> None:
+    path = request.place("tool_choice")
+    allowed = allowed_names(request.tool_choice, losses, path=path)
+    tools = encode_tools(request.tools, losses, allowed=allowed, native=request.origin == "messages")
+    if tools:
+        value["tools"] = tools
+    choice = encode_choice(
+        request.tool_choice,
+        losses,
+        parallel=request.parallel_tool_calls,
+        path=path,
+        offered=tool_names(tools),
+    )
+    if choice is not None:
+        value["tool_choice"] = choice
+
+
+def _encode_format(request: Request, value: Json) -> Iterator[Loss]:
+    form = request.output_format
+    if form is None:
+        return
+    place = request.place("output_format")
+    if not isinstance(form, JsonSchemaFormat) or not isinstance(form.schema, Raw):
+        yield Loss(place, "the messages dialect promises JSON of a schema only")
+        return
+    value["output_config"] = {"format": {"type": "json_schema", "schema": form.schema}}
+    # The name is a mere label, for which this dialect has no need.
+    if form.description is not None:
+        yield Loss(place, "the description of the schema: the messages dialect has no place for it")
+    yield from lost_extras(form.extras, "messages", at=place)
+
+
+def _encode_sampling(request: Request, value: Json, rules: Rules) -> Iterator[Loss]:
+    thinks = value.get("thinking", {}).get("type") in {"enabled", "adaptive"}
+    for name in SAMPLING:
+        told = getattr(request, name)
+        if told is None:
+            continue
+        # The default of all dialects.
+        neutral = told == 1 and name != "top_k"
+        if not rules.sampling:
+            if not neutral:
+                yield Loss(request.place(name), f"anthropic-version {rules.version} does not take it")
+        elif request.origin == "messages":
+            value[name] = told
+        elif thinks and not neutral:
+            yield Loss(request.place(name), "a model that thinks does not take it in the messages dialect")
+        elif name == "temperature" and told > 1:
+            yield Loss(request.place(name), "the messages dialect goes up to 1, which was sent")
+            value[name] = 1
+        else:
+            value[name] = told
+
+
+def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
+    """What goes by another name or other values."""
+    if request.stop:
+        value["stop_sequences"] = list(request.stop)
+    user = request.safety_identifier or request.user
+    if user is not None:
+        value["metadata"] = {"user_id": user}
+    if request.user is not None and request.user != user:
+        yield Loss(request.place("user"), "the messages dialect has one place for it and safety_identifier")
+    tier = request.service_tier
+    if tier in _TIERS:
+        value["service_tier"] = _TIERS[tier]
+    elif tier is not None:
+        yield Loss(request.place("service_tier"), f"the messages dialect knows no tier '{tier}'")
+    if request.cache is not None:
+        yield from _encode_cache(request, request.cache, value)
+
+
+def _encode_cache(request: Request, told: CacheSettings, value: Json) -> Iterator[Loss]:
+    if told.hint is not None:
+        losses: list[Loss] = []
+        value[CACHE] = encode_hint(told.hint, losses, path=request.place("cache.hint"))
+        yield from losses
+    for name in ("key", "retention", "options"):
+        held = getattr(told, name)
+        if held is not None and held is not msgspec.UNSET:
+            reason = "the messages dialect caches up to breakpoints, and has no such setting"
+            yield Loss(request.place(f"cache.{name}"), reason)
+
+
+def _lost_settings(request: Request) -> Iterator[Loss]:
+    """Settings without any place here, where they ask for anything."""
+    told: dict[str, bool] = {
+        "n": (request.n or 1) > 1,
+        "frequency_penalty": bool(request.frequency_penalty),
+        "presence_penalty": bool(request.presence_penalty),
+        "seed": request.seed is not None,
+        "logit_bias": request.logit_bias is not msgspec.UNSET,
+        "logprobs": bool(request.logprobs),
+        "top_logprobs": bool(request.top_logprobs),
+        "verbosity": request.verbosity not in {None, "medium"},
+        # With `store` they are kept by us, not by the target.
+        "metadata": bool(request.metadata) and not request.store,
+    }
+    for name, asks in told.items():
+        if asks:
+            yield Loss(request.place(name), "the messages dialect has no such setting")
+
+
+def _restore_extras(extras: Extras | None, value: Json) -> None:
+    if extras is None or extras.dialect != "messages":
+        return
+    for name in extras.fields:
+        holder, _, inner = name.partition(".")
+        if inner:
+            value.setdefault(holder, {})
+    restore(extras, value, dialect="messages")
+
+
+def _refuse(request: Request, value: Json, *, refused: frozenset[str]) -> Iterator[Loss]:
+    """Takes out what the target is known to refuse, where it asks for anything."""
+    for name in [name for name in value if name in refused]:
+        held = value[name]
+        if not asks_nothing(name, _value(held) if isinstance(held, Raw) else held):
+            del value[name]
+            yield Loss(request.place(_SETTINGS.get(name, name)), "the target does not take it")
