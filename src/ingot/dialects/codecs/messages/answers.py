@@ -25,12 +25,14 @@ from ingot.dialects.codec import Reply
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
 from ingot.dialects.codecs.messages.block_writer import encode_part, finish_block, lost_of
 from ingot.dialects.codecs.messages.blocks import decode_blocks, is_blocks
-from ingot.dialects.codecs.messages.counts import TIER, decode_usage, encode_usage, lost_of_usage
+from ingot.dialects.codecs.messages.counts import decode_usage, encode_usage, lost_of_usage
 from ingot.dialects.codecs.messages.ends import (
     DETAILS,
     KNOWN_TOP,
     NO_USAGE,
+    TIER,
     decode_end,
+    decode_tier,
     encode_end,
     encode_tier,
     text_of,
@@ -73,7 +75,7 @@ def decode_answer(data: bytes, origin: Origin) -> tuple[Answer, Losses]:
         model=text_of(value.get("model")) or "",
         outputs=(output,),
         usage=usage,
-        service_tier=text_of(told.get(TIER)) if type(told) is dict else None,
+        service_tier=decode_tier(told),
         complete=reason is not None,
         extras=extras_of(fields, "messages"),
     )

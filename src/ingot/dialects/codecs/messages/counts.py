@@ -15,11 +15,11 @@ from msgspec import Struct
 
 from ingot.canonical import Loss, Usage, lost_extras
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
+from ingot.dialects.codecs.messages.ends import TIER
 from ingot.dialects.usage import Count
 
 Json = dict[str, Any]
 
-TIER: Final = "service_tier"
 _WRITES: Final = "cache_creation"
 _OUTPUT: Final = "output_tokens_details"
 _WRITE: Final = re.compile(r"ephemeral_(\w+)_input_tokens")
@@ -110,6 +110,6 @@ def encode_usage(usage: Usage) -> Json:
 
 def lost_of_usage(usage: Usage) -> Iterator[Loss]:
     """The counts that `encode_usage` has no place for."""
-    yield from lost_extras(usage.extras, "messages", at="usage")
+    yield from lost_extras(usage.extras, "messages", at="usage", silent=(b"null", b"0"))
     if usage.audio_input or usage.audio_output:
         yield Loss("usage", "the messages dialect does not tell tokens of audio by themselves")

@@ -14,8 +14,8 @@ from typing import Any, Final
 from ingot.canonical import Extras, Loss, Losses, Origin
 from ingot.dialects.codecs.leftovers import extras_of, unknown
 from ingot.dialects.codecs.messages.block_decoder import BlockDecoder, raw_fields
-from ingot.dialects.codecs.messages.counts import TIER, decode_usage
-from ingot.dialects.codecs.messages.ends import DETAILS, KNOWN_TOP, decode_end, text_of
+from ingot.dialects.codecs.messages.counts import decode_usage
+from ingot.dialects.codecs.messages.ends import DETAILS, KNOWN_TOP, decode_end, decode_tier, text_of
 from ingot.dialects.codecs.messages.failures import decode_failure
 from ingot.dialects.cuts import load, mend_all
 from ingot.events import AnyEvent, Ended, Failed, Finished, Noted, Ping, Started, UsageTold
@@ -118,7 +118,7 @@ class MessagesDecoder:
         self._started = True
         message = mend_all(message)
         counts = message.get("usage")
-        self._tier = text_of(counts.get(TIER)) if type(counts) is dict else None
+        self._tier = decode_tier(counts)
         events.append(
             Started(
                 self._origin,
@@ -200,7 +200,7 @@ class MessagesDecoder:
             events.append(UsageTold(usage))
         else:
             events.append(Noted(Extras("messages", raw_fields({"usage": mend_all(self._counts)}))))
-        tier = text_of(told.get(TIER))
+        tier = decode_tier(told)
         if tier is not None and tier != self._tier:
             self._tier = tier
             events.append(Noted(service_tier=tier))

@@ -19,8 +19,8 @@ from ingot.dialects.codec import Reply
 from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.messages.answers import UNTOLD_USAGE, lost_around
 from ingot.dialects.codecs.messages.block_encoder import BlockEncoder
-from ingot.dialects.codecs.messages.counts import TIER, encode_usage, lost_of_usage
-from ingot.dialects.codecs.messages.ends import NO_USAGE, encode_end, encode_tier
+from ingot.dialects.codecs.messages.counts import encode_usage, lost_of_usage
+from ingot.dialects.codecs.messages.ends import NO_USAGE, TIER, encode_end, encode_tier
 from ingot.events import (
     AnyEvent,
     Ended,

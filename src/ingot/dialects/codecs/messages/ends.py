@@ -11,6 +11,7 @@ from ingot.dialects.finishes import FROM_MESSAGES, MESSAGES
 Json = dict[str, Any]
 
 DETAILS: Final = "stop_details"
+TIER: Final = "service_tier"
 KNOWN_TOP: Final = frozenset(
     {
         "id",
@@ -25,7 +26,8 @@ KNOWN_TOP: Final = frozenset(
     }
 )
 NO_USAGE: Final[dict[str, int]] = {"input_tokens": 0, "output_tokens": 0}
-_TIERS: Final = {"standard": "standard", "priority": "priority", "batch": "batch", "default": "standard"}
+# The usual tier goes by the name that the other dialects have for it.
+_TIERS: Final = {"default": "standard", "priority": "priority", "batch": "batch"}
 
 
 def text_of(value: Any) -> str | None:
@@ -48,6 +50,12 @@ def encode_end(
     if native and reason == "other" and told:
         return told
     return MESSAGES["refusal" if refused and reason == "stop" else reason]
+
+
+def decode_tier(usage: Any) -> str | None:
+    """The tier that an answer's usage tells."""
+    tier = text_of(usage.get(TIER)) if type(usage) is dict else None
+    return "default" if tier == "standard" else tier
 
 
 def encode_tier(tier: str | None) -> str | None:

@@ -62,7 +62,9 @@ class MessageWriter:
         leading, rest = turns[:first], turns[first:]
         if leading and not rest and not self._native:
             # There is no request without a message.
-            leading, rest = leading[:-1], leading[-1:]
+            messages: list[Json] = []
+            self._write_run([*leading[-1:]], "user", messages)
+            return (self._write_system(leading[:-1]) if leading[1:] else None), messages
         system = self._write_system(leading) if leading else None
         return system, self._write_messages(rest)
 

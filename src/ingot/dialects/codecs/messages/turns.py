@@ -26,9 +26,12 @@ def decode_turns(value: Json, rules: Rules) -> tuple[Turn, ...]:
     """The turns of a request: one for `system`, then one a message."""
     turns: list[Turn] = []
     system = value.get(SYSTEM)
-    if type(system) is str:
+    if not system:
+        # An empty text says nothing.
+        pass
+    elif type(system) is str:
         turns.append(Turn("system", (Text(system),), at=SYSTEM))
-    elif system:
+    else:
         turns.append(Turn("system", decode_blocks(objects(system, path=SYSTEM), _ORIGIN, at=""), at=SYSTEM))
     if value.get("messages") is None:
         raise missing("messages", expected="an array")
