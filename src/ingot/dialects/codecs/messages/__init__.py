@@ -17,7 +17,7 @@ from ingot.dialects.codecs.messages.answers import decode_answer, encode_answer
 from ingot.dialects.codecs.messages.counts import decode_usage, encode_usage
 from ingot.dialects.codecs.messages.decoder import MessagesDecoder
 from ingot.dialects.codecs.messages.encoder import MessagesEncoder
-from ingot.dialects.codecs.messages.failures import decode_error, encode_error, error_event
+from ingot.dialects.codecs.messages.failures import decode_error
 from ingot.dialects.codecs.messages.requests import MAX_TOKENS, decode_request, encode_request
 from ingot.dialects.codecs.messages.versions import RULES, VERSIONS, Version
 
@@ -35,8 +35,6 @@ def codec_of(version: Version) -> Codec:
         decode_usage=decode_usage,
         encode_usage=encode_usage,
         decode_error=decode_error,
-        encode_error=encode_error,
-        error_event=error_event,
     )
 
 
