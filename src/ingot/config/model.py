@@ -270,6 +270,13 @@ class ModelConfig(Section, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=1_000_000_000)] | None,
         about("Longest prompt and answer together.", unit="tokens"),
     ] = None
+    losses: Annotated[
+        Literal["report", "refuse"],
+        about(
+            "What to do where a request goes to a target of another dialect, and something of it cannot be translated: "
+            "`report` leaves it out and says so in the header `x-ingot-loss`, `refuse` answers 400."
+        ),
+    ] = "report"
     windows: Annotated[
         list[Window], Meta(min_length=1), about("Completion windows in which the model may be asked for.")
     ] = field(default_factory=lambda: ["asap"])

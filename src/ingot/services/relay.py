@@ -13,6 +13,7 @@ from ingot.services.attempts import Opened, explain
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.runtime import Runtime
+from ingot.services.translation import TranslatedTap, header_line
 from ingot.sse import EventTooLarge, SseSplitter, encode_event, event_data
 from ingot.upstream.client import UpstreamFault
 
@@ -34,15 +35,9 @@ async def relay_stream(
 
     The answer that the door gets is whole with them, or they are an error event.
     """
-    tap = inference.dialect.tap(
-        inference.call,
-        model=opened.route.model,
-        public=inference.deployment.name,
-        usage=opened.route.target.quirks.usage,
-    )
+    tap = _tap(inference, opened, door=door, outcome=outcome)
     outcome.status = 200
-    if opened.route.model != inference.deployment.name:
-        outcome.fidelity = "patched"
+    told = b""
     pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)
     give = pourer.give
     try:
@@ -54,17 +49,38 @@ async def relay_stream(
                 await door.drain()
             ended = await opened.reply.pour(give)
             go_on = ended
-        if tap.done:
-            return pourer.held
-        return _end(inference, opened, tap, outcome=outcome)
+        if not tap.done:
+            told = _end(inference, opened, tap, outcome=outcome)
+        elif tap.failed:
+            outcome.error = "upstream_error"
     except (UpstreamFault, EventTooLarge) as fault:
         opened.link.fail(opened.began)
-        return _break_off(runtime, inference, opened, fault=fault, outcome=outcome)
+        told = _break_off(runtime, inference, opened, fault=fault, outcome=outcome)
     finally:
         outcome.usage = usage_of(runtime, inference, opened, tap)
         outcome.answer_id = tap.id
-        outcome.answer = tap.given
+        # What a retry with the same key gets must not look like a whole answer either.
+        outcome.answer = tap.given if outcome.error is None else tap.given + told
         outcome.content_type = opened.content_type
+        if isinstance(tap, TranslatedTap):
+            outcome.losses = tap.losses
+    return told or pourer.held
+
+
+def _tap(inference: Inference, opened: Opened, *, door: Door, outcome: Outcome) -> StreamTap:
+    """What the stream goes through, which says how near to its target's own it stays."""
+    if opened.translation is not None:
+        outcome.fidelity = "translated"
+        door.note(header_line(opened.translation.losses))
+        return opened.translation.tap(inference)
+    if opened.route.model != inference.deployment.name:
+        outcome.fidelity = "patched"
+    return inference.dialect.tap(
+        inference.call,
+        model=opened.route.model,
+        public=inference.deployment.name,
+        usage=opened.route.target.quirks.usage,
+    )
 
 
 def usage_of(runtime: Runtime, inference: Inference, opened: Opened, tap: StreamTap | None = None) -> Usage:
@@ -95,6 +111,7 @@ class _Pourer:
         "_monotonic",
         "_observe",
         "_outcome",
+        "_pass_on",
         "_splitter",
         "_tap",
         "_write",
@@ -114,6 +131,7 @@ class _Pourer:
         self.held = b""
         self._splitter = SseSplitter()
         self._tap = tap
+        self._pass_on = translate_on if isinstance(tap, TranslatedTap) else pass_on
         self._monotonic = runtime.clock.monotonic
         self._observe = series.gap.observe
         self._write = door.write
@@ -124,7 +142,7 @@ class _Pourer:
     def give(self, piece: bytes) -> bool:
         """Passes a piece on, but holds the one in which the stream ends; False to be left alone: slow reader, or the end."""
         tap = self._tap
-        given = pass_on(self._splitter, tap, piece)
+        given = self._pass_on(self._splitter, tap, piece)
         now = self._monotonic()
         if self._before:
             self._observe(now - self._before)
@@ -149,6 +167,18 @@ def pass_on(splitter: SseSplitter, tap: StreamTap, piece: bytes) -> bytes:
     return b"" if kept is None else encode_event(kept)
 
 
+def translate_on(splitter: SseSplitter, tap: StreamTap, piece: bytes) -> bytes:
+    """`pass_on` where the tap makes whole events of its own; comments are signs of life in every dialect."""
+    given: list[bytes] = []
+    for event in splitter.feed(piece):
+        data = event_data(event)
+        if data is not None:
+            given.append(tap.feed(data) or b"")
+        elif event.startswith(b":"):
+            given.append(event)
+    return b"".join(given)
+
+
 def _through(tap: StreamTap, event: bytes) -> bytes:
     data = event_data(event)
     if data is None:
@@ -164,7 +194,11 @@ def _end(inference: Inference, opened: Opened, tap: StreamTap, *, outcome: Outco
     if tap.failed:
         outcome.error = "upstream_error"
         return b""
-    if tap.finished:
+    if isinstance(tap, TranslatedTap):
+        closing = tap.close()
+        if tap.done:
+            return closing
+    elif tap.finished:
         return inference.dialect.end_event
     opened.link.fail(opened.began)
     error = UpstreamError(

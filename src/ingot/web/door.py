@@ -19,6 +19,10 @@ class HttpDoor:
         """Whether the client has left."""
         return self._exchange.gone
 
+    def note(self, lines: bytes) -> None:
+        """More header lines, each with its end."""
+        self.lines += lines
+
     def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
         """One answer, whole."""
         head = b"content-type: %b\r\nx-request-id: %b\r\n%b" % (content_type, self._request_id, self.lines)
