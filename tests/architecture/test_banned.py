@@ -21,6 +21,8 @@ PURE = (
     "errors",
     "ids",
     "presets",
+    "canonical",
+    "events",
 )
 # fmt: off
 IMPURE = frozenset({

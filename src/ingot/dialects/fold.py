@@ -11,13 +11,13 @@ counts. Where a stream is anything else, an error or a shape that is not underst
 keep the events themselves. Decides nothing about usage or money. Merging as OpenAI's clients do: contract §2.
 """
 
-import json
 import re
 from itertools import groupby
 from typing import Any
 
 import msgspec
 
+from ingot.dialects.cuts import load, mend
 from ingot.sse import DONE, EventTooLarge, SseSplitter, event_data
 
 Json = dict[str, Any]
@@ -38,9 +38,7 @@ _FRAMES = {
     )
     for name in _TEXTS
 }
-_NO_CHARACTER = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
-_decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -58,7 +56,7 @@ class Text:
 
     def whole(self) -> str:
         """The text; raises Unfoldable."""
-        return _mend("".join([_joined(kind, list(run)) for kind, run in groupby(self.pieces, type)]))
+        return mend("".join([_joined(kind, list(run)) for kind, run in groupby(self.pieces, type)]))
 
 
 class Assembly:
@@ -348,29 +346,12 @@ def _whole(value: Any) -> Any:
 
 
 def _load(data: bytes) -> Any:
-    """A chunk, also where a character was cut in two: its halves are surrogates until `_mend`."""
+    """A chunk, also where a character was cut in two: its halves are surrogates until `mend`."""
     try:
-        return _decode(data)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return json.loads(data.decode("utf-8", "surrogateescape"))
-    except (ValueError, RecursionError) as error:
+        return load(data)
+    except ValueError as error:
         raise Unfoldable("The stream holds an event that is no JSON.") from error
 
 
 def _joined(kind: type, run: list[Any]) -> str:
     return "".join(run) if kind is str else _string(_load(b'"' + b"".join(run) + b'"'))
-
-
-def _mend(text: str) -> str:
-    """Joins halves of characters that came in two pieces; what stays half becomes U+FFFD."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-        bare = _NO_CHARACTER.sub("\ufffd", paired)
-        return bare.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return text
