@@ -20,7 +20,7 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import ApiError
-from ingot.sse import SseSplitter, encode_event, event_data
+from ingot.sse import SseSplitter, event_data
 
 HERE = Path(__file__).parent
 DIALECTS = {dialect.name: dialect for dialect in (CHAT, EMBEDDINGS, COMPLETIONS)}
@@ -73,7 +73,7 @@ def exchange(dialect: Dialect, case: Path) -> dict[str, Any]:
         for event in SseSplitter().feed((case / "upstream.sse").read_bytes()):
             data = event_data(event)
             kept = None if data is None else tap.feed(data)
-            given += event if data is None or kept is data else b"" if kept is None else encode_event(kept)
+            given += event if data is None or kept is data else b"" if kept is None else tap.frame(kept)
         assert given == (case / "client.sse").read_bytes()
         usage = tap.usage
         outcome["stream"] = {

@@ -22,15 +22,23 @@ def encode_error(preset: Preset, error: ApiError, request_id: str) -> tuple[int,
 
 def dressed(dialect: Dialect, preset: Preset) -> Dialect:
     """The dialect under a preset: `dialect` itself where the preset has nothing to say, as `open` has not."""
-    if preset.errors != envelope.USUAL:
+    encoder = envelope.encoder if preset.envelope == "openai" else dialect.encoder
+    if preset.errors != envelope.USUAL or encoder is not dialect.encoder:
+        encode = encoder(preset.errors)
         dialect = replace(
             dialect,
-            tap=dialect.tap.dressed(preset.errors),
-            encode_error=partial(envelope.encode_error, table=preset.errors),
-            error_event=partial(envelope.error_event, table=preset.errors),
+            tap=dialect.tap.dressed(encode),
+            encode_error=encode,
+            error_event=partial(_event, encode, dialect.tap.frame),
         )
     rules = preset.rules.get(dialect.name)
     return dialect if rules is None else replace(dialect, decode=_ruled(dialect.decode, rules))
+
+
+def _event(
+    encode: envelope.EncodeError, frame: Callable[[bytes], bytes], error: ApiError, request_id: str
+) -> bytes:
+    return frame(encode(error, request_id)[1])
 
 
 def _ruled(decode: Callable[[bytes], Call], rules: Rules) -> Callable[[bytes], Call]:

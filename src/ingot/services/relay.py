@@ -13,7 +13,7 @@ from ingot.services.attempts import Opened, explain
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.runtime import Runtime
-from ingot.sse import EventTooLarge, SseSplitter, encode_event, event_data
+from ingot.sse import EventTooLarge, SseSplitter, event_data
 from ingot.upstream.client import UpstreamFault
 
 LINGER_SECONDS = 1.0
@@ -135,7 +135,7 @@ def pass_on(splitter: SseSplitter, tap: StreamTap, piece: bytes) -> bytes:
     kept = tap.feed(data)
     if kept is data:
         return piece
-    return b"" if kept is None else encode_event(kept)
+    return b"" if kept is None else tap.frame(kept)
 
 
 def _through(tap: StreamTap, event: bytes) -> bytes:
@@ -145,7 +145,7 @@ def _through(tap: StreamTap, event: bytes) -> bytes:
     kept = tap.feed(data)
     if kept is data:
         return event
-    return b"" if kept is None else encode_event(kept)
+    return b"" if kept is None else tap.frame(kept)
 
 
 def _end(inference: Inference, opened: Opened, tap: StreamTap, *, outcome: Outcome) -> bytes:
