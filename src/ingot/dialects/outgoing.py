@@ -50,7 +50,7 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
         return
     value = call.body.value
     for key in value:
-        if key in quirks.reject and not _asks_nothing(key, value[key]):
+        if key in quirks.reject and not asks_nothing(key, value[key]):
             raise Unsupported(
                 f"'{key}' is not supported by the model '{deployment}'. Leave it out, or choose another model.",
                 param=key,
@@ -64,7 +64,8 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
         _check_parts(value, kinds, deployment=deployment)
 
 
-def _asks_nothing(key: str, held: Any) -> bool:
+def asks_nothing(key: str, held: Any) -> bool:
+    """Whether the field changes nothing, so that a target that lacks it honours it."""
     if key == "service_tier" and held in _NEUTRAL_TIERS:
         return True
     return held is None or (key in _NEUTRAL and held == _NEUTRAL[key])
@@ -113,7 +114,7 @@ def prepare(call: Call, *, model: str, quirks: Quirks, force_usage: bool = True)
     if quirks.narrow_tools and "tool_choice" in value:
         _narrow_tools(value, replace=replace, drop=drop)
     if quirks.rename or quirks.drop or quirks.set:
-        _apply(quirks, call.body, replace=replace, drop=drop)
+        apply_quirks(quirks, call.body, replace=replace, drop=drop)
     if not replace and not drop:
         return call.body.data
     return rawjson.splice(call.body, replace=replace, drop=drop)
@@ -137,7 +138,8 @@ def _tool_name(tool: dict[str, Any]) -> Any:
     return tool.get(tool.get("type", "function"), {}).get("name")
 
 
-def _apply(quirks: Quirks, body: rawjson.Body, *, replace: dict[str, bytes], drop: set[str]) -> None:
+def apply_quirks(quirks: Quirks, body: rawjson.Body, *, replace: dict[str, bytes], drop: set[str]) -> None:
+    """Adds what renames, drops and fixed values make of the body's top-level keys."""
     for old, new in quirks.rename.items():
         if old not in body.value:
             continue

@@ -8,8 +8,9 @@ from dataclasses import replace
 from functools import partial
 
 from ingot import rawjson
-from ingot.dialects import envelope
+from ingot.dialects import envelope, messages_errors
 from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.messages import take_any_version, take_headers
 from ingot.errors import ApiError
 from ingot.presets.fields import Rules
 from ingot.presets.preset import Preset
@@ -18,6 +19,12 @@ from ingot.presets.preset import Preset
 def encode_error(preset: Preset, error: ApiError, request_id: str) -> tuple[int, bytes]:
     """The status and the body of an error that no surface has taken up."""
     return envelope.encode_error(error, request_id, table=preset.errors)
+
+
+def encode_anthropic_error(preset: Preset, error: ApiError, request_id: str) -> tuple[int, bytes]:
+    """The same for Anthropic's clients, where the preset answers each in its own envelope."""
+    encoder = envelope.encoder if preset.envelope == "openai" else messages_errors.encoder
+    return encoder(preset.errors)(error, request_id)
 
 
 def dressed(dialect: Dialect, preset: Preset) -> Dialect:
@@ -31,6 +38,8 @@ def dressed(dialect: Dialect, preset: Preset) -> Dialect:
             encode_error=encode,
             error_event=partial(_event, encode, dialect.tap.frame),
         )
+    if dialect.take_headers is take_headers and preset.versions == "ignored":
+        dialect = replace(dialect, take_headers=take_any_version)
     rules = preset.rules.get(dialect.name)
     return dialect if rules is None else replace(dialect, decode=_ruled(dialect.decode, rules))
 

@@ -68,7 +68,8 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     """The first reply that may be given on; the caller owes `opened.link.release(opened.reply)`."""
     deployment = inference.deployment
     links = runtime.fleet.links
-    routes = routes_for(deployment, inference.dialect.name)
+    # Only targets that speak the client's own format are asked; a translated path joins where these routes are chosen.
+    routes = routes_for(deployment, inference.dialect.format)
     if not routes:
         raise Unsupported(
             f"The model '{deployment.name}' does not serve {inference.surface}; "
@@ -122,7 +123,14 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
     began = runtime.clock.monotonic()
     accept = b"text/event-stream" if call.stream else b"application/json"
     try:
-        reply = await link.send(dialect.path, body, request_id=inference.id, accept=accept)
+        reply = await link.send(
+            dialect.path,
+            body,
+            request_id=inference.id,
+            accept=accept,
+            key_header=dialect.key_header,
+            headers=call.headers,
+        )
     except UpstreamFault as fault:
         if not fault.stale:
             link.fail(began)

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from ingot.dialects.fold import Unfoldable, assemble
+from ingot.dialects import fold, messages_fold
 from ingot.store.balances import Charge, charge
 from ingot.store.bulk import add_rows, insert_rows
 from ingot.store.holds import Part
@@ -22,6 +22,9 @@ from ingot.store.idempotency import Lead, finish
 from ingot.store.schema import ledger, response_metadata, responses, usage_hours
 
 HOUR = 3_600_000_000
+
+_FOLDS = {"messages": messages_fold.assemble}
+"""What makes one answer of a stream, by surface, where it is not OpenAI's."""
 
 
 class Settlement(Struct, frozen=True, kw_only=True, gc=False):
@@ -151,8 +154,8 @@ def _whole(each: Settlement) -> bytes | None:
     if each.answer is None or not each.streamed or each.state != "completed":
         return each.answer
     try:
-        return assemble(each.answer)
-    except Unfoldable:
+        return _FOLDS.get(each.surface, fold.assemble)(each.answer)
+    except fold.Unfoldable:
         return each.answer
 
 
