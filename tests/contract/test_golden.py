@@ -18,12 +18,15 @@ import pytest
 from ingot.catalog import Quirks
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.messages import MESSAGES
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import ApiError
 from ingot.sse import SseSplitter, event_data
 
 HERE = Path(__file__).parent
-DIALECTS = {dialect.name: dialect for dialect in (CHAT, EMBEDDINGS, COMPLETIONS)}
+DIALECTS = {dialect.name: dialect for dialect in (CHAT, EMBEDDINGS, COMPLETIONS)} | {
+    "messages_relay": MESSAGES
+}
 CASES = sorted(path.parent for path in HERE.glob("*/*/request.json"))
 NAMES = [f"{case.parent.name}/{case.name}" for case in CASES]
 
@@ -86,6 +89,8 @@ def exchange(dialect: Dialect, case: Path) -> dict[str, Any]:
         outcome["usage"] = {
             name: getattr(usage, name) for name in ("input", "cached_input", "output", "reasoning")
         }
+        if usage.cache_write:
+            outcome["usage"]["cache_write"] = usage.cache_write
     return outcome
 
 

@@ -109,7 +109,7 @@ def test_quirks_apply_when_a_target_differs(scene: Scene) -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
     for more, where in (
         ({"thinking": {"type": "adaptive"}}, "thinking"),
-        ({"messages": [{"role": "user", "content": [image]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [image]}]}, "messages.0.content.0"),
     ):
         status, _, answer, request_id = ask(served, body_of("hi", model="quirky", **more))
         error = error_of(answer, request_id)

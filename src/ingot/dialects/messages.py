@@ -22,7 +22,7 @@ from ingot.dialects.bounds import check_schemas
 from ingot.dialects.complaint import complain
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.envelope import USUAL
-from ingot.dialects.messages_errors import encoder, error_event, refusal, restyle
+from ingot.dialects.messages_errors import dotted, encoder, error_event, refusal, restyle
 from ingot.dialects.messages_request import (
     AnyChoice,
     Block,
@@ -291,7 +291,7 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
     for where, block in _blocks(value):
         if block["type"] in reject:
             raise Unsupported(
-                f"{where}: The model '{deployment}' takes no blocks of the type '{block['type']}'. Leave it out, or "
+                f"{dotted(where)}: The model '{deployment}' takes no blocks of the type '{block['type']}'. Leave it out, or "
                 "choose another model.",
                 param=where,
                 code="unsupported_value",
