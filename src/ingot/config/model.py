@@ -69,7 +69,8 @@ class QuirksConfig(Section, frozen=True, kw_only=True):
     reject: Annotated[
         list[str],
         about(
-            "Fields, or content parts `image_url`, `input_audio`, `file`, that this target cannot honour: "
+            "Fields, or content parts `image_url`, `input_audio`, `file`, or blocks of messages such as `image` and "
+            "`document`, that this target cannot honour: "
             "a request with one is answered with a clear 400."
         ),
     ] = field(default_factory=list)

@@ -72,8 +72,8 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     """The first reply that may be given on; the caller owes `opened.link.release(opened.reply)`."""
     deployment = inference.deployment
     links = runtime.fleet.links
-    dialect = inference.dialect.name
-    routes = routes_for(deployment, dialect, translatable=dialect in CODECS)
+    dialect = inference.dialect
+    routes = routes_for(deployment, dialect.format, translatable=dialect.name in CODECS)
     if not routes:
         raise Unsupported(
             f"The model '{deployment.name}' does not serve {inference.surface}; "
@@ -91,7 +91,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         choice = choose(
             routes,
             links,
-            dialect=dialect,
+            dialect=dialect.format,
             weighted=weighted,
             tried=tried,
             now=runtime.clock.monotonic(),
@@ -131,7 +131,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
 
 
 async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link) -> Opened:
-    native = inference.dialect.name in route.target.dialects
+    native = inference.dialect.format in route.target.dialects
     translation = None if native else await translate(inference, route)
     body = translation.body if translation else _prepare(inference, route)
     began = runtime.clock.monotonic()
@@ -173,16 +173,16 @@ def _prepare(inference: Inference, route: Route) -> bytes:
 
 async def _send(inference: Inference, link: Link, body: bytes, translation: Translation | None) -> Reply:
     accept = b"text/event-stream" if inference.call.stream else b"application/json"
-    if translation is None:
-        return await link.send(inference.dialect.path, body, request_id=inference.id, accept=accept)
-    wire = translation.wire
+    dialect, headers = inference.dialect, inference.call.headers
+    if translation is not None:
+        dialect, headers = translation.wire.dialect, translation.wire.headers
     return await link.send(
-        wire.path,
+        dialect.path,
         body,
         request_id=inference.id,
         accept=accept,
-        key_header=wire.key_header,
-        headers=wire.headers,
+        key_header=dialect.key_header,
+        headers=headers,
     )
 
 

@@ -14,7 +14,7 @@ from ingot.services.door import Door, Inference, Outcome
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.runtime import Runtime
 from ingot.services.translation import TranslatedTap, header_line
-from ingot.sse import EventTooLarge, SseSplitter, encode_event, event_data
+from ingot.sse import EventTooLarge, SseSplitter, event_data
 from ingot.upstream.client import UpstreamFault
 
 LINGER_SECONDS = 1.0
@@ -111,7 +111,6 @@ class _Pourer:
         "_monotonic",
         "_observe",
         "_outcome",
-        "_pass_on",
         "_splitter",
         "_tap",
         "_write",
@@ -131,7 +130,6 @@ class _Pourer:
         self.held = b""
         self._splitter = SseSplitter()
         self._tap = tap
-        self._pass_on = translate_on if isinstance(tap, TranslatedTap) else pass_on
         self._monotonic = runtime.clock.monotonic
         self._observe = series.gap.observe
         self._write = door.write
@@ -142,7 +140,7 @@ class _Pourer:
     def give(self, piece: bytes) -> bool:
         """Passes a piece on, but holds the one in which the stream ends; False to be left alone: slow reader, or the end."""
         tap = self._tap
-        given = self._pass_on(self._splitter, tap, piece)
+        given = pass_on(self._splitter, tap, piece)
         now = self._monotonic()
         if self._before:
             self._observe(now - self._before)
@@ -164,19 +162,7 @@ def pass_on(splitter: SseSplitter, tap: StreamTap, piece: bytes) -> bytes:
     kept = tap.feed(data)
     if kept is data:
         return piece
-    return b"" if kept is None else encode_event(kept)
-
-
-def translate_on(splitter: SseSplitter, tap: StreamTap, piece: bytes) -> bytes:
-    """`pass_on` where the tap makes whole events of its own; comments are signs of life in every dialect."""
-    given: list[bytes] = []
-    for event in splitter.feed(piece):
-        data = event_data(event)
-        if data is not None:
-            given.append(tap.feed(data) or b"")
-        elif event.startswith(b":"):
-            given.append(event)
-    return b"".join(given)
+    return b"" if kept is None else tap.frame(kept)
 
 
 def _through(tap: StreamTap, event: bytes) -> bytes:
@@ -186,7 +172,7 @@ def _through(tap: StreamTap, event: bytes) -> bytes:
     kept = tap.feed(data)
     if kept is data:
         return event
-    return b"" if kept is None else encode_event(kept)
+    return b"" if kept is None else tap.frame(kept)
 
 
 def _end(inference: Inference, opened: Opened, tap: StreamTap, *, outcome: Outcome) -> bytes:

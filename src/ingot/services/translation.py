@@ -20,8 +20,8 @@ from ingot import canonical
 from ingot.canonical import Loss, Losses, Origin, Request
 from ingot.catalog import Route
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
-from ingot.dialects.codecs import CODECS, Wire, wire_of
-from ingot.dialects.dialect import Said, StreamTap, Usage
+from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
+from ingot.dialects.dialect import Call, Said, StreamTap, Usage
 from ingot.dialects.usage import USAGE
 from ingot.errors import Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
@@ -46,8 +46,6 @@ _decode = msgspec.json.Decoder().decode
 
 class Lossy(Unsupported):
     """The deployment refuses what this target cannot be told."""
-
-    code = "unsupported_translation"
 
 
 @dataclass(slots=True)
@@ -101,10 +99,19 @@ def _translate(inference: Inference, route: Route) -> Translation:
     origin = Origin(wire.codec.name, route.target.name)
     destination = Destination(origin, route.model, route.target.quirks, stream=call.stream)
     body, lost_out = wire.codec.encode_request(request, destination)
-    losses = joined(lost_in, lost_out)
+    losses = joined(lost_in, lost_out, _lost_headers(call))
     if losses and inference.deployment.losses == "refuse":
         raise _refusal(losses, inference.deployment.name)
     return Translation(wire, near, destination, body, _reply(inference, request), losses)
+
+
+def _lost_headers(call: Call) -> Losses:
+    """What a client's headers ask of targets of its own dialect; the version is obeyed here."""
+    return tuple(
+        Loss(name, "the target speaks another dialect, which does not know it")
+        for name, _ in call.headers
+        if name != VERSION
+    )
 
 
 def _reply(inference: Inference, request: Request) -> Reply:
@@ -264,6 +271,11 @@ class TranslatedTap:
     def losses(self) -> Losses:
         """What was lost of the request, and of the answer so far."""
         return joined(self._translation.losses, self._decoder.losses, self._encoder.losses)
+
+    @staticmethod
+    def frame(data: bytes, /) -> bytes:
+        """What `feed` gives are events already."""
+        return data
 
     def feed(self, data: bytes) -> bytes | None:
         """The client's events for the data of one event of the target; nothing once the stream is over."""

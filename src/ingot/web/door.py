@@ -8,10 +8,10 @@ class HttpDoor:
 
     __slots__ = ("_exchange", "_request_id", "lines", "write")
 
-    def __init__(self, exchange: Exchange, request_id: bytes) -> None:
+    def __init__(self, exchange: Exchange, request_id: bytes, lines: bytes = b"") -> None:
         self._exchange = exchange
         self._request_id = request_id
-        self.lines = b""
+        self.lines = lines
         self.write = exchange.write
 
     @property

@@ -14,28 +14,26 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec
 from ingot.dialects.codecs.chat import CHAT_CODEC
 from ingot.dialects.codecs.messages import MESSAGES_CODEC, MESSAGES_CODECS
+from ingot.dialects.dialect import Dialect
+from ingot.dialects.messages import MESSAGES, OLDER
 
 VERSION: Final = "anthropic-version"
 
 
 class Wire(Struct, frozen=True):
-    """How a target is spoken to: in which codec, where below its base URL, and with which headers of ours.
+    """How a target is spoken to: in which dialect, through which codec, and with which headers of ours."""
 
-    `key_header` carries the credential beside the bearer token.
-    """
-
+    dialect: Dialect
     codec: Codec
-    path: str
-    key_header: str = ""
     headers: tuple[tuple[str, str], ...] = ()
 
 
 CODECS: Final[Mapping[str, Codec]] = MappingProxyType({"chat": CHAT_CODEC, "messages": MESSAGES_CODEC})
 """By the dialect's name. Of several that a target speaks the first here is taken."""
 
-_CHAT: Final = Wire(CHAT_CODEC, CHAT.path)
-_MESSAGES: Final = {
-    version: Wire(codec, "/messages", key_header="x-api-key", headers=((VERSION, version),))
+_CHAT: Final = Wire(CHAT, CHAT_CODEC)
+_MESSAGES: Final[dict[str, Wire]] = {
+    version: Wire(MESSAGES, codec, headers=((VERSION, version),))
     for version, codec in MESSAGES_CODECS.items()
 }
 
@@ -53,4 +51,4 @@ def wire_of(target: Target) -> Wire | None:
     for version, wire in _MESSAGES.items():
         if version == told:
             return wire
-    return _MESSAGES["2023-06-01"]
+    return _MESSAGES[OLDER]
