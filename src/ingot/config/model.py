@@ -125,7 +125,10 @@ class TargetConfig(Section, frozen=True, kw_only=True):
     ]
     api_key: Annotated[
         str | None,
-        about("Credential sent as a bearer token: `${VAR}`, or `file:PATH`, rather than the key itself."),
+        about(
+            "Credential sent as a bearer token, and as `x-api-key` for messages: `${VAR}`, or `file:PATH`, rather than "
+            "the key itself."
+        ),
     ] = None
     api_key_file: Annotated[
         Annotated[str, Meta(min_length=1)] | None,

@@ -62,9 +62,10 @@ def test_type_follows_from_the_status_when_an_error_is_told(error: ApiError, sta
 
 def test_parts_are_left_out_when_there_is_nothing_to_say() -> None:
     """No code, no details; no id, no `request_id`."""
-    error: ApiError = UpstreamError("x")
-    error.code = None
-    assert told(error, request_id="")[1] == {"type": "error", "error": {"type": "api_error", "message": "x"}}
+    assert told(ApiError("x"), request_id="")[1] == {
+        "type": "error",
+        "error": {"type": "api_error", "message": "x"},
+    }
 
 
 def test_table_counts_when_a_preset_has_one() -> None:
