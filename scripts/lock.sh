@@ -6,7 +6,7 @@ set -eu
 . scripts/uv.sh
 before=$(date -u -d '7 days ago' +%Y-%m-%dT00:00:00Z 2>/dev/null || date -u -v-7d +%Y-%m-%dT00:00:00Z)
 now=$(date -u +%Y-%m-%dT%H:00:00Z)
-common="--quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --exclude-newer $before --exclude-newer-package openai=$now"
+common="--quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --exclude-newer $before --exclude-newer-package openai=$now --exclude-newer-package anthropic=$now"
 # shellcheck disable=SC2086
 "$UV" pip compile $common pyproject.toml --group build -o locks/runtime.txt
 # shellcheck disable=SC2086

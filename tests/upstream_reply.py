@@ -5,6 +5,7 @@ It writes through a Wire and knows nothing of sockets.
 
 import asyncio
 import contextlib
+import re
 import time
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -12,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 import upstream_answers as answers
+import upstream_messages as messages
 import upstream_opaque as opaque
 from upstream_log import Record
 from upstream_script import DONE, Step, damage, error_body, error_object, frame
@@ -19,7 +21,13 @@ from upstream_script import DONE, Step, damage, error_body, error_object, frame
 REASONS = {200: b"OK", 404: b"Not Found", 429: b"Too Many Requests", 503: b"Service Unavailable"}
 
 # Path to the field that a request there cannot do without.
-ROUTES = {"/v1/chat/completions": "messages", "/v1/completions": "prompt", "/v1/embeddings": "input"}
+ROUTES = {
+    "/v1/chat/completions": "messages",
+    "/v1/completions": "prompt",
+    "/v1/embeddings": "input",
+    "/v1/messages": "messages",
+    "/v1/messages/count_tokens": "messages",
+}
 
 
 class Wire(Protocol):
@@ -86,7 +94,7 @@ class Reply:
         if path in {"/health", "/v1/health"}:
             await self.whole({"status": "ok"})
             return
-        if house.api_key and record.headers.get("authorization") != f"Bearer {house.api_key}":
+        if house.api_key and self.credential() != house.api_key:
             await self.error(401, Step(message="Incorrect API key provided.", code="invalid_api_key"))
             return
         if record.method == "GET" and path == "/v1/models":
@@ -95,8 +103,22 @@ class Reply:
             await self.error(404, Step(message=f"Unknown request URL: {record.method} {path}"))
         elif not isinstance(record.json, dict) or not record.json.get(ROUTES[path]):
             await self.error(400, Step(message=f"{ROUTES[path]} is required"))
+        elif self.anthropic and "anthropic-version" not in record.headers:
+            await self.error(400, Step(message="anthropic-version: header is required"))
         else:
             await self.answer(path, record.json)
+
+    @property
+    def anthropic(self) -> bool:
+        """Whether the path is one of Anthropic's."""
+        return self.record.path.partition("?")[0].startswith("/v1/messages")
+
+    def credential(self) -> str | None:
+        """The key as the path wants it."""
+        headers = self.record.headers
+        if self.anthropic:
+            return headers.get("x-api-key")
+        return headers.get("authorization", "").removeprefix("Bearer ")
 
     async def answer(self, path: str, body: answers.Json) -> None:
         """Answers a well-formed request, streamed where it says so."""
@@ -107,6 +129,13 @@ class Reply:
             await self.error(400, Step(message=text, code="context_length_exceeded"))
         elif path == "/v1/embeddings":
             await self.whole(opaque.embeddings(body))
+        elif path == "/v1/messages/count_tokens":
+            await self.whole(messages.count(body))
+        elif path == "/v1/messages":
+            if body.get("stream"):
+                await self.stream(messages.message_events(body, step=step))
+            else:
+                await self.whole(messages.message(body, step=step))
         elif path == "/v1/chat/completions":
             if body.get("stream"):
                 await self.stream(answers.chat_chunks(body, step=step))
@@ -158,6 +187,8 @@ class Reply:
     async def error(self, status: int, step: Step) -> None:
         """Answers with an error body."""
         kind, body = error_body(status, step=step)
+        if self.anthropic and kind == b"application/json" and step.body == "json":
+            body = messages.error_body(status, step=step)
         await self.head(status, kind, len(body))
         await self.write(body)
 
@@ -179,14 +210,23 @@ class Reply:
         step = self.record.step
         encoded = [damage(msgspec.json.encode(chunk), index, step=step) for index, chunk in enumerate(chunks)]
         if step.error_at is not None:
-            failed = error_object(step.message or "scripted failure mid stream", 500, code=step.code)
+            told = messages.error_object if self.anthropic else error_object
+            failed = told(step.message or "scripted failure mid stream", 500, code=step.code)
             return [*encoded[: step.error_at], msgspec.json.encode(failed)]
-        return encoded if step.no_done else [*encoded, DONE]
+        return encoded if step.no_done or self.anthropic else [*encoded, DONE]
+
+    def name(self, payload: bytes) -> str:
+        """The name of a stream's event: its type, in Anthropic's format."""
+        found = re.search(rb'"type":"(\w+)"', payload) if self.anthropic else None
+        return found[1].decode() if found else ""
 
     async def stream(self, chunks: list[answers.Json]) -> None:
         """Answers with server-sent events."""
         step = self.record.step
-        events = [frame(payload, index, step=step) for index, payload in enumerate(self.payloads(chunks))]
+        events = [
+            frame(payload, index, step=step, name=self.name(payload))
+            for index, payload in enumerate(self.payloads(chunks))
+        ]
         framing = step.framing or "chunked"
         length = sum(map(len, events)) if framing == "length" else None
         await self.head(200, b"text/event-stream; charset=utf-8", length)

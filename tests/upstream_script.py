@@ -55,7 +55,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     # Content.
     usage: Usage = "right"
-    cached: int = 0  # prompt_tokens_details.cached_tokens
+    cached: int = 0  # prompt_tokens_details.cached_tokens, cache_read_input_tokens
+    written: int = 0  # cache_creation_input_tokens
     finish: str | None = None  # this finish_reason
     bad_utf8: int | None = None  # the event with this index holds bytes that are not UTF-8
     bad_json: int | None = None  # the event with this index is cut in half
@@ -125,7 +126,7 @@ def damage(payload: bytes, index: int, *, step: Step) -> bytes:
     return payload
 
 
-def frame(payload: bytes, index: int, *, step: Step) -> bytes:
+def frame(payload: bytes, index: int, *, step: Step, name: str = "") -> bytes:
     """One server-sent event as bytes: the payload at this index of the stream, in the step's way of writing it."""
     end = EOL[step.eol]
     lines = [payload]
@@ -133,6 +134,8 @@ def frame(payload: bytes, index: int, *, step: Step) -> bytes:
         lines = msgspec.json.format(payload, indent=1).split(b"\n")
     field = b"data:" if step.tight else b"data: "
     event = b"".join(field + line + end for line in lines) + end
+    if name:
+        event = field.replace(b"data", b"event") + name.encode() + end + event
     if step.ping and index % step.ping == 0:
         event = b": ping" + end + end + event
     return b"\xef\xbb\xbf" + event if step.bom and index == 0 else event

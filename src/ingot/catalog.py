@@ -30,6 +30,8 @@ from ingot.pricing import Price, parse
 MOST_NAMED: Final = 5  # models that an error names
 MOST_COMPARED: Final = 200  # a comparison costs some 20 us, and unknown names cost their sender nothing
 LONGEST_SHOWN: Final = 100
+TRANSLATED: Final = frozenset({"chat", "messages"})
+"""Dialects that are translated into each other: whoever speaks one of them serves all."""
 UNLISTED: Final = frozenset({"created", "capabilities"})  # follow from other fields or from the start
 
 
@@ -128,9 +130,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A public model name; `created` is in Unix seconds, `capabilities` the dialects that any route speaks.
+    """A public model name; `created` is in Unix seconds, `capabilities` the dialects that it serves.
 
-    Where it will end, `deprecated` says since when that is told and `shutdown_date` on which day.
+    Those are what any of its targets speaks, and what that can be translated into; `losses` says what becomes of a
+    request of which a translation would leave something out. Where it will end, `deprecated` says since when that is
+    told and `shutdown_date` on which day.
     """
 
     name: str
@@ -145,6 +149,7 @@ class Deployment:
     capabilities: frozenset[str]
     deprecated: int | None = None
     shutdown_date: str | None = None
+    losses: Literal["report", "refuse"] = "report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +269,7 @@ def _embedded(model: EmbeddedModel, target: Target) -> Deployment:
         attempts=2,  # one more if the engine died before its first byte
         owned_by=model.owned_by,
         created=model.created,
-        capabilities=target.dialects,
+        capabilities=_served([target]),
     )
 
 
@@ -284,8 +289,15 @@ def _deployment(
         created=created if config.created is None else config.created,
         deprecated=None if config.deprecated is None else first_second(config.deprecated),
         shutdown_date=config.shutdown_date,
-        capabilities=frozenset[str]().union(*(route.target.dialects for route in routes)),
+        capabilities=_served([route.target for route in routes]),
+        losses=config.losses,
     )
+
+
+def _served(targets: Sequence[Target]) -> frozenset[str]:
+    """The dialects that targets serve, translations included."""
+    spoken = frozenset[str]().union(*(target.dialects for target in targets))
+    return spoken if spoken.isdisjoint(TRANSLATED) else spoken | TRANSLATED
 
 
 def _route(name: str, config: RouteConfig, targets: dict[str, Target], engines: dict[str, Target]) -> Route:

@@ -87,6 +87,10 @@ def event_data(event: bytes) -> bytes | None:
     """The data of an event, its `data:` lines joined with LF; None for comments and events without data."""
     if event.startswith(b"data: ") and event.find(b"\n", 6) == len(event) - 2 and b"\r" not in event:
         return event[6:-2]
+    if event.startswith(b"event: ") and b"\r" not in event:
+        start = event.find(b"\n") + 7
+        if event.startswith(b"data: ", start - 6) and event.find(b"\n", start) == len(event) - 2:
+            return event[start:-2]
     parts = [value for name, value in event_fields(event) if name == b"data"]
     return b"\n".join(parts) if parts else None
 

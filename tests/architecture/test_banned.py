@@ -50,7 +50,7 @@ HTTP_LIBRARIES = frozenset({"aiohttp", "h11", "httpcore", "httpx", "requests", "
 ERROR_SHAPERS = ("src/ingot/dialects/", "src/ingot/presets/", "src/ingot/web/errors.py")
 ERROR_SHAPES = frozenset(
     f"ingot.dialects.envelope.{name}"
-    for name in ("encode_error", "error_data", "error_event", "error_object", "USUAL")
+    for name in ("encode_error", "encoder", "error_event", "error_message", "error_object", "USUAL")
 )
 
 UNSAFE_MODULES = frozenset({"dill", "marshal", "pickle", "shelve", "telnetlib"})

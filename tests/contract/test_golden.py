@@ -18,12 +18,15 @@ import pytest
 from ingot.catalog import Quirks
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.messages import MESSAGES
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import ApiError
-from ingot.sse import SseSplitter, encode_event, event_data
+from ingot.sse import SseSplitter, event_data
 
 HERE = Path(__file__).parent
-DIALECTS = {dialect.name: dialect for dialect in (CHAT, EMBEDDINGS, COMPLETIONS)}
+DIALECTS = {dialect.name: dialect for dialect in (CHAT, EMBEDDINGS, COMPLETIONS)} | {
+    "messages_relay": MESSAGES
+}
 CASES = sorted(path.parent for name in DIALECTS for path in HERE.glob(f"{name}/*/request.json"))
 NAMES = [f"{case.parent.name}/{case.name}" for case in CASES]
 
@@ -81,7 +84,7 @@ def exchange(dialect: Dialect, case: Path) -> dict[str, Any]:
         for event in SseSplitter().feed((case / "upstream.sse").read_bytes()):
             data = event_data(event)
             kept = None if data is None else tap.feed(data)
-            given += event if data is None or kept is data else b"" if kept is None else encode_event(kept)
+            given += event if data is None or kept is data else b"" if kept is None else tap.frame(kept)
         assert given == given_to_client(case, "client.sse", upstream="upstream.sse")
         usage = tap.usage
         outcome["stream"] = {
@@ -94,6 +97,8 @@ def exchange(dialect: Dialect, case: Path) -> dict[str, Any]:
         outcome["usage"] = {
             name: getattr(usage, name) for name in ("input", "cached_input", "output", "reasoning")
         }
+        if usage.cache_write:
+            outcome["usage"]["cache_write"] = usage.cache_write
     return outcome
 
 

@@ -100,7 +100,7 @@ def test_build_when_models_are_embedded() -> None:
     assert deployment.routes[0].target.base_url == "engine:demo-tiny"
     assert deployment.routes[0].target.embedded
     assert (deployment.price, deployment.context, deployment.created) == (Price.free, 32768, 17)
-    assert deployment.capabilities == {"chat", "completions"}
+    assert deployment.capabilities == {"chat", "completions", "messages"}
     assert set(built.targets) == {"a", "b", "engine:demo-tiny"}
 
 

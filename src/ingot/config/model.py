@@ -69,7 +69,8 @@ class QuirksConfig(Section, frozen=True, kw_only=True):
     reject: Annotated[
         list[str],
         about(
-            "Fields, or content parts `image_url`, `input_audio`, `file`, that this target cannot honour: "
+            "Fields, or content parts `image_url`, `input_audio`, `file`, or blocks of messages such as `image` and "
+            "`document`, that this target cannot honour: "
             "a request with one is answered with a clear 400."
         ),
     ] = field(default_factory=list)
@@ -124,7 +125,10 @@ class TargetConfig(Section, frozen=True, kw_only=True):
     ]
     api_key: Annotated[
         str | None,
-        about("Credential sent as a bearer token: `${VAR}`, or `file:PATH`, rather than the key itself."),
+        about(
+            "Credential sent as a bearer token, and as `x-api-key` for messages: `${VAR}`, or `file:PATH`, rather than "
+            "the key itself."
+        ),
     ] = None
     api_key_file: Annotated[
         Annotated[str, Meta(min_length=1)] | None,
@@ -270,6 +274,13 @@ class ModelConfig(Section, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=1_000_000_000)] | None,
         about("Longest prompt and answer together.", unit="tokens"),
     ] = None
+    losses: Annotated[
+        Literal["report", "refuse"],
+        about(
+            "What to do where a request goes to a target of another dialect, and something of it cannot be translated: "
+            "`report` leaves it out and says so in the header `x-ingot-loss`, `refuse` answers 400."
+        ),
+    ] = "report"
     windows: Annotated[
         list[Window], Meta(min_length=1), about("Completion windows in which the model may be asked for.")
     ] = field(default_factory=lambda: ["asap"])

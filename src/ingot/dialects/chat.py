@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ingot import rawjson
+from ingot.dialects.bounds import check_schemas
 from ingot.dialects.chat_request import (
     AllowedChoice,
     ChatRequest,
@@ -31,9 +32,6 @@ from ingot.dialects.tap import ChatTap
 from ingot.dialects.usage import read_id, read_usage
 from ingot.errors import InvalidRequest
 from ingot.sse import DONE, encode_event
-
-SCHEMA_BYTES = 32 * 1024
-SCHEMA_DEPTH = 16
 
 
 def decode(data: bytes) -> Call:
@@ -61,7 +59,7 @@ def decode(data: bytes) -> Call:
     if request.tool_choice:
         _check_choice(request)
     if request.tools or request.functions or request.response_format:
-        _check_schemas(request, len(data))
+        check_schemas(_schemas(request), len(data))
     most = request.max_completion_tokens
     return Call(
         model=request.model,
@@ -110,27 +108,6 @@ def _check_choice(request: ChatRequest) -> None:
     raise InvalidRequest(
         f"'tool_choice' names the tool '{rawjson.clip(name)}', which is not in 'tools'.", param=where
     )
-
-
-def _check_schemas(request: ChatRequest, size: int) -> None:
-    """Bounds what engines compile into grammars, before one of them sees it."""
-    for where, schema in _schemas(request):
-        # A schema is never larger than its request: most are not measured at all.
-        if size > SCHEMA_BYTES and _size(schema) > SCHEMA_BYTES:
-            raise InvalidRequest(
-                f"'{where}' is too large: at most {SCHEMA_BYTES} bytes of JSON are accepted.",
-                param=where,
-                code="string_above_max_length",
-            )
-        if rawjson.deeper_than(SCHEMA_DEPTH, schema):
-            raise InvalidRequest(
-                f"'{where}' nests too deep: at most {SCHEMA_DEPTH} levels of arrays and objects are accepted.",
-                param=where,
-            )
-
-
-def _size(schema: object) -> int:
-    return len(schema.encode()) if isinstance(schema, str) else len(msgspec.json.encode(schema))
 
 
 def _schemas(request: ChatRequest) -> Iterator[tuple[str, object]]:

@@ -5,17 +5,18 @@
     each event's data --tap.feed--> the same bytes, others, or none          (streamed)
     ApiError --encode_error | error_event--> bytes for the client
 
-Decides the shape of these exchanges. Refuses to know any wire format, HTTP, and where bytes come from.
+Decides the shape of these exchanges. Refuses to know any wire format, HTTP beyond the names of headers that are part of
+a format, and where bytes come from.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 from ingot.catalog import Quirks
-from ingot.dialects.envelope import ErrorTable
+from ingot.dialects.envelope import EncodeError, Encoder, encoder
 from ingot.errors import ApiError
 from ingot.rawjson import Body
 
@@ -34,6 +35,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     drafts: int = 0
     # The most output tokens of each, where the client set a bound; 0 where there is no text to be had.
     max_tokens: int | None = None
+    # Header lines that the target gets, lower-case names: those of the client that the dialect passes on.
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +96,10 @@ class StreamTap(Protocol):
         """What goes to the client: `data` itself where nothing changes, other bytes, or None for nothing."""
         ...
 
+    def frame(self, data: bytes, /) -> bytes:
+        """Data that is not the upstream's own, as an event."""
+        ...
+
 
 class Following(Protocol):
     """Changes the chunks of one stream on their way to the client."""
@@ -126,11 +133,15 @@ class MakeTap(Protocol):
         self, call: Call, /, *, model: str, public: str, usage: tuple[str, ...] = ("usage",)
     ) -> StreamTap: ...
 
-    def dressed(self, table: ErrorTable, reshape: Reshape | None = None, /) -> "MakeTap":
-        """The same for streams in which our errors look as the table says.
+    def dressed(self, encode: EncodeError, reshape: Reshape | None = None, /) -> "MakeTap":
+        """The same for streams in which our errors look as `encode` has them.
 
         `reshape` changes what the client gets; usage and ends are read before.
         """
+        ...
+
+    def frame(self, data: bytes, /) -> bytes:
+        """Data of ours as an event of such a stream."""
         ...
 
 
@@ -138,6 +149,12 @@ class Prepare(Protocol):
     """The body for a target: the client's own bytes where nothing must change."""
 
     def __call__(self, call: Call, *, model: str, quirks: Quirks, force_usage: bool = True) -> bytes: ...
+
+
+class TakeHeaders(Protocol):
+    """The call with what the client's headers add to it; raises ApiError where they ask for what cannot be."""
+
+    def __call__(self, call: Call, headers: Mapping[bytes, bytes], /) -> Call: ...
 
 
 class ReadUsage(Protocol):
@@ -170,3 +187,18 @@ class Dialect:
     end_event: bytes
     # How answers are to look, where not as targets give them; `tap` was handed it already.
     reshape: Reshape | None = None
+    # `encode_error` under a preset's table.
+    encoder: Encoder = encoder
+    # None where the body says everything.
+    take_headers: TakeHeaders | None = None
+    # What a target's `dialects` must hold; empty: the name.
+    spoken: str = ""
+    # The header that carries the target's credential beside the bearer token.
+    key_header: str = ""
+    # The header that tells the request's id beside `x-request-id`.
+    id_header: str = ""
+
+    @property
+    def format(self) -> str:
+        """What a target must speak to be asked."""
+        return self.spoken or self.name

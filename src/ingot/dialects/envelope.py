@@ -6,8 +6,9 @@ which table, so that none forgets the preset's. With the usual table an error ha
 HTTP and no preset. The types are those that OpenAI's clients meet: contract §1.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -25,6 +26,9 @@ from ingot.errors import (
 from ingot.sse import encode_event
 
 KEYS = ("message", "type", "param", "code")
+
+EncodeError = Callable[[ApiError, str], tuple[int, bytes]]
+"""The status and the body of an error with the request's id."""
 
 _TYPES: dict[type[ApiError], str] = {
     ClientError: "invalid_request_error",
@@ -97,23 +101,32 @@ def _of_tree(kind: type[ApiError]) -> type[ApiError]:
 
 USUAL = ErrorTable()
 
+Encoder = Callable[[ErrorTable], EncodeError]
+"""What makes an `EncodeError` that keeps a table."""
+
 
 def error_object(error: ApiError, request_id: str, *, table: ErrorTable) -> dict[str, Any]:
     """The envelope as data; a fault of ours carries the request's id, which is all that the client can report."""
     first, second = table.rows(error)
-    message = error.message
-    template = first.message or second.message
-    if template is not None:
-        message = template.replace("{message}", message)
-    if request_id and isinstance(error, PlatformError):
-        message = f"{message} (request id {request_id})"
     values = {
-        "message": message,
+        "message": error_message(error, request_id, table=table),
         "type": first.type or second.type or _type(error),
         "param": error.param,
         "code": first.code or second.code or error.code,
     }
     return {"error": {key: values[key] for key in first.keys or second.keys or table.keys}}
+
+
+def error_message(error: ApiError, request_id: str, *, table: ErrorTable) -> str:
+    """What the error says under a table."""
+    message = error.message
+    first, second = table.rows(error)
+    template = first.message or second.message
+    if template is not None:
+        message = template.replace("{message}", message)
+    if request_id and isinstance(error, PlatformError):
+        message = f"{message} (request id {request_id})"
+    return message
 
 
 def _type(error: ApiError) -> str:
@@ -126,11 +139,11 @@ def encode_error(error: ApiError, request_id: str, *, table: ErrorTable) -> tupl
     return table.status(error), _encode(error_object(error, request_id, table=table))
 
 
-def error_data(error: ApiError, request_id: str, *, table: ErrorTable) -> bytes:
-    """The error as the data of an event: in a stream that has begun there is no status any more."""
-    return encode_error(error, request_id, table=table)[1]
+def encoder(table: ErrorTable) -> EncodeError:
+    """`encode_error` under a table."""
+    return partial(encode_error, table=table)
 
 
 def error_event(error: ApiError, request_id: str, *, table: ErrorTable) -> bytes:
-    """The error as an event, for a stream that has begun; clients raise on it."""
-    return encode_event(error_data(error, request_id, table=table))
+    """The error as an event, for a stream that has begun: there is no status any more. Clients raise on it."""
+    return encode_event(encode_error(error, request_id, table=table)[1])

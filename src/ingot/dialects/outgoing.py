@@ -136,7 +136,7 @@ def edits(
     if quirks.narrow_tools and "tool_choice" in value:
         _narrow_tools(value, replace=replace, drop=drop)
     if quirks.rename or quirks.drop or quirks.set:
-        _apply(quirks, value, raw=raw, replace=replace, drop=drop)
+        apply_quirks(quirks, value, raw=raw, replace=replace, drop=drop)
     return replace, drop
 
 
@@ -158,7 +158,7 @@ def _tool_name(tool: dict[str, Any]) -> Any:
     return tool.get(tool.get("type", "function"), {}).get("name")
 
 
-def _apply(
+def apply_quirks(
     quirks: Quirks,
     value: Mapping[str, Any],
     *,
@@ -166,6 +166,7 @@ def _apply(
     replace: dict[str, bytes],
     drop: set[str],
 ) -> None:
+    """Adds what renames, drops and fixed values make of top-level keys; `raw` encodes one of `value`."""
     for old, new in quirks.rename.items():
         if old not in value:
             continue

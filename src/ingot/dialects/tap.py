@@ -3,12 +3,9 @@
     data --same frame--> the same bytes, or another frame around the same text     (nearly every event: 0.8 us)
     data --any other---> decoded: first and last events, usage, errors, [DONE], whatever looks new     (4 to 9 us)
 
-A frame is a chunk without its text: the bytes before it and the bytes after it. Once a chunk was decoded and found
-to be nothing but text, a chunk with the same frame is that too, as long as no quote in its text ends the string.
-Renaming the model or dropping `usage: null` is then another frame, made once. What was given is kept for the store the
-same way, texts in one frame joined: 0.1 us a chunk; how much text came is measured where they are, not chunk by chunk.
-Knows no transport. An error object of the upstream is replaced by ours, under the table that the tap is dressed in: its
-text is not for strangers.
+The upper row is `frames`. Renaming the model or dropping `usage: null` is then another frame, made once. Knows no transport.
+An error object of the upstream is replaced by ours, under the table that the tap is dressed in: its text is not for
+strangers.
 """
 
 import re
@@ -17,10 +14,11 @@ from typing import Any, ClassVar
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.dialect import Call, Reshape, Said, Usage
-from ingot.dialects.envelope import USUAL, ErrorTable, error_data
+from ingot.dialects.dialect import Call, Reshape
+from ingot.dialects.envelope import USUAL, EncodeError, encoder
+from ingot.dialects.frames import FramedTap
 from ingot.dialects.usage import USAGE, read_id, usage_at
-from ingot.dialects.wordage import length_in_json, length_of_choice
+from ingot.dialects.wordage import length_of_choice
 from ingot.errors import UpstreamError
 from ingot.sse import BETWEEN, DONE, encode_event
 
@@ -36,89 +34,34 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
 
-class ChatTap:
+class ChatTap(FramedTap):
     """Follows one stream; see `dialect.StreamTap` for what each attribute says."""
 
-    __slots__ = (
-        "_call",
-        "_characters",
-        "_counted",
-        "_events",
-        "_following",
-        "_head",
-        "_least",
-        "_new_head",
-        "_new_tail",
-        "_path",
-        "_public",
-        "_reasons",
-        "_size",
-        "_tail",
-        "_texts",
-        "deltas",
-        "done",
-        "failed",
-        "id",
-        "usage",
-    )
+    __slots__ = ("_call", "_following", "_path", "_public", "_reasons")
 
-    errors: ClassVar[ErrorTable] = USUAL
+    encode = staticmethod(encoder(USUAL))
+    framed = _FRAMED
+    frame = staticmethod(encode_event)
     reshape: ClassVar[Reshape | None] = None
 
     @staticmethod
-    def dressed(table: ErrorTable, changes: Reshape | None = None, /) -> "type[ChatTap]":
-        """The tap whose errors look as `table` says; a class of its own, so that no stream pays for it."""
+    def dressed(encode: EncodeError, changes: Reshape | None = None, /) -> "type[ChatTap]":
+        """The tap whose errors look as `encode` has them; a class of its own, so that no stream pays for it."""
 
         class Dressed(ChatTap):
             __slots__ = ()
-            errors = table
             reshape = changes
 
+        Dressed.encode = staticmethod(encode)
         return Dressed
 
     def __init__(self, call: Call, *, model: str, public: str, usage: tuple[str, ...] = USAGE) -> None:
-        self.usage: Usage | None = None
-        self.deltas = 0
-        self.done = False
-        self.failed = False
+        super().__init__()
         self._call = call
         self._path = usage
         self._public = None if public == model else public
         self._following = None if self.reshape is None else self.reshape.follow()
         self._reasons: dict[int, str] = {}
-        self._head = b""
-        self._tail = b""
-        self._new_head: bytes | None = None
-        self._new_tail = b""
-        # Bytes that the frame has without any text; no chunk is as long as this one.
-        self._least = 2**62
-        self.id: str | None = None
-        # What went to the client: whole events, and the texts of those that share the frame of now.
-        self._events: list[bytes] = []
-        self._texts: list[bytes] = []
-        # The text that came, but for `_texts`; and what had come when the upstream told its usage last.
-        self._characters = 0
-        self._size = 0
-        self._counted = (0, 0, 0)
-
-    @property
-    def given(self) -> bytes:
-        """What the client was given, as a stream with fewer events: texts in the same frame are one (JSON text joins)."""
-        self._join()
-        return b"".join([encode_event(event) for event in self._events])
-
-    @property
-    def said(self) -> Said:
-        """All output that came."""
-        self._join()
-        return Said(self.deltas, self._characters, self._size)
-
-    @property
-    def uncounted(self) -> Said:
-        """What came of it after the upstream told its usage last."""
-        self._join()
-        pieces, characters, size = self._counted
-        return Said(self.deltas - pieces, self._characters - characters, self._size - size)
 
     @property
     def finished(self) -> bool:
@@ -129,36 +72,6 @@ class ChatTap:
     def reasons(self) -> tuple[str, ...]:
         """The finish reasons that came, by the answers' index."""
         return tuple(self._reasons[index] for index in sorted(self._reasons))
-
-    def feed(self, data: bytes) -> bytes | None:
-        """What goes to the client: `data` itself where nothing changes, other bytes, or None for nothing."""
-        # Longer than the frame: a chunk without any text is no output, and is looked at.
-        if len(data) > self._least and data.startswith(self._head) and data.endswith(self._tail):
-            text = data[len(self._head) : len(data) - len(self._tail)]
-            if b'"' not in text or (b"\\\\" not in text and text.count(b'"') == text.count(b'\\"')):
-                self.deltas += 1
-                self._texts.append(text)
-                return data if self._new_head is None else self._new_head + text + self._new_tail
-        self._join()
-        given = self._study(data)
-        if given is not None:
-            self._events.append(given)
-        return given
-
-    def _join(self) -> None:
-        """Makes one event of the texts that came in one frame; called before the frame changes."""
-        if self._texts:
-            text = b"".join(self._texts)
-            self._texts.clear()
-            self._add(length_in_json(text))
-            if self._new_head is None:
-                self._events.append(self._head + text + self._tail)
-            else:
-                self._events.append(self._new_head + text + self._new_tail)
-
-    def _add(self, length: tuple[int, int]) -> None:
-        self._characters += length[0]
-        self._size += length[1]
 
     def _study(self, data: bytes) -> bytes | None:
         """`feed` for an event that may say more than the next piece of text."""
@@ -174,7 +87,7 @@ class ChatTap:
         if chunk.get("error") or chunk.get("object") == "error":
             self.failed = True
             error = UpstreamError("The upstream reported an error while it was answering.")
-            return error_data(error, "", table=self.errors)
+            return self.encode(error, "")[1]
         told = usage_at(chunk, self._path)
         if told is not None:
             self.usage = told
@@ -223,13 +136,9 @@ class ChatTap:
         return said == 1 and not ended and len(choices) == 1
 
     def _learn(self, data: bytes, given: bytes) -> None:
-        frame = _FRAMED.fullmatch(data)
-        new = frame if given is data else _FRAMED.fullmatch(given)
-        if frame is None or new is None or (self._following is not None and len(_TEXT.findall(data)) != 1):
-            return
-        self._head, self._tail = frame.groups()
-        self._least = len(self._head) + len(self._tail)
-        self._new_head, self._new_tail = (None, b"") if given is data else new.groups()
+        # Where chunks are changed, one text of several may be all that differs.
+        if self._following is None or len(_TEXT.findall(data)) == 1:
+            super()._learn(data, given)
 
     def _rewrite(self, data: bytes, chunk: dict[str, Any]) -> bytes | None:
         drop: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ Length = tuple[int, int]
 NONE: Length = (0, 0)
 
 _decode = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.Encoder().encode
 _answer = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -47,12 +48,27 @@ def length_of_choice(choice: Mapping[str, Any]) -> Length:
     return length_of(content) if len(said) == 1 and type(content) is str else _length_of_message(said)
 
 
+def length_of_block(block: object) -> Length:
+    """The text of a content block of Anthropic's format."""
+    if type(block) is not dict:
+        return NONE
+    found = [block.get(name) for name in ("text", "thinking", "name")]
+    lengths = [length_of(text) for text in found if type(text) is str]
+    if block.get("input"):
+        told = _encode(block["input"]).decode()
+        lengths.append(length_of(told))
+    return _sum(lengths)
+
+
 def length_of_answer(answer: bytes) -> Length | None:
-    """The text of all choices of a whole answer; None where it is no such answer."""
+    """The text of all choices, or blocks, of a whole answer; None where it has neither."""
     try:
-        choices = _answer(answer).get("choices")
+        value = _answer(answer)
     except (ValueError, RecursionError):
         return None
+    choices, content = value.get("choices"), value.get("content")
+    if type(content) is list:
+        return _sum([length_of_block(each) for each in content])
     if type(choices) is not list:
         return None
     return _sum([length_of_choice(each) for each in choices if type(each) is dict])

@@ -6,7 +6,7 @@ A preset is data with a closed set of keys. Rules that data cannot say are named
 here knows HTTP, a store or a target.
 """
 
-from ingot.presets.apply import dressed, encode_error
+from ingot.presets.apply import dressed, encode_anthropic_error, encode_error
 from ingot.presets.preset import Idempotency, KeyRules, Plan, Preset
 from ingot.presets.shelf import load, load_all, names, parse
 
@@ -16,6 +16,7 @@ __all__ = [
     "Plan",
     "Preset",
     "dressed",
+    "encode_anthropic_error",
     "encode_error",
     "load",
     "load_all",

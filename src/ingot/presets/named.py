@@ -19,12 +19,26 @@ Rewrite = Callable[[Body, str], Changes]
 
 def no_input_audio(messages: Any) -> ApiError | None:
     """No message has a part of the type `input_audio`."""
+    return _without(messages, "input_audio", "Content parts")
+
+
+def no_documents(messages: Any) -> ApiError | None:
+    """No message has a block of the type `document`."""
+    return _without(messages, "document", "Content blocks")
+
+
+def no_tool_results(messages: Any) -> ApiError | None:
+    """No message has a block of the type `tool_result`."""
+    return _without(messages, "tool_result", "Content blocks")
+
+
+def _without(messages: Any, kind: str, noun: str) -> ApiError | None:
     for row, message in enumerate(messages if isinstance(messages, list) else ()):
         content = message.get("content") if isinstance(message, dict) else None
         for column, part in enumerate(content if isinstance(content, list) else ()):
-            if isinstance(part, dict) and part.get("type") == "input_audio":
+            if isinstance(part, dict) and part.get("type") == kind:
                 return Unsupported(
-                    "Content parts of the type 'input_audio' are not supported. Leave them out.",
+                    f"{noun} of the type '{kind}' are not supported. Leave them out.",
                     param=f"messages[{row}].content[{column}].type",
                     code="unsupported_value",
                 )
@@ -61,6 +75,8 @@ def system_message(body: Body, key: str) -> Changes:
 
 CHECKS: Final[Mapping[str, Check]] = {
     "asap_or_standard": asap_or_standard,
+    "no_documents": no_documents,
     "no_input_audio": no_input_audio,
+    "no_tool_results": no_tool_results,
 }
 REWRITES: Final[Mapping[str, Rewrite]] = {"system_message": system_message}

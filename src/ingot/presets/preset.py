@@ -80,6 +80,7 @@ class Preset:
     default_plan: str
     errors: ErrorTable
     envelope: Literal["surface", "openai"]
+    versions: Literal["checked", "ignored"]
     limit_headers: tuple[LimitHeaders, ...]
     stores: bool
     idempotency: Idempotency
@@ -106,6 +107,7 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
         default_plan=file.plans.default,
         errors=_errors(file.errors),
         envelope=file.errors.envelope,
+        versions=file.messages.versions,
         limit_headers=tuple(dict.fromkeys(file.limits.headers)),
         stores=file.store.default,
         idempotency=Idempotency(

@@ -11,10 +11,19 @@ from msgspec import UNSET, Meta, field
 
 from ingot.config.section import Section, about
 
-SURFACES: Final = ("chat", "stored", "completions", "embeddings", "models", "usage")
+SURFACES: Final = (
+    "chat",
+    "stored",
+    "completions",
+    "embeddings",
+    "messages",
+    "count_tokens",
+    "models",
+    "usage",
+)
 """What a preset can offer or leave out; a request for one that is left out finds nothing."""
 
-BODIES: Final = ("chat", "completions", "embeddings")
+BODIES: Final = ("chat", "completions", "embeddings", "messages")
 """The surfaces whose requests have fields to rule over, and run something that a retry must not run again."""
 
 ANSWERED: Final = ("chat",)
@@ -26,7 +35,9 @@ UNKNOWN: Final = "*"
 CALLS: Final = ("choices", "delta", "tool_calls")
 """The only place where pieces can be gathered."""
 
-SurfaceName = Literal["chat", "stored", "completions", "embeddings", "models", "usage"]
+SurfaceName = Literal[
+    "chat", "stored", "completions", "embeddings", "messages", "count_tokens", "models", "usage"
+]
 HeaderForm = Literal["bearer", "x-api-key"]
 LimitHeaders = Literal["openai", "anthropic", "ietf"]
 ErrorKey = Literal["message", "type", "param", "code"]
@@ -95,6 +106,18 @@ class ErrorsTable(Section, frozen=True, kw_only=True):
         about("The only statuses that errors have; any other becomes 400 or 500. Empty: all."),
     ]
     rows: Annotated[dict[str, ErrorsRow], about("What differs from the usual.")] = field(default_factory=dict)
+
+
+class MessagesTable(Section, frozen=True, kw_only=True):
+    """`[messages]`: what is special about `/v1/messages`."""
+
+    versions: Annotated[
+        Literal["checked", "ignored"],
+        about(
+            "`checked`: the header `anthropic-version` must name a version that is served, and its rules count. "
+            "`ignored`: nobody looks at it, and the rules of 2023-06-01 count."
+        ),
+    ]
 
 
 class LimitsTable(Section, frozen=True, kw_only=True):
@@ -184,6 +207,7 @@ class PresetFile(Section, frozen=True, kw_only=True):
     keys: Annotated[KeysTable, about("See below.")]
     plans: Annotated[PlansTable, about("See below.")]
     errors: Annotated[ErrorsTable, about("See below.")]
+    messages: Annotated[MessagesTable, about("See below.")]
     limits: Annotated[LimitsTable, about("See below.")]
     store: Annotated[StoreTable, about("See below.")]
     idempotency: Annotated[IdempotencyTable, about("See below.")]

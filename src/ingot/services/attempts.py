@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from ingot.catalog import Route
+from ingot.dialects.codecs import CODECS
 from ingot.dialects.dialect import Usage
 from ingot.errors import (
     ApiError,
@@ -25,6 +26,7 @@ from ingot.services.door import Inference, Outcome
 from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
 from ingot.services.runtime import Runtime
+from ingot.services.translation import Lossy, Translation, translate
 from ingot.sse import SseSplitter, event_data
 from ingot.upstream.client import (
     ConnectTimeout,
@@ -52,6 +54,8 @@ class Opened(Struct):
     piece: bytes = b""
     usage: Usage | None = None
     content_type: bytes = b"application/json"
+    translation: Translation | None = None
+    """Where the target does not speak the client's dialect; `body` is the client's already."""
 
 
 class Retryable(Exception):
@@ -68,7 +72,8 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     """The first reply that may be given on; the caller owes `opened.link.release(opened.reply)`."""
     deployment = inference.deployment
     links = runtime.fleet.links
-    routes = routes_for(deployment, inference.dialect.name)
+    dialect = inference.dialect
+    routes = routes_for(deployment, dialect.format, translatable=dialect.name in CODECS)
     if not routes:
         raise Unsupported(
             f"The model '{deployment.name}' does not serve {inference.surface}; "
@@ -84,7 +89,13 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     waited = 0.0
     while True:
         choice = choose(
-            routes, links, weighted=weighted, tried=tried, now=runtime.clock.monotonic(), rng=runtime.rng
+            routes,
+            links,
+            dialect=dialect.format,
+            weighted=weighted,
+            tried=tried,
+            now=runtime.clock.monotonic(),
+            rng=runtime.rng,
         )
         if isinstance(choice, Busy):
             waited += choice.seconds
@@ -96,6 +107,11 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         outcome.attempts = attempt + 1
         try:
             return await _try(runtime, inference, choice.route, choice.link)
+        except Lossy as refusal:
+            # Another target may take all of it; where one has failed, that is what the client has to know.
+            routes = [route for route in routes if route is not choice.route]
+            if not routes:
+                raise (last or refusal) from refusal
         except Retryable as failure:
             last = failure.error
             _note(runtime, inference, choice.route, failure)
@@ -115,14 +131,12 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
 
 
 async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link) -> Opened:
-    call = inference.call
-    dialect = inference.dialect
-    dialect.check_target(call, route.target.quirks, inference.deployment.name)
-    body = dialect.prepare(call, model=route.model, quirks=route.target.quirks)
+    native = inference.dialect.format in route.target.dialects
+    translation = None if native else await translate(inference, route)
+    body = translation.body if translation else _prepare(inference, route)
     began = runtime.clock.monotonic()
-    accept = b"text/event-stream" if call.stream else b"application/json"
     try:
-        reply = await link.send(dialect.path, body, request_id=inference.id, accept=accept)
+        reply = await _send(inference, link, body, translation)
     except UpstreamFault as fault:
         if not fault.stale:
             link.fail(began)
@@ -130,11 +144,11 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
     except EngineDown as down:
         error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
         raise Retryable(error, wait=down.retry_after) from down
-    opened = Opened(route, link, reply, began)
+    opened = Opened(route, link, reply, began, translation=translation)
     try:
         if reply.status not in SUCCESS:
             await _refuse(runtime, opened)
-        if call.stream:
+        if inference.call.stream:
             await _open_stream(opened)
         else:
             await _open_answer(inference, opened, limit=runtime.config.limits.reply_bytes)
@@ -150,6 +164,28 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
     return opened
 
 
+def _prepare(inference: Inference, route: Route) -> bytes:
+    """The body for a target that speaks the client's dialect."""
+    dialect, call, quirks = inference.dialect, inference.call, route.target.quirks
+    dialect.check_target(call, quirks, inference.deployment.name)
+    return dialect.prepare(call, model=route.model, quirks=quirks)
+
+
+async def _send(inference: Inference, link: Link, body: bytes, translation: Translation | None) -> Reply:
+    accept = b"text/event-stream" if inference.call.stream else b"application/json"
+    dialect, headers = inference.dialect, inference.call.headers
+    if translation is not None:
+        dialect, headers = translation.wire.dialect, translation.wire.headers
+    return await link.send(
+        dialect.path,
+        body,
+        request_id=inference.id,
+        accept=accept,
+        key_header=dialect.key_header,
+        headers=headers,
+    )
+
+
 async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> None:
     reply = opened.reply
     opened.body = await reply.read(limit)
@@ -161,12 +197,15 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
         opened.link.fail(opened.began)
         raise Retryable(UpstreamError(f"The target '{name}' answered 200 with an error in the body."))
     try:
-        opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
+        if opened.translation is None:
+            opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
+        else:
+            opened.body, opened.usage = await opened.translation.answer(opened.body)
     except ValueError as error:
         opened.link.fail(opened.began)
         raise Retryable(
             UpstreamError(
-                f"The target '{opened.route.target.name}' answered 200 with a body that is no JSON object."
+                f"The target '{opened.route.target.name}' answered 200 with a body that is no answer."
             )
         ) from error
 
@@ -215,6 +254,8 @@ async def _refuse(runtime: Runtime, opened: Opened) -> Never:
     route, link, reply = opened.route, opened.link, opened.reply
     wait = retry_after(reply, runtime.clock.now())
     refusal = read_refusal(await reply.read(REFUSAL_LIMIT)) or Refusal.unreadable(reply.status)
+    if opened.translation is not None:
+        refusal = refusal.of_translated(opened.translation.wire.codec.name)
     error = refusal.as_error(
         reply.status, target=route.target.name, deployment_model=route.model, retry_after=wait
     )

@@ -4,6 +4,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
+from ingot.canonical import Losses
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect, Usage
 from ingot.limits.limiter import Standing
@@ -16,6 +17,10 @@ Fidelity = Literal["verbatim", "patched", "translated", "replayed"]
 
 class Door(Protocol):
     """Where an answer goes."""
+
+    def note(self, lines: bytes) -> None:
+        """Takes header lines for the answer, each with its end; a door without headers forgets them."""
+        ...
 
     def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
         """Gives the whole answer at once."""
@@ -64,6 +69,8 @@ class Outcome(Struct):
     status: int = 0
     target: str = ""
     fidelity: Fidelity = "verbatim"
+    losses: Losses = ()
+    """What its translation left out, of the request and of the answer."""
     attempts: int = 0
     usage: Usage | None = None
     first_token: float | None = None

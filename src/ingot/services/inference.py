@@ -19,6 +19,7 @@ from ingot.services.endings import ending_of
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.relay import linger, relay_stream, usage_of
 from ingot.services.runtime import Runtime
+from ingot.services.translation import header_line
 from ingot.store.faults import StoreError
 
 
@@ -94,12 +95,16 @@ async def _give_answer(
 ) -> None:
     body = opened.body
     outcome.usage = usage_of(runtime, inference, opened)
-    if opened.route.model != inference.deployment.name:
+    if opened.translation is not None:
+        outcome.fidelity = "translated"
+        outcome.losses = opened.translation.losses
+        door.note(header_line(outcome.losses))
+    elif opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
         outcome.fidelity = "patched"
     if inference.dialect.reshape is not None:
         body = inference.dialect.reshape.whole(body)
-        outcome.fidelity = "patched"
+        outcome.fidelity = "patched" if opened.translation is None else "translated"
     outcome.status = 200
     outcome.answer = body
     outcome.content_type = opened.content_type
@@ -121,9 +126,6 @@ async def _give_stream(
     closing = await relay_stream(
         runtime, inference, opened, door=door, outcome=outcome, series=series, began=began
     )
-    if outcome.error is not None:
-        # What a retry with the same key gets must not look like a whole answer either.
-        outcome.answer = (outcome.answer or b"") + closing
     try:
         await _make_durable(runtime, inference, outcome)
     except ApiError as error:

@@ -5,7 +5,7 @@ after hosts, addresses, paths and keys were taken out. Our own credential's trou
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -28,11 +28,14 @@ ADDRESS = frozenset({404, 405, 410})
 
 # Codes that mean the same under different names; what is absent passes through.
 _CODES = {"exceed_context_size_error": "context_length_exceeded"}
+# What some say in words alone.
+_TOO_LONG = "prompt is too long"
+_UNPAID = "Your credit balance is too low"
 
 # What common refusals are about and what to do, by code and by message text; the first that fits is added.
 _ADVICE = (
     (
-        re.compile(r"context_length_exceeded|context (size|length|window)"),
+        re.compile(r"context_length_exceeded|context (size|length|window)|prompt is too long"),
         "messages",
         "Shorten the prompt, or choose a model with a longer context.",
     ),
@@ -79,6 +82,8 @@ class Refusal:
     code: str | None = None
     kind: str | None = None
     param: str | None = None
+    translated: str | None = None
+    """The dialect in which the target was asked, where it is not the client's."""
 
     @classmethod
     def unreadable(cls, status: int) -> "Refusal":
@@ -87,9 +92,18 @@ class Refusal:
             f"The target refused the request (status {status}) without saying why; its operator's log may tell."
         )
 
+    def of_translated(self, dialect: str) -> "Refusal":
+        """The refusal of a request that was translated into `dialect`: the place that it names is none of the client's."""
+        return replace(self, param=None, translated=dialect)
+
+    @property
+    def is_of_account(self) -> bool:
+        """Whether the operator's account is the matter, whatever the status says."""
+        return self.code == "insufficient_quota" or self.message.startswith(_UNPAID)
+
     def is_retryable(self, status: int) -> bool:
         """Whether another try, here or elsewhere, may succeed."""
-        if self.code == "insufficient_quota":
+        if self.is_of_account:
             return False
         return status in RETRYABLE or status in SERVER_FAULTS
 
@@ -98,7 +112,7 @@ class Refusal:
     ) -> ApiError:
         """The error that our client gets."""
         shown = f"status {status}" + (f", code {self.code}" if _is_code(self.code) else "")
-        if status in ACCOUNT or self.code == "insufficient_quota":
+        if status in ACCOUNT or self.is_of_account:
             return UpstreamError(
                 f"The target '{target}' refused this server's credential (status {status}); "
                 "its operator has to mend the key or the account.",
@@ -131,6 +145,10 @@ class Refusal:
         """What the client itself can mend, with the field that it is about where the upstream's words tell."""
         code = _CODES.get(self.kind or "", self.code)
         message = clean(self.message)
+        if _TOO_LONG in message:
+            code = code or "context_length_exceeded"
+        if self.translated is not None:
+            message = f"The target, which was asked in the {self.translated} dialect, says: {message}"
         param = clean(self.param) if self.param else None
         for words, told_param, advice in _ADVICE:
             if words.search(f"{code} {message}"):
@@ -146,7 +164,7 @@ def _is_code(code: str | None) -> bool:
 
 
 def read_refusal(body: bytes) -> Refusal | None:
-    """The error object of a body in any of the usual shapes; None when there is none."""
+    """The error object of a body in any of the usual shapes, OpenAI's and Anthropic's among them; None when there is none."""
     try:
         value: Any = msgspec.json.decode(body)
     except ValueError:
@@ -164,10 +182,15 @@ def read_refusal(body: bytes) -> Refusal | None:
         return None
     return Refusal(
         message=_text(error.get("message")) or "no message given",
-        code=_text(error.get("code")),
+        code=_text(error.get("code")) or _code_inside(error.get("details")),
         kind=_text(error.get("type")),
         param=_text(error.get("param")),
     )
+
+
+def _code_inside(details: Any) -> str | None:
+    """Anthropic's stable code."""
+    return _text(details.get("error_code")) if isinstance(details, dict) else None
 
 
 def _read_detail(detail: Any) -> Refusal | None:

@@ -13,7 +13,8 @@ from ingot.services.attempts import Opened, explain
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.runtime import Runtime
-from ingot.sse import EventTooLarge, SseSplitter, encode_event, event_data
+from ingot.services.translation import TranslatedTap, header_line
+from ingot.sse import EventTooLarge, SseSplitter, event_data
 from ingot.upstream.client import UpstreamFault
 
 LINGER_SECONDS = 1.0
@@ -34,15 +35,9 @@ async def relay_stream(
 
     The answer that the door gets is whole with them, or they are an error event.
     """
-    tap = inference.dialect.tap(
-        inference.call,
-        model=opened.route.model,
-        public=inference.deployment.name,
-        usage=opened.route.target.quirks.usage,
-    )
+    tap = _tap(inference, opened, door=door, outcome=outcome)
     outcome.status = 200
-    if opened.route.model != inference.deployment.name or inference.dialect.reshape is not None:
-        outcome.fidelity = "patched"
+    told = b""
     pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)
     give = pourer.give
     try:
@@ -54,17 +49,38 @@ async def relay_stream(
                 await door.drain()
             ended = await opened.reply.pour(give)
             go_on = ended
-        if tap.done:
-            return pourer.held
-        return _end(inference, opened, tap, outcome=outcome)
+        if not tap.done:
+            told = _end(inference, opened, tap, outcome=outcome)
+        elif tap.failed:
+            outcome.error = "upstream_error"
     except (UpstreamFault, EventTooLarge) as fault:
         opened.link.fail(opened.began)
-        return _break_off(runtime, inference, opened, fault=fault, outcome=outcome)
+        told = _break_off(runtime, inference, opened, fault=fault, outcome=outcome)
     finally:
         outcome.usage = usage_of(runtime, inference, opened, tap)
         outcome.answer_id = tap.id
-        outcome.answer = tap.given
+        # What a retry with the same key gets must not look like a whole answer either.
+        outcome.answer = tap.given if outcome.error is None else tap.given + told
         outcome.content_type = opened.content_type
+        if isinstance(tap, TranslatedTap):
+            outcome.losses = tap.losses
+    return told or pourer.held
+
+
+def _tap(inference: Inference, opened: Opened, *, door: Door, outcome: Outcome) -> StreamTap:
+    """What the stream goes through, which says how near to its target's own it stays."""
+    if opened.translation is not None:
+        outcome.fidelity = "translated"
+        door.note(header_line(opened.translation.losses))
+        return opened.translation.tap(inference)
+    if opened.route.model != inference.deployment.name or inference.dialect.reshape is not None:
+        outcome.fidelity = "patched"
+    return inference.dialect.tap(
+        inference.call,
+        model=opened.route.model,
+        public=inference.deployment.name,
+        usage=opened.route.target.quirks.usage,
+    )
 
 
 def usage_of(runtime: Runtime, inference: Inference, opened: Opened, tap: StreamTap | None = None) -> Usage:
@@ -146,7 +162,7 @@ def pass_on(splitter: SseSplitter, tap: StreamTap, piece: bytes) -> bytes:
     kept = tap.feed(data)
     if kept is data:
         return piece
-    return b"" if kept is None else encode_event(kept)
+    return b"" if kept is None else tap.frame(kept)
 
 
 def _through(tap: StreamTap, event: bytes) -> bytes:
@@ -156,7 +172,7 @@ def _through(tap: StreamTap, event: bytes) -> bytes:
     kept = tap.feed(data)
     if kept is data:
         return event
-    return b"" if kept is None else encode_event(kept)
+    return b"" if kept is None else tap.frame(kept)
 
 
 def _end(inference: Inference, opened: Opened, tap: StreamTap, *, outcome: Outcome) -> bytes:
@@ -164,7 +180,11 @@ def _end(inference: Inference, opened: Opened, tap: StreamTap, *, outcome: Outco
     if tap.failed:
         outcome.error = "upstream_error"
         return b""
-    if tap.finished:
+    if isinstance(tap, TranslatedTap):
+        closing = tap.close()
+        if tap.done:
+            return closing
+    elif tap.finished:
         return inference.dialect.end_event
     opened.link.fail(opened.began)
     error = UpstreamError(

@@ -1,6 +1,9 @@
 """Which target serves the next try of an inference, and how long to wait before it: pure functions.
 
-Knows routes, breakers and what was already tried; sends nothing and sleeps never.
+    untried before tried  -->  the client's dialect before a translation  -->  the operator's order, or weights
+
+A target that needs a translation is asked where none that speaks the client's dialect may be asked now, or all of those
+were tried. Knows routes, breakers and what was already tried; sends nothing and sleeps never.
 """
 
 import random
@@ -9,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct
 
 from ingot.catalog import Deployment, Route
+from ingot.dialects.codecs import wire_of
 from ingot.upstream.link import Link
 
 BACKOFF_BASE = 0.25
@@ -34,12 +38,13 @@ def choose(
     routes: Sequence[Route],
     links: Mapping[str, Link],
     *,
+    dialect: str,
     weighted: bool,
     tried: Collection[str],
     now: float,
     rng: random.Random,
 ) -> Choice | Busy:
-    """The best route that is free: untried before tried, then in order or by weight."""
+    """The best route that is free, of `routes_for`; `dialect` is the client's."""
     if len(routes) == 1:
         link = links[routes[0].target.name]
         if link.free:
@@ -51,21 +56,26 @@ def choose(
     if not free:
         return Busy(min(waits))
     fresh = [route for route in free if route.target.name not in tried] or free
-    route = _draw(fresh, rng) if weighted else fresh[0]
+    route = _draw(fresh, dialect, rng) if weighted else fresh[0]
     return Choice(route, links[route.target.name])
 
 
-def routes_for(deployment: Deployment, dialect: str) -> Sequence[Route]:
-    """The routes whose targets speak `dialect`."""
+def routes_for(deployment: Deployment, dialect: str, *, translatable: bool = False) -> Sequence[Route]:
+    """The routes whose targets speak `dialect`; behind them, where it is `translatable`, those that need a translation."""
     routes = deployment.routes
-    if len(routes) == 1:
-        return routes if dialect in routes[0].target.dialects else ()
+    if len(routes) == 1 and dialect in routes[0].target.dialects:
+        return routes
     if all(dialect in route.target.dialects for route in routes):
         return routes
-    return [route for route in routes if dialect in route.target.dialects]
+    native = [route for route in routes if dialect in route.target.dialects]
+    if not translatable:
+        return native
+    foreign = [route for route in routes if dialect not in route.target.dialects]
+    return native + [route for route in foreign if wire_of(route.target) is not None]
 
 
-def _draw(routes: list[Route], rng: random.Random) -> Route:
+def _draw(routes: list[Route], dialect: str, rng: random.Random) -> Route:
+    routes = [route for route in routes if dialect in route.target.dialects] or routes
     return rng.choices(routes, weights=[route.weight for route in routes])[0]
 
 

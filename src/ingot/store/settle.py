@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, select
 
-from ingot.dialects.fold import Unfoldable, assemble
+from ingot.dialects import fold, messages_fold
 from ingot.store.balances import Charge, charge
 from ingot.store.bulk import add_rows, insert_rows
 from ingot.store.holds import Part
@@ -25,6 +25,9 @@ from ingot.store.idempotency import Lead, erase, finish
 from ingot.store.schema import ledger, organizations, response_metadata, responses, usage_hours
 
 HOUR = 3_600_000_000
+
+_FOLDS = {"messages": messages_fold.assemble}
+"""What makes one answer of a stream, by surface, where it is not OpenAI's."""
 
 
 class Settlement(Struct, frozen=True, kw_only=True, gc=False):
@@ -185,8 +188,8 @@ def _whole(each: Settlement) -> bytes | None:
     if each.answer is None or not each.streamed or each.state != "completed":
         return each.answer
     try:
-        return assemble(each.answer)
-    except Unfoldable:
+        return _FOLDS.get(each.surface, fold.assemble)(each.answer)
+    except fold.Unfoldable:
         return each.answer
 
 

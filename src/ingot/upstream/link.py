@@ -5,7 +5,7 @@ catalog. Decides nothing about retries: that is the caller's.
 """
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Protocol
@@ -46,20 +46,32 @@ class Endpoint:
     origin: Origin
     prefix: str
     common: bytes
+    key: str | None = field(default=None, repr=False)
+    own: frozenset[str] = frozenset()
+    """The names of the headers that the target's configuration sets: what it says counts."""
     starts: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
     """The unchanging beginning of a request, by path and Accept; a handful of each."""
 
-    def start(self, path: str, accept: bytes) -> bytes:
-        """Everything of a request's head down to its id."""
+    def start(self, path: str, accept: bytes, *, key_header: str = "") -> bytes:
+        """Everything of a request's head down to its id; `key_header` carries the credential too, always for one path."""
         start = self.starts.get((path, accept))
         if start is None:
             line = f"POST {self.prefix}{path} HTTP/1.1\r\n".encode()
-            start = self.starts[path, accept] = b"%b%baccept: %b\r\nx-request-id: " % (
+            key = b""
+            if key_header and self.key and key_header not in self.own:
+                key = f"{key_header}: {self.key}\r\n".encode("latin-1")
+            start = self.starts[path, accept] = b"%b%b%baccept: %b\r\nx-request-id: " % (
                 line,
                 self.common,
+                key,
                 accept,
             )
         return start
+
+    def lines(self, headers: Sequence[tuple[str, str]]) -> bytes:
+        """Header lines of one request, but for those that the configuration sets."""
+        kept = [f"\r\n{name}: {value}" for name, value in headers if name not in self.own]
+        return "".join(kept).encode("latin-1")
 
 
 class Link:
@@ -116,12 +128,25 @@ class Link:
             return float("inf")
         return self.breaker.wait(now)
 
-    async def send(self, path: str, body: bytes, *, request_id: str, accept: bytes) -> Reply:
-        """Posts `body`; the reply's head has come when this returns. The caller owes one `release`."""
+    async def send(
+        self,
+        path: str,
+        body: bytes,
+        *,
+        request_id: str,
+        accept: bytes,
+        key_header: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> Reply:
+        """Posts `body`; the reply's head has come when this returns. The caller owes one `release`.
+
+        `headers` are this request's own, `key_header` carries the credential beside the bearer token.
+        """
         endpoint = self._endpoint or await self._find()
-        head = b"%b%b\r\ncontent-length: %d\r\n\r\n" % (
-            endpoint.start(path, accept),
+        head = b"%b%b%b\r\ncontent-length: %d\r\n\r\n" % (
+            endpoint.start(path, accept, key_header=key_header),
             request_id.encode(),
+            endpoint.lines(headers) if headers else b"",
             len(body),
         )
         if not self.breaker.calm:
@@ -195,9 +220,7 @@ class Link:
             endpoint = fixed_endpoint(self.target, self._tls)
         else:
             host, port, key = await self._whereabouts.find()
-            endpoint = Endpoint(
-                Origin(host, port), "/v1", _common(f"{host}:{port}", key, self.target.headers)
-            )
+            endpoint = _endpoint(Origin(host, port), "/v1", f"{host}:{port}", key=key, target=self.target)
         self._endpoint = endpoint
         return endpoint
 
@@ -209,10 +232,18 @@ def fixed_endpoint(target: Target, tls: Tls) -> Endpoint:
     host = url.hostname or ""
     port = url.port or (443 if secure else 80)
     origin = Origin(host, port, tls(target) if secure else None)
-    return Endpoint(origin, url.path.rstrip("/"), _common(url.netloc, target.api_key, target.headers))
+    return _endpoint(origin, url.path.rstrip("/"), url.netloc, key=target.api_key, target=target)
 
 
-def _common(host: str, key: str | None, headers: tuple[tuple[str, str], ...]) -> bytes:
+def _endpoint(origin: Origin, prefix: str, host: str, *, key: str | None, target: Target) -> Endpoint:
+    headers = target.headers
+    own = frozenset(name.lower() for name, _ in headers)
+    return Endpoint(origin, prefix, _common(host, key, headers, own=own), key, own)
+
+
+def _common(
+    host: str, key: str | None, headers: tuple[tuple[str, str], ...], *, own: frozenset[str]
+) -> bytes:
     fields = [
         ("host", host),
         ("user-agent", f"ingot/{__version__}"),
@@ -221,7 +252,6 @@ def _common(host: str, key: str | None, headers: tuple[tuple[str, str], ...]) ->
     ]
     if key:
         fields.append(("authorization", f"Bearer {key}"))
-    own = {name.lower() for name, _ in headers}
     lines = [f"{name}: {value}\r\n" for name, value in fields if name not in own]
     lines += [f"{name}: {value}\r\n" for name, value in headers]
     return "".join(lines).encode("latin-1")

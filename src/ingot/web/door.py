@@ -19,16 +19,20 @@ class HttpDoor:
 
     __slots__ = ("_exchange", "_request_id", "lines", "write")
 
-    def __init__(self, exchange: Exchange, request_id: bytes) -> None:
+    def __init__(self, exchange: Exchange, request_id: bytes, lines: bytes = b"") -> None:
         self._exchange = exchange
         self._request_id = request_id
-        self.lines = b""
+        self.lines = lines
         self.write = exchange.write
 
     @property
     def departed(self) -> bool:
         """Whether the client has left."""
         return self._exchange.gone
+
+    def note(self, lines: bytes) -> None:
+        """More header lines, each with its end."""
+        self.lines += lines
 
     def answer(self, status: int, body: bytes, *, content_type: bytes) -> None:
         """One answer, whole."""

@@ -12,7 +12,7 @@ from ingot.web.exchange import BodyTooLarge, Exchange
 KNOWN_HOSTS = 256
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._\-]{1,128}")
-_IMAGE_MARKS = (b'"image_url"', b'"input_image"', b'"image"')
+_IMAGE_MARKS = (b'"image_url"', b'"input_image"', b'"image"', b'"document"')
 
 
 def read_request_id(value: bytes | None, new_id: NewId) -> str:
@@ -88,7 +88,7 @@ def too_large(size: int, limit: int) -> TooLarge:
     """The refusal of a body of `size` bytes."""
     return TooLarge(
         f"The request body has {size:,} bytes or more; this endpoint takes at most {limit:,} "
-        "(limits.body_bytes, and limits.image_body_bytes with images)."
+        "(limits.body_bytes, and limits.image_body_bytes with images or documents)."
     )
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import msgspec
 
 from ingot import __version__
-from ingot.dialects import chat_request, opaque
-from ingot.web import openapi_more, resources
+from ingot.dialects import chat_request, messages_request, opaque
+from ingot.web import models, openapi_more, resources
 
 _REF = "#/components/schemas/{name}"
 
@@ -26,15 +26,42 @@ class ErrorBody(msgspec.Struct, frozen=True):
     error: ErrorObject
 
 
+class AnthropicErrorDetails(msgspec.Struct, frozen=True):
+    """The stable code of an error."""
+
+    error_code: str
+
+
+class AnthropicErrorObject(msgspec.Struct, frozen=True):
+    """What went wrong: `type` follows from the status, `message` begins with the field."""
+
+    type: str
+    message: str
+    details: AnthropicErrorDetails | None = None
+
+
+class AnthropicErrorBody(msgspec.Struct, frozen=True):
+    """Every error of `/v1/messages`."""
+
+    type: str
+    error: AnthropicErrorObject
+    request_id: str | None = None
+
+
 _BODIES: dict[str, type] = {
     "/v1/chat/completions": chat_request.ChatRequest,
     "/v1/completions": opaque.CompletionsRequest,
     "/v1/embeddings": opaque.EmbeddingsRequest,
+    "/v1/messages": messages_request.MessagesRequest,
+    "/v1/messages/count_tokens": messages_request.CountRequest,
 }
+_UNSTREAMED = frozenset({"/v1/embeddings", "/v1/messages/count_tokens"})
 _SUMMARIES = {
     "/v1/chat/completions": "Create a chat completion, whole or as a stream",
     "/v1/completions": "Create a text completion (passed through)",
     "/v1/embeddings": "Create embeddings (passed through)",
+    "/v1/messages": "Create a message, whole or as a stream",
+    "/v1/messages/count_tokens": "Count the tokens of a message request",
 }
 _PAGES = {
     "/health": ("Readiness, under the name that engines use", False),
@@ -50,14 +77,20 @@ _PAGES = {
 
 def describe() -> bytes:
     """The document."""
-    own = [*_BODIES.values(), ErrorBody, resources.ModelList, resources.ModelObject, resources.Readiness]
+    own = [
+        *_BODIES.values(),
+        ErrorBody,
+        AnthropicErrorBody,
+        models.ModelList,
+        models.ModelObject,
+        resources.Readiness,
+    ]
     schemas, components = msgspec.json.schema_components([*own, *openapi_more.KINDS], ref_template=_REF)
-    *bodies, error, listing, model, readiness = schemas[: len(own)]
+    *bodies, error, anthropic_error, listing, model, readiness = schemas[: len(own)]
     paths: dict[str, Any] = {}
     for path, body in zip(_BODIES, bodies, strict=True):
-        paths[path] = {
-            "post": _operation(_SUMMARIES[path], error, body=body, streams=path != "/v1/embeddings")
-        }
+        told = anthropic_error if path.startswith("/v1/messages") else error
+        paths[path] = {"post": _operation(_SUMMARIES[path], told, body=body, streams=path not in _UNSTREAMED)}
     answers = {"/v1/models": listing, "/v1/models/{model}": model, "/health": readiness, "/readyz": readiness}
     for path, (summary, guarded) in _PAGES.items():
         operation = _operation(summary, error, answer=answers.get(path), guarded=guarded)

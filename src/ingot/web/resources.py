@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -16,10 +15,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ingot import __version__
-from ingot.catalog import Deployment
 from ingot.errors import ApiError, MethodNotAllowed, NotFound
 from ingot.ids import new_id
-from ingot.presets import encode_error
+from ingot.presets import encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
 from ingot.services.grants import deployment_for, deployments_for
 from ingot.services.keys import Principal
@@ -31,29 +29,13 @@ from ingot.store.faults import StoreError
 from ingot.web import metrics, stored, usage
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
+from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
 from ingot.web.proxies import Proxies
 from ingot.web.query import Pages, by_method
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 JSON = "application/json"
-
-
-class ModelObject(msgspec.Struct, frozen=True):
-    """A model as OpenAI's clients read it; `created` is unix seconds, `shutdown_date` the day on which it ends."""
-
-    id: str
-    created: int
-    owned_by: str
-    shutdown_date: str | UnsetType = UNSET
-    object: str = "model"
-
-
-class ModelList(msgspec.Struct, frozen=True):
-    """The answer of `GET /v1/models`."""
-
-    data: list[ModelObject]
-    object: str = "list"
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -89,28 +71,21 @@ class State:
         self.registry = metrics.registry(runtime, database.tally)
 
 
-def describe_model(deployment: Deployment) -> ModelObject:
-    """A deployment as a client sees it."""
-    return ModelObject(
-        id=deployment.name,
-        created=deployment.created,
-        owned_by=deployment.owned_by,
-        shutdown_date=UNSET if deployment.shutdown_date is None else deployment.shutdown_date,
-    )
-
-
 def build(state: State) -> ASGIApp:
     """The application for all paths that are no inference surface."""
 
     async def models(request: Request) -> Response:
         principal = await _authenticate(state, request)
         listed = deployments_for(state.runtime.catalog, principal.grant)
+        if speaks_anthropic(state, request):
+            return _json(list_anthropic(listed, request.query_params))
         return _json(ModelList([describe_model(deployment) for deployment in listed]))
 
     async def model(request: Request) -> Response:
         principal = await _authenticate(state, request)
         name = request.path_params["name"]
-        return _json(describe_model(deployment_for(state.runtime.catalog, principal.grant, model=name)))
+        found = deployment_for(state.runtime.catalog, principal.grant, model=name)
+        return _json(describe_anthropic(found) if speaks_anthropic(state, request) else describe_model(found))
 
     async def alive(_: Request) -> Response:
         return Response(b'{"status":"ok"}', media_type=JSON)
@@ -198,7 +173,7 @@ def _guarded(state: State, handler: Handler) -> Handler:
     async def guarded(request: Request) -> Response:
         state.hosts.check(request.headers.get("host", "").encode("latin-1"))
         response = await handler(request)
-        response.headers.setdefault("x-request-id", _request_id(request))
+        _name_request(state, request, response, _request_id(request))
         return response
 
     return guarded
@@ -220,6 +195,17 @@ def read_readiness(state: State) -> Readiness:
     else:
         status = "unavailable"
     return Readiness(status=status, models=usable, targets=targets, draining=state.draining)
+
+
+def speaks_anthropic(state: State, request: Request) -> bool:
+    """Whether the client is one of Anthropic's, and the preset has something for those."""
+    return "anthropic-version" in request.headers and state.runtime.preset.offers("messages")
+
+
+def _name_request(state: State, request: Request, response: Response, request_id: str) -> None:
+    response.headers.setdefault("x-request-id", request_id)
+    if speaks_anthropic(state, request):
+        response.headers["request-id"] = response.headers["x-request-id"]
 
 
 async def _authenticate(state: State, request: Request) -> Principal:
@@ -252,7 +238,8 @@ def refuse_unknown(path: str) -> NotFound:
 
 
 def _refuser(state: State) -> Callable[[Request, Exception], Awaitable[Response]]:
-    encode = partial(encode_error, state.runtime.preset)
+    preset = state.runtime.preset
+    usual, anthropic = partial(encode_error, preset), partial(encode_anthropic_error, preset)
 
     async def refuse(request: Request, error: Exception) -> Response:
         """An error as the preset tells it; what is none of ours is raised once more by Starlette, and logged then."""
@@ -261,6 +248,9 @@ def _refuser(state: State) -> Callable[[Request, Exception], Awaitable[Response]
             error = unreadable()
         elif not isinstance(error, ApiError):
             error = broken()
-        return as_response(tell(error, request_id, encode=encode))
+        encode = anthropic if speaks_anthropic(state, request) else usual
+        response = as_response(tell(error, request_id, encode=encode))
+        _name_request(state, request, response, request_id)
+        return response
 
     return refuse

@@ -12,11 +12,13 @@ from typing import Any
 
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.messages import COUNT_TOKENS, MESSAGES
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import ApiError, MethodNotAllowed, Overloaded
 from ingot.idempotency import ANTHROPIC_HEADER, HEADER, read_key
 from ingot.ids import new_id
 from ingot.presets import Preset, dressed
+from ingot.services import counting
 from ingot.services.admission import LimitReached
 from ingot.services.asking import Asked, run, run_once, standing_lines
 from ingot.services.door import Outcome
@@ -46,11 +48,30 @@ LARGE = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A route that a client calls; `retry_headers` are those that may carry an idempotency key, in lower case."""
+    """A route that a client calls; `retry_headers` are those that may carry an idempotency key, in lower case.
+
+    `counts` says that what is asked for is no inference but a count of tokens.
+    """
 
     path: str
     dialect: Dialect
     retry_headers: tuple[bytes, ...] = ()
+    counts: bool = False
+
+    def id_lines(self, request_id: str) -> bytes:
+        """The header lines beside `x-request-id` that tell the request's id."""
+        name = self.dialect.id_header
+        return f"{name}: {request_id}\r\n".encode() if name else b""
+
+
+DIALECTS = (
+    ("chat", CHAT),
+    ("completions", COMPLETIONS),
+    ("embeddings", EMBEDDINGS),
+    ("messages", MESSAGES),
+    ("count_tokens", COUNT_TOKENS),
+)
+"""Each by the name that presets know its surface by."""
 
 
 def build_surfaces(preset: Preset) -> tuple[Surface, ...]:
@@ -60,8 +81,9 @@ def build_surfaces(preset: Preset) -> tuple[Surface, ...]:
             f"/v1{dialect.path}",
             dressed(dialect, preset),
             tuple(header.encode() for header in preset.idempotency.names(name)),
+            counts=dialect is COUNT_TOKENS,
         )
-        for name, dialect in (("chat", CHAT), ("completions", COMPLETIONS), ("embeddings", EMBEDDINGS))
+        for name, dialect in DIALECTS
         if preset.offers(name)
     )
 
@@ -94,14 +116,19 @@ class Inferences:
             body = take_body(exchange, limits) or await read_body(exchange, limits)
             decode = surface.dialect.decode
             call = decode(body) if len(body) <= LARGE else await _decode_apart(decode, body)
+            if surface.dialect.take_headers is not None:
+                call = surface.dialect.take_headers(call, headers)
             # A reload may have come while the body did: the catalog is the one of now.
             deployment = deployment_for(self.runtime.catalog, principal.grant, model=call.model)
             request.model = deployment.name
             asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
-            door = HttpDoor(exchange, request_id.encode())
+            door = HttpDoor(exchange, request_id.encode(), surface.id_lines(request_id))
             if deployment.deprecated is not None:
-                door.lines = ending_lines(deployment.deprecated, deployment.shutdown_date)
-            await self._answer(asked, door, request.outcome, key=_retry_key(surface, exchange))
+                door.lines += ending_lines(deployment.deprecated, deployment.shutdown_date)
+            if surface.counts:
+                await counting.run(self.runtime, asked, door, request.outcome)
+            else:
+                await self._answer(asked, door, request.outcome, key=_retry_key(surface, exchange))
             request.status, request.code = request.outcome.status, request.outcome.error
         except (Exception, asyncio.CancelledError) as error:
             if not self._tell(error, request, surface=surface, exchange=exchange):
@@ -221,6 +248,7 @@ def _refuse(
     runtime: Runtime, request: Served, error: ApiError, *, surface: Surface, exchange: Exchange
 ) -> None:
     status, head, body = tell(error, request.request_id, encode=surface.dialect.encode_error)
+    head += surface.id_lines(request.request_id)
     request.status, request.code = status, error.code
     runtime.measures.refusals[surface.path, error.code or ""] += 1
     if exchange.complete:

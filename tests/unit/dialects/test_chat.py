@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingot.dialects.chat import CHAT, SCHEMA_DEPTH, decode
+from ingot.dialects.bounds import SCHEMA_DEPTH
+from ingot.dialects.chat import CHAT, decode
 from ingot.dialects.dialect import Call
 from ingot.errors import ApiError, InvalidRequest
 

@@ -57,7 +57,7 @@ def _names(
     rng = random.Random(1)  # noqa: S311  # a seeded draw
     found = []
     for _ in range(times):
-        choice = choose(routes, links, weighted=weighted, tried=tried, now=NOW, rng=rng)
+        choice = choose(routes, links, dialect="chat", weighted=weighted, tried=tried, now=NOW, rng=rng)
         assert isinstance(choice, Choice)
         found.append(choice.route.target.name)
     return found
@@ -106,10 +106,12 @@ async def test_shortest_wait_is_told_when_nobody_is_free(names: tuple[str, ...])
     for place, link in enumerate(links.values()):
         link.breaker.cool(NOW + 3 + place)
     rng = random.Random(1)  # noqa: S311  # never drawn from
-    assert choose(routes, links, weighted=False, tried=(), now=NOW, rng=rng) == Busy(3.0)
+    assert choose(routes, links, dialect="chat", weighted=False, tried=(), now=NOW, rng=rng) == Busy(3.0)
     for link in links.values():
         link.in_flight = 1
-    assert choose(routes, links, weighted=False, tried=(), now=NOW, rng=rng) == Busy(float("inf"))
+    assert choose(routes, links, dialect="chat", weighted=False, tried=(), now=NOW, rng=rng) == Busy(
+        float("inf")
+    )
 
 
 def test_routes_are_left_out_when_their_target_speaks_another_dialect() -> None:

@@ -218,13 +218,10 @@ def test_usage_when_some_is_cached() -> None:
 
 
 def test_error_when_a_target_tells_one() -> None:
-    """Its type is Anthropic's word, and a code is in its details."""
-    body = {
-        "type": "error",
-        "error": {"type": "rate_limit_error", "message": "x", "details": {"error_code": "c"}},
-    }
-    failure = MESSAGES_CODEC.decode_error(json.dumps(body).encode())
-    assert (failure.type, failure.message, failure.code) == ("rate_limit_error", "x", "c")
+    """Its type, its words and the code in its details."""
+    error = {"type": "api_error", "message": "x", "details": {"error_code": "y"}}
+    failure = MESSAGES_CODEC.decode_error(json.dumps({"type": "error", "error": error}).encode())
+    assert (failure.type, failure.message, failure.code) == ("api_error", "x", "y")
 
 
 def test_error_when_it_is_no_json() -> None:

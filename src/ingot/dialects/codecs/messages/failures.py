@@ -2,7 +2,7 @@
 
     {"type": "error", "error": {"type", "message", "details": {"error_code"}}, "request_id"}
 
-Our own errors are worded by the dialect, not here. Knows no HTTP.
+Our own errors are worded by the client's Dialect. Knows no HTTP.
 """
 
 from typing import Any
@@ -10,8 +10,6 @@ from typing import Any
 from ingot.canonical import Failure
 from ingot.dialects.codecs.messages.ends import text_of
 from ingot.dialects.cuts import dump, load, mend_all
-
-Json = dict[str, Any]
 
 
 def decode_failure(error: Any) -> Failure:

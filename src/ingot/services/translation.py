@@ -1,0 +1,336 @@
+"""A request for a target of another dialect, and its answer back, through the canonical form.
+
+    client's body    --decode--> Request --encode--> target's body      losses of both: reported, or refused
+    client's answer  <--encode-- Answer  <--decode-- target's answer    losses of both: reported, for the answer is made
+    client's stream  <--encode-- events  <--decode-- target's stream    the same, in a TranslatedTap
+
+Decides what becomes of losses, and under which id and name an answer is given. Refuses to know routes, retries and doors,
+and every wire format: those are the codecs'.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from ingot import canonical
+from ingot.canonical import Loss, Losses, Origin, Request
+from ingot.catalog import Route
+from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
+from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
+from ingot.dialects.dialect import Call, Said, StreamTap, Usage
+from ingot.dialects.usage import USAGE
+from ingot.errors import Unsupported, UpstreamError
+from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
+from ingot.services.door import Inference
+from ingot.sse import SseSplitter, event_data
+
+HEADER: Final = b"x-ingot-loss"
+HEADER_BYTES: Final = 1024
+"""Of all losses in the header; what is beyond is counted there, and told in the record."""
+LARGE: Final = 256 * 1024
+"""Bytes of a body above which translating leaves the event loop, so that one client's prompt stalls no other's stream."""
+
+_IDS: Final = {"chat": "chatcmpl-", "messages": "msg_"}
+_OURS: Final = "resp_"
+# What cannot stand in a header, or would end a loss there.
+_UNTOLD: Final = re.compile(r"[^ !-:<-~]|%")
+
+T = TypeVar("T")
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Lossy(Unsupported):
+    """The deployment refuses what this target cannot be told."""
+
+
+@dataclass(slots=True)
+class Translation:
+    """One request as its target gets it, and what its answer needs on the way back; `losses` grow with the answer."""
+
+    wire: Wire
+    near: Codec
+    destination: Destination
+    body: bytes
+    reply: Reply
+    losses: Losses
+
+    async def answer(self, data: bytes) -> tuple[bytes, Usage | None]:
+        """The client's answer, and what the target counted; raises ValueError where it is none of its dialect."""
+        return await _apart(data, self._answer)
+
+    def _answer(self, data: bytes) -> tuple[bytes, Usage | None]:
+        far, quirks = self.wire.codec, self.destination.quirks
+        answer, lost_in = far.decode_answer(data, self.destination.origin)
+        if quirks.usage != USAGE:
+            answer = msgspec.structs.replace(answer, usage=usage_at(far, data, quirks.usage))
+        told, lost_out = self.near.encode_answer(answer, self.reply)
+        self.losses = joined(self.losses, lost_in, lost_out)
+        return told, None if answer.usage is None else counts_of(answer.usage)
+
+    def tap(self, inference: Inference) -> "TranslatedTap":
+        """The tap on the target's stream."""
+        call, public = inference.call, inference.deployment.name
+        return TranslatedTap(
+            self,
+            decoder=self.wire.codec.decode_stream(self.destination.origin, call.n),
+            encoder=self.near.encode_stream(self.reply),
+            watch=inference.dialect.tap(call, model=public, public=public),
+            error=lambda told: inference.dialect.error_event(told, ""),
+        )
+
+
+async def translate(inference: Inference, route: Route) -> Translation:
+    """The request for a target that `routing.routes_for` found; raises ClientError, Lossy among them."""
+    return await _apart(inference.call.body.data, lambda _: _translate(inference, route))
+
+
+def _translate(inference: Inference, route: Route) -> Translation:
+    wire = wire_of(route.target)
+    near = CODECS[inference.dialect.name]
+    if wire is None:
+        raise LookupError(route.target.name)
+    call = inference.call
+    request, lost_in = near.decode_request(call.body)
+    origin = Origin(wire.codec.name, route.target.name)
+    destination = Destination(origin, route.model, route.target.quirks, stream=call.stream)
+    body, lost_out = wire.codec.encode_request(request, destination)
+    losses = joined(lost_in, lost_out, _lost_headers(call))
+    if losses and inference.deployment.losses == "refuse":
+        raise _refusal(losses, inference.deployment.name)
+    return Translation(wire, near, destination, body, _reply(inference, request), losses)
+
+
+def _lost_headers(call: Call) -> Losses:
+    """What a client's headers ask of targets of its own dialect; the version is obeyed here."""
+    return tuple(
+        Loss(name, "the target speaks another dialect, which does not know it")
+        for name, _ in call.headers
+        if name != VERSION
+    )
+
+
+def _reply(inference: Inference, request: Request) -> Reply:
+    return Reply(
+        id=_IDS[inference.dialect.name] + inference.response_id.removeprefix(_OURS),
+        model=inference.deployment.name,
+        created=inference.created_at // 1_000_000,
+        request=request,
+        body=inference.call.body,
+    )
+
+
+async def _apart(data: bytes, work: Callable[[bytes], T]) -> T:
+    """Runs `work` here, or beside the event loop where its bytes are many."""
+    if len(data) <= LARGE:
+        return work(data)
+    return await asyncio.get_running_loop().run_in_executor(None, work, data)
+
+
+# --- counts ---
+
+
+def counts_of(told: canonical.Usage) -> Usage:
+    """Canonical counts as they are billed: parts are never more than their whole."""
+    cached = min(told.cached_input or 0, told.input)
+    return Usage(
+        input=told.input,
+        cached_input=cached,
+        cache_write=min(told.cache_write or 0, told.input - cached),
+        output=told.output,
+        reasoning=min(told.reasoning or 0, told.output),
+    )
+
+
+def usage_at(codec: Codec, data: bytes, path: Sequence[str]) -> canonical.Usage | None:
+    """The counts of a target that tells them elsewhere; None where there are none."""
+    try:
+        found = _decode(data)
+    except (ValueError, RecursionError):
+        return None
+    for key in path:
+        found = found.get(key) if type(found) is dict else None
+    return None if found is None else codec.decode_usage(found)
+
+
+# --- losses ---
+
+
+def joined(*several: Losses) -> Losses:
+    """All losses in order, each once."""
+    return tuple(dict.fromkeys(loss for losses in several for loss in losses))
+
+
+def _refusal(losses: Losses, deployment: str) -> Lossy:
+    first = losses[0]
+    more = f" and {len(losses) - 1} more" if len(losses) > 1 else ""
+    return Lossy(
+        f"'{first.path}' cannot be translated for the model '{deployment}': {first.reason}{more}. Leave it out, or choose "
+        "a model that takes it.",
+        param=first.path or None,
+    )
+
+
+def header_line(losses: Losses) -> bytes:
+    """The header that reports losses: `path=reason; path=reason; +2 more`. Empty where nothing was lost."""
+    if not losses:
+        return b""
+    told: list[str] = []
+    room = HEADER_BYTES
+    for loss in losses:
+        text = _plain(loss)
+        room -= len(text) + 2
+        if room < 0 and told:
+            told.append(f"+{len(losses) - len(told)} more")
+            break
+        told.append(text[:HEADER_BYTES])
+    return b"%b: %b\r\n" % (HEADER, "; ".join(told).encode("ascii"))
+
+
+def _plain(loss: Loss) -> str:
+    """A loss in the letters of a header: paths hold what clients called their fields."""
+    return _UNTOLD.sub(_escaped, f"{loss.path or 'answer'}={loss.reason}")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "".join([f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")])
+
+
+# --- streams ---
+
+
+class TranslatedTap:
+    """Follows one stream; see `dialect.StreamTap` for what each attribute says.
+
+    The client's own tap watches what the client gets, so that a translated stream is measured, kept and estimated as
+    any other.
+    """
+
+    __slots__ = (
+        "_counted",
+        "_decoder",
+        "_encoder",
+        "_error",
+        "_splitter",
+        "_translation",
+        "_watch",
+        "deltas",
+        "done",
+        "failed",
+        "id",
+        "usage",
+    )
+
+    def __init__(
+        self,
+        translation: Translation,
+        *,
+        decoder: StreamDecoder,
+        encoder: StreamEncoder,
+        watch: StreamTap,
+        error: Callable[[UpstreamError], bytes],
+    ) -> None:
+        """`watch` is the tap of the client's dialect, `error` makes an event of it."""
+        self.usage: Usage | None = None
+        self.deltas = 0
+        self.id: str | None = None
+        self.done = False
+        self.failed = False
+        self._translation = translation
+        self._decoder = decoder
+        self._encoder = encoder
+        self._watch = watch
+        self._error = error
+        self._splitter = SseSplitter()
+        self._counted = Said()
+
+    @property
+    def finished(self) -> bool:
+        return self._watch.finished
+
+    @property
+    def given(self) -> bytes:
+        return self._watch.given
+
+    @property
+    def said(self) -> Said:
+        return self._watch.said
+
+    @property
+    def uncounted(self) -> Said:
+        said, counted = self._watch.said, self._counted
+        return Said(
+            said.pieces - counted.pieces, said.characters - counted.characters, said.size - counted.size
+        )
+
+    @property
+    def losses(self) -> Losses:
+        """What was lost of the request, and of the answer so far."""
+        return joined(self._translation.losses, self._decoder.losses, self._encoder.losses)
+
+    @staticmethod
+    def frame(data: bytes, /) -> bytes:
+        """What `feed` gives are events already."""
+        return data
+
+    def feed(self, data: bytes) -> bytes | None:
+        """The client's events for the data of one event of the target; nothing once the stream is over."""
+        if self.done:
+            return None
+        try:
+            events = self._decoder.feed(data)
+        except (ValueError, RecursionError):
+            return self._break("sent an event that cannot be read")
+        path = self._translation.destination.quirks.usage
+        if path != USAGE:
+            told = usage_at(self._translation.wire.codec, data, path)
+            if told is not None:
+                # Before the end, behind which nothing is told.
+                events = [UsageTold(told), *events]
+        return self._give(events)
+
+    def close(self) -> bytes:
+        """The client's last events, where the target's stream is whole without its own end; then `done` says so."""
+        return self._give(self._decoder.close())
+
+    def _give(self, events: Sequence[AnyEvent]) -> bytes:
+        given = self._encoder.feed(events)
+        self._note(given)
+        for event in events:
+            match event:
+                case UsageTold(usage=told):
+                    self._count(told, begins=isinstance(events[0], Started))
+                case Failed():
+                    given += self._break("reported an error while it was answering")
+                case Ended():
+                    self.done = True
+                case _:
+                    pass
+        return given
+
+    def _count(self, told: canonical.Usage, *, begins: bool) -> None:
+        usage = counts_of(told)
+        if begins and not self.deltas:
+            # What a target counts before it has said anything is the prompt; a figure for the output means nothing yet.
+            usage = Usage(input=usage.input, cached_input=usage.cached_input, cache_write=usage.cache_write)
+        self.usage = usage
+        self._counted = self._watch.said
+
+    def _break(self, what: str) -> bytes:
+        """Ends the stream with an error: what follows cannot make it whole."""
+        self.done = self.failed = True
+        name = self._translation.destination.origin.target
+        event = self._error(UpstreamError(f"The target '{name}' {what}."))
+        self._note(event)
+        return event
+
+    def _note(self, given: bytes) -> None:
+        for event in self._splitter.feed(given) if given else ():
+            data = event_data(event)
+            if data is not None:
+                self._watch.feed(data)
+        self.deltas, self.id = self._watch.deltas, self._watch.id
