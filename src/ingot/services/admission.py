@@ -38,6 +38,10 @@ LEASE_SECONDS = 900.0
 """A running request's place counts for so long, should its process die."""
 
 _MEDIA = (b'"image_url"', b'"input_audio"', b'"file"')
+_IMAGE_BLOCK = b'"image"'
+_DOCUMENT_BLOCK = b'"document"'
+_DOCUMENT_IMAGES = 16
+"""What a document is reserved for, in images: it may have a hundred pages."""
 
 _NAMES = {
     "requests": "requests a minute",
@@ -189,8 +193,8 @@ def _longest(call: Call, deployment: Deployment) -> int:
 
 
 def _media(body: bytes) -> int:
-    """How many parts of the body may be more than text; each names its kind twice."""
-    most = 0
+    """How many parts of the body may be more than text; each names its kind twice, blocks of messages once."""
+    most = body.count(_IMAGE_BLOCK) + _DOCUMENT_IMAGES * body.count(_DOCUMENT_BLOCK)
     for mark in _MEDIA:
         if mark in body:
             most += (body.count(mark) + 1) // 2
