@@ -232,6 +232,8 @@ async def test_requests_are_paged_when_listed(pages: Pages) -> None:
         "first_token_ms": 250.0,
         "duration_ms": 1500.0,
         "request_id": "req_2",
+        "fidelity": "verbatim",
+        "losses": [],
     }
     rest = await _ask(pages, f"/requests?after={page['last_id']}")
     assert [each["response_id"] for each in rest["data"]] == ["chatcmpl-3", "chatcmpl-4", "chatcmpl-5"]

@@ -6,6 +6,8 @@ Refuses to know when it is written and who waits for it.
 
 from typing import Any
 
+import msgspec
+
 from ingot.dialects.dialect import Usage
 from ingot.ids import ordered_id
 from ingot.pricing import frozen
@@ -17,6 +19,8 @@ from ingot.store.settle import Settlement
 
 DAY = 86_400_000_000
 NOTHING = Usage()
+
+_encode = msgspec.json.Encoder().encode
 
 
 def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlement:
@@ -67,6 +71,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         request=inference.call.body.data if kept else None,
         answer=outcome.answer if kept and ending.kept else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
+        losses=_encode(outcome.losses).decode() if kept and outcome.losses else None,
         expires_at=now + days * DAY if kept else None,
         prepaid=grant.prepaid,
         reserved=0 if inference.hold is None else inference.hold.amount,

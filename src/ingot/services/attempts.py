@@ -107,11 +107,10 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         outcome.attempts = attempt + 1
         try:
             return await _try(runtime, inference, choice.route, choice.link)
-        except Lossy as refusal:
-            # Another target may take all of it; where one has failed, that is what the client has to know.
-            routes = [route for route in routes if route is not choice.route]
+        except Lossy:
+            routes = [route for route in routes if route is not choice.route]  # another may take all of it
             if not routes:
-                raise (last or refusal) from refusal
+                raise
         except Retryable as failure:
             last = failure.error
             _note(runtime, inference, choice.route, failure)

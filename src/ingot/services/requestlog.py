@@ -49,12 +49,23 @@ COLUMNS = (
     "first_token_ms",
     "duration_ms",
     "request_id",
+    "fidelity",
 )
 """The head of the CSV; it may grow at its end."""
 
 
+class Lost(msgspec.Struct, frozen=True):
+    """What a translation left out: its place in the request, or in the target's answer, and why."""
+
+    path: str
+    reason: str
+
+
 class RequestRecord(msgspec.Struct, frozen=True):
-    """One request: `id` is ours, `response_id` as the client saw it; `cost` in cents, `cost_usd` exact."""
+    """One request: `id` is ours, `response_id` as the client saw it; `cost` in cents, `cost_usd` exact.
+
+    `losses` are kept as long as its content is.
+    """
 
     id: str
     response_id: str
@@ -76,7 +87,12 @@ class RequestRecord(msgspec.Struct, frozen=True):
     first_token_ms: float | None
     duration_ms: float
     request_id: str | None
+    fidelity: str
+    losses: tuple[Lost, ...] = ()
     object: str = "usage.request"
+
+
+_losses = msgspec.json.Decoder(tuple[Lost, ...])
 
 
 class RequestList(msgspec.Struct, frozen=True):
@@ -196,6 +212,8 @@ def _record(row: RequestRow) -> RequestRecord:
         first_token_ms=None if row.first_token_us is None else row.first_token_us / 1000,
         duration_ms=(row.finished_at - row.created_at) / 1000,
         request_id=row.request_id,
+        fidelity=row.fidelity,
+        losses=() if row.losses is None else _losses.decode(row.losses),
     )
 
 

@@ -19,6 +19,7 @@ from ingot.store.schema import (
     members,
     organizations,
     plans,
+    response_losses,
     response_metadata,
     responses,
     slots,
@@ -174,6 +175,7 @@ def delete_content(conn: Connection, org_id: str, *, limit: int = 500) -> int:
                 response_metadata.c.org_id == org_id, response_metadata.c.response_id.in_(ids)
             )
         )
+        conn.execute(delete(response_losses).where(response_losses.c.response_id.in_(ids)))
     return len(ids)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, or_, select, tuple_
 
 from ingot.store.responses import EXAMINED, Mark, Step, beyond
-from ingot.store.schema import api_keys, responses
+from ingot.store.schema import api_keys, response_losses, responses
 
 _r = responses.c
 
@@ -39,6 +39,9 @@ class RequestRow:
     reasoning_tokens: int
     amount: int
     request_id: str | None
+    fidelity: str
+    losses: str | None = None
+    """What its translation left out, as a JSON array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,11 @@ class RequestPage:
     next: Mark | None
 
 
-_COLUMNS = tuple(responses.c[name] for name in RequestRow.__dataclass_fields__)
+_COLUMNS = (
+    *(responses.c[name] for name in RequestRow.__dataclass_fields__ if name != "losses"),
+    response_losses.c.losses,
+)
+_LOGGED = responses.outerjoin(response_losses, response_losses.c.response_id == _r.id)
 
 
 def list_requests(
@@ -83,7 +90,7 @@ def list_requests(
         within.append(_r.key_id == which.key_id)
     if which.model is not None:
         within.append(_r.model == which.model)
-    query = select(*_COLUMNS).where(*within).order_by(*order).limit(limit + 1)
+    query = select(*_COLUMNS).select_from(_LOGGED).where(*within).order_by(*order).limit(limit + 1)
     rows = [RequestRow(*row) for row in conn.execute(query)]
     if len(rows) > limit:
         return RequestPage(rows[:limit], Mark(rows[limit - 1].created_at, rows[limit - 1].id))

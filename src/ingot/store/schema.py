@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 from ingot.store.steps import keys as keys_step
 from ingot.store.steps import organizations as organizations_step
 from ingot.store.steps import records as records_step
+from ingot.store.steps import translations as translations_step
 
 MICROSECOND = 1_000_000
 
@@ -44,6 +45,7 @@ schema_migrations = Table(
 keys_step.define(metadata)
 organizations_step.define(metadata)
 records_step.define(metadata)
+translations_step.define(metadata)
 
 DEFAULT_ORG = organizations_step.DEFAULT_ORG
 """The operator's own organization; it is there from the start."""
@@ -75,6 +77,7 @@ outbox = metadata.tables["outbox"]
 
 responses = metadata.tables["responses"]
 response_metadata = metadata.tables["response_metadata"]
+response_losses = metadata.tables["response_losses"]
 ledger = metadata.tables["ledger"]
 balances = metadata.tables["balances"]
 holds = metadata.tables["holds"]

@@ -22,7 +22,14 @@ from ingot.store.balances import Charge, charge
 from ingot.store.bulk import add_rows, insert_rows
 from ingot.store.holds import Part
 from ingot.store.idempotency import Lead, erase, finish
-from ingot.store.schema import ledger, organizations, response_metadata, responses, usage_hours
+from ingot.store.schema import (
+    ledger,
+    organizations,
+    response_losses,
+    response_metadata,
+    responses,
+    usage_hours,
+)
 
 HOUR = 3_600_000_000
 
@@ -66,6 +73,8 @@ class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     answer: bytes | None = None
     metadata: dict[str, str] | None = None
     expires_at: int | None = None
+    losses: str | None = None
+    """What its translation left out, as a JSON array; kept with its content."""
     prepaid: bool = False
     reserved: int = 0
     """What was reserved for it, and from where."""
@@ -114,6 +123,8 @@ def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
         for name, value in each.metadata.items()
     ]
     insert_rows(conn, response_metadata, ("org_id", "name", "value", "response_id"), pairs)
+    lost = [(each.id, each.org_id, each.losses) for each in entries if each.losses]
+    insert_rows(conn, response_losses, ("response_id", "org_id", "losses"), lost)
     insert_rows(conn, ledger, _LEDGER, [_ledger(each) for each in billed])
     charge(conn, [_charge(each) for each in billed])
     return fenced
@@ -136,7 +147,7 @@ def _gone(conn: Connection, entries: Sequence[Settlement], known: set[str]) -> s
 def _without_content(conn: Connection, entries: Sequence[Settlement], gone: set[str]) -> Sequence[Settlement]:
     for org_id in {each.org_id for each in entries if each.lead is not None} & gone:
         erase(conn, org_id)  # the answers that were kept for retries, a moment ago
-    bare = {"request": None, "answer": None, "metadata": None, "expires_at": None}
+    bare = {"request": None, "answer": None, "metadata": None, "losses": None, "expires_at": None}
     return [replace(each, **bare) if each.org_id in gone else each for each in entries]
 
 

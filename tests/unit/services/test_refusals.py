@@ -28,6 +28,10 @@ def _error(refusal: Refusal, status: int, retry_after: float | None = None) -> A
         ({"error": {"message": "no", "code": 429, "type": None}}, Refusal("no")),
         ({"error": {"code": "c"}}, Refusal("no message given", "c")),
         ({"error": "no"}, Refusal("no")),
+        (
+            {"type": "error", "error": {"type": "t", "message": "no", "details": {"error_code": "c"}}},
+            Refusal("no", "c", "t"),
+        ),
         ({"message": "no", "type": "t"}, Refusal("no", None, "t")),
         ({"object": "error", "message": "no", "code": 400}, Refusal("no")),
         ({"error": None}, None),
@@ -190,3 +194,21 @@ def test_ordinary_words_stay_when_a_text_is_cleaned() -> None:
     """What a client needs to mend its request is not mistaken for an address."""
     text = "messages[0].content must be a string, e.g. 'hello'; see docs for max_tokens: 4096 at 10:30."
     assert clean(text) == text
+
+
+def test_refusal_is_told_as_one_of_a_translation_when_it_is() -> None:
+    """Its place is none of the client's body, and its words are about another one."""
+    refusal = Refusal("max_tokens: too much", param="max_tokens").of_translated("messages")
+    error = _error(refusal, 400)
+    assert error.param is None
+    assert error.message == "The target, which was asked in the messages dialect, says: max_tokens: too much"
+
+
+def test_meaning_is_read_from_words_when_a_target_has_no_code() -> None:
+    """Anthropic tells a prompt that is too long, and an account without money, in words alone."""
+    long = _error(Refusal("prompt is too long: 9 tokens > 8 maximum", kind="invalid_request_error"), 400)
+    assert (long.code, long.param) == ("context_length_exceeded", "messages")
+    poor = Refusal("Your credit balance is too low to access the API.", kind="invalid_request_error")
+    assert isinstance(_error(poor, 400), UpstreamError)
+    assert _error(poor, 400).code == "upstream_credential_refused"
+    assert not poor.is_retryable(429)

@@ -149,3 +149,51 @@ def test_wait_grows_and_is_bounded_when_tries_fail() -> None:
         waits = [backoff(attempt, rng) for _ in range(200)]
         assert 0 <= min(waits) < bound / 4
         assert bound * 3 / 4 < max(waits) <= bound
+
+
+def _mixed(*dialects: str, weights: tuple[int, ...] = ()) -> list[Route]:
+    """Routes to targets that are named after what they speak."""
+    return [
+        Route(
+            Target(
+                f"{dialect}-{place}",
+                "http://127.0.0.1:9/v1",
+                dialects=frozenset({dialect}),
+                breaker_failures=1,
+            ),
+            "m",
+            weight,
+        )
+        for place, (dialect, weight) in enumerate(zip(dialects, weights or (1,) * len(dialects), strict=True))
+    ]
+
+
+def test_translations_stand_last_when_some_targets_speak_the_dialect() -> None:
+    """Each group in the operator's order; what has no codec is left out, and so are all where nothing is translated."""
+    routes = tuple(_mixed("messages", "chat", "embeddings", "messages", "chat"))
+    deployment = Deployment(
+        name="m",
+        routes=routes,
+        strategy="ordered",
+        price=Price.free,
+        context=None,
+        windows=("asap",),
+        attempts=3,
+        owned_by="ingot",
+        created=0,
+        capabilities=frozenset(),
+    )
+    found = routes_for(deployment, "chat", translatable=True)
+    assert [route.target.name for route in found] == ["chat-1", "chat-4", "messages-0", "messages-3"]
+    assert [route.target.name for route in routes_for(deployment, "messages")] == ["messages-0", "messages-3"]
+    assert not routes_for(deployment, "completions", translatable=False)
+
+
+async def test_translation_is_chosen_when_no_target_of_the_dialect_is_free() -> None:
+    """However heavy its weight, it waits for that; then it is asked at once."""
+    routes = _mixed("chat", "messages", weights=(1, 1000))
+    links = await _links(routes)
+    assert set(_names(routes, links, weighted=True, times=20)) == {"chat-0"}
+    assert _names(routes, links, weighted=True, tried=("chat-0",)) == ["messages-1"]
+    links["chat-0"].breaker.fail(NOW)
+    assert _names(routes, links) == ["messages-1"]
