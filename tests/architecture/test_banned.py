@@ -18,6 +18,7 @@ PURE = (
     "idempotency",
     "sse",
     "rawjson",
+    "addresses",
     "errors",
     "ids",
     "presets",
