@@ -15,6 +15,7 @@ from ingot.config import (
     ENGINE_PREFIX,
     Config,
     ConfigError,
+    Handling,
     ModelConfig,
     QuirksConfig,
     RouteConfig,
@@ -76,7 +77,6 @@ ENGINE_QUIRKS: Final = Quirks(
             "file",
             "function_call",
             "functions",
-            "image_url",
             "input_audio",
             "moderation",
             "n",
@@ -101,6 +101,7 @@ class Target:
     api_key: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     dialects: frozenset[str] = frozenset()
+    images: Handling = "relay"
     quirks: Quirks = field(default_factory=Quirks)
     timeouts: Timeouts = field(default_factory=Timeouts)
     breaker_failures: int = 5
@@ -118,16 +119,20 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A target, what it calls the model, and its share of the requests."""
+    """A target, what it calls the model, its share of the requests, and what becomes of images on this way."""
 
     target: Target
     model: str
     weight: int = 1
+    images: Handling = "relay"
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A public model name; `created` is in Unix seconds, `capabilities` the dialects that any route speaks."""
+    """A public model name; `created` is in Unix seconds, `capabilities` the dialects that any route speaks.
+
+    `images` is `refuse` where no route takes any, and `fetch` where one wants them fetched.
+    """
 
     name: str
     routes: tuple[Route, ...]
@@ -139,6 +144,7 @@ class Deployment:
     owned_by: str
     created: int
     capabilities: frozenset[str]
+    images: Handling = "relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +217,7 @@ def _target(name: str, config: TargetConfig) -> Target:
         api_key=config.api_key,
         headers=tuple(config.headers.items()),
         dialects=frozenset(config.dialects),
+        images=config.images or ("refuse" if "image_url" in config.quirks.reject else "relay"),
         quirks=_quirks(config.quirks),
         timeouts=Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle),
         breaker_failures=breaker.failures,
@@ -241,6 +248,7 @@ def _engine(model: EmbeddedModel) -> Target:
         name=name,
         base_url=name,
         dialects=frozenset(dialects),
+        images="refuse",
         quirks=ENGINE_QUIRKS,
         breaker_failures=UNBREAKABLE,
         capacity=model.capacity,
@@ -250,7 +258,7 @@ def _engine(model: EmbeddedModel) -> Target:
 def _embedded(model: EmbeddedModel, target: Target) -> Deployment:
     return Deployment(
         name=model.name,
-        routes=(Route(target, model.name),),
+        routes=(Route(target, model.name, images=target.images),),
         strategy="ordered",
         price=Price.free,
         context=model.context,
@@ -259,13 +267,14 @@ def _embedded(model: EmbeddedModel, target: Target) -> Deployment:
         owned_by=model.owned_by,
         created=model.created,
         capabilities=target.dialects,
+        images=target.images,
     )
 
 
 def _deployment(
     name: str, config: ModelConfig, targets: dict[str, Target], engines: dict[str, Target], created: int
 ) -> Deployment:
-    routes = tuple(_route(name, each, targets, engines) for each in config.routes())
+    routes = tuple(_route(name, each, targets, engines, images=config.images) for each in config.routes())
     return Deployment(
         name=name,
         routes=routes,
@@ -277,18 +286,33 @@ def _deployment(
         owned_by=config.owned_by,
         created=created if config.created is None else config.created,
         capabilities=frozenset[str]().union(*(route.target.dialects for route in routes)),
+        images=_images(routes),
     )
 
 
-def _route(name: str, config: RouteConfig, targets: dict[str, Target], engines: dict[str, Target]) -> Route:
+def _images(routes: Sequence[Route]) -> Handling:
+    """What becomes of images over all routes: an image that was fetched once suits every target."""
+    kinds = {route.images for route in routes}
+    return "fetch" if "fetch" in kinds else "relay" if "relay" in kinds else "refuse"
+
+
+def _route(
+    name: str,
+    config: RouteConfig,
+    targets: dict[str, Target],
+    engines: dict[str, Target],
+    *,
+    images: Handling | None,
+) -> Route:
     weight = config.weight or 1
     if not config.target.startswith(ENGINE_PREFIX):
-        return Route(targets[config.target], config.model or name, weight)
+        target = targets[config.target]
+        return Route(target, config.model or name, weight, images or target.images)
     model = config.target.removeprefix(ENGINE_PREFIX)
     if model not in engines:
         there = nearest(model, engines) if engines else "; there are none here (see `ingot doctor`)"
         raise ConfigError.at(f"models.{quoted(name)}.targets", f'no embedded model is named "{model}"{there}')
-    return Route(engines[model], config.model or model, weight)
+    return Route(engines[model], config.model or model, weight, images or engines[model].images)
 
 
 def _listed(names: list[str]) -> str:

@@ -19,6 +19,7 @@ PURE = (
     "sse",
     "rawjson",
     "addresses",
+    "images",
     "errors",
     "ids",
     "presets",

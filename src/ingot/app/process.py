@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ingot import catalog, presets
 from ingot.app import platform
+from ingot.app.images import open_images
 from ingot.app.models import embedded_models
 from ingot.app.paths import data_directory
 from ingot.app.platform import Platform
@@ -48,7 +49,7 @@ from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.surfaces import Inferences, build_surfaces
 
-FIXED = ("server", "engine", "limits", "store", "limiter", "accounts", "mail")
+FIXED = ("server", "engine", "limits", "images", "store", "limiter", "accounts", "mail")
 """Sections that are read at the start alone."""
 
 Reload = Callable[[], Loaded]
@@ -165,7 +166,10 @@ async def opened(
     data = data_directory(config)
     preset = presets.load(config.server.preset)
     client = Client(buffer_bytes=config.limits.buffer_bytes)
-    async with platform.opened(config, data, preset=preset, client=client, clock=clock, log=log) as parts:
+    async with (
+        platform.opened(config, data, preset=preset, client=client, clock=clock, log=log) as parts,
+        open_images(config.images) as images,
+    ):
         if environ.get("INGOT_BOOTSTRAP_KEY"):
             await parts.keys.ensure_first_key(environ["INGOT_BOOTSTRAP_KEY"])
         engines = Engines(functools.partial(Engine, clock=clock, log=log))
@@ -190,6 +194,7 @@ async def opened(
             recorder=parts.recorder,
             gate=parts.gate,
             retries=parts.retries,
+            images=images,
             clock=clock,
             rng=random.Random(),  # noqa: S311  # jitter
             log=log,

@@ -9,6 +9,7 @@ from ingot.config.address import is_loopback, is_own_network
 from ingot.config.checks import bind_problem, price_problem
 from ingot.config.environment import config_file, environment_warnings
 from ingot.config.files import Loaded, from_disk
+from ingot.config.images import Handling, ImagesConfig
 from ingot.config.load import effective, load
 from ingot.config.model import (
     DIALECTS,
@@ -18,15 +19,14 @@ from ingot.config.model import (
     EngineConfig,
     LimitsConfig,
     ModelConfig,
-    PriceConfig,
     QuirksConfig,
-    RatesConfig,
     RouteConfig,
     ServerConfig,
     TargetConfig,
     TimeoutsConfig,
 )
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
+from ingot.config.prices import PriceConfig, RatesConfig
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
 from ingot.config.shape import nearest
@@ -39,6 +39,8 @@ __all__ = [
     "Config",
     "ConfigError",
     "EngineConfig",
+    "Handling",
+    "ImagesConfig",
     "LimiterConfig",
     "LimitsConfig",
     "Loaded",

@@ -15,14 +15,12 @@ from ingot.config.model import (
     BreakerConfig,
     Config,
     ModelConfig,
-    PriceConfig,
     QuirksConfig,
-    RatesConfig,
     RouteConfig,
     TargetConfig,
     TimeoutsConfig,
-    WindowPricesConfig,
 )
+from ingot.config.prices import PriceConfig, RatesConfig, WindowPricesConfig
 from ingot.config.shape import expected, unwrapped
 
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -48,7 +46,7 @@ INTRODUCTION: Final = """\
 Ingot reads one TOML file: the one named by `--config`, else by `INGOT_CONFIG`, else `ingot.toml` in the
 working directory if there is one. Without a file it serves the embedded models.
 
-A key of `[server]`, `[engine]`, `[limits]`, `[store]`, `[limiter]`, `[accounts]` or `[mail]` is taken from the first of these that has it:
+A key of `[server]`, `[engine]`, `[limits]`, `[images]`, `[store]`, `[limiter]`, `[accounts]` or `[mail]` is taken from the first of these that has it:
 
 1. the option of the command line, such as `--port`,
 2. the environment variable in its table below (an empty one counts as not set; lists are separated by commas),

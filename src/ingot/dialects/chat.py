@@ -19,13 +19,16 @@ from ingot.dialects.chat_request import (
     FunctionChoice,
     FunctionTool,
     GrammarFormat,
+    ImagePart,
     JsonSchemaFormat,
+    Messages,
     Named,
+    UserMessage,
 )
 from ingot.dialects.complaint import complain
-from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.dialect import Call, Dialect, Image
 from ingot.dialects.envelope import encode_error, error_event
-from ingot.dialects.outgoing import check_target, patch_answer, prepare
+from ingot.dialects.outgoing import check_target, inline_images, patch_answer, prepare
 from ingot.dialects.tap import ChatTap
 from ingot.dialects.usage import read_id, read_usage
 from ingot.errors import InvalidRequest
@@ -69,7 +72,18 @@ def decode(data: bytes) -> Call:
         wants_usage=options is not None and options.include_usage is True,
         n=request.n or 1,
         max_tokens=request.max_tokens if most is None else most,
+        images=tuple(_images(request.messages)),
     )
+
+
+def _images(messages: Messages) -> Iterator[Image]:
+    """The images of all user messages; nobody else may show any."""
+    for row, message in enumerate(messages):
+        if type(message) is UserMessage and type(message.content) is list:
+            for column, part in enumerate(message.content):
+                if type(part) is ImagePart:
+                    place = ("messages", row, "content", column, "image_url", "url")
+                    yield Image(place, part.image_url.url)
 
 
 def streamless(value: dict[str, Any]) -> InvalidRequest:
@@ -153,6 +167,7 @@ CHAT = Dialect(
     decode=decode,
     check_target=check_target,
     prepare=prepare,
+    inline_images=inline_images,
     read_usage=read_usage,
     read_id=read_id,
     patch_answer=patch_answer,

@@ -8,7 +8,7 @@
 Decides the shape of these exchanges. Refuses to know any wire format, HTTP, and where bytes come from.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,20 @@ import msgspec
 
 from ingot.catalog import Quirks
 from ingot.errors import ApiError
-from ingot.rawjson import Body
+from ingot.rawjson import Body, Place
+
+
+class Image(msgspec.Struct, frozen=True, gc=False):
+    """An image of a request: where its URL stands in the body, and what that is."""
+
+    place: Place
+    url: str
+
+    @property
+    def field(self) -> str:
+        """The place as errors name it: `messages[0].content[1].image_url.url`."""
+        named = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.place)
+        return "".join(named).removeprefix(".")
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +46,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     drafts: int = 0
     # The most output tokens of each, where the client set a bound; 0 where there is no text to be had.
     max_tokens: int | None = None
+    images: tuple[Image, ...] = ()
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +120,8 @@ class Dialect:
     # Raises Unsupported where the target cannot honour the call; the name is the deployment's.
     check_target: Callable[[Call, Quirks, str], None]
     prepare: Prepare
+    # The call with data URIs in place of the URLs of these images, every other byte as it came.
+    inline_images: Callable[[Call, Mapping[Image, str]], Call]
     read_usage: ReadUsage
     # The id of a whole answer, None where it has none.
     read_id: Callable[[bytes], str | None]

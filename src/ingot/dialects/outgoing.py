@@ -5,13 +5,14 @@ Decides how quirks apply, in the order of their verbs: reject, then rename, drop
 itself declares to be without effect.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from ingot import rawjson
 from ingot.catalog import Quirks
-from ingot.dialects.dialect import Call
+from ingot.dialects.dialect import Call, Image
 from ingot.errors import Unsupported
 
 # A field that holds this asks for nothing, so a target that lacks the field honours it.
@@ -117,6 +118,12 @@ def prepare(call: Call, *, model: str, quirks: Quirks, force_usage: bool = True)
     if not replace and not drop:
         return call.body.data
     return rawjson.splice(call.body, replace=replace, drop=drop)
+
+
+def inline_images(call: Call, uris: Mapping[Image, str]) -> Call:
+    """The call with data URIs in place of the URLs of these images."""
+    body = rawjson.replaced(call.body, {image.place: uri for image, uri in uris.items()})
+    return msgspec.structs.replace(call, body=body)
 
 
 def _narrow_tools(value: dict[str, Any], *, replace: dict[str, bytes], drop: set[str]) -> None:

@@ -99,7 +99,8 @@ class Gate:
         grant = principal.grant
         if (grant.prepaid or grant.budgets) and not deployment.price.is_free:
             most = deployment.price.most(
-                input_tokens=len(call.body.data) + MEDIA_TOKENS * _media(call.body.data),
+                input_tokens=len(call.body.data)
+                + MEDIA_TOKENS * max(_media(call.body.data), len(call.images)),
                 output_tokens=_longest(call, deployment),
                 window=window,
                 factor=grant.price_factor,

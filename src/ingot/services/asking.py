@@ -59,6 +59,8 @@ async def run(
             code="storage_unavailable",
             retry_after=2.0,
         )
+    if asked.call.images:
+        await runtime.images.check(asked.call, asked.deployment)
     admission = Admission()
     try:
         await gate.admit(

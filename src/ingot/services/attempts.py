@@ -12,7 +12,7 @@ from typing import Never
 import msgspec
 
 from ingot.catalog import Route
-from ingot.dialects.dialect import Usage
+from ingot.dialects.dialect import Call, Usage
 from ingot.errors import (
     ApiError,
     Overloaded,
@@ -77,6 +77,10 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
             param="model",
             code="unsupported_endpoint",
         )
+    call = inference.call
+    if call.images:
+        routes = [route for route in routes if route.images != "refuse"]
+        call = await runtime.images.fetch(call, deployment, inference.dialect)
     weighted = deployment.strategy == "weighted"
     tried: set[str] = set()
     last: ApiError | None = None
@@ -96,7 +100,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         outcome.target = choice.route.target.name
         outcome.attempts = attempt + 1
         try:
-            return await _try(runtime, inference, choice.route, choice.link)
+            return await _try(runtime, inference, call, route=choice.route, link=choice.link)
         except Retryable as failure:
             last = failure.error
             _note(runtime, inference, choice.route, failure)
@@ -115,8 +119,8 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
             await asyncio.sleep(backoff(attempt - 1, runtime.rng) if failure.wait is None else failure.wait)
 
 
-async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link) -> Opened:
-    call = inference.call
+async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Route, link: Link) -> Opened:
+    """One try; `call` is the inference's own, as targets get it."""
     dialect = inference.dialect
     dialect.check_target(call, route.target.quirks, inference.deployment.name)
     body = dialect.prepare(call, model=route.model, quirks=route.target.quirks)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingot.dialects.chat import CHAT, SCHEMA_DEPTH, decode
-from ingot.dialects.dialect import Call
+from ingot.dialects.dialect import Call, Image
 from ingot.errors import ApiError, InvalidRequest
 
 FUNCTION = {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
@@ -181,9 +181,17 @@ def test_decode_when_everything_is_used() -> None:
     """A request with every field of the contract is taken, and what matters of it is told."""
     data = json.dumps(FULL).encode()
     call = decode(data)
+    image = Image(("messages", 2, "content", 1, "image_url", "url"), "https://x/y.png")
     assert call == Call(
-        model="org/model:tag", body=call.body, stream=True, wants_usage=True, n=128, max_tokens=7
+        model="org/model:tag",
+        body=call.body,
+        stream=True,
+        wants_usage=True,
+        n=128,
+        max_tokens=7,
+        images=(image,),
     )
+    assert image.field == "messages[2].content[1].image_url.url"
     assert call.body.data is data
     assert call.body.value == FULL
 
