@@ -53,7 +53,8 @@ PROBE_TIMEOUTS: Final = Timeouts(connect=5.0, first_byte=5.0, idle=5.0)
 class Quirks:
     """How a target differs, as data; `stream_options` says whether it accepts that field.
 
-    `narrow_tools` marks a target that ignores a `tool_choice` which names tools: it is sent those tools alone.
+    `narrow_tools` marks a target that ignores a `tool_choice` which names tools: it is sent those tools alone. `gbnf` is
+    one that compiles JSON schemas as llama.cpp does. `any_pattern` takes patterns that no linear engine has, as text.
     """
 
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -63,6 +64,8 @@ class Quirks:
     usage: tuple[str, ...] = ("usage",)
     stream_options: bool = True
     narrow_tools: bool = False
+    gbnf: bool = False
+    any_pattern: bool = False
 
 
 # What llama-server takes and ignores, or fails on, tried on the bundled release. `n` works there, but its usage
@@ -89,6 +92,7 @@ ENGINE_QUIRKS: Final = Quirks(
         }
     ),
     narrow_tools=True,
+    gbnf=True,
 )
 
 
@@ -238,6 +242,8 @@ def _quirks(config: QuirksConfig) -> Quirks:
         usage=tuple(config.usage.split(".")),
         stream_options=not config.no_stream_options,
         narrow_tools=config.narrow_tools,
+        gbnf=config.gbnf,
+        any_pattern=config.any_pattern,
     )
 
 

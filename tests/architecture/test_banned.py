@@ -20,6 +20,8 @@ PURE = (
     "rawjson",
     "addresses",
     "images",
+    "patterns",
+    "schemas",
     "errors",
     "ids",
     "presets",

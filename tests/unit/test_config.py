@@ -325,8 +325,11 @@ def test_load_when_text_is_anything(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[images]\nnetworks = ["10.0.0.1/8"]', "images.networks[0]: is not a network (10.0.0.1/8 has host bits set)"),
-        ('[images]\nnetworks = ["fd00::/8", "lan"]', 'images.networks[1]: is not a network'),
+        (
+            '[images]\nnetworks = ["10.0.0.1/8"]',
+            "images.networks[0]: is not a network (10.0.0.1/8 has host bits set)",
+        ),
+        ('[images]\nnetworks = ["fd00::/8", "lan"]', "images.networks[1]: is not a network"),
         ("[images]\nports = []", "images.ports: is an empty list"),
         ("[images]\nports = [0]", "images.ports[0]: must be at least 1"),
         (with_target('images = "see"'), 'targets.a.images: expected "fetch" or "refuse" or "relay"'),

@@ -136,7 +136,11 @@ def test_effective_when_variables_have_types() -> None:
         ("INGOT_DRAIN_SECONDS", "soon", "INGOT_DRAIN_SECONDS: expected a number, got text"),
         ("INGOT_DRAIN_SECONDS", "nan", "INGOT_DRAIN_SECONDS: must be at least 0, got NaN"),
         ("INGOT_LOG_LEVEL", "warn", "INGOT_LOG_LEVEL: expected"),
-        ("INGOT_IMAGES_PORTS", "443,https", "INGOT_IMAGES_PORTS: expected a list of a whole number, got text"),
+        (
+            "INGOT_IMAGES_PORTS",
+            "443,https",
+            "INGOT_IMAGES_PORTS: expected a list of a whole number, got text",
+        ),
         ("INGOT_IMAGES_NETWORKS", "10.0.0.1/8", "INGOT_IMAGES_NETWORKS: is not a network"),
         ("INGOT_ENGINE_THREADS", "0", "INGOT_ENGINE_THREADS: must be at least 1, got 0"),
     ],

@@ -135,6 +135,20 @@ class QuirksConfig(Section, frozen=True, kw_only=True):
         bool,
         about("The target ignores a `tool_choice` that names tools; it is then sent those tools alone."),
     ] = False
+    gbnf: Annotated[
+        bool,
+        about(
+            "The target is llama.cpp, which compiles JSON schemas into its own grammar: patterns are put so that it reads "
+            "them, and what it would leave out of a demanded schema is refused."
+        ),
+    ] = False
+    any_pattern: Annotated[
+        bool,
+        about(
+            "The target takes any `pattern` in tools that are neither strict nor demanded, as text for the model; else "
+            "one with look-around or a back-reference is refused there too."
+        ),
+    ] = False
 
 
 class TimeoutsConfig(Section, frozen=True, kw_only=True):

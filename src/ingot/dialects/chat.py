@@ -1,11 +1,11 @@
 """The chat completions dialect: what a request must be before anything is spent on it.
 
-Rules on single fields are rows in `chat_request`; here stand the rules between fields and the bounds on schemas.
+Rules on single fields are rows in `chat_request`, those on schemas in `schemas`; here stand the rules between fields.
 Unknown fields pass through untouched, for upstreams have their own (`top_k`, `chat_template_kwargs`, ...).
-Decides nothing about deployments, targets or money. Source: contract §2; schema bounds: 32 KB, 16 levels.
+Decides nothing about deployments, targets or money. Source: contract §2.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -26,16 +26,14 @@ from ingot.dialects.chat_request import (
     UserMessage,
 )
 from ingot.dialects.complaint import complain
-from ingot.dialects.dialect import Call, Dialect, Image
+from ingot.dialects.demanded import by_schema, make_tap, turn_back
+from ingot.dialects.dialect import Call, Dialect, Image, Schema
 from ingot.dialects.envelope import encode_error, error_event
 from ingot.dialects.outgoing import check_target, inline_images, patch_answer, prepare
-from ingot.dialects.tap import ChatTap
 from ingot.dialects.usage import read_id, read_usage
 from ingot.errors import InvalidRequest
+from ingot.schemas import SCHEMA_BYTES, check_schema
 from ingot.sse import DONE, encode_event
-
-SCHEMA_BYTES = 32 * 1024
-SCHEMA_DEPTH = 16
 
 
 def decode(data: bytes) -> Call:
@@ -62,8 +60,10 @@ def decode(data: bytes) -> Call:
         )
     if request.tool_choice:
         _check_choice(request)
+    schemas: tuple[Schema, ...] = ()
     if request.tools or request.functions or request.response_format:
-        _check_schemas(request, len(data))
+        schemas = tuple(_schemas(request))
+        _check_grammars(request)
     most = request.max_completion_tokens
     return Call(
         model=request.model,
@@ -73,6 +73,8 @@ def decode(data: bytes) -> Call:
         n=request.n or 1,
         max_tokens=request.max_tokens if most is None else most,
         images=tuple(_images(request.messages)),
+        schemas=schemas,
+        loose_pattern=_check_schemas(schemas),
     )
 
 
@@ -125,40 +127,60 @@ def _check_choice(request: ChatRequest) -> None:
     )
 
 
-def _check_schemas(request: ChatRequest, size: int) -> None:
-    """Bounds what engines compile into grammars, before one of them sees it."""
-    for where, schema in _schemas(request):
-        # A schema is never larger than its request: most are not measured at all.
-        if size > SCHEMA_BYTES and _size(schema) > SCHEMA_BYTES:
-            raise InvalidRequest(
-                f"'{where}' is too large: at most {SCHEMA_BYTES} bytes of JSON are accepted.",
-                param=where,
-                code="string_above_max_length",
-            )
-        if rawjson.deeper_than(SCHEMA_DEPTH, schema):
-            raise InvalidRequest(
-                f"'{where}' nests too deep: at most {SCHEMA_DEPTH} levels of arrays and objects are accepted.",
-                param=where,
-            )
+def _check_schemas(schemas: Sequence[Schema]) -> InvalidRequest | None:
+    """Judges every schema before an engine sees it; what comes back is the fault of a pattern that may be none.
+
+    A pattern that not every engine takes is refused where the schema is demanded. Elsewhere it is text for most targets,
+    so that the target has the last word.
+    """
+    loose: InvalidRequest | None = None
+    for each in schemas:
+        fault = check_schema(each.schema, each.field)
+        if fault is not None and each.demanded:
+            raise fault
+        loose = loose or fault
+    return loose
 
 
-def _size(schema: object) -> int:
-    return len(schema.encode()) if isinstance(schema, str) else len(msgspec.json.encode(schema))
-
-
-def _schemas(request: ChatRequest) -> Iterator[tuple[str, object]]:
+def _check_grammars(request: ChatRequest) -> None:
     for index, tool in enumerate(request.tools or ()):
-        if isinstance(tool, FunctionTool):
-            if tool.function.parameters:
-                yield f"tools[{index}].function.parameters", tool.function.parameters
-        elif isinstance(tool.custom.format, GrammarFormat):
-            yield f"tools[{index}].custom.format.grammar.definition", tool.custom.format.grammar.definition
+        if isinstance(tool, CustomTool) and isinstance(tool.custom.format, GrammarFormat):
+            where = f"tools[{index}].custom.format.grammar.definition"
+            _check_grammar(tool.custom.format.grammar.definition, where)
+
+
+def _check_grammar(definition: str, where: str) -> None:
+    if len(definition.encode()) > SCHEMA_BYTES:
+        raise InvalidRequest(
+            f"'{where}' is too large: at most {SCHEMA_BYTES} bytes are accepted.",
+            param=where,
+            code="string_above_max_length",
+        )
+
+
+def _schemas(request: ChatRequest) -> Iterator[Schema]:
+    """Each schema of a request: demanded are the answer's, a strict tool's, and that of a call which must be made."""
+    choice = request.tool_choice
+    for index, tool in enumerate(request.tools or ()):
+        if isinstance(tool, FunctionTool) and tool.function.parameters:
+            place = ("tools", index, "function", "parameters")
+            demanded = tool.function.strict is True or _demands(choice, tool.function.name)
+            yield Schema(place, tool.function.parameters, demanded)
     for index, function in enumerate(request.functions or ()):
         if function.parameters:
-            yield f"functions[{index}].parameters", function.parameters
+            yield Schema(("functions", index, "parameters"), function.parameters, function.strict is True)
     form = request.response_format
     if isinstance(form, JsonSchemaFormat) and form.json_schema.schema:
-        yield "response_format.json_schema.schema", form.json_schema.schema
+        yield Schema(("response_format", "json_schema", "schema"), form.json_schema.schema, demanded=True)
+
+
+def _demands(choice: object, name: str) -> bool:
+    """Whether a call is demanded that may be one of this tool."""
+    if isinstance(choice, FunctionChoice):
+        return choice.function.name == name
+    return choice == "required" or (
+        isinstance(choice, AllowedChoice) and choice.allowed_tools.mode == "required"
+    )
 
 
 CHAT = Dialect(
@@ -170,8 +192,10 @@ CHAT = Dialect(
     inline_images=inline_images,
     read_usage=read_usage,
     read_id=read_id,
+    turns=by_schema,
+    turn_back=turn_back,
     patch_answer=patch_answer,
-    tap=ChatTap,
+    tap=make_tap,
     encode_error=encode_error,
     error_event=error_event,
     end_event=encode_event(DONE),

@@ -10,26 +10,37 @@ Decides the shape of these exchanges. Refuses to know any wire format, HTTP, and
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from ingot.catalog import Quirks
-from ingot.errors import ApiError
+from ingot.errors import ApiError, InvalidRequest
 from ingot.rawjson import Body, Place
 
 
-class Image(msgspec.Struct, frozen=True, gc=False):
-    """An image of a request: where its URL stands in the body, and what that is."""
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """Something within the body, and where it stands."""
 
     place: Place
-    url: str
 
     @property
     def field(self) -> str:
         """The place as errors name it: `messages[0].content[1].image_url.url`."""
-        named = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in self.place)
-        return "".join(named).removeprefix(".")
+        return "".join([f"[{step}]" if type(step) is int else f".{step}" for step in self.place])[1:]
+
+
+class Image(Found, frozen=True, gc=False):
+    """An image of a request, by its URL."""
+
+    url: str
+
+
+class Schema(Found, frozen=True, gc=False):
+    """A JSON schema of a request; what is demanded must fit it, the rest is a hint to the model."""
+
+    schema: dict[str, Any]
+    demanded: bool
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +58,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     # The most output tokens of each, where the client set a bound; 0 where there is no text to be had.
     max_tokens: int | None = None
     images: tuple[Image, ...] = ()
+    schemas: tuple[Schema, ...] = ()
+    # The first pattern that not every engine takes, in a schema that nothing enforces.
+    loose_pattern: InvalidRequest | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,10 +104,20 @@ class StreamTap(Protocol):
 
 
 class MakeTap(Protocol):
-    """`model` is what the target calls the model, `public` what the client called it, `usage` the counts' place."""
+    """`model` is what the target calls the model, `public` what the client called it, `usage` the counts' place.
+
+    `turned` streams are turned back as they pass.
+    """
 
     def __call__(
-        self, call: Call, /, *, model: str, public: str, usage: tuple[str, ...] = ("usage",)
+        self,
+        call: Call,
+        /,
+        *,
+        model: str,
+        public: str,
+        usage: tuple[str, ...] = ("usage",),
+        turned: bool = False,
     ) -> StreamTap: ...
 
 
@@ -125,6 +149,9 @@ class Dialect:
     read_usage: ReadUsage
     # The id of a whole answer, None where it has none.
     read_id: Callable[[bytes], str | None]
+    # Whether this target is asked in another way, so that its answer has to be turned back; and that done to a whole one.
+    turns: Callable[[Call, Quirks], bool]
+    turn_back: Callable[[bytes], bytes]
     # The answer with the public model name at its top level, all other values byte-identical.
     patch_answer: Callable[[bytes, str], bytes]
     tap: MakeTap

@@ -53,6 +53,8 @@ class Opened:
     piece: bytes = b""
     usage: Usage | None = None
     content_type: bytes = b"application/json"
+    turned: bool = False
+    """Whether the target was asked in another way than the client asked; the body is turned back already."""
 
 
 class Retryable(Exception):
@@ -135,7 +137,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     except EngineDown as down:
         error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
         raise Retryable(error, wait=down.retry_after) from down
-    opened = Opened(route, link, reply, began)
+    opened = Opened(route, link, reply, began, turned=dialect.turns(call, route.target.quirks))
     try:
         if reply.status not in SUCCESS:
             await _refuse(runtime, opened)
@@ -167,6 +169,8 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
         raise Retryable(UpstreamError(f"The target '{name}' answered 200 with an error in the body."))
     try:
         opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
+        if opened.turned:
+            opened.body = inference.dialect.turn_back(opened.body)
     except ValueError as error:
         opened.link.fail(opened.began)
         raise Retryable(

@@ -39,9 +39,10 @@ async def relay_stream(
         model=opened.route.model,
         public=inference.deployment.name,
         usage=opened.route.target.quirks.usage,
+        turned=opened.turned,
     )
     outcome.status = 200
-    if opened.route.model != inference.deployment.name:
+    if opened.route.model != inference.deployment.name and not opened.turned:
         outcome.fidelity = "patched"
     pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)
     give = pourer.give
