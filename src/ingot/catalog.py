@@ -7,12 +7,13 @@ target is called, whether it works, and which route is taken.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from ingot.config import (
     ENGINE_PREFIX,
+    CardConfig,
     Config,
     ConfigError,
     Handling,
@@ -20,8 +21,10 @@ from ingot.config import (
     QuirksConfig,
     RouteConfig,
     TargetConfig,
+    http_date,
     nearest,
     quoted,
+    seconds_of,
     unread,
 )
 from ingot.errors import NotFound
@@ -30,7 +33,13 @@ from ingot.pricing import Price, parse
 MOST_NAMED: Final = 5  # models that an error names
 MOST_COMPARED: Final = 200  # a comparison costs some 20 us, and unknown names cost their sender nothing
 LONGEST_SHOWN: Final = 100
-UNLISTED: Final = frozenset({"created", "capabilities"})  # follow from other fields or from the start
+NONE: Final[Mapping[str, str]] = {}
+REFUSAL_MARK: Final = "[refusal]"
+# What makes a refusal one that can be told from an answer; it follows every constitution.
+REFUSAL_RULE: Final = (
+    f"If these principles oblige you to refuse, begin your answer with {REFUSAL_MARK} and say why in a sentence or two. "
+    f"Begin no other answer with {REFUSAL_MARK}."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +144,8 @@ class Route:
 class Deployment:
     """A public model name; `created` is in Unix seconds, `capabilities` the dialects that any route speaks.
 
-    `images` is `refuse` where no route takes any, and `fetch` where one wants them fetched.
+    `images` is `refuse` where no route takes any, and `fetch` where one wants them fetched. `constitution` is the text
+    that goes before every request, `added` its bytes; `deprecation` and `sunset` are days, and `notice` the header lines that tell them.
     """
 
     name: str
@@ -149,6 +159,12 @@ class Deployment:
     created: int
     capabilities: frozenset[str]
     images: Handling = "relay"
+    constitution: str | None = field(default=None, repr=False)
+    added: int = 0
+    deprecation: str | None = None
+    sunset: str | None = None
+    notice: bytes = b""
+    card: CardConfig | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +193,6 @@ class Catalog:
             raise NotFound(self._not_found(name), param="model", code="model_not_found")
         return deployment
 
-    def diff(self, new: "Catalog") -> list[str]:
-        """What changes from here to `new`, a line each; credentials are never shown."""
-        return [
-            *_changes("targets", self.targets, new.targets),
-            *_changes("models", self.deployments, new.deployments),
-        ]
-
     def _not_found(self, name: str) -> str:
         shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}..."
         text = f"The model `{shown}` does not exist or you do not have access to it."
@@ -196,17 +205,29 @@ class Catalog:
         return f"{text} Available here: {_listed(known[:MOST_NAMED])}. GET /v1/models lists all models."
 
 
-def build(config: Config, embedded: Sequence[EmbeddedModel] = (), *, created: int = 0) -> Catalog:
+def build(
+    config: Config,
+    embedded: Sequence[EmbeddedModel] = (),
+    *,
+    created: int = 0,
+    constitutions: Mapping[str, str] = NONE,
+) -> Catalog:
     """The catalog of a configuration whose secrets were read; `created` dates models that give no date.
 
-    A configured model wins over an embedded one of the same name. ConfigError if a route leads to an
-    embedded model that is not there.
+    `constitutions` are the texts of those that models name. A configured model wins over an embedded one of the same name.
+    ConfigError if a route leads to an embedded model that is not there.
     """
     targets = {name: _target(name, each) for name, each in config.targets.items()}
     engines = {each.name: _engine(each) for each in embedded}
     deployments = {each.name: _embedded(each, engines[each.name]) for each in embedded}
     for name, model in config.models.items():
-        deployments[name] = _deployment(name, model, targets, engines, created)
+        if model.constitution is not None and name not in constitutions:
+            raise ValueError(f"the constitution of model {name} was not read")
+        made = _deployment(name, model, targets, engines, created)
+        if name in constitutions:
+            text = f"{constitutions[name]}\n\n{REFUSAL_RULE}"
+            made = replace(made, constitution=text, added=len(text.encode()))
+        deployments[name] = made
     used = {route.target.name: route.target for each in deployments.values() for route in each.routes}
     return Catalog(deployments=deployments, targets=used | targets)
 
@@ -293,7 +314,17 @@ def _deployment(
         created=created if config.created is None else config.created,
         capabilities=frozenset[str]().union(*(route.target.dialects for route in routes)),
         images=_images(routes),
+        deprecation=config.deprecation,
+        sunset=config.sunset,
+        notice=_notice(config.deprecation, config.sunset),
+        card=config.card,
     )
+
+
+def _notice(deprecation: str | None, sunset: str | None) -> bytes:
+    """The header lines that announce a model's end. Source: RFC 9745, RFC 8594."""
+    lines = "" if deprecation is None else f"deprecation: @{seconds_of(deprecation)}\r\n"
+    return (lines if sunset is None else f"{lines}sunset: {http_date(sunset)}\r\n").encode("ascii")
 
 
 def _images(routes: Sequence[Route]) -> Handling:
@@ -323,41 +354,3 @@ def _route(
 
 def _listed(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _changes(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for name in sorted({*old, *new}):
-        place = f"{section}.{quoted(name)}"
-        if name not in new:
-            yield f"{place}: removed"
-        elif name not in old:
-            yield f"{place}: added"
-        else:
-            yield from (f"{place}: {line}" for line in _field_changes(old[name], new[name]))
-
-
-def _field_changes(old: Any, new: Any) -> Iterator[str]:
-    """`price free -> 0.15/0.6` for each field that differs; fields hidden from repr are only named."""
-    for each in fields(old):
-        before, after = getattr(old, each.name), getattr(new, each.name)
-        if each.name in UNLISTED or before == after:
-            continue
-        if not each.repr:
-            yield f"{each.name} changed"
-        elif _shown(before) != _shown(after):
-            yield f"{each.name} {_shown(before)} -> {_shown(after)}"
-
-
-def _shown(value: Any) -> str:
-    """A field's value as a diff shows it."""
-    if isinstance(value, tuple | frozenset):
-        parts = [_shown(each) for each in value]
-        return ", ".join(sorted(parts) if isinstance(value, frozenset) else parts) or "none"
-    if isinstance(value, Route):
-        renamed = f"{value.target.name}/{value.model}"
-        return renamed if value.weight == 1 else f"{renamed} x{value.weight}"
-    if isinstance(value, Timeouts):
-        return "/".join(f"{getattr(value, each.name):g}" for each in fields(value))
-    if isinstance(value, Quirks):
-        return repr({each.name: getattr(value, each.name) for each in fields(value)})
-    return "none" if value is None else str(value)

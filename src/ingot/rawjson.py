@@ -141,6 +141,13 @@ def replaced(body: Body, edits: Mapping[Place, Any]) -> Body:
     return Body(b"".join([*pieces, body.data[at:]]), value)
 
 
+def prefixed(body: Body, key: str, item: Any) -> Body:
+    """The body with one more item at the head of the array under a top-level key, which is not empty."""
+    start, _ = _span(body.data, (key,), {})
+    data = body.data[: start + 1] + _encode(item) + b"," + body.data[start + 1 :]
+    return Body(data, {**body.value, key: [item, *body.value[key]]})
+
+
 def _span(data: bytes, place: Place, known: dict[Place, tuple[int, int]]) -> tuple[int, int]:
     """Where the value at a place begins and ends; its siblings are noted on the way."""
     if place not in known:

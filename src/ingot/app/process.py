@@ -15,7 +15,7 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,11 @@ from ingot.app.images import open_images
 from ingot.app.models import embedded_models
 from ingot.app.paths import data_directory
 from ingot.app.platform import Platform
-from ingot.catalog import Catalog
+from ingot.catalog import Catalog, EmbeddedModel
 from ingot.clock import Clock, SystemClock
 from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
 from ingot.dialects.chat import CHAT
+from ingot.differences import differences
 from ingot.logs import LineSink, Log, capture_stdlib, configure
 from ingot.presets import dressed
 from ingot.services.measures import Measures
@@ -132,13 +133,14 @@ class App:
         """Takes models, targets and prices from the configuration as it is now; all or nothing."""
         log = self.runtime.log
         try:
-            config = reload().config
+            loaded = reload()
+            config = loaded.config
             specs, embedded = embedded_models(config)
-            new = catalog.build(config, embedded, created=int(self.runtime.clock.now()))
+            new = _catalog(loaded, embedded, self.runtime.clock)
         except (ConfigError, OSError) as error:
             log.error("reload refused, the old configuration stays", reason=str(error))
             return
-        changes = self.runtime.catalog.diff(new)
+        changes = differences(self.runtime.catalog, new)
         self._engines.offer(specs)
         self.runtime.fleet.apply(new.targets.values())
         self.runtime = dataclasses.replace(self.runtime, catalog=new)
@@ -160,9 +162,10 @@ def allowed_hosts(config: Config) -> frozenset[str]:
 
 @contextlib.asynccontextmanager
 async def opened(
-    config: Config, *, environ: Mapping[str, str], log: Log, sink: LineSink, clock: Clock
+    loaded: Loaded, *, environ: Mapping[str, str], log: Log, sink: LineSink, clock: Clock
 ) -> AsyncIterator[App]:
     """A whole process but for its socket; what was opened is closed on the way out."""
+    config = loaded.config
     data = data_directory(config)
     preset = presets.load(config.server.preset)
     client = Client(buffer_bytes=config.limits.buffer_bytes)
@@ -175,7 +178,7 @@ async def opened(
         engines = Engines(functools.partial(Engine, clock=clock, log=log))
         specs, embedded = embedded_models(config)
         engines.offer(specs)
-        known: Catalog = catalog.build(config, embedded, created=int(clock.now()))
+        known = _catalog(loaded, embedded, clock)
         fleet = Fleet(
             client=client,
             clock=clock,
@@ -213,6 +216,12 @@ async def opened(
             await engines.stop(1.0)
 
 
+def _catalog(loaded: Loaded, embedded: Sequence[EmbeddedModel], clock: Clock) -> Catalog:
+    return catalog.build(
+        loaded.config, embedded, created=int(clock.now()), constitutions=loaded.constitutions
+    )
+
+
 async def serve(
     loaded: Loaded, *, environ: Mapping[str, str], reload: Reload, greet: Callable[[Greeting], None]
 ) -> None:
@@ -235,7 +244,7 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(hold(data_directory(config), config.server.database))
         app = await stack.enter_async_context(
-            opened(config, environ=environ, log=log, sink=sink, clock=SystemClock())
+            opened(loaded, environ=environ, log=log, sink=sink, clock=SystemClock())
         )
 
         async def up(host: str, port: int) -> None:

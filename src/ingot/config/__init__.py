@@ -8,6 +8,7 @@ Knows nothing of the modules that are configured by it.
 from ingot.config.address import is_loopback, is_own_network
 from ingot.config.checks import bind_problem, price_problem
 from ingot.config.environment import config_file, environment_warnings
+from ingot.config.extras import CardConfig, http_date, seconds_of
 from ingot.config.files import Loaded, from_disk
 from ingot.config.images import Handling, ImagesConfig
 from ingot.config.load import effective, load
@@ -36,6 +37,7 @@ __all__ = [
     "ENGINE_PREFIX",
     "AccountsConfig",
     "BreakerConfig",
+    "CardConfig",
     "Config",
     "ConfigError",
     "EngineConfig",
@@ -61,6 +63,7 @@ __all__ = [
     "effective",
     "environment_warnings",
     "from_disk",
+    "http_date",
     "is_loopback",
     "is_own_network",
     "load",
@@ -69,6 +72,7 @@ __all__ = [
     "quoted",
     "redacted",
     "redacted_url",
+    "seconds_of",
     "unread",
     "with_secrets",
 ]

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 
 from ingot.config.address import base_url_problem, is_loopback, is_own_network
+from ingot.config.extras import date_problem
 from ingot.config.model import ENGINE_PREFIX, Config, ModelConfig, QuirksConfig, TargetConfig
 from ingot.config.prices import RatesConfig
 from ingot.config.problems import Path, Problem, problem
@@ -200,7 +201,18 @@ def _model(name: str, model: ModelConfig, known: set[str]) -> Iterator[tuple[Pat
         yield ("strategy",), '"ordered" tries targets in their order; weights need strategy = "weighted"'
     for window in repeated(model.windows):
         yield ("windows",), f'names "{window}" twice'
+    yield from _dates(model)
     yield from _price(model)
+
+
+def _dates(model: ModelConfig) -> Iterator[tuple[Path, str]]:
+    for key, date in (("deprecation", model.deprecation), ("sunset", model.sunset)):
+        message = None if date is None else date_problem(date)
+        if message:
+            yield (key,), message
+            return
+    if model.deprecation and model.sunset and model.sunset < model.deprecation:
+        yield ("sunset",), "lies before the deprecation"
 
 
 def _price(model: ModelConfig) -> Iterator[tuple[Path, str]]:

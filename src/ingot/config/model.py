@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, field
 
+from ingot.config.extras import CardConfig
 from ingot.config.images import Handling, ImagesConfig
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.prices import PRICE_HELP, PriceConfig
@@ -293,6 +294,19 @@ class ModelConfig(Section, frozen=True, kw_only=True):
         Handling | None,
         about("What becomes of images, whatever its targets say: `relay`, `fetch` or `refuse`."),
     ] = None
+    deprecation: Annotated[
+        str | None, about("Day from which the model is deprecated, as `2027-01-31`; answers announce it.")
+    ] = None
+    sunset: Annotated[
+        str | None, about("Day on which the model goes away, as `2027-06-30`; answers announce it.")
+    ] = None
+    constitution: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        about(
+            "File of principles that go before every request as system text, relative to this file, or `bundled:aurora`."
+        ),
+    ] = None
+    card: Annotated[CardConfig | None, about("What people should know of the model.")] = None
     owned_by: Annotated[str, Meta(min_length=1), about("Whom `/v1/models` names as the model's owner.")] = (
         "ingot"
     )

@@ -11,6 +11,7 @@ from msgspec import inspect
 
 from ingot.config.document import toml
 from ingot.config.environment import SECTIONS
+from ingot.config.extras import CardConfig
 from ingot.config.model import (
     BreakerConfig,
     Config,
@@ -32,6 +33,7 @@ HEADINGS: Final[tuple[tuple[str, type[msgspec.Struct]], ...]] = (
     ("[targets.NAME.timeouts]", TimeoutsConfig),
     ("[targets.NAME.breaker]", BreakerConfig),
     ("[models.NAME]", ModelConfig),
+    ("[models.NAME.card]", CardConfig),
     ("targets = [{ ... }]", RouteConfig),
     ("price = { ... }", PriceConfig),
     ("price.windows = { ... }", WindowPricesConfig),
@@ -59,7 +61,7 @@ used if the variable is not set or empty; `$${` is a literal `${`. Credentials a
 
 An unknown key, a wrong type or a value out of range is an error. `ingot config check` lists all of them,
 `ingot config show` prints what counts in the end, `ingot config schema` prints a JSON Schema for editors, and
-`ingot config init` writes a first file. On SIGHUP `[targets]` and `[models]` are read again and replaced
+`ingot config init` writes a first file. On SIGHUP `[targets]` and `[models]`, constitutions included, are read again and replaced
 together, or not at all if anything is wrong; the rest needs a restart.
 """
 

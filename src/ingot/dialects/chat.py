@@ -26,10 +26,11 @@ from ingot.dialects.chat_request import (
     UserMessage,
 )
 from ingot.dialects.complaint import complain
-from ingot.dialects.demanded import by_schema, make_tap, turn_back
+from ingot.dialects.constitution import preface
 from ingot.dialects.dialect import Call, Dialect, Image, Schema
 from ingot.dialects.envelope import encode_error, error_event
 from ingot.dialects.outgoing import check_target, inline_images, patch_answer, prepare
+from ingot.dialects.turning import make_tap, turn_back, turn_of
 from ingot.dialects.usage import read_id, read_usage
 from ingot.errors import InvalidRequest
 from ingot.schemas import SCHEMA_BYTES, check_schema
@@ -192,7 +193,8 @@ CHAT = Dialect(
     inline_images=inline_images,
     read_usage=read_usage,
     read_id=read_id,
-    turns=by_schema,
+    preface=preface,
+    turn_of=turn_of,
     turn_back=turn_back,
     patch_answer=patch_answer,
     tap=make_tap,

@@ -68,7 +68,7 @@ def response_format(tools: list[dict[str, Any]], *, deployment: str) -> dict[str
     return {"type": "json_schema", "json_schema": {"name": "call", "schema": schema}}
 
 
-def turn_back(answer: bytes) -> bytes:
+def turn_back_call(answer: bytes) -> bytes:
     """A whole answer with the call that its content is; raises ValueError where it is no JSON object."""
     value = _decode_object(answer)
     for choice in value.get("choices") or ():
@@ -134,14 +134,6 @@ class _Reader:
 def _end(choice: dict[str, Any], reader: _Reader) -> None:
     if choice.get("finish_reason") == "stop" and reader.ended:
         choice["finish_reason"] = "tool_calls"
-
-
-def make_tap(
-    call: Call, *, model: str, public: str, usage: tuple[str, ...] = USAGE, turned: bool = False
-) -> ChatTap:
-    """The tap on a chat stream."""
-    made = CallTap if turned else ChatTap
-    return made(call, model=model, public=public, usage=usage)
 
 
 class CallTap(ChatTap):

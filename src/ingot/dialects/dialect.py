@@ -10,13 +10,16 @@ Decides the shape of these exchanges. Refuses to know any wire format, HTTP, and
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from ingot.catalog import Quirks
 from ingot.errors import ApiError, InvalidRequest
 from ingot.rawjson import Body, Place
+
+Turn = Literal["none", "call", "refusal"]
+"""What an answer is turned back from: nothing, a call that came as text, a refusal that is marked in the text."""
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -106,7 +109,7 @@ class StreamTap(Protocol):
 class MakeTap(Protocol):
     """`model` is what the target calls the model, `public` what the client called it, `usage` the counts' place.
 
-    `turned` streams are turned back as they pass.
+    `turn` says how the stream is turned back as it passes.
     """
 
     def __call__(
@@ -117,7 +120,7 @@ class MakeTap(Protocol):
         model: str,
         public: str,
         usage: tuple[str, ...] = ("usage",),
-        turned: bool = False,
+        turn: Turn = "none",
     ) -> StreamTap: ...
 
 
@@ -149,9 +152,11 @@ class Dialect:
     read_usage: ReadUsage
     # The id of a whole answer, None where it has none.
     read_id: Callable[[bytes], str | None]
-    # Whether this target is asked in another way, so that its answer has to be turned back; and that done to a whole one.
-    turns: Callable[[Call, Quirks], bool]
-    turn_back: Callable[[bytes], bytes]
+    # The call with a deployment's principles before all else; raises Unsupported where there is no place for them.
+    preface: Callable[[Call, str], Call]
+    # How this target's answer has to be turned back, where the deployment has principles or not; and that done.
+    turn_of: Callable[[Call, Quirks, bool], Turn]
+    turn_back: Callable[[bytes, Turn], bytes]
     # The answer with the public model name at its top level, all other values byte-identical.
     patch_answer: Callable[[bytes, str], bytes]
     tap: MakeTap

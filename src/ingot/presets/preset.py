@@ -16,6 +16,7 @@ from ingot.presets.sections import (
     ErrorsTable,
     HeaderForm,
     LimitHeaders,
+    ModelExtra,
     PlanRow,
     PresetFile,
     Rule,
@@ -81,6 +82,7 @@ class Preset:
     limit_headers: tuple[LimitHeaders, ...]
     stores: bool
     idempotency: Idempotency
+    model_extras: frozenset[ModelExtra]
     rules: Mapping[str, Rules]
     fields: Mapping[str, Mapping[str, Rule]] = field(repr=False)
     tree: Mapping[str, Any] = field(repr=False)
@@ -112,6 +114,7 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
                 if headers and surface in file.surfaces
             },
         ),
+        model_extras=frozenset(file.models.extras),
         rules={surface: rules for surface, table in file.fields.items() if (rules := Rules(table))},
         fields=file.fields,
         tree=tree,

@@ -100,6 +100,7 @@ class Gate:
         if (grant.prepaid or grant.budgets) and not deployment.price.is_free:
             most = deployment.price.most(
                 input_tokens=len(call.body.data)
+                + deployment.added
                 + MEDIA_TOKENS * max(_media(call.body.data), len(call.images)),
                 output_tokens=_longest(call, deployment),
                 window=window,
@@ -152,7 +153,7 @@ class Gate:
         answer = USUAL_ANSWER if call.max_tokens is None else call.max_tokens
         if deployment.context is not None:
             answer = min(answer, deployment.context)
-        return math.ceil(len(call.body.data) / ratio) + answer * max(call.n, call.drafts)
+        return math.ceil((len(call.body.data) + deployment.added) / ratio) + answer * max(call.n, call.drafts)
 
     async def _reserve(self, claims: tuple[Claim, ...]) -> Reservation:
         outcome = await self.limiter.reserve(claims, LEASE_SECONDS)

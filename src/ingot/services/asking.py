@@ -90,7 +90,8 @@ async def run(
         if admission.reservation is not None:
             usage = outcome.usage
             if usage is not None and not usage.estimated:
-                gate.learn(asked.deployment.name, size=len(asked.call.body.data), tokens=usage.input)
+                size = len(asked.call.body.data) + asked.deployment.added
+                gate.learn(asked.deployment.name, size=size, tokens=usage.input)
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
 
 

@@ -12,7 +12,7 @@ from typing import Never
 import msgspec
 
 from ingot.catalog import Route
-from ingot.dialects.dialect import Call, Usage
+from ingot.dialects.dialect import Call, Turn, Usage
 from ingot.errors import (
     ApiError,
     Overloaded,
@@ -21,7 +21,7 @@ from ingot.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from ingot.services.door import Inference, Outcome
+from ingot.services.door import Fidelity, Inference, Outcome
 from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
 from ingot.services.runtime import Runtime
@@ -53,8 +53,9 @@ class Opened:
     piece: bytes = b""
     usage: Usage | None = None
     content_type: bytes = b"application/json"
-    turned: bool = False
-    """Whether the target was asked in another way than the client asked; the body is turned back already."""
+    turn: Turn = "none"
+    """How a stream is turned back; a whole body has been already."""
+    fidelity: Fidelity = "verbatim"
 
 
 class Retryable(Exception):
@@ -83,6 +84,8 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     if call.images:
         routes = [route for route in routes if route.images != "refuse"]
         call = await runtime.images.fetch(call, deployment, inference.dialect)
+    if deployment.constitution is not None:
+        call = inference.dialect.preface(call, deployment.constitution)
     weighted = deployment.strategy == "weighted"
     tried: set[str] = set()
     last: ApiError | None = None
@@ -124,8 +127,10 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
 async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Route, link: Link) -> Opened:
     """One try; `call` is the inference's own, as targets get it."""
     dialect = inference.dialect
-    dialect.check_target(call, route.target.quirks, inference.deployment.name)
-    body = dialect.prepare(call, model=route.model, quirks=route.target.quirks)
+    quirks, deployment = route.target.quirks, inference.deployment
+    # What the client sent is judged: errors name places in it.
+    dialect.check_target(inference.call, quirks, deployment.name)
+    body = dialect.prepare(call, model=route.model, quirks=quirks)
     began = runtime.clock.monotonic()
     accept = b"text/event-stream" if call.stream else b"application/json"
     try:
@@ -137,7 +142,10 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     except EngineDown as down:
         error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
         raise Retryable(error, wait=down.retry_after) from down
-    opened = Opened(route, link, reply, began, turned=dialect.turns(call, route.target.quirks))
+    turn = dialect.turn_of(call, quirks, deployment.constitution is not None)
+    same = call is inference.call and route.model == deployment.name
+    fidelity: Fidelity = "translated" if turn == "call" else "verbatim" if same else "patched"
+    opened = Opened(route, link, reply, began, turn=turn, fidelity=fidelity)
     try:
         if reply.status not in SUCCESS:
             await _refuse(runtime, opened)
@@ -169,8 +177,8 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
         raise Retryable(UpstreamError(f"The target '{name}' answered 200 with an error in the body."))
     try:
         opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
-        if opened.turned:
-            opened.body = inference.dialect.turn_back(opened.body)
+        if opened.turn != "none":
+            opened.body = inference.dialect.turn_back(opened.body, opened.turn)
     except ValueError as error:
         opened.link.fail(opened.began)
         raise Retryable(

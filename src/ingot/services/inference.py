@@ -31,8 +31,7 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
     began = runtime.clock.monotonic()
     try:
         opened = await open_reply(runtime, inference, outcome)
-        if opened.turned:
-            outcome.fidelity = "translated"
+        outcome.fidelity = opened.fidelity
         try:
             if inference.call.stream:
                 await _give_stream(
@@ -78,7 +77,6 @@ async def _give_answer(
     outcome.usage = opened.usage or guess(inference, body)
     if opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
-        outcome.fidelity = "translated" if opened.turned else "patched"
     outcome.status = 200
     outcome.answer = body
     outcome.content_type = opened.content_type

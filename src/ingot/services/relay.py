@@ -39,11 +39,9 @@ async def relay_stream(
         model=opened.route.model,
         public=inference.deployment.name,
         usage=opened.route.target.quirks.usage,
-        turned=opened.turned,
+        turn=opened.turn,
     )
     outcome.status = 200
-    if opened.route.model != inference.deployment.name and not opened.turned:
-        outcome.fidelity = "patched"
     pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)
     give = pourer.give
     try:
@@ -192,9 +190,13 @@ def _tell(inference: Inference, error: ApiError, *, outcome: Outcome) -> bytes:
 def guess(inference: Inference, answer: bytes) -> Usage:
     """Usage by rule of thumb for a whole answer without any: three bytes a token in, four of the answer out."""
     output = 0 if inference.call.max_tokens == 0 else max(1, len(answer) // 4)
-    return Usage(input=len(inference.call.body.data) // 3, output=output, estimated=True)
+    return Usage(input=_asked(inference), output=output, estimated=True)
 
 
 def estimate(inference: Inference, tap: StreamTap) -> Usage:
     """Usage by rule of thumb where the upstream told none: three bytes a token in, one delta a token out."""
-    return Usage(input=len(inference.call.body.data) // 3, output=tap.deltas, estimated=True)
+    return Usage(input=_asked(inference), output=tap.deltas, estimated=True)
+
+
+def _asked(inference: Inference) -> int:
+    return (len(inference.call.body.data) + inference.deployment.added) // 3

@@ -6,7 +6,7 @@ import msgspec
 
 from ingot import __version__
 from ingot.dialects import chat_request, opaque
-from ingot.web import openapi_more, resources
+from ingot.web import models, openapi_more, resources
 
 _REF = "#/components/schemas/{name}"
 
@@ -50,7 +50,7 @@ _PAGES = {
 
 def describe() -> bytes:
     """The document."""
-    own = [*_BODIES.values(), ErrorBody, resources.ModelList, resources.ModelObject, resources.Readiness]
+    own = [*_BODIES.values(), ErrorBody, models.ModelList, models.ModelObject, resources.Readiness]
     schemas, components = msgspec.json.schema_components([*own, *openapi_more.KINDS], ref_template=_REF)
     *bodies, error, listing, model, readiness = schemas[: len(own)]
     paths: dict[str, Any] = {}

@@ -14,19 +14,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ingot import __version__
-from ingot.catalog import Deployment
 from ingot.errors import ApiError, MethodNotAllowed, NotFound
 from ingot.ids import new_id
 from ingot.presets import encode_error
 from ingot.services.answers import Answers
-from ingot.services.grants import deployment_for, deployments_for
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
 from ingot.services.runtime import Runtime
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import metrics, stored, usage
+from ingot.web import metrics, models, stored, usage
 from ingot.web.errors import error_head, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, name_client, read_credential, read_request_id
 from ingot.web.query import Pages, by_method
@@ -34,22 +32,6 @@ from ingot.web.query import Pages, by_method
 Handler = Callable[[Request], Awaitable[Response]]
 
 JSON = "application/json"
-
-
-class ModelObject(msgspec.Struct, frozen=True):
-    """A model as OpenAI's clients read it; `created` is unix seconds."""
-
-    id: str
-    created: int
-    owned_by: str
-    object: str = "model"
-
-
-class ModelList(msgspec.Struct, frozen=True):
-    """The answer of `GET /v1/models`."""
-
-    data: list[ModelObject]
-    object: str = "list"
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -83,23 +65,11 @@ class State:
         self.registry = metrics.registry(runtime, database.tally)
 
 
-def describe_model(deployment: Deployment) -> ModelObject:
-    """A deployment as a client sees it."""
-    return ModelObject(id=deployment.name, created=deployment.created, owned_by=deployment.owned_by)
-
-
 def build(state: State) -> ASGIApp:
     """The application for all paths that are no inference surface."""
 
-    async def models(request: Request) -> Response:
-        principal = await _authenticate(state, request)
-        listed = deployments_for(state.runtime.catalog, principal.grant)
-        return _json(ModelList([describe_model(deployment) for deployment in listed]))
-
-    async def model(request: Request) -> Response:
-        principal = await _authenticate(state, request)
-        name = request.path_params["name"]
-        return _json(describe_model(deployment_for(state.runtime.catalog, principal.grant, model=name)))
+    async def principal(request: Request) -> Principal:
+        return await _authenticate(state, request)
 
     async def alive(_: Request) -> Response:
         return Response(b'{"status":"ok"}', media_type=JSON)
@@ -134,7 +104,7 @@ def build(state: State) -> ASGIApp:
     if state.runtime.config.server.metrics:
         routes.append(("/metrics", measures))
     if preset.offers("models"):
-        routes += [("/v1/models", models), ("/v1/models/{name:path}", model)]
+        routes += models.pages(lambda: state.runtime, principal=principal)
     kept = [
         Route(path, _guarded(state, by_method(handlers)), methods=list(handlers))
         for path, handlers in _kept(state).items()

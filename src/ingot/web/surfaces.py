@@ -97,6 +97,7 @@ class Inferences:
             deployment = deployment_for(runtime.catalog, principal.grant, model=call.model)
             request.model = deployment.name
             door = HttpDoor(exchange, request_id.encode())
+            door.lines = deployment.notice
             asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
             key = _retry_key(surface, headers)
             if key is None:

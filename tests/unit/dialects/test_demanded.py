@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from ingot.catalog import ENGINE_QUIRKS, Quirks
 from ingot.dialects.chat import CHAT
-from ingot.dialects.demanded import CallTap, by_schema, turn_back
+from ingot.dialects.demanded import CallTap, by_schema
+from ingot.dialects.demanded import turn_back_call as turn_back
 from ingot.dialects.dialect import Call
 
 PARAMETERS = {
@@ -140,7 +141,7 @@ def test_feed_when_text_comes_in_any_pieces(cuts: list[int], spaced: bool) -> No
     text = json.dumps({"name": "add", "arguments": ARGUMENTS}, indent=1 if spaced else None)
     ends = sorted({min(cut, len(text)) for cut in cuts} | {len(text)})
     pieces = [text[low:high] for low, high in zip([0, *ends], ends, strict=False)]
-    tap = CHAT.tap(call("required", stream=True), model="m", public="pub", turned=True)
+    tap = CHAT.tap(call("required", stream=True), model="m", public="pub", turn="call")
     assert isinstance(tap, CallTap)
     events = [
         chunk({"role": "assistant", "content": None}),
@@ -167,7 +168,7 @@ def test_feed_when_text_comes_in_any_pieces(cuts: list[int], spaced: bool) -> No
 
 def test_feed_when_stream_fails() -> None:
     """An error and what is no JSON pass as they do without a call."""
-    tap = CHAT.tap(call("required", stream=True), model="m", public="m", turned=True)
+    tap = CHAT.tap(call("required", stream=True), model="m", public="m", turn="call")
     assert tap.feed(b"not json") == b"not json"
     assert tap.feed(b"[1]") == b"[1]"
     assert b"error" in (tap.feed(b'{"error":{"message":"secret"}}') or b"")
