@@ -32,6 +32,12 @@ MODELS = """
     [models.text]
     targets = ["blind"]
     price = "free"
+    [targets.elsewhere]
+    base_url = "{up}"
+    dialects = ["embeddings"]
+    [models.half]
+    targets = ["blind", "elsewhere"]
+    price = "free"
 """
 PICTURE = png(16, 16)
 
@@ -133,16 +139,16 @@ def test_image_when_its_url_is_not_there(house: House) -> None:
     assert len(upstream.up.log) == before
 
 
-@pytest.mark.parametrize("model", ["relay", "text"])
+@pytest.mark.parametrize("model", ["relay", "text", "half"])
 def test_image_when_target_sees_for_itself(house: House, model: str) -> None:
     """URLs go on as they came, and only to targets that see; where none does, the model says so."""
     served, upstream, _ = house
     request_id = fresh_id()
     body = asked(model, "https://example.org/a.png")
     status, _, answer = served.call("/v1/chat/completions", body, headers={"x-request-id": request_id})
-    if model == "text":
+    if model != "relay":
         error = json.loads(answer)["error"]
-        assert (status, error["message"]) == (400, "model 'text' does not support image input")
+        assert (status, error["message"]) == (400, f"model '{model}' does not support image input")
         return
     assert status == 200
     [record] = upstream.until_seen(request_id)

@@ -14,6 +14,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.catalog import REFUSAL_MARK
+from ingot.dialects.answer import texts
 from ingot.dialects.dialect import Call
 from ingot.dialects.tap import ChatTap
 from ingot.dialects.usage import USAGE
@@ -51,11 +52,11 @@ def mark_refusals(answer: bytes) -> bytes:
         return answer
     value = _decode_object(answer)
     marked = False
-    for choice in value.get("choices") or ():
-        message = choice.get("message") or {}
-        content = message.get("content")
-        if isinstance(content, str) and content.lstrip().startswith(REFUSAL_MARK):
-            message["refusal"] = content.lstrip()[len(REFUSAL_MARK) :].lstrip()
+    for _, message in texts(value, "message"):
+        content = message["content"].lstrip()
+        message["content"] = message["content"] or None
+        if content.startswith(REFUSAL_MARK):
+            message["refusal"] = content[len(REFUSAL_MARK) :].lstrip()
             message["content"] = None
             marked = True
     return _encode(value) if marked else answer
@@ -86,29 +87,29 @@ class RefusalTap(ChatTap):
             chunk = _decode(data)
         except ValueError:
             return data
-        choices = chunk.get("choices") if isinstance(chunk, dict) else None
-        edited = silent = bool(choices)
-        if choices:
-            edits = [self._turn(choice) for choice in choices]
-            edited = any(edits)
-            silent = not any(choice.get("delta") or choice.get("finish_reason") for choice in choices)
-        if not edited:
+        found = list(texts(chunk, "delta"))
+        turned = [self._turn(choice, delta) for choice, delta in found]
+        if not any(turned):
             return data
+        for _, delta in found:
+            if delta.get("content") == "":
+                del delta["content"]
+        silent = not any(delta or choice.get("finish_reason") for choice, delta in found)
         return None if silent and not chunk.get("usage") else _encode(chunk)
 
-    def _turn(self, choice: dict[str, Any]) -> bool:
+    def _turn(self, choice: dict[str, Any], delta: dict[str, Any]) -> bool:
         """Puts the text of one choice where it belongs; whether that changed anything."""
-        index = choice.get("index") or 0
-        delta = choice.get("delta") or {}
-        text = delta.get("content") or ""
+        index = choice.get("index")
+        index = index if type(index) is int else 0
         if index not in self._refusing:
-            return self._weigh(choice, delta, index, text)
-        return self._refusing[index] and self._refuse(delta, index, text)
+            return self._weigh(choice, delta, index)
+        return self._refusing[index] and self._refuse(delta, index, delta["content"])
 
     def _refuse(self, delta: dict[str, Any], index: int, text: str) -> bool:
         """Moves a piece of a refusal, which begins behind the space that follows the mark."""
-        if not delta.pop("content", None):
+        if not delta["content"]:
             return False
+        delta["content"] = ""
         if index not in self._begun:
             text = text.lstrip()
         if text:
@@ -116,9 +117,9 @@ class RefusalTap(ChatTap):
             delta["refusal"] = text
         return True
 
-    def _weigh(self, choice: dict[str, Any], delta: dict[str, Any], index: int, text: str) -> bool:
+    def _weigh(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> bool:
         """Decides about an answer as soon as its first characters tell."""
-        before = self._held.get(index, "")
+        before, text = self._held.get(index, ""), delta["content"]
         whole = before + text
         begun = whole.lstrip()
         if begun.startswith(REFUSAL_MARK):
@@ -126,11 +127,8 @@ class RefusalTap(ChatTap):
             return self._refuse(delta, index, begun[len(REFUSAL_MARK) :])
         if REFUSAL_MARK.startswith(begun) and not choice.get("finish_reason"):
             self._held[index] = whole
-            if text:
-                del delta["content"]
+            delta["content"] = ""
             return bool(text)
         self._refusing[index] = False
-        if before:
-            delta["content"] = whole
-            choice["delta"] = delta
+        delta["content"] = whole
         return bool(before)

@@ -15,6 +15,7 @@ import msgspec
 
 from ingot.catalog import Quirks
 from ingot.dialects import gbnf
+from ingot.dialects.answer import texts
 from ingot.dialects.dialect import Call
 from ingot.dialects.tap import ChatTap
 from ingot.dialects.usage import USAGE
@@ -71,10 +72,9 @@ def response_format(tools: list[dict[str, Any]], *, deployment: str) -> dict[str
 def turn_back_call(answer: bytes) -> bytes:
     """A whole answer with the call that its content is; raises ValueError where it is no JSON object."""
     value = _decode_object(answer)
-    for choice in value.get("choices") or ():
-        message = choice.get("message") or {}
+    for choice, message in texts(value, "message"):
         reader = _Reader()
-        arguments = reader.feed(message.get("content") or "")
+        arguments = reader.feed(message["content"])
         message["content"] = None
         if reader.name is not None:
             message["tool_calls"] = [
@@ -156,21 +156,18 @@ class CallTap(ChatTap):
             chunk = _decode(data)
         except ValueError:
             return data
-        choices = chunk.get("choices") if isinstance(chunk, dict) else None
-        if not choices:
+        found = list(texts(chunk, "delta"))
+        for choice, delta in found:
+            self._turn(choice, delta, chunk)
+        if not found:
             return data
-        silent = True
-        for choice in choices:
-            self._turn(choice, chunk)
-            silent = silent and not choice.get("delta") and not choice.get("finish_reason")
+        silent = not any(delta or choice.get("finish_reason") for choice, delta in found)
         return None if silent and not chunk.get("usage") else _encode(chunk)
 
-    def _turn(self, choice: dict[str, Any], chunk: dict[str, Any]) -> None:
-        delta = choice.get("delta") or {}
-        content = delta.pop("content", None)
+    def _turn(self, choice: dict[str, Any], delta: dict[str, Any], chunk: dict[str, Any]) -> None:
+        piece = self._reader.feed(delta.pop("content"))
         if delta.get("role"):
             delta["content"] = None
-        piece = self._reader.feed(content) if content else ""
         if self._reader.name is not None and not self._begun:
             self._begun = True
             function = {"name": self._reader.name, "arguments": piece}
@@ -179,5 +176,4 @@ class CallTap(ChatTap):
             ]
         elif piece:
             delta["tool_calls"] = [{"index": 0, "function": {"arguments": piece}}]
-        choice["delta"] = delta
         _end(choice, self._reader)

@@ -18,7 +18,7 @@ from ingot.schemas import named, parts, resolve
 _PLAIN: Final[Ranges] = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0xD7FF), (0xE000, 0xFEFE), (0xFF00, 0x10FFFF))
 _ANYTHING: Final = Again(Chars(_PLAIN), 0, None)
 
-_CONSTRAINTS: Final = frozenset(
+CONSTRAINTS: Final = frozenset(
     {
         "$dynamicRef",
         "$recursiveRef",
@@ -87,7 +87,7 @@ _LENGTHS: Final = frozenset({"minLength", "maxLength"})
 def check_held(schema: dict[str, Any], where: str, *, deployment: str) -> None:
     """Raises Unsupported for the first keyword that the grammar would leave out."""
     for own, trail, _ in parts(schema):
-        for key in sorted((own.keys() & _CONSTRAINTS) - _held(own, schema)):
+        for key in sorted((own.keys() & CONSTRAINTS) - _held(own, schema)):
             if key in _NEUTRAL and own[key] == _NEUTRAL[key]:
                 continue
             at = named(where, trail, key)
@@ -144,22 +144,32 @@ def _held(own: dict[str, Any], root: dict[str, Any]) -> frozenset[str]:
         if alone in own:
             return frozenset({alone})
     if "allOf" in own:
-        return frozenset({"allOf"}) if all(_is_object(each, root) for each in own["allOf"]) else frozenset()
+        whole = all(_is_object(each, root) for each in _listed(own, "allOf"))
+        return frozenset({"allOf"}) if whole else frozenset()
     if "const" in own or "enum" in own:
         return frozenset({"const", "enum", "type"})
     held = {"type"}
-    kind = own.get("type") or _implied(own)
-    for each in kind if isinstance(kind, list) else (kind,):
-        held |= _BY_TYPE.get(each, frozenset()) if isinstance(each, str) else frozenset()
-    if "pattern" not in own and own.get("format") in _FORMATS:
+    kinds = _listed(own, "type") or [own.get("type") or _implied(own)]
+    for kind in kinds:
+        held |= _BY_TYPE.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
+    if "pattern" not in own and isinstance(own.get("format"), str) and own["format"] in _FORMATS:
         held -= _LENGTHS
     if "prefixItems" in own:
-        count = len(own["prefixItems"])
+        count = len(_listed(own, "prefixItems"))
         held = (held if own.get("items") is False else held - {"items"}) | {"prefixItems"}
         held -= {key for key in ("minItems", "maxItems") if own.get(key) != count}
-    if not set(own.get("required") or ()) <= set(own.get("properties") or ()):
+    properties = own.get("properties")
+    if not all(
+        isinstance(properties, dict) and name in properties for name in map(str, _listed(own, "required"))
+    ):
         held.discard("required")
     return frozenset(held)
+
+
+def _listed(own: dict[str, Any], key: str) -> list[Any]:
+    """A list under a keyword; empty where something else stands there, which the engine itself refuses."""
+    held = own.get(key)
+    return held if isinstance(held, list) else []
 
 
 def _implied(own: dict[str, Any]) -> str | None:

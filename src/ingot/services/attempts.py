@@ -6,6 +6,7 @@ What is not: the other 4xx. They are the client's to mend and come back in its d
 
 import asyncio
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Never
 
@@ -22,6 +23,7 @@ from ingot.errors import (
     UpstreamUnavailable,
 )
 from ingot.services.door import Fidelity, Inference, Outcome
+from ingot.services.images import refuse_images
 from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
 from ingot.services.runtime import Runtime
@@ -80,12 +82,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
             param="model",
             code="unsupported_endpoint",
         )
-    call = inference.call
-    if call.images:
-        routes = [route for route in routes if route.images != "refuse"]
-        call = await runtime.images.fetch(call, deployment, inference.dialect)
-    if deployment.constitution is not None:
-        call = inference.dialect.preface(call, deployment.constitution)
+    routes, call = await _as_sent(runtime, inference, routes)
     weighted = deployment.strategy == "weighted"
     tried: set[str] = set()
     last: ApiError | None = None
@@ -122,6 +119,21 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
             if failure.wait is not None and failure.wait > LONGEST_WAIT:
                 raise failure.error from failure
             await asyncio.sleep(backoff(attempt - 1, runtime.rng) if failure.wait is None else failure.wait)
+
+
+async def _as_sent(
+    runtime: Runtime, inference: Inference, routes: Sequence[Route]
+) -> tuple[Sequence[Route], Call]:
+    """The routes that can take the call, and the call as targets get it: images fetched, principles before it."""
+    call, deployment = inference.call, inference.deployment
+    if call.images:
+        routes = [route for route in routes if route.images != "refuse"]
+        if not routes:  # those that take images speak other dialects
+            raise refuse_images(call, deployment)
+        call = await runtime.images.fetch(call, deployment, inference.dialect)
+    if deployment.constitution is not None:
+        call = inference.dialect.preface(call, deployment.constitution)
+    return routes, call
 
 
 async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Route, link: Link) -> Opened:

@@ -47,11 +47,7 @@ class Images:
         images = call.images
         most = self._bounds.most
         if deployment.images == "refuse":
-            raise Unsupported(
-                f"model '{deployment.name}' does not support image input",
-                param=images[0].field,
-                code="unsupported_value",
-            )
+            raise refuse_images(call, deployment)
         if len(images) > most:
             raise InvalidRequest(
                 f"The request has {len(images)} images, and at most {most} are taken.",
@@ -153,6 +149,15 @@ class Images:
                 param=image.field,
                 code="image_too_large",
             )
+
+
+def refuse_images(call: Call, deployment: Deployment) -> Unsupported:
+    """What a model says that reads text only; the words are Valar's."""
+    return Unsupported(
+        f"model '{deployment.name}' does not support image input",
+        param=call.images[0].field,
+        code="unsupported_value",
+    )
 
 
 def is_data(image: Image) -> bool:

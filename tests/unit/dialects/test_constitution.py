@@ -152,3 +152,31 @@ def test_feed_when_one_of_two_answers_refuses() -> None:
         (1, {"content": ", indeed"}),
         (0, {"refusal": " way"}),
     ]
+
+
+SHAPES: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from([None, True, 0, "x", "[refusal] no", '{"name": "f", "arguments": {}}']),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["choices", "message", "delta", "content", "index", "finish_reason", "usage", "id"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["choices", "id", "usage"]), SHAPES), st.sampled_from(["call", "refusal"])
+)
+def test_turning_when_answer_has_any_shape(answer: dict[str, Any], turn: Any) -> None:
+    """An answer that is shaped like none passes, whole and as an event of a stream."""
+    data = json.dumps(answer).encode()
+    assert isinstance(json.loads(CHAT.turn_back(data, turn)), dict)
+    tap = CHAT.tap(asked(), model="m", public="m", turn=turn)
+    for _ in range(2):
+        tap.feed(data)

@@ -2,15 +2,17 @@
 
 import copy
 import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingot.dialects.gbnf import check_held, fitted, written
-from ingot.errors import Unsupported
+from ingot.dialects.gbnf import CONSTRAINTS, check_held, fitted, written
+from ingot.errors import ClientError, Unsupported
 from ingot.patterns import BadPattern
+from ingot.schemas import check_schema
 
 WHERE = "response_format.json_schema.schema"
 PATTERNS = [
@@ -216,3 +218,28 @@ def test_check_held_when_it_does_not(schema: dict[str, Any], keyword: str) -> No
         )
     assert caught.value.param == f"{WHERE}.items.{keyword}"
     assert f"'{keyword}'" in caught.value.message
+
+
+KEYWORDS = sorted({*CONSTRAINTS, "$defs", "format", "title"})
+JUNK: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from(
+        [None, True, False, 0, 1, -1, 2.5, "", "string", "object", "a", "#", "#/$defs/a", "^a+$", "(", "date"]
+    ),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*KEYWORDS, "a"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYWORDS), JUNK, max_size=5))
+@settings(max_examples=500)
+def test_everything_when_schema_is_junk(schema: dict[str, Any]) -> None:
+    """Whatever stands under a keyword, a schema passes or is refused: nothing else ever happens, and it is left as it was."""
+    before = copy.deepcopy(schema)
+    with suppress(ClientError):
+        check_schema(schema, WHERE)
+        check_held(schema, WHERE, deployment="m")
+        fitted(schema, WHERE, deployment="m")
+        fitted(schema, WHERE, deployment="m", root="#/$defs/f0")
+    assert schema == before
