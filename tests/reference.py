@@ -47,7 +47,12 @@ CLASSES = {
     "Overloaded": "Try again after `retry-after` seconds.",
 }
 
-TABLES = {"complaint.py": "InvalidRequest", "fields.py": "InvalidRequest", "refusals.py": "UpstreamRejected"}
+TABLES = {
+    "complaint.py": "InvalidRequest",
+    "fields.py": "InvalidRequest",
+    "images.py": "InvalidRequest",
+    "refusals.py": "UpstreamRejected",
+}
 
 CODES = {
     "account_exists": "Log in, then accept the invitation.",
@@ -61,10 +66,16 @@ CODES = {
     "email_unverified": "Follow the link in the mail that came with the sign-up, then try again.",
     "empty_array": "Name at least one element.",
     "empty_string": "Send a value that is not empty.",
+    "failed_to_download_image": "Check that the URL answers with the image itself, or send a data URI.",
     "foreign_origin": "Send the change from this server's own pages, or with an admin key.",
     "idempotency_key_in_use": "The first request with this key still runs; send the same again after `retry-after` seconds.",
+    "image_file_too_large": "Send a smaller image, or fewer.",
+    "image_parse_error": "Send a whole image file.",
+    "image_too_large": "Scale the image down to the side that the message names.",
     "integer_above_max_value": "Send a value within the range that the message names.",
     "integer_below_min_value": "Send a value within the range that the message names.",
+    "invalid_base64_image": "Write `data:image/png;base64,` and the bytes in standard base64, padded, without line breaks.",
+    "invalid_image_url": "Send a `https://` URL that leads to the public internet, or a data URI.",
     "invalid_json": "Send one JSON object, in UTF-8, without duplicate keys.",
     "invalid_link": "Ask for another mail; a link works once and for a limited time.",
     "invalid_login": "Check the address and the password, or have a new password set by mail.",
@@ -90,6 +101,7 @@ CODES = {
     "unknown_url": "Check the path; `GET /openapi.json` lists all.",
     "unsupported_encoding": "Send the body without `Content-Encoding`.",
     "unsupported_endpoint": "Call a surface that the message names, or another model.",
+    "unsupported_image_media_type": "Send PNG, JPEG, GIF or WebP.",
     "unsupported_media_type": "Send the body as `Content-Type: application/json`.",
     "unsupported_value": "Use another value for the field that `param` names.",
     "upstream_credential_refused": "The operator mends the target's `api_key`, or its account.",

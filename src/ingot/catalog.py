@@ -7,14 +7,16 @@ target is called, whether it works, and which route is taken.
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from ingot.config import (
     ENGINE_PREFIX,
+    CardConfig,
     Config,
     ConfigError,
+    Handling,
     ModelConfig,
     QuirksConfig,
     RouteConfig,
@@ -32,7 +34,15 @@ MOST_COMPARED: Final = 200  # a comparison costs some 20 us, and unknown names c
 LONGEST_SHOWN: Final = 100
 TRANSLATED: Final = frozenset({"chat", "messages"})
 """Dialects that are translated into each other: whoever speaks one of them serves all."""
-UNLISTED: Final = frozenset({"created", "capabilities"})  # follow from other fields or from the start
+PRINCIPLED: Final = frozenset({"chat", "embeddings"})
+"""Dialects that serve models with a constitution; it is not translated."""
+NONE: Final[Mapping[str, str]] = {}
+REFUSAL_MARK: Final = "[refusal]"
+# What makes a refusal one that can be told from an answer; it follows every constitution.
+REFUSAL_RULE: Final = (
+    f"If these principles oblige you to refuse, begin your answer with {REFUSAL_MARK} and say why in a sentence or two. "
+    f"Begin no other answer with {REFUSAL_MARK}."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,8 @@ PROBE_TIMEOUTS: Final = Timeouts(connect=5.0, first_byte=5.0, idle=5.0)
 class Quirks:
     """How a target differs, as data; `stream_options` says whether it accepts that field.
 
-    `narrow_tools` marks a target that ignores a `tool_choice` which names tools: it is sent those tools alone.
+    `narrow_tools` marks a target that ignores a `tool_choice` which names tools: it is sent those tools alone. `gbnf` is
+    one that compiles JSON schemas as llama.cpp does. `any_pattern` takes patterns that no linear engine has, as text.
     """
 
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -65,6 +76,8 @@ class Quirks:
     usage: tuple[str, ...] = ("usage",)
     stream_options: bool = True
     narrow_tools: bool = False
+    gbnf: bool = False
+    any_pattern: bool = False
 
 
 # What llama-server takes and ignores, or fails on, tried on the bundled release. `n` works there, but its usage
@@ -79,7 +92,6 @@ ENGINE_QUIRKS: Final = Quirks(
             "file",
             "function_call",
             "functions",
-            "image_url",
             "input_audio",
             "moderation",
             "n",
@@ -92,6 +104,7 @@ ENGINE_QUIRKS: Final = Quirks(
         }
     ),
     narrow_tools=True,
+    gbnf=True,
 )
 
 
@@ -104,6 +117,7 @@ class Target:
     api_key: str | None = field(default=None, repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     dialects: frozenset[str] = frozenset()
+    images: Handling = "relay"
     quirks: Quirks = field(default_factory=Quirks)
     timeouts: Timeouts = field(default_factory=Timeouts)
     breaker_failures: int = 5
@@ -121,11 +135,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A target, what it calls the model, and its share of the requests."""
+    """A target, what it calls the model, its share of the requests, and what becomes of images on this way."""
 
     target: Target
     model: str
     weight: int = 1
+    images: Handling = "relay"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +149,8 @@ class Deployment:
 
     Those are what any of its targets speaks, and what that can be translated into; `losses` says what becomes of a
     request of which a translation would leave something out. Where it will end, `deprecated` says since when that is
-    told and `shutdown_date` on which day.
+    told and `shutdown_date` on which day. `images` is `refuse` where no route takes any, and `fetch` where one wants them
+    fetched. `constitution` is the text that goes before every request, `added` its bytes.
     """
 
     name: str
@@ -150,6 +166,10 @@ class Deployment:
     deprecated: int | None = None
     shutdown_date: str | None = None
     losses: Literal["report", "refuse"] = "report"
+    images: Handling = "relay"
+    constitution: str | None = field(default=None, repr=False)
+    added: int = 0
+    card: CardConfig | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +198,6 @@ class Catalog:
             raise NotFound(self._not_found(name), param="model", code="model_not_found")
         return deployment
 
-    def diff(self, new: "Catalog") -> list[str]:
-        """What changes from here to `new`, a line each; credentials are never shown."""
-        return [
-            *_changes("targets", self.targets, new.targets),
-            *_changes("models", self.deployments, new.deployments),
-        ]
-
     def _not_found(self, name: str) -> str:
         shown = name if len(name) <= LONGEST_SHOWN else f"{name[:LONGEST_SHOWN]}..."
         text = f"The model `{shown}` does not exist or you do not have access to it."
@@ -197,17 +210,26 @@ class Catalog:
         return f"{text} Available here: {_listed(known[:MOST_NAMED])}. GET /v1/models lists all models."
 
 
-def build(config: Config, embedded: Sequence[EmbeddedModel] = (), *, created: int = 0) -> Catalog:
+def build(
+    config: Config,
+    embedded: Sequence[EmbeddedModel] = (),
+    *,
+    created: int = 0,
+    constitutions: Mapping[str, str] = NONE,
+) -> Catalog:
     """The catalog of a configuration whose secrets were read; `created` dates models that give no date.
 
-    A configured model wins over an embedded one of the same name. ConfigError if a route leads to an
-    embedded model that is not there.
+    `constitutions` are the texts of those that models name. A configured model wins over an embedded one of the same name.
+    ConfigError if a route leads to an embedded model that is not there.
     """
     targets = {name: _target(name, each) for name, each in config.targets.items()}
     engines = {each.name: _engine(each) for each in embedded}
     deployments = {each.name: _embedded(each, engines[each.name]) for each in embedded}
     for name, model in config.models.items():
-        deployments[name] = _deployment(name, model, targets, engines, created)
+        if model.constitution is not None and name not in constitutions:
+            raise ValueError(f"the constitution of model {name} was not read")
+        made = _deployment(name, model, targets, engines, created)
+        deployments[name] = _principled(made, constitutions[name]) if name in constitutions else made
     used = {route.target.name: route.target for each in deployments.values() for route in each.routes}
     return Catalog(deployments=deployments, targets=used | targets)
 
@@ -222,6 +244,7 @@ def _target(name: str, config: TargetConfig) -> Target:
         api_key=config.api_key,
         headers=tuple(config.headers.items()),
         dialects=frozenset(config.dialects),
+        images=config.images or ("refuse" if "image_url" in config.quirks.reject else "relay"),
         quirks=_quirks(config.quirks),
         timeouts=Timeouts(timeouts.connect, timeouts.first_byte, timeouts.idle),
         breaker_failures=breaker.failures,
@@ -242,6 +265,8 @@ def _quirks(config: QuirksConfig) -> Quirks:
         usage=tuple(config.usage.split(".")),
         stream_options=not config.no_stream_options,
         narrow_tools=config.narrow_tools,
+        gbnf=config.gbnf,
+        any_pattern=config.any_pattern,
     )
 
 
@@ -252,6 +277,7 @@ def _engine(model: EmbeddedModel) -> Target:
         name=name,
         base_url=name,
         dialects=frozenset(dialects),
+        images="refuse",
         quirks=ENGINE_QUIRKS,
         breaker_failures=UNBREAKABLE,
         capacity=model.capacity,
@@ -261,7 +287,7 @@ def _engine(model: EmbeddedModel) -> Target:
 def _embedded(model: EmbeddedModel, target: Target) -> Deployment:
     return Deployment(
         name=model.name,
-        routes=(Route(target, model.name),),
+        routes=(Route(target, model.name, images=target.images),),
         strategy="ordered",
         price=Price.free,
         context=model.context,
@@ -270,13 +296,14 @@ def _embedded(model: EmbeddedModel, target: Target) -> Deployment:
         owned_by=model.owned_by,
         created=model.created,
         capabilities=_served([target]),
+        images=target.images,
     )
 
 
 def _deployment(
     name: str, config: ModelConfig, targets: dict[str, Target], engines: dict[str, Target], created: int
 ) -> Deployment:
-    routes = tuple(_route(name, each, targets, engines) for each in config.routes())
+    routes = tuple(_route(name, each, targets, engines, images=config.images) for each in config.routes())
     return Deployment(
         name=name,
         routes=routes,
@@ -291,6 +318,8 @@ def _deployment(
         shutdown_date=config.shutdown_date,
         capabilities=_served([route.target for route in routes]),
         losses=config.losses,
+        images=_images(routes),
+        card=config.card,
     )
 
 
@@ -300,54 +329,40 @@ def _served(targets: Sequence[Target]) -> frozenset[str]:
     return spoken if spoken.isdisjoint(TRANSLATED) else spoken | TRANSLATED
 
 
-def _route(name: str, config: RouteConfig, targets: dict[str, Target], engines: dict[str, Target]) -> Route:
+def _principled(made: Deployment, text: str) -> Deployment:
+    """A deployment with its constitution; ConfigError where no target has a place for it."""
+    spoken = frozenset[str]().union(*(route.target.dialects for route in made.routes))
+    if "chat" not in spoken:
+        place = f"models.{quoted(made.name)}.constitution"
+        raise ConfigError.at(place, "needs a target that speaks chat; no other dialect has a place for it")
+    whole = f"{text}\n\n{REFUSAL_RULE}"
+    return replace(made, constitution=whole, added=len(whole.encode()), capabilities=spoken & PRINCIPLED)
+
+
+def _images(routes: Sequence[Route]) -> Handling:
+    """What becomes of images over all routes: an image that was fetched once suits every target."""
+    kinds = {route.images for route in routes}
+    return "fetch" if "fetch" in kinds else "relay" if "relay" in kinds else "refuse"
+
+
+def _route(
+    name: str,
+    config: RouteConfig,
+    targets: dict[str, Target],
+    engines: dict[str, Target],
+    *,
+    images: Handling | None,
+) -> Route:
     weight = config.weight or 1
     if not config.target.startswith(ENGINE_PREFIX):
-        return Route(targets[config.target], config.model or name, weight)
+        target = targets[config.target]
+        return Route(target, config.model or name, weight, images or target.images)
     model = config.target.removeprefix(ENGINE_PREFIX)
     if model not in engines:
         there = nearest(model, engines) if engines else "; there are none here (see `ingot doctor`)"
         raise ConfigError.at(f"models.{quoted(name)}.targets", f'no embedded model is named "{model}"{there}')
-    return Route(engines[model], config.model or model, weight)
+    return Route(engines[model], config.model or model, weight, images or engines[model].images)
 
 
 def _listed(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _changes(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
-    for name in sorted({*old, *new}):
-        place = f"{section}.{quoted(name)}"
-        if name not in new:
-            yield f"{place}: removed"
-        elif name not in old:
-            yield f"{place}: added"
-        else:
-            yield from (f"{place}: {line}" for line in _field_changes(old[name], new[name]))
-
-
-def _field_changes(old: Any, new: Any) -> Iterator[str]:
-    """`price free -> 0.15/0.6` for each field that differs; fields hidden from repr are only named."""
-    for each in fields(old):
-        before, after = getattr(old, each.name), getattr(new, each.name)
-        if each.name in UNLISTED or before == after:
-            continue
-        if not each.repr:
-            yield f"{each.name} changed"
-        elif _shown(before) != _shown(after):
-            yield f"{each.name} {_shown(before)} -> {_shown(after)}"
-
-
-def _shown(value: Any) -> str:
-    """A field's value as a diff shows it."""
-    if isinstance(value, tuple | frozenset):
-        parts = [_shown(each) for each in value]
-        return ", ".join(sorted(parts) if isinstance(value, frozenset) else parts) or "none"
-    if isinstance(value, Route):
-        renamed = f"{value.target.name}/{value.model}"
-        return renamed if value.weight == 1 else f"{renamed} x{value.weight}"
-    if isinstance(value, Timeouts):
-        return "/".join(f"{getattr(value, each.name):g}" for each in fields(value))
-    if isinstance(value, Quirks):
-        return repr({each.name: getattr(value, each.name) for each in fields(value)})
-    return "none" if value is None else str(value)

@@ -14,7 +14,7 @@ very bytes of a compact body if, and only if, nothing was lost. Measured on one 
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -37,8 +37,12 @@ class JsonLimits(msgspec.Struct, frozen=True):
 
 DEFAULT = JsonLimits()
 
+Place = tuple[str | int, ...]
+"""Where a value stands: keys and indexes from the top, as `("messages", 0, "content")`."""
+
 _value = msgspec.json.Decoder()
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_items = msgspec.json.Decoder(list[msgspec.Raw])
 _encode = msgspec.json.Encoder().encode
 
 # Searching a body for two bytes costs 1 ns a byte; above this size, cutting it into members is cheaper.
@@ -47,6 +51,9 @@ _GLANCE = 4096
 _DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isdigit() else ord("x") for byte in range(128)) + b"x" * 128
 _LONE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 _LONE_TEXT = "half of a surrogate pair stands alone"
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_KEY = re.compile(rb'"(?:[^"\\]|\\.)*"[ \t\r\n]*:[ \t\r\n]*')
+_COMMA = re.compile(rb"[ \t\r\n]*,")
 _AT_BYTE = re.compile(r"^(?:JSON is malformed: )?(.*?) \(byte (\d+)\)$")
 
 
@@ -116,6 +123,71 @@ def splice_bytes(data: bytes, *, replace: Mapping[str, bytes], drop: Collection[
     for key in gone:
         del pieces[key]
     return b"{" + b",".join([_encode(key) + b":" + value for key, value in pieces.items()]) + b"}"
+
+
+def replaced(body: Body, edits: Mapping[Place, Any]) -> Body:
+    """The body with other values at some places, at any depth; every byte beside them stays, spaces included.
+
+    Places may not lie inside of each other; KeyError for one that is not there.
+    """
+    spans: dict[Place, tuple[int, int]] = {}
+    value = body.value
+    pieces: list[bytes] = []
+    at = 0
+    for (start, end), place in sorted((_span(body.data, place, spans), place) for place in edits):
+        pieces += (body.data[at:start], _encode(edits[place]))
+        at = end
+        value = _put(value, place, edits[place])
+    return Body(b"".join([*pieces, body.data[at:]]), value)
+
+
+def prefixed(body: Body, key: str, item: Any) -> Body:
+    """The body with one more item at the head of the array under a top-level key, which is not empty."""
+    start, _ = _span(body.data, (key,), {})
+    data = body.data[: start + 1] + _encode(item) + b"," + body.data[start + 1 :]
+    return Body(data, {**body.value, key: [item, *body.value[key]]})
+
+
+def _span(data: bytes, place: Place, known: dict[Place, tuple[int, int]]) -> tuple[int, int]:
+    """Where the value at a place begins and ends; its siblings are noted on the way."""
+    if place not in known:
+        if not place:
+            return _after(_SPACE, data, 0), len(data)
+        above = place[:-1]
+        for name, span in _children(data, *_span(data, above, known)):
+            known[*above, name] = span
+    return known[place]
+
+
+def _children(data: bytes, start: int, end: int) -> Iterator[tuple[str | int, tuple[int, int]]]:
+    """The members of the array or object that these bytes are, each with its place in `data`."""
+    view = memoryview(data)[start:end]
+    named: Iterable[tuple[str | int, msgspec.Raw]] = (
+        enumerate(_items.decode(view)) if data[start] == ord("[") else _members.decode(view).items()
+    )
+    at = start + 1
+    for name, value in named:
+        at = _after(_SPACE, data, at)
+        if isinstance(name, str):
+            at = _after(_KEY, data, at)
+        stop = at + memoryview(value).nbytes
+        yield name, (at, stop)
+        at = _after(_COMMA, data, stop)
+
+
+def _after(token: re.Pattern[bytes], data: bytes, at: int) -> int:
+    """Where the token ends that begins at `at`."""
+    match = token.match(data, at)
+    return at if match is None else match.end()
+
+
+def _put(node: Any, place: Place, new: Any) -> Any:
+    """The tree with another value at a place; what lies on the way is copied."""
+    if not place:
+        return new
+    copy = node.copy()
+    copy[place[0]] = _put(node[place[0]], place[1:], new)
+    return copy
 
 
 def _set(data: bytes, key: str, value: dict[str, Any], *, new: bytes) -> bytes | None:

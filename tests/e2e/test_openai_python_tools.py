@@ -14,6 +14,7 @@ from openai.types.chat import (
 )
 from pydantic import BaseModel
 
+from pictures import data_uri, png
 from standing import NAMES, says
 
 WEATHER: ChatCompletionFunctionToolParam = {
@@ -48,7 +49,7 @@ def test_chat_with_every_kind_of_message(client: OpenAI) -> None:
                 "role": "user",
                 "content": [
                     {"type": "text", "text": "What is this?"},
-                    {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+                    {"type": "image_url", "image_url": {"url": data_uri(png())}},
                 ],
             },
             {

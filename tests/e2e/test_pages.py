@@ -38,9 +38,11 @@ def test_models_are_listed_when_asked(scene: Stage) -> None:
     named = {model["id"]: model for model in listing["data"]}
     assert set(named) == {"mock", "org/team/name"}
     expected = {"id": "org/team/name", "created": 1_700_000_000, "owned_by": "somebody", "object": "model"}
+    windows = named["org/team/name"].pop("windows")
+    assert [window["name"] for window in windows] == ["asap"]
     assert named["org/team/name"] == expected
     for path in ("/v1/models/org/team/name", "/v1/models/org%2Fteam%2Fname"):
-        assert json.loads(scene[0].call(path)[2]) == expected
+        assert json.loads(scene[0].call(path)[2]) == {**expected, "windows": windows}
 
 
 def test_model_is_not_found_when_it_does_not_exist(scene: Stage) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from ingot.app import process
 from ingot.clock import SystemClock
-from ingot.config import load
+from ingot.config import Loaded, load
 from ingot.logs import LineSink, configure
 from ingot.web.server import connector
 from rig import (
@@ -228,7 +228,8 @@ async def test_fault_of_ours_has_the_dress_of_the_preset(tmp_path: Path, preset:
     stream = io.BytesIO()
     sink = LineSink(stream)
     log = configure(sink, form="json", level="info")
-    async with process.opened(load(text, {}), environ={}, log=log, sink=sink, clock=SystemClock()) as app:
+    loaded = Loaded(load(text, {}), None, ())
+    async with process.opened(loaded, environ={}, log=log, sink=sink, clock=SystemClock()) as app:
         del app._states[0].registry  # what the page of metrics is rendered from
         state = SimpleNamespace(connections=set(), tasks=set(), total_requests=0)
         connect = connector(app.hub)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from ingot.catalog import Catalog, EmbeddedModel, Quirks, Timeouts, build
 from ingot.config import ConfigError, load
+from ingot.differences import differences
 from ingot.errors import NotFound
 from ingot.pricing import Price, rates
 
@@ -185,7 +186,7 @@ def test_resolve_when_name_is_anything(name: str) -> None:
 def test_diff_when_nothing_changed() -> None:
     """A reload of the same file, some time later, changes nothing."""
     config = load(TARGETS + model("m", '["a"]'), {})
-    assert build(config, [DEMO], created=1).diff(build(config, [DEMO], created=2)) == []
+    assert differences(build(config, [DEMO], created=1), build(config, [DEMO], created=2)) == []
 
 
 def test_diff_when_things_changed() -> None:
@@ -201,7 +202,7 @@ def test_diff_when_things_changed() -> None:
             {},
         )
     )
-    assert old.diff(new) == [
+    assert differences(old, new) == [
         "targets.a: api_key changed",
         "targets.b: dialects chat, messages -> chat",
         "targets.b: capacity none -> 3",
@@ -221,6 +222,6 @@ def test_diff_when_quirks_and_timeouts_changed() -> None:
     new = build(
         load(TARGETS.replace("/v1", "/v1", 1) + "timeouts = { connect = 1 }\nquirks = { drop = ['x'] }\n", {})
     )
-    lines = old.diff(new)
+    lines = differences(old, new)
     assert "targets.b: timeouts 5/600/120 -> 1/600/120" in lines
     assert any(line.startswith("targets.b: quirks ") and "'x'" in line for line in lines)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ingot.config import Config, ConfigError, Problem, load
 from ingot.config.document import document, toml
-from ingot.config.model import PRICE_HELP
+from ingot.config.prices import PRICE_HELP
 from ingot.config.problems import dotted
 
 RELAY = """
@@ -344,3 +344,25 @@ def test_load_when_anything_is_said(tree: dict[str, Any]) -> None:
 def test_load_when_text_is_anything(text: str) -> None:
     """Whatever the text, nothing but a ConfigError comes out."""
     assert all(each.message for each in problems_of(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[images]\nnetworks = ["10.0.0.1/8"]',
+            "images.networks[0]: is not a network (10.0.0.1/8 has host bits set)",
+        ),
+        ('[images]\nnetworks = ["fd00::/8", "lan"]', "images.networks[1]: is not a network"),
+        ("[images]\nports = []", "images.ports: is an empty list"),
+        ("[images]\nports = [0]", "images.ports[0]: must be at least 1"),
+        (with_target('images = "see"'), 'targets.a.images: expected "fetch" or "refuse" or "relay"'),
+        (
+            with_target('images = "fetch"\nquirks = { reject = ["image_url"] }'),
+            'targets.a.images: is "fetch", and quirks.reject names image_url; keep one of them',
+        ),
+    ],
+)
+def test_load_when_images_are_handled_wrongly(text: str, message: str) -> None:
+    """A network that is none, a port that does not exist, two words on the same matter."""
+    assert message in complaints(text)

@@ -113,6 +113,7 @@ def test_effective_when_variables_have_types() -> None:
         "INGOT_ENGINE_THREADS": "3",
         "INGOT_ENGINE_DEMO": "false",
         "INGOT_LIMITS_BODY_BYTES": "2048",
+        "INGOT_IMAGES_PORTS": "443, 9443",
     }
     config = effective("", environ, {"server.data": Path("/data")})
     assert (config.server.allow_public, config.server.metrics, config.server.drain_seconds) == (
@@ -123,6 +124,7 @@ def test_effective_when_variables_have_types() -> None:
     assert config.server.allowed_hosts == ["a.example.org", "b.example.org"]
     assert (config.server.log_format, config.server.port, config.server.data) == ("json", 5150, "/data")
     assert (config.engine.threads, config.engine.demo, config.limits.body_bytes) == (3, False, 2048)
+    assert config.images.ports == [443, 9443]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +136,12 @@ def test_effective_when_variables_have_types() -> None:
         ("INGOT_DRAIN_SECONDS", "soon", "INGOT_DRAIN_SECONDS: expected a number, got text"),
         ("INGOT_DRAIN_SECONDS", "nan", "INGOT_DRAIN_SECONDS: must be at least 0, got NaN"),
         ("INGOT_LOG_LEVEL", "warn", "INGOT_LOG_LEVEL: expected"),
+        (
+            "INGOT_IMAGES_PORTS",
+            "443,https",
+            "INGOT_IMAGES_PORTS: expected a list of a whole number, got text",
+        ),
+        ("INGOT_IMAGES_NETWORKS", "10.0.0.1/8", "INGOT_IMAGES_NETWORKS: is not a network"),
         ("INGOT_ENGINE_THREADS", "0", "INGOT_ENGINE_THREADS: must be at least 1, got 0"),
     ],
 )

@@ -10,7 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingot.errors import InvalidRequest
-from ingot.rawjson import Body, JsonLimits, clip, deeper_than, kind_of, large, parse, splice, splice_bytes
+from ingot.rawjson import (
+    Body,
+    JsonLimits,
+    Place,
+    clip,
+    deeper_than,
+    kind_of,
+    large,
+    parse,
+    replaced,
+    splice,
+    splice_bytes,
+)
 
 SCALARS = (
     st.none()
@@ -266,3 +278,59 @@ def test_small_helpers() -> None:
     assert deeper_than(0, [])
     assert not deeper_than(2, [{}, 1])
     assert parse(b"{}") == Body(b"{}", {})
+
+
+def places(value: Any, above: Place = ()) -> list[Place]:
+    """Every place in a tree but its root."""
+    steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place for step, child in steps for place in ((*above, step), *places(child, (*above, step)))]
+
+
+@given(
+    st.dictionaries(TEXTS, VALUES, min_size=1, max_size=3),
+    st.sampled_from([None, 1, "\t"]),
+    st.booleans(),
+    st.data(),
+)
+def test_replaced_when_any_place_is_named(
+    tree: dict[str, Any],
+    indent: int | str | None,
+    ascii_only: bool,  # noqa: FBT001  # a drawn value
+    data: st.DataObject,
+) -> None:
+    """However the body is written, what is not replaced keeps its bytes, and the tree is the one that was meant."""
+    text = json.dumps(tree, indent=indent, ensure_ascii=ascii_only)
+    body = parse(f" {text}\n".encode())
+    place = data.draw(st.sampled_from(places(tree)))
+    edited = replaced(body, {place: "the new one"})
+    assert json.loads(edited.data) == edited.value
+    node: Any = edited.value
+    for step in place:
+        node = node[step]
+    assert node == "the new one"
+    assert parse(edited.data).value == edited.value
+    assert json.loads(body.data) == body.value == tree
+    start, _, end = edited.data.partition(b'"the new one"')
+    assert body.data.startswith(start)
+    assert body.data.endswith(end)
+
+
+def test_replaced_when_several_places_are_named() -> None:
+    """All are replaced at once, and every other byte stays: spaces, escapes, and the way numbers are written."""
+    data = b' { "a" : [ 1.00 , {"x\\"\\u0079" : "old" , "z":[]}  ,3e0 ] , "b" :2 } '
+    edits = {("a", 1, 'x"y'): "new", ("b",): [1], ("a", 2): None}
+    edited = replaced(parse(data), edits)
+    assert edited.data == b' { "a" : [ 1.00 , {"x\\"\\u0079" : "new" , "z":[]}  ,null ] , "b" :[1] } '
+
+
+def test_replaced_when_nothing_is_named() -> None:
+    """No edit, no change."""
+    body = parse(b'{ "a":1 }')
+    assert replaced(body, {}) == body
+
+
+@pytest.mark.parametrize("place", [("c",), ("a", 3), ("a", 0, "x")])
+def test_replaced_when_the_place_is_not_there(place: Place) -> None:
+    """A place that does not exist is a mistake of the caller's."""
+    with pytest.raises((KeyError, msgspec.DecodeError)):
+        replaced(parse(b'{"a":[1,2]}'), {place: 1})

@@ -15,18 +15,20 @@ import random
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ingot import catalog, presets
 from ingot.app import platform
+from ingot.app.images import open_images
 from ingot.app.models import embedded_models
 from ingot.app.paths import data_directory
 from ingot.app.platform import Platform
-from ingot.catalog import Catalog
+from ingot.catalog import Catalog, EmbeddedModel
 from ingot.clock import Clock, SystemClock
 from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
+from ingot.differences import differences
 from ingot.logs import LineSink, Log, capture_stdlib, configure
 from ingot.presets import Preset
 from ingot.services.measures import Measures
@@ -48,7 +50,7 @@ from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.proxies import Proxies
 from ingot.web.surfaces import Inferences, build_surfaces
 
-FIXED = ("server", "engine", "limits", "store", "limiter", "accounts", "mail", "presets", "hosts")
+FIXED = ("server", "engine", "limits", "images", "store", "limiter", "accounts", "mail", "presets", "hosts")
 """Sections that are read at the start alone."""
 
 Reload = Callable[[], Loaded]
@@ -157,13 +159,14 @@ class App:
         """Takes models, targets and prices from the configuration as it is now; all or nothing."""
         log = self.runtime.log
         try:
-            config = reload().config
+            loaded = reload()
+            config = loaded.config
             specs, embedded = embedded_models(config)
-            new = catalog.build(config, embedded, created=int(self.runtime.clock.now()))
+            new = _catalog(loaded, embedded, self.runtime.clock)
         except (ConfigError, OSError) as error:
             log.error("reload refused, the old configuration stays", reason=str(error))
             return
-        changes = self.runtime.catalog.diff(new)
+        changes = differences(self.runtime.catalog, new)
         self._engines.offer(specs)
         self.runtime.fleet.apply(new.targets.values())
         self.runtime = dataclasses.replace(self.runtime, catalog=new)
@@ -190,20 +193,24 @@ def allowed_hosts(config: Config) -> frozenset[str]:
 
 @contextlib.asynccontextmanager
 async def opened(
-    config: Config, *, environ: Mapping[str, str], log: Log, sink: LineSink, clock: Clock
+    loaded: Loaded, *, environ: Mapping[str, str], log: Log, sink: LineSink, clock: Clock
 ) -> AsyncIterator[App]:
     """A whole process but for its socket; what was opened is closed on the way out."""
+    config = loaded.config
     data = data_directory(config)
     chosen = presets.load_all((config.server.preset, *config.hosts.values()), config.presets)
     preset = chosen[config.server.preset]
     client = Client(buffer_bytes=config.limits.buffer_bytes)
-    async with platform.opened(config, data, preset=preset, client=client, clock=clock, log=log) as parts:
+    async with (
+        platform.opened(config, data, preset=preset, client=client, clock=clock, log=log) as parts,
+        open_images(config.images) as images,
+    ):
         if environ.get("INGOT_BOOTSTRAP_KEY"):
             await parts.keys.ensure_first_key(environ["INGOT_BOOTSTRAP_KEY"])
         engines = Engines(functools.partial(Engine, clock=clock, log=log))
         specs, embedded = embedded_models(config)
         engines.offer(specs)
-        known: Catalog = catalog.build(config, embedded, created=int(clock.now()))
+        known = _catalog(loaded, embedded, clock)
         fleet = Fleet(
             client=client,
             clock=clock,
@@ -222,6 +229,7 @@ async def opened(
             recorder=parts.recorder,
             gate=parts.gate,
             retries=parts.retries,
+            images=images,
             clock=clock,
             rng=random.Random(),  # noqa: S311  # jitter
             log=log,
@@ -238,6 +246,12 @@ async def opened(
             await asyncio.gather(watch, return_exceptions=True)
             await fleet.close()
             await engines.stop(1.0)
+
+
+def _catalog(loaded: Loaded, embedded: Sequence[EmbeddedModel], clock: Clock) -> Catalog:
+    return catalog.build(
+        loaded.config, embedded, created=int(clock.now()), constitutions=loaded.constitutions
+    )
 
 
 async def serve(
@@ -262,7 +276,7 @@ async def serve(
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(hold(data_directory(config), config.server.database))
         app = await stack.enter_async_context(
-            opened(config, environ=environ, log=log, sink=sink, clock=SystemClock())
+            opened(loaded, environ=environ, log=log, sink=sink, clock=SystemClock())
         )
 
         async def up(host: str, port: int) -> None:

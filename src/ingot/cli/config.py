@@ -16,7 +16,7 @@ import typer
 from ingot import catalog
 from ingot.app import embedded_models
 from ingot.cli.options import ConfigOption, JsonOption
-from ingot.config import Config, ConfigError, Loaded, Problem, bind_problem, from_disk, redacted
+from ingot.config import ConfigError, Loaded, Problem, bind_problem, from_disk, redacted
 from ingot.config.document import document, plain, simple
 from ingot.config.problems import located
 from ingot.config.reference import json_schema, page, template
@@ -27,10 +27,10 @@ app = typer.Typer(name="config", help="Check, show and describe the configuratio
 
 @app.command()
 def check(config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Check the configuration and list everything that is wrong; credential files are read too."""
+    """Check the configuration and list everything that is wrong; credential files and constitutions are read too."""
     loaded, problems = _loaded(config, secrets=True)
     if loaded and not problems:
-        problems = [*_catalog_problems(loaded.config), *_preset_problems(loaded)]
+        problems = [*_catalog_problems(loaded), *_preset_problems(loaded)]
     warnings = loaded.warnings if loaded else ()
     if as_json:
         _print_json(
@@ -109,10 +109,10 @@ def _loaded(config: Path | None, *, secrets: bool) -> tuple[Loaded | None, list[
     return loaded, [Problem("server.host", public)] if public else []
 
 
-def _catalog_problems(config: Config) -> list[Problem]:
+def _catalog_problems(loaded: Loaded) -> list[Problem]:
     """What only shows when the models are put together with what the engine has."""
     try:
-        catalog.build(config, embedded_models(config)[1])
+        catalog.build(loaded.config, embedded_models(loaded.config)[1], constitutions=loaded.constitutions)
     except ConfigError as error:
         return list(error.problems)
     return []

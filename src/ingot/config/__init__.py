@@ -16,7 +16,9 @@ from ingot.config.address import (
 from ingot.config.checks import bind_problem, price_problem
 from ingot.config.days import first_second
 from ingot.config.environment import config_file, environment_warnings
+from ingot.config.extras import CardConfig
 from ingot.config.files import Loaded, from_disk
+from ingot.config.images import Handling, ImagesConfig
 from ingot.config.load import effective, load
 from ingot.config.model import (
     DIALECTS,
@@ -26,14 +28,13 @@ from ingot.config.model import (
     EngineConfig,
     LimitsConfig,
     ModelConfig,
-    PriceConfig,
     QuirksConfig,
-    RatesConfig,
     RouteConfig,
     TargetConfig,
     TimeoutsConfig,
 )
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
+from ingot.config.prices import PriceConfig, RatesConfig
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
 from ingot.config.server import PRESETS, ServerConfig
@@ -46,9 +47,12 @@ __all__ = [
     "AccountsConfig",
     "Address",
     "BreakerConfig",
+    "CardConfig",
     "Config",
     "ConfigError",
     "EngineConfig",
+    "Handling",
+    "ImagesConfig",
     "LimiterConfig",
     "LimitsConfig",
     "Loaded",

@@ -3,6 +3,7 @@
 Refuses to know how the values were read, and leaves every value as it found it.
 """
 
+import ipaddress
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
@@ -11,7 +12,8 @@ from typing import Final, TypeVar
 
 from ingot.config.address import base_url_problem, is_loopback, is_own_network, network_problem
 from ingot.config.days import first_second
-from ingot.config.model import ENGINE_PREFIX, Config, ModelConfig, QuirksConfig, RatesConfig, TargetConfig
+from ingot.config.model import ENGINE_PREFIX, Config, ModelConfig, QuirksConfig, TargetConfig
+from ingot.config.prices import RatesConfig
 from ingot.config.problems import Path, Problem, problem
 from ingot.config.server import PRESETS
 from ingot.config.shape import clipped, nearest
@@ -64,6 +66,10 @@ def check(config: Config, target_names: Iterable[str]) -> list[Problem]:
         found.append(
             problem(("server", "database"), "must be postgresql://USER:PASSWORD@HOST/NAME, or empty")
         )
+    for index, network in enumerate(config.images.networks):
+        message = cidr_problem(network)
+        if message:
+            found.append(problem(("images", "networks", index), message))
     for name, target in config.targets.items():
         found += [problem(("targets", name, *path), text) for path, text in _target(name, target)]
     for name, model in config.models.items():
@@ -119,10 +125,22 @@ def _target(name: str, target: TargetConfig) -> Iterator[tuple[Path, str]]:
             yield ("api_key",), message
     if target.health is not None and not re.fullmatch(r"/[!-~]*", target.health):
         yield ("health",), 'must be a path that begins with "/", as "/health"'
+    if "image_url" in target.quirks.reject and target.images in {"relay", "fetch"}:
+        yield ("images",), f'is "{target.images}", and quirks.reject names image_url; keep one of them'
     for dialect in repeated(target.dialects):
         yield ("dialects",), f'names "{dialect}" twice'
     yield from _headers(target)
     yield from _quirks(target.quirks)
+
+
+def cidr_problem(text: str) -> str | None:
+    """Why a text is no network in CIDR notation."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        hint = "clear them" if "host bits" in str(error) else 'write it as "10.20.0.0/16"'
+        return f"is not a network ({error}); {hint}"
+    return None
 
 
 def secret_problem(value: str) -> str | None:

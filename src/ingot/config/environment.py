@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
+from ingot.config.images import ImagesConfig
 from ingot.config.model import EngineConfig, LimitsConfig
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
 from ingot.config.problems import Problem
@@ -23,6 +24,7 @@ SECTIONS: Final[dict[str, tuple[str, type[msgspec.Struct]]]] = {
     "server": (PREFIX, ServerConfig),
     "engine": (f"{PREFIX}ENGINE_", EngineConfig),
     "limits": (f"{PREFIX}LIMITS_", LimitsConfig),
+    "images": (f"{PREFIX}IMAGES_", ImagesConfig),
     "store": (f"{PREFIX}STORE_", StoreConfig),
     "limiter": (f"{PREFIX}LIMITER_", LimiterConfig),
     "accounts": (f"{PREFIX}ACCOUNTS_", AccountsConfig),
@@ -111,5 +113,5 @@ def _value(text: str, kind: inspect.Type) -> Any:
         except InvalidOperation:
             raise ValueError(text) from None
     if isinstance(kind, inspect.ListType):
-        return [part.strip() for part in text.split(",") if part.strip()]
+        return [_value(part.strip(), kind.item_type) for part in text.split(",") if part.strip()]
     return text

@@ -5,12 +5,14 @@ page are all derived from them. Decides names and ranges of single keys. Refuses
 from and how keys depend on each other.
 """
 
-from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, field
 
+from ingot.config.extras import CardConfig
+from ingot.config.images import Handling, ImagesConfig
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
+from ingot.config.prices import PRICE_HELP, PriceConfig
 from ingot.config.section import Section, about
 from ingot.config.server import ServerConfig
 
@@ -19,10 +21,6 @@ Dialect = Literal["chat", "responses", "messages", "embeddings", "completions"]
 Window = Literal["asap", "priority", "standard", "flex"]
 
 ENGINE_PREFIX: Final = "engine:"
-PRICE_HELP: Final = (
-    'write price = "free", or price = { input = 0.15, cached_input = 0.03, output = 0.60 } '
-    "in USD per 1M tokens"
-)
 TARGETS_HELP: Final = 'name at least one target, for example targets = ["mock"] for a table [targets.mock]'
 BASE_URL_HELP: Final = 'give the address that the API stands below, for example "http://127.0.0.1:8000/v1"'
 
@@ -85,6 +83,20 @@ class QuirksConfig(Section, frozen=True, kw_only=True):
         bool,
         about("The target ignores a `tool_choice` that names tools; it is then sent those tools alone."),
     ] = False
+    gbnf: Annotated[
+        bool,
+        about(
+            "The target is llama.cpp, which compiles JSON schemas into its own grammar: patterns are put so that it reads "
+            "them, and what it would leave out of a demanded schema is refused."
+        ),
+    ] = False
+    any_pattern: Annotated[
+        bool,
+        about(
+            "The target takes any `pattern` in tools that are neither strict nor demanded, as text for the model; else "
+            "one with look-around or a back-reference is refused there too."
+        ),
+    ] = False
 
 
 class TimeoutsConfig(Section, frozen=True, kw_only=True):
@@ -140,6 +152,13 @@ class TargetConfig(Section, frozen=True, kw_only=True):
     headers: Annotated[
         dict[str, str], about("Headers added to every request; a value may be `${VAR}` or `file:PATH`.")
     ] = field(default_factory=dict)
+    images: Annotated[
+        Handling | None,
+        about(
+            "What becomes of images: `relay` leaves their URLs to the target, `fetch` fetches them here and sends the "
+            "bytes, `refuse` is for targets that read text only. Unset: `relay`."
+        ),
+    ] = None
     quirks: Annotated[QuirksConfig, about("How this target differs.")] = QuirksConfig()
     timeouts: Annotated[TimeoutsConfig, about("How long to wait for it.")] = TimeoutsConfig()
     breaker: Annotated[BreakerConfig, about("When to leave it alone.")] = BreakerConfig()
@@ -181,62 +200,6 @@ class RouteConfig(Section, frozen=True, kw_only=True):
     weight: Annotated[
         Annotated[int, Meta(ge=1, le=1_000_000)] | None,
         about("Share of the requests, relative to the others'; unset: 1."),
-    ] = None
-
-
-class RatesConfig(Section, frozen=True, kw_only=True):
-    """The price of a model in one window: a whole price, of which nothing comes from the model's other prices."""
-
-    input: Annotated[
-        Decimal,
-        about("Tokens of the prompt.", unit="USD per 1M tokens", missing=PRICE_HELP, instead=Decimal(0)),
-    ]
-    output: Annotated[
-        Decimal,
-        about("Tokens of the answer.", unit="USD per 1M tokens", missing=PRICE_HELP, instead=Decimal(0)),
-    ]
-    cached_input: Annotated[
-        Decimal | None,
-        about(
-            "Tokens of the prompt that the target had cached; unset: as `input`.", unit="USD per 1M tokens"
-        ),
-    ] = None
-    cache_write: Annotated[
-        Decimal | None,
-        about(
-            "Tokens of the prompt that the target put into its cache; unset: as `input`.",
-            unit="USD per 1M tokens",
-        ),
-    ] = None
-    reasoning: Annotated[
-        Decimal | None,
-        about(
-            "Tokens of the answer that the model spent on reasoning; unset: as `output`.",
-            unit="USD per 1M tokens",
-        ),
-    ] = None
-
-
-class WindowPricesConfig(Section, frozen=True, kw_only=True):
-    """Prices of completion windows that differ from the model's price; a window that is not named costs that."""
-
-    asap: Annotated[RatesConfig | None, about("Price of answers that are given at once.")] = None
-    priority: Annotated[RatesConfig | None, about("Price of answers that come before others.")] = None
-    standard: Annotated[RatesConfig | None, about("Price of answers that may wait.")] = None
-    flex: Annotated[RatesConfig | None, about("Price of answers that may wait longest.")] = None
-
-    def given(self) -> dict[str, RatesConfig]:
-        """Those that are there, by window."""
-        named = {"asap": self.asap, "priority": self.priority, "standard": self.standard, "flex": self.flex}
-        return {window: each for window, each in named.items() if each is not None}
-
-
-class PriceConfig(RatesConfig, frozen=True, kw_only=True):
-    """The price of a model, in USD per 1M tokens, with at most 6 decimals."""
-
-    windows: Annotated[
-        WindowPricesConfig | None,
-        about("Prices of single windows, as `{ standard = { input = 0.1, output = 0.4 } }`."),
     ] = None
 
 
@@ -284,6 +247,17 @@ class ModelConfig(Section, frozen=True, kw_only=True):
     windows: Annotated[
         list[Window], Meta(min_length=1), about("Completion windows in which the model may be asked for.")
     ] = field(default_factory=lambda: ["asap"])
+    images: Annotated[
+        Handling | None,
+        about("What becomes of images, whatever its targets say: `relay`, `fetch` or `refuse`."),
+    ] = None
+    constitution: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        about(
+            "File of principles that go before every request as system text, relative to this file, or `bundled:aurora`."
+        ),
+    ] = None
+    card: Annotated[CardConfig | None, about("What people should know of the model.")] = None
     owned_by: Annotated[str, Meta(min_length=1), about("Whom `/v1/models` names as the model's owner.")] = (
         "ingot"
     )
@@ -321,7 +295,7 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     ] = 10_000_000
     image_body_bytes: Annotated[
         int, Meta(ge=1024, le=1_000_000_000), about("Longest body of a request with images.", unit="bytes")
-    ] = 25_000_000
+    ] = 30_000_000
     headers: Annotated[int, Meta(ge=16, le=1000), about("Most headers of a request.")] = 64
     header_bytes: Annotated[
         int,
@@ -358,6 +332,7 @@ class Config(Section, frozen=True, kw_only=True):
     server: Annotated[ServerConfig, about("The process itself.")] = ServerConfig()
     engine: Annotated[EngineConfig, about("The embedded engine.")] = EngineConfig()
     limits: Annotated[LimitsConfig, about("What one request may cost.")] = LimitsConfig()
+    images: Annotated[ImagesConfig, about("Images in requests.")] = ImagesConfig()
     store: Annotated[StoreConfig, about("What is kept of requests and answers.")] = StoreConfig()
     limiter: Annotated[LimiterConfig, about("Where rate limits are counted.")] = LimiterConfig()
     accounts: Annotated[AccountsConfig, about("People, and how they come in.")] = AccountsConfig()

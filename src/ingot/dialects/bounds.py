@@ -6,9 +6,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.errors import InvalidRequest
-
-SCHEMA_BYTES = 32 * 1024
-SCHEMA_DEPTH = 16
+from ingot.schemas import SCHEMA_BYTES, SCHEMA_DEPTH
 
 
 def check_schemas(schemas: Iterable[tuple[str, object]], size: int) -> None:

@@ -1,18 +1,17 @@
 """The chat completions dialect: what a request must be before anything is spent on it.
 
-Rules on single fields are rows in `chat_request`; here stand the rules between fields and the bounds on schemas.
+Rules on single fields are rows in `chat_request`, those on schemas in `schemas`; here stand the rules between fields.
 Unknown fields pass through untouched, for upstreams have their own (`top_k`, `chat_template_kwargs`, ...).
-Decides nothing about deployments, targets or money. Source: contract §2; schema bounds: 32 KB, 16 levels.
+Decides nothing about deployments, targets or money. Source: contract §2.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.bounds import check_schemas
 from ingot.dialects.chat_request import (
     AllowedChoice,
     ChatRequest,
@@ -21,16 +20,21 @@ from ingot.dialects.chat_request import (
     FunctionChoice,
     FunctionTool,
     GrammarFormat,
+    ImagePart,
     JsonSchemaFormat,
+    Messages,
     Named,
+    UserMessage,
 )
 from ingot.dialects.complaint import complain
-from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.constitution import preface
+from ingot.dialects.dialect import Call, Dialect, Image, Schema
 from ingot.dialects.envelope import USUAL, encode_error, error_event
-from ingot.dialects.outgoing import check_target, patch_answer, prepare
-from ingot.dialects.tap import ChatTap
+from ingot.dialects.outgoing import check_target, inline_images, patch_answer, prepare
+from ingot.dialects.turning import TAPS, turn_back, turn_of
 from ingot.dialects.usage import read_id, read_usage
 from ingot.errors import InvalidRequest
+from ingot.schemas import SCHEMA_BYTES, check_schema
 from ingot.sse import DONE, encode_event
 
 
@@ -58,8 +62,10 @@ def decode(data: bytes) -> Call:
         )
     if request.tool_choice:
         _check_choice(request)
+    schemas: tuple[Schema, ...] = ()
     if request.tools or request.functions or request.response_format:
-        check_schemas(_schemas(request), len(data))
+        schemas = tuple(_schemas(request))
+        _check_grammars(request)
     most = request.max_completion_tokens
     return Call(
         model=request.model,
@@ -68,7 +74,20 @@ def decode(data: bytes) -> Call:
         wants_usage=options is not None and options.include_usage is True,
         n=request.n or 1,
         max_tokens=request.max_tokens if most is None else most,
+        images=tuple(_images(request.messages)),
+        schemas=schemas,
+        loose_pattern=_check_schemas(schemas),
     )
+
+
+def _images(messages: Messages) -> Iterator[Image]:
+    """The images of all user messages; nobody else may show any."""
+    for row, message in enumerate(messages):
+        if type(message) is UserMessage and type(message.content) is list:
+            for column, part in enumerate(message.content):
+                if type(part) is ImagePart:
+                    place = ("messages", row, "content", column, "image_url", "url")
+                    yield Image(place, part.image_url.url)
 
 
 def streamless(value: dict[str, Any]) -> InvalidRequest:
@@ -110,19 +129,60 @@ def _check_choice(request: ChatRequest) -> None:
     )
 
 
-def _schemas(request: ChatRequest) -> Iterator[tuple[str, object]]:
+def _check_schemas(schemas: Sequence[Schema]) -> InvalidRequest | None:
+    """Judges every schema before an engine sees it; what comes back is the fault of a pattern that may be none.
+
+    A pattern that not every engine takes is refused where the schema is demanded. Elsewhere it is text for most targets,
+    so that the target has the last word.
+    """
+    loose: InvalidRequest | None = None
+    for each in schemas:
+        fault = check_schema(each.schema, each.field)
+        if fault is not None and each.demanded:
+            raise fault
+        loose = loose or fault
+    return loose
+
+
+def _check_grammars(request: ChatRequest) -> None:
     for index, tool in enumerate(request.tools or ()):
-        if isinstance(tool, FunctionTool):
-            if tool.function.parameters:
-                yield f"tools[{index}].function.parameters", tool.function.parameters
-        elif isinstance(tool.custom.format, GrammarFormat):
-            yield f"tools[{index}].custom.format.grammar.definition", tool.custom.format.grammar.definition
+        if isinstance(tool, CustomTool) and isinstance(tool.custom.format, GrammarFormat):
+            where = f"tools[{index}].custom.format.grammar.definition"
+            _check_grammar(tool.custom.format.grammar.definition, where)
+
+
+def _check_grammar(definition: str, where: str) -> None:
+    if len(definition.encode()) > SCHEMA_BYTES:
+        raise InvalidRequest(
+            f"'{where}' is too large: at most {SCHEMA_BYTES} bytes are accepted.",
+            param=where,
+            code="string_above_max_length",
+        )
+
+
+def _schemas(request: ChatRequest) -> Iterator[Schema]:
+    """Each schema of a request: demanded are the answer's, a strict tool's, and that of a call which must be made."""
+    choice = request.tool_choice
+    for index, tool in enumerate(request.tools or ()):
+        if isinstance(tool, FunctionTool) and tool.function.parameters:
+            place = ("tools", index, "function", "parameters")
+            demanded = tool.function.strict is True or _demands(choice, tool.function.name)
+            yield Schema(place, tool.function.parameters, demanded)
     for index, function in enumerate(request.functions or ()):
         if function.parameters:
-            yield f"functions[{index}].parameters", function.parameters
+            yield Schema(("functions", index, "parameters"), function.parameters, function.strict is True)
     form = request.response_format
     if isinstance(form, JsonSchemaFormat) and form.json_schema.schema:
-        yield "response_format.json_schema.schema", form.json_schema.schema
+        yield Schema(("response_format", "json_schema", "schema"), form.json_schema.schema, demanded=True)
+
+
+def _demands(choice: object, name: str) -> bool:
+    """Whether a call is demanded that may be one of this tool."""
+    if isinstance(choice, FunctionChoice):
+        return choice.function.name == name
+    return choice == "required" or (
+        isinstance(choice, AllowedChoice) and choice.allowed_tools.mode == "required"
+    )
 
 
 CHAT = Dialect(
@@ -131,10 +191,14 @@ CHAT = Dialect(
     decode=decode,
     check_target=check_target,
     prepare=prepare,
+    inline_images=inline_images,
     read_usage=read_usage,
     read_id=read_id,
+    preface=preface,
+    turn_of=turn_of,
+    turn_back=turn_back,
     patch_answer=patch_answer,
-    tap=ChatTap,
+    tap=TAPS,
     encode_error=partial(encode_error, table=USUAL),
     error_event=partial(error_event, table=USUAL),
     end_event=encode_event(DONE),

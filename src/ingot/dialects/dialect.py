@@ -11,14 +11,41 @@ a format, and where bytes come from.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from ingot.catalog import Quirks
 from ingot.dialects.envelope import EncodeError, Encoder, encoder
-from ingot.errors import ApiError
-from ingot.rawjson import Body
+from ingot.errors import ApiError, InvalidRequest
+from ingot.rawjson import Body, Place
+
+Turn = Literal["none", "call", "refusal"]
+"""What an answer is turned back from: nothing, a call that came as text, a refusal that is marked in the text."""
+
+
+class Found(msgspec.Struct, frozen=True, gc=False):
+    """Something within the body, and where it stands."""
+
+    place: Place
+
+    @property
+    def field(self) -> str:
+        """The place as errors name it: `messages[0].content[1].image_url.url`."""
+        return "".join([f"[{step}]" if type(step) is int else f".{step}" for step in self.place])[1:]
+
+
+class Image(Found, frozen=True, gc=False):
+    """An image of a request, by its URL."""
+
+    url: str
+
+
+class Schema(Found, frozen=True, gc=False):
+    """A JSON schema of a request; what is demanded must fit it, the rest is a hint to the model."""
+
+    schema: dict[str, Any]
+    demanded: bool
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +64,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     # Header lines that the target gets, lower-case names: those of the client that the dialect passes on.
     headers: tuple[tuple[str, str], ...] = ()
+    images: tuple[Image, ...] = ()
+    schemas: tuple[Schema, ...] = ()
+    # The first pattern that not every engine takes, in a schema that nothing enforces.
+    loose_pattern: InvalidRequest | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,10 +158,20 @@ class Reshape(Protocol):
 
 
 class MakeTap(Protocol):
-    """`model` is what the target calls the model, `public` what the client called it, `usage` the counts' place."""
+    """`model` is what the target calls the model, `public` what the client called it, `usage` the counts' place.
+
+    `turn` says how the stream is turned back as it passes.
+    """
 
     def __call__(
-        self, call: Call, /, *, model: str, public: str, usage: tuple[str, ...] = ("usage",)
+        self,
+        call: Call,
+        /,
+        *,
+        model: str,
+        public: str,
+        usage: tuple[str, ...] = ("usage",),
+        turn: Turn = "none",
     ) -> StreamTap: ...
 
     def dressed(self, encode: EncodeError, reshape: Reshape | None = None, /) -> "MakeTap":
@@ -174,9 +215,16 @@ class Dialect:
     # Raises Unsupported where the target cannot honour the call; the name is the deployment's.
     check_target: Callable[[Call, Quirks, str], None]
     prepare: Prepare
+    # The call with data URIs in place of the URLs of these images, every other byte as it came.
+    inline_images: Callable[[Call, Mapping[Image, str]], Call]
     read_usage: ReadUsage
     # The id of a whole answer, None where it has none.
     read_id: Callable[[bytes], str | None]
+    # The call with a deployment's principles before all else; raises Unsupported where there is no place for them.
+    preface: Callable[[Call, str], Call]
+    # How this target's answer has to be turned back, where the deployment has principles or not; and that done.
+    turn_of: Callable[[Call, Quirks, bool], Turn]
+    turn_back: Callable[[bytes, Turn], bytes]
     # The answer with the public model name at its top level, all other values byte-identical.
     patch_answer: Callable[[bytes, str], bytes]
     tap: MakeTap

@@ -20,9 +20,11 @@ from ingot import rawjson
 from ingot.catalog import Quirks
 from ingot.dialects.bounds import check_schemas
 from ingot.dialects.complaint import complain
+from ingot.dialects.constitution import refuse_preface
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.envelope import USUAL
 from ingot.dialects.messages_errors import dotted, encoder, error_event, refusal, restyle
+from ingot.dialects.messages_images import images_of, inline_images
 from ingot.dialects.messages_request import (
     AnyChoice,
     Block,
@@ -39,6 +41,7 @@ from ingot.dialects.messages_request import (
 from ingot.dialects.messages_tap import MessagesTap
 from ingot.dialects.messages_usage import read_count, read_usage
 from ingot.dialects.outgoing import apply_quirks, asks_nothing, patch_answer
+from ingot.dialects.turning import leave_answer, never_turned
 from ingot.dialects.usage import read_id
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.sse import encode_event
@@ -79,6 +82,7 @@ def decode(data: bytes) -> Call:
         stream=request.stream is True,
         wants_usage=True,
         max_tokens=request.max_tokens,
+        images=tuple(images_of(request)),
     )
 
 
@@ -87,7 +91,7 @@ def decode_count(data: bytes) -> Call:
     body = rawjson.parse(data)
     request = _read(body.value, CountRequest)
     _check(request, len(data))
-    return Call(model=request.model, body=body, max_tokens=0)
+    return Call(model=request.model, body=body, max_tokens=0, images=tuple(images_of(request)))
 
 
 def _read(value: dict[str, Any], row: type[Row]) -> Row:
@@ -334,8 +338,12 @@ MESSAGES = Dialect(
     decode=decode,
     check_target=check_target,
     prepare=prepare,
+    inline_images=inline_images,
     read_usage=read_usage,
     read_id=read_id,
+    preface=refuse_preface,
+    turn_of=never_turned,
+    turn_back=leave_answer,
     patch_answer=patch_answer,
     tap=MessagesTap,
     encode_error=encoder(USUAL),

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.dialect import Call, Reshape
+from ingot.dialects.dialect import Call, Reshape, Turn
 from ingot.dialects.envelope import USUAL, EncodeError
 from ingot.dialects.frames import FramedTap
 from ingot.dialects.messages_errors import encoder
@@ -67,7 +67,16 @@ class MessagesTap(FramedTap):
         Dressed.encode = staticmethod(encode)
         return Dressed
 
-    def __init__(self, call: Call, *, model: str, public: str, usage: tuple[str, ...] = USAGE) -> None:  # noqa: ARG002  # a tap's signature
+    def __init__(
+        self,
+        call: Call,  # noqa: ARG002  # a tap's signature
+        /,
+        *,
+        model: str,
+        public: str,
+        usage: tuple[str, ...] = USAGE,
+        turn: Turn = "none",  # noqa: ARG002  # nothing is turned back here
+    ) -> None:
         super().__init__()
         self._path = usage
         self._public = None if public == model else public

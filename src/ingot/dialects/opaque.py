@@ -15,6 +15,7 @@ from ingot import rawjson
 from ingot.dialects.chat import CHAT, streamless
 from ingot.dialects.chat_request import Name, Penalty, Positive, Rows, StreamOptions
 from ingot.dialects.complaint import complain
+from ingot.dialects.constitution import leave_preface, refuse_preface
 from ingot.dialects.dialect import Call
 from ingot.errors import InvalidRequest
 
@@ -123,5 +124,9 @@ def _check_one_kind(items: Sequence[object], field: str) -> None:
         )
 
 
-EMBEDDINGS = replace(CHAT, name="embeddings", path="/embeddings", decode=decode_embeddings)
-COMPLETIONS = replace(CHAT, name="completions", path="/completions", decode=decode_completions)
+EMBEDDINGS = replace(
+    CHAT, name="embeddings", path="/embeddings", decode=decode_embeddings, preface=leave_preface
+)
+COMPLETIONS = replace(
+    CHAT, name="completions", path="/completions", decode=decode_completions, preface=refuse_preface
+)

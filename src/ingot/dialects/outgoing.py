@@ -12,7 +12,8 @@ import msgspec
 
 from ingot import rawjson
 from ingot.catalog import Quirks
-from ingot.dialects.dialect import Call
+from ingot.dialects import demanded, gbnf
+from ingot.dialects.dialect import Call, Image
 from ingot.errors import Unsupported
 
 # A field that holds this asks for nothing, so a target that lacks the field honours it.
@@ -46,7 +47,11 @@ _named = msgspec.json.Decoder(_Named)
 
 
 def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
-    """Raises Unsupported for the first field or content part of the call that this target cannot honour."""
+    """Raises ClientError for the first field or content part of the call that this target cannot honour."""
+    if call.loose_pattern is not None and not quirks.any_pattern:
+        raise call.loose_pattern
+    if quirks.gbnf and call.schemas:
+        _check_grammar(call, deployment=deployment)
     if not quirks.reject:
         return
     value = call.body.value
@@ -63,6 +68,14 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
     }
     if kinds:
         _check_parts(value, kinds, deployment=deployment)
+
+
+def _check_grammar(call: Call, *, deployment: str) -> None:
+    """What must be fit has to be held, and every pattern needs a form that llama.cpp reads."""
+    for each in call.schemas:
+        if each.demanded:
+            gbnf.check_held(each.schema, each.field, deployment=deployment)
+        gbnf.fitted(each.schema, each.field, deployment=deployment)
 
 
 def asks_nothing(key: str, held: Any) -> bool:
@@ -98,19 +111,35 @@ def _check_parts(value: dict[str, Any], kinds: set[str], *, deployment: str) -> 
 
 def prepare(call: Call, *, model: str, quirks: Quirks, force_usage: bool = True) -> bytes:
     """The body for a target that calls the model `model`; the client's very bytes where nothing changes."""
-    body = call.body
+    turned = demanded.by_schema(call, quirks)
+    body = _grammatical(call) if quirks.gbnf and call.schemas and not turned else call.body
     replace, drop = edits(
         body.value,
         raw=lambda key: bytes(body.raw[key]),
         stream=call.stream,
         force_usage=force_usage and not call.wants_usage,
         quirks=quirks,
+        form=demanded.response_format(_narrowed(body.value), deployment=call.model) if turned else None,
     )
     if model != call.model and "model" not in drop:
         replace.setdefault("model", _encode(model))
     if not replace and not drop:
         return body.data
     return rawjson.splice(body, replace=replace, drop=drop)
+
+
+def _grammatical(call: Call) -> rawjson.Body:
+    """The body with its schemas as llama.cpp reads them."""
+    fitted = {
+        each.place: gbnf.fitted(each.schema, each.field, deployment=call.model) for each in call.schemas
+    }
+    return rawjson.replaced(call.body, fitted)
+
+
+def inline_images(call: Call, uris: Mapping[Image, str]) -> Call:
+    """The call with data URIs in place of the URLs of these images."""
+    body = rawjson.replaced(call.body, {image.place: uri for image, uri in uris.items()})
+    return msgspec.structs.replace(call, body=body)
 
 
 def edits(
@@ -120,8 +149,12 @@ def edits(
     stream: bool,
     force_usage: bool,
     quirks: Quirks,
+    form: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, bytes], set[str]]:
-    """The top-level keys that a target needs otherwise, and those that it must not see; `raw` encodes one of `value`."""
+    """The top-level keys that a target needs otherwise, and those that it must not see; `raw` encodes one of `value`.
+
+    `form` is the format of an answer that is asked for in place of a call.
+    """
     replace: dict[str, bytes] = {}
     drop: set[str] = set()
     if stream:
@@ -135,6 +168,10 @@ def edits(
         drop.update(_STORED)
     if quirks.narrow_tools and "tool_choice" in value:
         _narrow_tools(value, replace=replace, drop=drop)
+    if form is not None:
+        replace["response_format"] = _encode(form)
+        replace.pop("tool_choice", None)
+        drop.update(("tool_choice", "parallel_tool_calls"))
     if quirks.rename or quirks.drop or quirks.set:
         apply_quirks(quirks, value, raw=raw, replace=replace, drop=drop)
     return replace, drop
@@ -145,13 +182,19 @@ def _narrow_tools(value: Mapping[str, Any], *, replace: dict[str, bytes], drop: 
     choice = value["tool_choice"]
     if choice == "none":
         drop.update(("tools", "tool_choice"))
+    if isinstance(choice, dict):
+        replace["tools"] = _encode(_narrowed(value))
+        replace["tool_choice"] = _encode("required" if demanded.is_demanded(value) else "auto")
+
+
+def _narrowed(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tools that `tool_choice` leaves."""
+    choice, tools = value["tool_choice"], value.get("tools") or []
     if not isinstance(choice, dict):
-        return
+        return list(tools)
     allowed = choice.get("allowed_tools")
-    chosen = allowed["tools"] if allowed else [choice]
-    names = {_tool_name(tool) for tool in chosen}
-    replace["tools"] = _encode([tool for tool in value.get("tools") or () if _tool_name(tool) in names])
-    replace["tool_choice"] = _encode(allowed["mode"] if allowed else "required")
+    names = {_tool_name(tool) for tool in (allowed["tools"] if allowed else [choice])}
+    return [tool for tool in tools if _tool_name(tool) in names]
 
 
 def _tool_name(tool: dict[str, Any]) -> Any:

@@ -44,11 +44,11 @@ class ChatTap(FramedTap):
     frame = staticmethod(encode_event)
     reshape: ClassVar[Reshape | None] = None
 
-    @staticmethod
-    def dressed(encode: EncodeError, changes: Reshape | None = None, /) -> "type[ChatTap]":
+    @classmethod
+    def dressed(cls, encode: EncodeError, changes: Reshape | None = None, /) -> "type[ChatTap]":
         """The tap whose errors look as `encode` has them; a class of its own, so that no stream pays for it."""
 
-        class Dressed(ChatTap):
+        class Dressed(cls):  # type: ignore[valid-type,misc]  # mypy knows no base that is a variable
             __slots__ = ()
             reshape = changes
 

@@ -22,6 +22,7 @@ from ingot.presets.sections import (
     IdempotencyTable,
     KeysTable,
     LimitsTable,
+    ModelsTable,
     PlanRow,
     PlansTable,
     PresetFile,
@@ -46,6 +47,7 @@ _TABLES: Final[tuple[type[msgspec.Struct], ...]] = (
     LimitsTable,
     StoreTable,
     IdempotencyTable,
+    ModelsTable,
     FieldRule,
     Range,
     When,
@@ -140,6 +142,7 @@ def _section(preset: Preset) -> str:
         ("headers about limits", ", ".join(preset.limit_headers) or "none"),
         ("`store` where not given", toml(preset.stores)),
         ("retries are known by", _retries(preset)),
+        ("models tell beside OpenAI's fields", ", ".join(sorted(preset.model_extras)) or "nothing"),
     ]
     lines = [f"\n## {preset.name}\n", preset.about + (f" Extends [`{base}`](#{base})." if base else "")]
     lines += ["\n| setting | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]

@@ -17,6 +17,7 @@ from ingot.presets.sections import (
     ErrorsTable,
     HeaderForm,
     LimitHeaders,
+    ModelExtra,
     PlanRow,
     PresetFile,
     Rule,
@@ -84,6 +85,7 @@ class Preset:
     limit_headers: tuple[LimitHeaders, ...]
     stores: bool
     idempotency: Idempotency
+    model_extras: frozenset[ModelExtra]
     rules: Mapping[str, Rules]
     fields: Mapping[str, Mapping[str, Rule]] = field(repr=False)
     answers: Mapping[str, Answers]
@@ -118,6 +120,7 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
                 if headers and surface in file.surfaces
             },
         ),
+        model_extras=frozenset(file.models.extras),
         rules={surface: rules for surface, table in file.fields.items() if (rules := Rules(table))},
         fields=file.fields,
         answers={surface: told for surface, table in file.answers.items() if (told := Answers(table))},

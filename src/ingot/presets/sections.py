@@ -40,6 +40,7 @@ SurfaceName = Literal[
 ]
 HeaderForm = Literal["bearer", "x-api-key"]
 LimitHeaders = Literal["openai", "anthropic", "ietf"]
+ModelExtra = Literal["windows", "card"]
 ErrorKey = Literal["message", "type", "param", "code"]
 Verb = Literal["accept", "reject", "drop", "require"]
 AnswerVerb = Literal["accept", "drop", "null", "present", "whole"]
@@ -124,6 +125,17 @@ class LimitsTable(Section, frozen=True, kw_only=True):
     """`[limits]`: how limits are told."""
 
     headers: Annotated[list[LimitHeaders], about("The families of headers that tell limits on every answer.")]
+
+
+class ModelsTable(Section, frozen=True, kw_only=True):
+    """`[models]`: how models are described."""
+
+    extras: Annotated[
+        list[ModelExtra],
+        about(
+            "What model objects tell beside OpenAI's fields: `windows` with their prices, and `card` of one that is asked for."
+        ),
+    ]
 
 
 class IdempotencyTable(Section, frozen=True, kw_only=True):
@@ -211,6 +223,7 @@ class PresetFile(Section, frozen=True, kw_only=True):
     limits: Annotated[LimitsTable, about("See below.")]
     store: Annotated[StoreTable, about("See below.")]
     idempotency: Annotated[IdempotencyTable, about("See below.")]
+    models: Annotated[ModelsTable, about("See below.")]
     surfaces: Annotated[list[SurfaceName], Meta(min_length=1), about("The surfaces that are there.")]
     extends: Annotated[Word | None, about("The preset whose tables these come on top of.")] = None
     fields: Annotated[dict[str, dict[str, Rule]], about("Rules on the fields of requests.")] = field(

@@ -113,7 +113,9 @@ class Gate:
         grant = principal.grant
         if (grant.prepaid or grant.budgets) and not deployment.price.is_free:
             most = deployment.price.most(
-                input_tokens=len(call.body.data) + MEDIA_TOKENS * _media(call.body.data),
+                input_tokens=len(call.body.data)
+                + deployment.added
+                + MEDIA_TOKENS * max(_media(call.body.data), len(call.images)),
                 output_tokens=_longest(call, deployment),
                 window=window,
                 factor=grant.price_factor,
@@ -173,7 +175,7 @@ class Gate:
         answer = USUAL_ANSWER if call.max_tokens is None else call.max_tokens
         if deployment.context is not None:
             answer = min(answer, deployment.context)
-        return math.ceil(len(call.body.data) / ratio) + answer * max(call.n, call.drafts)
+        return math.ceil((len(call.body.data) + deployment.added) / ratio) + answer * max(call.n, call.drafts)
 
     async def _reserve(self, claims: tuple[Claim, ...]) -> Reservation:
         return _granted(await self.limiter.reserve(claims))

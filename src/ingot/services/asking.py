@@ -62,6 +62,8 @@ async def run(
             code="storage_unavailable",
             retry_after=2.0,
         )
+    if asked.call.images:
+        await runtime.images.check(asked.call, asked.deployment)
     admission = Admission()
     try:
         await gate.admit(
@@ -91,7 +93,8 @@ async def run(
         if admission.reservation is not None:
             usage = outcome.usage
             if usage is not None and not usage.estimated:
-                gate.learn(asked.deployment.name, size=len(asked.call.body.data), tokens=usage.input)
+                size = len(asked.call.body.data) + asked.deployment.added
+                gate.learn(asked.deployment.name, size=size, tokens=usage.input)
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
 
 

@@ -6,6 +6,7 @@ What is not: the other 4xx. They are the client's to mend and come back in its d
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import Never
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec import Struct
 
 from ingot.catalog import Route
 from ingot.dialects.codecs import CODECS
-from ingot.dialects.dialect import Usage
+from ingot.dialects.dialect import Call, Turn, Usage
 from ingot.errors import (
     ApiError,
     Overloaded,
@@ -22,7 +23,8 @@ from ingot.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from ingot.services.door import Inference, Outcome
+from ingot.services.door import Fidelity, Inference, Outcome
+from ingot.services.images import refuse_images
 from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
 from ingot.services.runtime import Runtime
@@ -56,6 +58,9 @@ class Opened(Struct):
     content_type: bytes = b"application/json"
     translation: Translation | None = None
     """Where the target does not speak the client's dialect; `body` is the client's already."""
+    turn: Turn = "none"
+    """How a stream is turned back; a whole body has been already."""
+    fidelity: Fidelity = "verbatim"
 
 
 class Retryable(Exception):
@@ -73,14 +78,12 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     deployment = inference.deployment
     links = runtime.fleet.links
     dialect = inference.dialect
-    routes = routes_for(deployment, dialect.format, translatable=dialect.name in CODECS)
+    routes = routes_for(
+        deployment, dialect.format, translatable=dialect.name in CODECS and deployment.constitution is None
+    )
     if not routes:
-        raise Unsupported(
-            f"The model '{deployment.name}' does not serve {inference.surface}; "
-            f"it serves {', '.join(sorted(deployment.capabilities))}.",
-            param="model",
-            code="unsupported_endpoint",
-        )
+        raise _unserved(inference)
+    routes, call = await _as_sent(runtime, inference, routes)
     weighted = deployment.strategy == "weighted"
     tried: set[str] = set()
     last: ApiError | None = None
@@ -106,7 +109,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         outcome.target = choice.route.target.name
         outcome.attempts = attempt + 1
         try:
-            return await _try(runtime, inference, choice.route, choice.link)
+            return await _try(runtime, inference, call, route=choice.route, link=choice.link)
         except Lossy:
             routes = [route for route in routes if route is not choice.route]  # another may take all of it
             if not routes:
@@ -129,10 +132,26 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
             await asyncio.sleep(backoff(attempt - 1, runtime.rng) if failure.wait is None else failure.wait)
 
 
-async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link) -> Opened:
-    native = inference.dialect.format in route.target.dialects
-    translation = None if native else await translate(inference, route)
-    body = translation.body if translation else _prepare(inference, route)
+async def _as_sent(
+    runtime: Runtime, inference: Inference, routes: Sequence[Route]
+) -> tuple[Sequence[Route], Call]:
+    """The routes that can take the call, and the call as targets get it: images fetched, principles before it."""
+    call, deployment = inference.call, inference.deployment
+    if call.images:
+        routes = [route for route in routes if route.images != "refuse"]
+        if not routes:  # those that take images speak other dialects
+            raise refuse_images(call, deployment)
+        call = await runtime.images.fetch(call, deployment, inference.dialect)
+    if deployment.constitution is not None:
+        call = inference.dialect.preface(call, deployment.constitution)
+    return routes, call
+
+
+async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Route, link: Link) -> Opened:
+    """One try; `call` is the inference's own, as targets get it."""
+    dialect = inference.dialect
+    translation = None if dialect.format in route.target.dialects else await translate(inference, call, route)
+    body = translation.body if translation else _prepare(inference, call, route)
     began = runtime.clock.monotonic()
     try:
         reply = await _send(inference, link, body, translation)
@@ -144,6 +163,11 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
         error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
         raise Retryable(error, wait=down.retry_after) from down
     opened = Opened(route, link, reply, began, translation=translation)
+    if translation is None:
+        opened.turn = dialect.turn_of(
+            call, route.target.quirks, inference.deployment.constitution is not None
+        )
+    opened.fidelity = _fidelity(inference, call, opened)
     try:
         if reply.status not in SUCCESS:
             await _refuse(runtime, opened)
@@ -163,11 +187,20 @@ async def _try(runtime: Runtime, inference: Inference, route: Route, link: Link)
     return opened
 
 
-def _prepare(inference: Inference, route: Route) -> bytes:
+def _prepare(inference: Inference, call: Call, route: Route) -> bytes:
     """The body for a target that speaks the client's dialect."""
-    dialect, call, quirks = inference.dialect, inference.call, route.target.quirks
-    dialect.check_target(call, quirks, inference.deployment.name)
+    dialect, quirks = inference.dialect, route.target.quirks
+    # What the client sent is judged: errors name places in it.
+    dialect.check_target(inference.call, quirks, inference.deployment.name)
     return dialect.prepare(call, model=route.model, quirks=quirks)
+
+
+def _fidelity(inference: Inference, call: Call, opened: Opened) -> Fidelity:
+    """How near the exchange stays to its target's own bytes."""
+    if opened.translation is not None or opened.turn == "call":
+        return "translated"
+    same = call is inference.call and opened.route.model == inference.deployment.name
+    return "verbatim" if same and inference.dialect.reshape is None else "patched"
 
 
 async def _send(inference: Inference, link: Link, body: bytes, translation: Translation | None) -> Reply:
@@ -200,6 +233,8 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
             opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
         else:
             opened.body, opened.usage = await opened.translation.answer(opened.body)
+        if opened.turn != "none":
+            opened.body = inference.dialect.turn_back(opened.body, opened.turn)
     except ValueError as error:
         opened.link.fail(opened.began)
         raise Retryable(
@@ -288,6 +323,16 @@ def explain(fault: UpstreamFault, route: Route) -> ApiError:
             f"The target '{name}' cannot be reached. Try again shortly.", retry_after=1.0
         )
     return UpstreamError(f"The target '{name}' broke off its answer. Send the request again.")
+
+
+def _unserved(inference: Inference) -> Unsupported:
+    deployment = inference.deployment
+    return Unsupported(
+        f"The model '{deployment.name}' does not serve {inference.surface}; "
+        f"it serves {', '.join(sorted(deployment.capabilities))}.",
+        param="model",
+        code="unsupported_endpoint",
+    )
 
 
 def _unavailable(inference: Inference, seconds: float, last: ApiError | None) -> ApiError:

@@ -18,6 +18,8 @@ UNKNOWN_THERE = "upstream_not_found"
 async def run(runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome) -> None:
     """Gives the target's count to `door`; raises ApiError while nothing was given."""
     gate = runtime.gate
+    if asked.call.images:
+        await runtime.images.check(asked.call, asked.deployment)
     admission = await gate.count(asked.principal)
     outcome.standing = admission.standing
     if outcome.standing is not None:

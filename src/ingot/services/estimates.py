@@ -58,11 +58,16 @@ class Estimates:
     def __init__(self) -> None:
         self._habits: dict[Place, _Habit] = {}
 
-    def stream(self, call: Call, tap: StreamTap, *, place: Place, ratio: float | None = None) -> Usage:
-        """What a stream used that has ended or was left; `ratio` is bytes of a request for each input token."""
+    def stream(
+        self, call: Call, tap: StreamTap, *, place: Place, ratio: float | None = None, added: int = 0
+    ) -> Usage:
+        """What a stream used that has ended or was left; `ratio` is bytes of a request for each input token.
+
+        `added` are bytes that went to the target before those of the request.
+        """
         told, said = tap.usage, tap.said
         if told is None:
-            return _usage(_input_tokens(call.body.data, ratio), self._tokens(call, said, place=place))
+            return _usage(_input_tokens(call.body.data, ratio, added), self._tokens(call, said, place=place))
         if _left_out(call, told, pieces=said.pieces):
             rest = said
         elif (tap.done or tap.finished) and not tap.failed:
@@ -73,7 +78,14 @@ class Estimates:
         return _with(told, self._tokens(call, rest, place=place)) if rest.pieces else told
 
     def answer(
-        self, call: Call, told: Usage | None, answer: bytes, *, place: Place, ratio: float | None = None
+        self,
+        call: Call,
+        told: Usage | None,
+        answer: bytes,
+        *,
+        place: Place,
+        ratio: float | None = None,
+        added: int = 0,
     ) -> Usage:
         """What a whole answer used."""
         if told is not None and not _left_out(call, told, pieces=1):
@@ -85,7 +97,7 @@ class Estimates:
             )
         # Of an unknown shape all counts.
         length = length or (len(answer), len(answer))
-        return _usage(_input_tokens(call.body.data, ratio), self._whole(call, length, place=place))
+        return _usage(_input_tokens(call.body.data, ratio, added), self._whole(call, length, place=place))
 
     def _whole(self, call: Call, length: Length, *, place: Place) -> int:
         return self._by_text(call, Said(1, *length), place=place)
@@ -143,9 +155,9 @@ def _with(told: Usage, more: int) -> Usage:
     )
 
 
-def _input_tokens(body: bytes, ratio: float | None) -> int:
+def _input_tokens(body: bytes, ratio: float | None, added: int) -> int:
     """Tokens of a request; encoded media are a fixed number each, for their bytes say nothing of it."""
-    text, media = len(body), 0
+    text, media = len(body) + added, 0
     if text > 1_024:
         for found in _MEDIA.finditer(body):
             text -= len(found[0])

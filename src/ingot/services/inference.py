@@ -33,6 +33,7 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
     began = runtime.clock.monotonic()
     try:
         opened = await open_reply(runtime, inference, outcome)
+        outcome.fidelity = opened.fidelity
         try:
             if inference.call.stream:
                 await _give_stream(
@@ -96,15 +97,12 @@ async def _give_answer(
     body = opened.body
     outcome.usage = usage_of(runtime, inference, opened)
     if opened.translation is not None:
-        outcome.fidelity = "translated"
         outcome.losses = opened.translation.losses
         door.note(header_line(outcome.losses))
     elif opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
-        outcome.fidelity = "patched"
     if inference.dialect.reshape is not None:
         body = inference.dialect.reshape.whole(body)
-        outcome.fidelity = "patched" if opened.translation is None else "translated"
     outcome.status = 200
     outcome.answer = body
     outcome.content_type = opened.content_type

@@ -35,7 +35,7 @@ async def relay_stream(
 
     The answer that the door gets is whole with them, or they are an error event.
     """
-    tap = _tap(inference, opened, door=door, outcome=outcome)
+    tap = _tap(inference, opened, door=door)
     outcome.status = 200
     told = b""
     pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)
@@ -67,19 +67,17 @@ async def relay_stream(
     return told or pourer.held
 
 
-def _tap(inference: Inference, opened: Opened, *, door: Door, outcome: Outcome) -> StreamTap:
-    """What the stream goes through, which says how near to its target's own it stays."""
+def _tap(inference: Inference, opened: Opened, *, door: Door) -> StreamTap:
+    """What the stream goes through."""
     if opened.translation is not None:
-        outcome.fidelity = "translated"
         door.note(header_line(opened.translation.losses))
         return opened.translation.tap(inference)
-    if opened.route.model != inference.deployment.name or inference.dialect.reshape is not None:
-        outcome.fidelity = "patched"
     return inference.dialect.tap(
         inference.call,
         model=opened.route.model,
         public=inference.deployment.name,
         usage=opened.route.target.quirks.usage,
+        turn=opened.turn,
     )
 
 
@@ -89,9 +87,12 @@ def usage_of(runtime: Runtime, inference: Inference, opened: Opened, tap: Stream
     place = (name, opened.route.target.name)
     gate = runtime.gate
     ratio = gate.ratios.get(name)
+    added = inference.deployment.added
     if tap is not None:
-        return gate.estimates.stream(inference.call, tap, place=place, ratio=ratio)
-    return gate.estimates.answer(inference.call, opened.usage, opened.body, place=place, ratio=ratio)
+        return gate.estimates.stream(inference.call, tap, place=place, ratio=ratio, added=added)
+    return gate.estimates.answer(
+        inference.call, opened.usage, opened.body, place=place, ratio=ratio, added=added
+    )
 
 
 async def linger(opened: Opened) -> None:

@@ -10,6 +10,7 @@ from ingot.logs import Log
 from ingot.presets import Preset
 from ingot.services.admission import Gate
 from ingot.services.idempotency import Retries
+from ingot.services.images import Images
 from ingot.services.keys import KeyRing
 from ingot.services.measures import Measures
 from ingot.services.recording import Recorder
@@ -29,6 +30,7 @@ class Runtime:
     recorder: Recorder
     gate: Gate
     retries: Retries
+    images: Images
     clock: Clock
     rng: random.Random
     log: Log

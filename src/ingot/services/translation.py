@@ -84,17 +84,19 @@ class Translation:
         )
 
 
-async def translate(inference: Inference, route: Route) -> Translation:
-    """The request for a target that `routing.routes_for` found; raises ClientError, Lossy among them."""
-    return await _apart(inference.call.body.data, lambda _: _translate(inference, route))
+async def translate(inference: Inference, call: Call, route: Route) -> Translation:
+    """The request for a target that `routing.routes_for` found; raises ClientError, Lossy among them.
+
+    `call` is the inference's own, as targets get it.
+    """
+    return await _apart(call.body.data, lambda _: _translate(inference, call, route))
 
 
-def _translate(inference: Inference, route: Route) -> Translation:
+def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     wire = wire_of(route.target)
     near = CODECS[inference.dialect.name]
     if wire is None:
         raise LookupError(route.target.name)
-    call = inference.call
     request, lost_in = near.decode_request(call.body)
     origin = Origin(wire.codec.name, route.target.name)
     destination = Destination(origin, route.model, route.target.quirks, stream=call.stream)

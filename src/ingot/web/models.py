@@ -4,26 +4,42 @@
                              {"data": [...], "has_more", "first_id", "last_id"}     limit, after_id, before_id, lifecycle[]
     GET /v1/models/{id}      one of them
 
+What OpenAI's shape has beside its fields, cards and windows with their prices, is as the preset has it.
 Decides shapes and pages; which models there are for whom is the catalog's and the grant's to say. Source: contract §4, §6.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 from starlette.datastructures import QueryParams
 
 from ingot.catalog import Deployment
-from ingot.config import first_second
+from ingot.config import CardConfig, first_second
 from ingot.errors import InvalidRequest
+from ingot.presets.sections import ModelExtra
+from ingot.pricing import Rates, per_million
 from ingot.rawjson import clip
 from ingot.web.query import read_limit
 
 PAGE = 20
+PRICE_UNIT = "USD per 1M tokens"
 LONGEST_PAGE = 1000
 LIFECYCLES = ("active", "deprecated", "retired")
 ACTIVE, DEPRECATED = LIFECYCLES[:2]
 """What can be asked for is one of these: a model that has ended is not configured any more."""
+
+
+class WindowObject(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A completion window of a model: prices are decimal text, in `unit`; what is not told costs as its kind."""
+
+    name: str
+    input: str
+    cached_input: str
+    output: str
+    cache_write: str | None = None
+    reasoning: str | None = None
+    unit: str = ""
 
 
 class ModelObject(msgspec.Struct, frozen=True):
@@ -33,6 +49,8 @@ class ModelObject(msgspec.Struct, frozen=True):
     created: int
     owned_by: str
     shutdown_date: str | msgspec.UnsetType = msgspec.UNSET
+    windows: list[WindowObject] | msgspec.UnsetType = msgspec.UNSET
+    card: CardConfig | msgspec.UnsetType = msgspec.UNSET
     object: str = "model"
 
 
@@ -68,13 +86,31 @@ class AnthropicModelList(msgspec.Struct, frozen=True):
     last_id: str | None
 
 
-def describe_model(deployment: Deployment) -> ModelObject:
-    """A deployment as an OpenAI client sees it."""
+def describe_model(
+    deployment: Deployment, extras: Collection[ModelExtra] = (), *, alone: bool = False
+) -> ModelObject:
+    """A deployment as an OpenAI client sees it, with the extras that there are; a card is told of one model `alone`."""
+    unset, card = msgspec.UNSET, deployment.card
+    windows = [_window(deployment.price.at(name), name) for name in deployment.windows]
     return ModelObject(
         id=deployment.name,
         created=deployment.created,
         owned_by=deployment.owned_by,
-        shutdown_date=msgspec.UNSET if deployment.shutdown_date is None else deployment.shutdown_date,
+        shutdown_date=unset if deployment.shutdown_date is None else deployment.shutdown_date,
+        windows=windows if "windows" in extras else unset,
+        card=card if alone and card is not None and "card" in extras else unset,
+    )
+
+
+def _window(rates: Rates, name: str) -> WindowObject:
+    return WindowObject(
+        name=name,
+        input=per_million(rates.input),
+        cached_input=per_million(rates.cached_input),
+        output=per_million(rates.output),
+        cache_write=None if rates.cache_write == rates.input else per_million(rates.cache_write),
+        reasoning=None if rates.reasoning == rates.output else per_million(rates.reasoning),
+        unit=PRICE_UNIT,
     )
 
 

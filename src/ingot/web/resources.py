@@ -73,19 +73,22 @@ class State:
 
 def build(state: State) -> ASGIApp:
     """The application for all paths that are no inference surface."""
+    preset = state.runtime.preset
 
     async def models(request: Request) -> Response:
         principal = await _authenticate(state, request)
         listed = deployments_for(state.runtime.catalog, principal.grant)
         if speaks_anthropic(state, request):
             return _json(list_anthropic(listed, request.query_params))
-        return _json(ModelList([describe_model(deployment) for deployment in listed]))
+        return _json(ModelList([describe_model(deployment, preset.model_extras) for deployment in listed]))
 
     async def model(request: Request) -> Response:
         principal = await _authenticate(state, request)
         name = request.path_params["name"]
         found = deployment_for(state.runtime.catalog, principal.grant, model=name)
-        return _json(describe_anthropic(found) if speaks_anthropic(state, request) else describe_model(found))
+        anthropic = speaks_anthropic(state, request)
+        told = describe_model(found, preset.model_extras, alone=True)
+        return _json(describe_anthropic(found) if anthropic else told)
 
     async def alive(_: Request) -> Response:
         return Response(b'{"status":"ok"}', media_type=JSON)
@@ -108,7 +111,6 @@ def build(state: State) -> ASGIApp:
             await _authenticate(state, request)
         return Response(metrics.render(state.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    preset = state.runtime.preset
     lost, refuse = _unanswered(state), _refuser(state)
     routes: list[tuple[str, Handler]] = [
         ("/health", ready),

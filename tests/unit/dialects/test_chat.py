@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingot.dialects.bounds import SCHEMA_DEPTH
 from ingot.dialects.chat import CHAT, decode
-from ingot.dialects.dialect import Call
+from ingot.dialects.dialect import Call, Image
 from ingot.errors import ApiError, InvalidRequest
+from ingot.schemas import SCHEMA_DEPTH
 
 FUNCTION = {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -182,9 +182,23 @@ def test_decode_when_everything_is_used() -> None:
     """A request with every field of the contract is taken, and what matters of it is told."""
     data = json.dumps(FULL).encode()
     call = decode(data)
+    image = Image(("messages", 2, "content", 1, "image_url", "url"), "https://x/y.png")
     assert call == Call(
-        model="org/model:tag", body=call.body, stream=True, wants_usage=True, n=128, max_tokens=7
+        model="org/model:tag",
+        body=call.body,
+        stream=True,
+        wants_usage=True,
+        n=128,
+        max_tokens=7,
+        images=(image,),
+        schemas=call.schemas,
     )
+    assert [(each.field, each.schema, each.demanded) for each in call.schemas] == [
+        ("tools[0].function.parameters", {"type": "object"}, True),
+        ("functions[0].parameters", {"type": "object"}, True),
+        ("response_format.json_schema.schema", {"type": "object"}, True),
+    ]
+    assert image.field == "messages[2].content[1].image_url.url"
     assert call.body.data is data
     assert call.body.value == FULL
 

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingot.catalog import Quirks
-from ingot.dialects.bounds import SCHEMA_DEPTH
 from ingot.dialects.dialect import Call
 from ingot.dialects.messages import (
     COUNT_TOKENS,
@@ -21,6 +20,7 @@ from ingot.dialects.messages import (
     take_headers,
 )
 from ingot.errors import ApiError, InvalidRequest, Unsupported
+from ingot.schemas import SCHEMA_DEPTH
 
 USE = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
 RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "ok"}

@@ -228,6 +228,25 @@ async def test_blocks_of_messages_are_reserved_for_although_a_file_has_only_an_i
         assert gate[2].asked[-1] == len(asked.body.data) + images * MEDIA_TOKENS + 1
 
 
+async def test_picture_is_reserved_for_although_its_key_is_escaped(gate: Parts) -> None:
+    """However the part is written, it counts."""
+    asked = CHAT.decode(
+        b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":'
+        b'[{"type":"image\\u005furl","image\\u005furl":{"url":"https://x.org/a.png"}}]}]}'
+    )
+    await gate[0].admit(principal(Grant(prepaid=True)), asked, deployment(Price(rates(1, 1))), window="asap")
+    assert gate[2].asked == [len(asked.body.data) + MEDIA_TOKENS + 1]
+
+
+async def test_constitution_is_reserved_for_beside_the_request(gate: Parts) -> None:
+    """What goes before every request is paid with it, in money and in tokens of the rate."""
+    asked = call(b',"max_tokens":1')
+    carrying = replace(deployment(Price(rates(1, 1))), added=3000)
+    await gate[0].admit(principal(Grant(prepaid=True)), asked, carrying, window="asap")
+    assert gate[2].asked == [len(asked.body.data) + 3000 + 1]
+    assert gate[0].estimate(asked, carrying) == gate[0].estimate(asked, deployment()) + 1000
+
+
 async def test_drafts_are_reserved_for_although_one_is_given(gate: Parts) -> None:
     """`best_of` generates, and bills, more than it gives."""
     data = b'{"model":"m","prompt":["a","b"],"best_of":20,"max_tokens":100}'

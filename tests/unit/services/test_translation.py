@@ -22,6 +22,7 @@ from ingot.services.translation import (
     LARGE,
     Lossy,
     TranslatedTap,
+    Translation,
     counts_of,
     header_line,
     joined,
@@ -56,9 +57,13 @@ def _inference(dialect: Dialect, *, refuse: bool = False, **fields: object) -> I
     )
 
 
+async def _translated(wanted: Inference, route: Route) -> Translation:
+    return await translate(wanted, wanted.call, route)
+
+
 async def _tap(dialect: Dialect, to: str) -> TranslatedTap:
     wanted = _inference(dialect, stream=True)
-    return (await translate(wanted, Route(SPEAKING[to], "theirs"))).tap(wanted)
+    return (await _translated(wanted, Route(SPEAKING[to], "theirs"))).tap(wanted)
 
 
 def test_catalog_knows_what_is_translated_when_codecs_are_added() -> None:
@@ -91,7 +96,7 @@ def test_target_is_spoken_to_when_it_has_a_codec(
 async def test_request_is_translated_when_it_is_large_or_small(size: int) -> None:
     """The same on the event loop and beside it; ids and names of the answer are ours."""
     text = "x" * size
-    made = await translate(
+    made = await _translated(
         _inference(CHAT, messages=[{"role": "user", "content": text}], seed=1),
         Route(SPEAKING["messages"], "theirs"),
     )
@@ -106,12 +111,12 @@ async def test_request_is_translated_when_it_is_large_or_small(size: int) -> Non
 async def test_request_is_refused_when_the_deployment_takes_no_losses() -> None:
     """The first place is named, and how many there are."""
     with pytest.raises(Lossy) as caught:
-        await translate(
+        await _translated(
             _inference(CHAT, refuse=True, seed=1, frequency_penalty=1), Route(SPEAKING["messages"], "t")
         )
     assert caught.value.param == "frequency_penalty"
     assert "and 1 more" in caught.value.message
-    made = await translate(_inference(CHAT, refuse=True), Route(SPEAKING["messages"], "t"))
+    made = await _translated(_inference(CHAT, refuse=True), Route(SPEAKING["messages"], "t"))
     assert not made.losses
 
 
@@ -130,7 +135,7 @@ async def test_header_of_a_client_is_a_loss_when_the_target_cannot_know_it() -> 
         response_id=wanted.response_id,
         created_at=0,
     )
-    made = await translate(wanted, Route(SPEAKING["chat"], "t"))
+    made = await _translated(wanted, Route(SPEAKING["chat"], "t"))
     assert [loss.path for loss in made.losses] == ["anthropic-beta"]
 
 
@@ -141,12 +146,12 @@ async def test_counts_are_found_when_the_target_tells_them_elsewhere() -> None:
     )
     counts = {"x": {"counts": {"prompt_tokens": 7, "completion_tokens": 2}}}
     whole = {"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}], **counts}
-    made = await translate(_inference(MESSAGES), Route(odd, "t"))
+    made = await _translated(_inference(MESSAGES), Route(odd, "t"))
     told, usage = await made.answer(json.dumps(whole).encode())
     assert usage == Usage(input=7, output=2)
     assert json.loads(told)["usage"]["input_tokens"] == 7
     wanted = _inference(MESSAGES, stream=True)
-    tap = (await translate(wanted, Route(odd, "t"))).tap(wanted)
+    tap = (await _translated(wanted, Route(odd, "t"))).tap(wanted)
     tap.feed(b'{"id":"1","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}')
     tap.feed(json.dumps({"id": "1", "choices": [], **counts}).encode())
     assert b'"output_tokens":2' in (tap.feed(b"[DONE]") or b"")
