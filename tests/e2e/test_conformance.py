@@ -15,7 +15,6 @@ from ingot.presets import load
 UNTRIED = {
     "S3-21": "needs a place for webhooks",
     "S4-06": "needs a place for webhooks",
-    "C-03": "no model says that it lacks a window",
     "C-04": "needs a place for webhooks",
     "C-30": "a mailbox is needed",
     "C-32": "no path of model cards",
@@ -27,9 +26,8 @@ UNTRIED = {
 
 AWAITED = {
     "S4-01": "responses, messages and batches",
+    "C-03": "completion windows that requests ask for",
     "C-52": "/llms.txt",
-    "C-60": "windows and their prices on model objects",
-    "C-61": "limits of images",
 }
 """Rows that are red until something is built."""
 

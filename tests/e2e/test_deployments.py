@@ -183,11 +183,15 @@ def test_constitution_when_model_refuses(house: House) -> None:
 
 
 def test_constitution_when_surface_has_no_place_for_it(house: House) -> None:
-    """Completions would go around the principles: they are refused; embeddings say nothing."""
+    """Completions and messages would go around the principles: they are refused; embeddings say nothing."""
     status, _, answer = house.served.call("/v1/completions", {"model": "good", "prompt": "x"})
     error = json.loads(answer)["error"]
     assert (status, error["code"], error["param"]) == (400, "unsupported_endpoint", "model")
     assert house.served.call("/v1/completions", {"model": "plain", "prompt": "x"})[0] == 200
+    asked = {"model": "good", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+    status, _, answer = house.served.call("/v1/messages", asked)
+    assert (status, json.loads(answer)["type"]) == (400, "error")
+    assert "it serves chat" in json.loads(answer)["error"]["message"]
     assert house.served.call("/v1/embeddings", {"model": "good", "input": "x"})[0] == 200
 
 

@@ -200,3 +200,29 @@ def test_image_when_preset_is_valar(tmp_path: Path) -> None:
         assert served.call("/v1/chat/completions", asked("relay", data_uri(PICTURE)))[0] == 200
         status, _, answer = served.call("/v1/chat/completions", asked("relay", *[data_uri(PICTURE)] * 21))
         assert (status, "at most 20" in json.loads(answer)["error"]["message"]) == (400, True)
+
+
+def test_image_of_messages_when_it_is_fetched_or_refused(house: House) -> None:
+    """Blocks are looked at as parts are: fetched for a chat target, refused where the model reads text only or the URL is wrong."""
+    served = house.served
+
+    def ask(model: str, source: dict[str, str], path: str = "/v1/messages") -> tuple[int, Any, str]:
+        request_id = fresh_id()
+        content = [{"type": "image", "source": source}]
+        body = {"model": model, "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+        status, _, answer = served.call(path, body, headers={"x-request-id": request_id})
+        return status, json.loads(answer), request_id
+
+    status, answer, request_id = ask("fetch", {"type": "url", "url": f"{house.gallery}/cat.png"})
+    assert status == 200, answer
+    [record] = house.upstream.until_seen(request_id)
+    [part] = record.json["messages"][0]["content"]
+    assert part["image_url"]["url"] == data_uri(PICTURE)
+    kind, _, data = data_uri(PICTURE).removeprefix("data:").partition(";base64,")
+    status, answer, _ = ask("text", {"type": "base64", "media_type": kind, "data": data})
+    assert (status, answer["error"]["message"]) == (400, "model 'text' does not support image input")
+    assert answer["type"] == "error"
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        status, answer, _ = ask("relay", {"type": "url", "url": "http://169.254.169.254/x.png"}, path)
+        assert status == 400
+        assert "messages[0].content[0].source" in answer["error"]["message"]

@@ -66,6 +66,10 @@ def windows_of(model: Json) -> Json:
             return value
         if isinstance(value, list) and "asap" in value:
             return {name: {} for name in value if isinstance(name, str)}
+        if isinstance(value, list) and any(
+            isinstance(each, dict) and each.get("name") == "asap" for each in value
+        ):
+            return {str(each.get("name")): each for each in value if isinstance(each, dict)}
     return {}
 
 
