@@ -151,6 +151,8 @@ def test_description_is_whole_when_asked(scene: Stage) -> None:
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/embeddings",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
         "/v1/models",
         "/v1/models/{model}",
         "/health",

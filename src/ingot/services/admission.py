@@ -36,6 +36,10 @@ LEARNING = 0.05
 """What one answer moves the estimate of its model by."""
 
 _MEDIA = (b'"image_url"', b'"input_audio"', b'"file"')
+_IMAGE_BLOCK = b'"image"'
+_DOCUMENT_BLOCK = b'"document"'
+_DOCUMENT_IMAGES = 16
+"""What a document is reserved for, in images: it may have a hundred pages."""
 
 _NAMES = {
     "requests": "requests a minute",
@@ -188,8 +192,8 @@ def _longest(call: Call, deployment: Deployment) -> int:
 
 
 def _media(body: bytes) -> int:
-    """How many parts of the body may be more than text; each names its kind twice."""
-    most = 0
+    """How many parts of the body may be more than text; each names its kind twice, blocks of messages once."""
+    most = body.count(_IMAGE_BLOCK) + _DOCUMENT_IMAGES * body.count(_DOCUMENT_BLOCK)
     for mark in _MEDIA:
         if mark in body:
             most += (body.count(mark) + 1) // 2

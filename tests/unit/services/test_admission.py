@@ -8,6 +8,7 @@ from ingot.catalog import Deployment
 from ingot.clock import ManualClock
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call
+from ingot.dialects.messages import MESSAGES
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import QuotaExceeded
 from ingot.limits.memory import MemoryLimiter
@@ -212,6 +213,19 @@ async def test_picture_is_reserved_for_although_its_address_is_short(gate: Parts
             principal(Grant(prepaid=True)), asked, deployment(Price(rates(1, 1))), window="asap"
         )
         assert gate[2].asked[-1] == len(asked.body.data) + count * MEDIA_TOKENS + 1
+
+
+async def test_blocks_of_messages_are_reserved_for_although_a_file_has_only_an_id(gate: Parts) -> None:
+    """An image counts as a picture does elsewhere, a document as many of them."""
+    body = b'{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[%b]}]}'
+    image = b'{"type":"image","source":{"type":"url","url":"https://x.org/a.png"}}'
+    document = b'{"type":"document","source":{"type":"url","url":"https://x.org/a.pdf"}}'
+    for parts, images in (([image], 1), ([image] * 3, 3), ([image, document], 17)):
+        asked = MESSAGES.decode(body % b",".join(parts))
+        await gate[0].admit(
+            principal(Grant(prepaid=True)), asked, deployment(Price(rates(1, 1))), window="asap"
+        )
+        assert gate[2].asked[-1] == len(asked.body.data) + images * MEDIA_TOKENS + 1
 
 
 async def test_drafts_are_reserved_for_although_one_is_given(gate: Parts) -> None:
