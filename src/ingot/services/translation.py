@@ -208,8 +208,8 @@ def _escaped(found: re.Match[str]) -> str:
 class TranslatedTap:
     """Follows one stream; see `dialect.StreamTap` for what each attribute says.
 
-    The client's own tap watches what the client gets, so that a translated stream is measured, kept and estimated as
-    any other.
+    What the codec makes goes through the client's own tap, so that a translated stream is measured, kept, estimated and
+    dressed as any other.
     """
 
     __slots__ = (
@@ -300,8 +300,7 @@ class TranslatedTap:
         return self._give(self._decoder.close())
 
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
-        given = self._encoder.feed(events)
-        self._note(given)
+        given = self._watched(self._encoder.feed(events))
         for event in events:
             match event:
                 case UsageTold(usage=told):
@@ -327,12 +326,18 @@ class TranslatedTap:
         self.done = self.failed = True
         name = self._translation.destination.origin.target
         event = self._error(UpstreamError(f"The target '{name}' {what}."))
-        self._note(event)
-        return event
+        return self._watched(event)
 
-    def _note(self, given: bytes) -> None:
-        for event in self._splitter.feed(given) if given else ():
+    def _watched(self, told: bytes) -> bytes:
+        """What the client's own tap lets through of whole events, as if they were its target's."""
+        given: list[bytes] = []
+        watch = self._watch
+        for event in self._splitter.feed(told) if told else ():
             data = event_data(event)
-            if data is not None:
-                self._watch.feed(data)
-        self.deltas, self.id = self._watch.deltas, self._watch.id
+            kept = None if data is None else watch.feed(data)
+            if data is None or kept is data:
+                given.append(event)
+            elif kept is not None:
+                given.append(watch.frame(kept))
+        self.deltas, self.id = watch.deltas, watch.id
+        return b"".join(given)

@@ -1,0 +1,94 @@
+"""What a translation left out is kept as long as the content that it names, and no longer; on both databases."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Connection, select, update
+
+from databases import Place, open_store
+from ingot.store.organizations import delete_content
+from ingot.store.requestlog import RequestFilter, list_requests
+from ingot.store.responses import delete_response, erase_organization, sweep
+from ingot.store.schema import DEFAULT_ORG, micros, organizations, response_losses
+from ingot.store.settle import Settlement, settle
+from ledgerbook import NOW
+
+LOSSES = '[{"path":"seed","reason":"no such setting"}]'
+
+
+def _answered(number: int, losses: str | None) -> Settlement:
+    return Settlement(
+        id=f"resp_{number}",
+        public_id=f"chatcmpl-{number}",
+        org_id=DEFAULT_ORG,
+        key_id="key_a",
+        surface="chat",
+        model="m",
+        target="up",
+        status=200,
+        state="completed",
+        window="asap",
+        fidelity="translated",
+        created_at=micros(NOW) + number,
+        finished_at=micros(NOW) + number,
+        request_id="req_1",
+        billable=False,
+        request=b"{}",
+        answer=b"{}",
+        losses=losses,
+        expires_at=micros(NOW) + 100,
+    )
+
+
+def _left(conn: Connection) -> list[str]:
+    return list(conn.execute(select(response_losses.c.response_id).order_by("response_id")).scalars())
+
+
+def _fill(conn: Connection) -> None:
+    settle(conn, [_answered(1, LOSSES), _answered(2, None), _answered(3, LOSSES)])
+
+
+def _delete_organization(conn: Connection) -> None:
+    conn.execute(update(organizations).where(organizations.c.id == DEFAULT_ORG).values(deleted_at=1))
+
+
+async def test_losses_are_told_when_requests_are_listed(backend: Place) -> None:
+    """Each request once, with its own or none."""
+    async with open_store(backend) as db:
+        await db.write(_fill)
+        page = await db.read(
+            lambda conn: list_requests(conn, DEFAULT_ORG, RequestFilter(), after=None, limit=9)
+        )
+    assert [(row.id, row.losses) for row in page.rows] == [
+        ("resp_3", LOSSES),
+        ("resp_2", None),
+        ("resp_1", LOSSES),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("erase", "left"),
+    [
+        (lambda conn: delete_response(conn, DEFAULT_ORG, "resp_1"), ["resp_3"]),
+        (lambda conn: sweep(conn, micros(NOW) + 200), []),
+        (lambda conn: erase_organization(conn, DEFAULT_ORG), []),
+        (lambda conn: delete_content(conn, DEFAULT_ORG), []),
+    ],
+    ids=["deleted", "expired", "erased", "organization deleted"],
+)
+async def test_losses_go_when_the_content_goes(
+    backend: Place, erase: Callable[[Connection], object], left: list[str]
+) -> None:
+    """They name what clients wrote."""
+    async with open_store(backend) as db:
+        await db.write(_fill)
+        await db.write(erase)
+        assert await db.read(_left) == left
+
+
+async def test_losses_are_not_kept_when_the_organization_was_deleted_meanwhile(backend: Place) -> None:
+    """As its answers are not."""
+    async with open_store(backend) as db:
+        await db.write(_delete_organization)
+        await db.write(_fill)
+        assert await db.read(_left) == []
