@@ -111,7 +111,7 @@ class ItemEncoder:
         self.ended = False
         self.value: Json | Raw | None = None
 
-    def _write(self, kind: str, **fields: Any) -> None:
+    def _write(self, kind: str, fields: Json) -> None:
         self._writer.write(f"response.{kind}", {**self._place(), **fields})
 
     def _place(self) -> Json:
@@ -185,9 +185,9 @@ class CallEncoder(ItemEncoder):
         self._losses += lost_extras(call.extras, "responses", at=call.at)
         text = "".join(self._pieces)
         if call.kind == "custom":
-            self._write("custom_tool_call_input.done", input=text)
+            self._write("custom_tool_call_input.done", {"input": text})
         else:
-            self._write("function_call_arguments.done", name=call.name, arguments=text)
+            self._write("function_call_arguments.done", {"name": call.name, "arguments": text})
 
 
 class ThoughtsEncoder(ItemEncoder):
@@ -228,8 +228,7 @@ class ThoughtsEncoder(ItemEncoder):
             place = self._index(paragraph)
             self._write(
                 "reasoning_summary_part.added" if kind == "summary" else "content_part.added",
-                **place,
-                part=part,
+                {**place, "part": part},
             )
         self._texts[paragraph].append(text)
         name = "reasoning_summary_text" if kind == "summary" else "reasoning_text"
@@ -245,11 +244,13 @@ class ThoughtsEncoder(ItemEncoder):
             return
         place, text = self._index(paragraph), "".join(self._texts[paragraph])
         if paragraph[0] == "summary":
-            self._write("reasoning_summary_text.done", **place, text=text)
-            self._write("reasoning_summary_part.done", **place, part={"type": "summary_text", "text": text})
+            self._write("reasoning_summary_text.done", {**place, "text": text})
+            part = {"type": "summary_text", "text": text}
+            self._write("reasoning_summary_part.done", {**place, "part": part})
         else:
-            self._write("reasoning_text.done", **place, text=text)
-            self._write("content_part.done", **place, part={"type": "reasoning_text", "text": text})
+            self._write("reasoning_text.done", {**place, "text": text})
+            part = {"type": "reasoning_text", "text": text}
+            self._write("content_part.done", {**place, "part": part})
 
     def seal(self, seal: Seal) -> None:
         self._thoughts = structs.replace(self._thoughts, seal=seal)
@@ -297,7 +298,7 @@ class MessageEncoder(ItemEncoder):
         content = self._contents[number] = _Content(part, len(self._contents))
         self.ended = False
         if isinstance(part, NativePart):
-            self._write("content_part.added", content_index=content.index, part=part.raw)
+            self._write("content_part.added", {"content_index": content.index, "part": part.raw})
             return
         citations: tuple[Citation, ...] = part.citations if isinstance(part, Text) else ()
         bare = (
@@ -306,7 +307,7 @@ class MessageEncoder(ItemEncoder):
             else structs.replace(part, text="")
         )
         shell = content_part(bare, [], [])
-        self._write("content_part.added", content_index=content.index, part=shell)
+        self._write("content_part.added", {"content_index": content.index, "part": shell})
         content.part = bare
         if part.text:
             self.say(number, part.text)
@@ -331,12 +332,8 @@ class MessageEncoder(ItemEncoder):
         length = sum(map(len, content.pieces))
         told = encode_citations((citation,), self._losses, path=content.part.at, length=length)
         for annotation in told:
-            self._write(
-                "output_text.annotation.added",
-                content_index=content.index,
-                annotation_index=len(content.annotations),
-                annotation=annotation,
-            )
+            place = {"content_index": content.index, "annotation_index": len(content.annotations)}
+            self._write("output_text.annotation.added", {**place, "annotation": annotation})
             content.annotations.append(annotation)
 
     def end(self, part: int, extras: Extras | None) -> None:
@@ -353,13 +350,13 @@ class MessageEncoder(ItemEncoder):
             content.value = content_part(structs.replace(said, text=text), content.tokens, self._losses)
             if isinstance(content.value, dict):
                 content.value["annotations"] = content.annotations
-            self._write("output_text.done", **place, text=text, logprobs=content.tokens)
+            self._write("output_text.done", {**place, "text": text, "logprobs": content.tokens})
         elif isinstance(said, Refusal):
             content.value = content_part(structs.replace(said, text=text), [], self._losses)
-            self._write("refusal.done", **place, refusal=text)
+            self._write("refusal.done", {**place, "refusal": text})
         else:
             content.value = said.raw
-        self._write("content_part.done", **place, part=content.value)
+        self._write("content_part.done", {**place, "part": content.value})
 
     def end_all(self) -> None:
         """Ends what is open, where the answer broke off."""

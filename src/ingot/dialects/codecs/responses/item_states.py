@@ -201,11 +201,10 @@ class ReasoningState(ItemState):
         events.append(PartEnded(0, self._part, _changed(self._extras, extras)))
 
     def _finish(self, kind: str, index: int, whole: str | None, events: Events) -> None:
-        known = self._channels.get((kind, index))
-        rest = (known or Channel()).finish(whole)
+        rest = self._channels.get((kind, index), Channel()).finish(whole)
         if rest is None:
             self._source.lose(self._at, _CONTRADICTION)
-        elif rest or known is None:
+        elif rest or whole == "":
             # Also an empty paragraph is one.
             events.append(self._delta(kind, index, rest))
 

@@ -163,6 +163,8 @@ class ItemWriter:
     def _finish(self, part: AnyPart, item: Json, path: str) -> Json:
         if part.item is not None:
             item["id"] = part.item
+            if isinstance(part, ToolCall) and not (part.extras and "status" in part.extras.fields):
+                item["status"] = "completed"
         self.losses += lost_extras(part.extras, "responses", at=path)
         if part.cache is not None:
             reason = (
