@@ -212,7 +212,7 @@ class ReasoningState(ItemState):
 class _Said:
     """A content part of a message: its number, its text, and what else was told of it."""
 
-    __slots__ = ("channel", "cited", "ended", "extras", "final", "number", "refuses", "weighed")
+    __slots__ = ("channel", "cited", "ended", "extras", "final", "known", "number", "refuses", "weighed")
 
     def __init__(self, number: int, extras: Extras | None, *, refuses: bool) -> None:
         self.number = number
@@ -220,13 +220,18 @@ class _Said:
         self.channel = Channel()
         self.cited = 0
         self.weighed = False
+        # Its own end came, so that nothing of it is to be told any more.
+        self.known = False
         self.ended = False
         self.extras = extras
         self.final = extras
 
 
 class MessageState(ItemState):
-    """A message: content parts by their index, of which the last stays open until the item ends."""
+    """A message: content parts by their index, of which the last stays open until the item ends.
+
+    So does one whose own end the server leaves out.
+    """
 
     __slots__ = ("_fields", "_parts")
 
@@ -246,7 +251,8 @@ class MessageState(ItemState):
         if known is not None:
             return known
         for before in self._parts.values():
-            self._end_said(before, events)
+            if before.known:
+                self._end_said(before, events)
         value, _ = decode_said(part, where(self._at, f"content[{place}]"), self.name)
         if isinstance(value, Text):
             value = msgspec.structs.replace(value, text="", citations=())
@@ -304,6 +310,7 @@ class MessageState(ItemState):
             said.cited = max(said.cited, len(whole.citations))
         if tokens and not said.weighed:
             self._weigh(said, part.get("logprobs"), events)
+        said.known = True
         said.final = whole.extras
         if said.number == min(each.number for each in self._parts.values()):
             said.final = _joined(whole.extras, self._fields)

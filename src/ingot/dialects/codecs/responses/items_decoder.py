@@ -3,7 +3,10 @@
     message      a part for each of its content parts; the last one ends with its item
     calls        a part, from the item's start on
     reasoning    a part, with its summary and its text as paragraphs
-    others       native, whole, when they are done; items behind one wait for it, for parts keep the items' order
+    others       native, whole, when they are done
+
+Parts keep the order of the items: what is told of an item behind a message or a native one waits for that one's end.
+Servers tell these one by one; only calls take turns, and those need not wait.
 
 What an event repeats of earlier ones is compared: a server that leaves out deltas still has all told, and one that
 contradicts itself leaves a `Loss`. Knows nothing of the response around the items.
@@ -56,7 +59,7 @@ class ItemsDecoder:
         self.losses: list[Loss] = []
         self._source = PartSource(origin, self.losses)
         self._items: dict[int, ItemState] = {}
-        # Events of items behind a native one that is not done.
+        # Events of items behind one that has to be done first.
         self._waiting: list[tuple[str, Json, int]] = []
 
     @property
@@ -80,7 +83,9 @@ class ItemsDecoder:
 
     def _pending(self) -> list[int]:
         return [
-            index for index, item in self._items.items() if isinstance(item, NativeState) and not item.done
+            index
+            for index, item in self._items.items()
+            if isinstance(item, NativeState | MessageState) and not item.done
         ]
 
     def _index(self, event: Json) -> int | None:

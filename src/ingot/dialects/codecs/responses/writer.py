@@ -54,7 +54,8 @@ class ItemWriter:
 
     def write(self, turns: tuple[Turn, ...]) -> str | list[Json | Raw]:
         """The input of these turns; their instructions are in `instructions` then."""
-        if turns and self._instructs(turns[0]):
+        # Instructions alone are no input, which targets demand.
+        if turns and self._instructs(turns[0]) and (len(turns) > 1 or turns[0].parts[0].at == "instructions"):
             self.instructions = _text(turns[0])
             turns = turns[1:]
         if len(turns) == 1 and self._is_string(turns[0]):
