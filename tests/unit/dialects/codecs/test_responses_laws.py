@@ -16,7 +16,8 @@ from ingot.dialects.codecs.responses import RESPONSES_CODEC
 from ingot.events import AnyEvent, fold
 from ingot.rawjson import Body, parse
 from ingot.sse import SseSplitter, event_data
-from responseforms import RESPONSES, responses_answers, responses_requests, strange_streams
+from responseforms import RESPONSES, responses_answers, responses_requests
+from responsestreams import strange_streams
 
 EXAMPLES = int(os.environ.get("INGOT_EXAMPLES", "60"))
 ASKED = Request(origin="responses", model="m", turns=(Turn("user", ()),), stream=True)

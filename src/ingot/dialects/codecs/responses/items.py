@@ -78,7 +78,6 @@ def _decode_message(item: Json, at: str) -> Turn:
             f"Invalid value for '{at}.role': expected one of 'user', 'assistant', 'system' and 'developer', "
             f"but got '{clip(told)}'.",
             param=f"{at}.role",
-            code="invalid_value",
         )
     content = _content(item, "content", at)
     parts = decode_content(content, "content", _id(item, at))

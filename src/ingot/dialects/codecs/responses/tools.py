@@ -151,7 +151,6 @@ def decode_choice(choice: Any) -> ToolChoice | None:
                 "Invalid value for 'tool_choice': expected 'auto', 'none', 'required' or an object, "
                 f"but got '{clip(choice)}'.",
                 param="tool_choice",
-                code="invalid_value",
             )
         return word
     if type(choice) is not dict:
@@ -168,7 +167,6 @@ def _decode_allowed(choice: Json) -> AllowedTools:
         raise InvalidRequest(
             f"Invalid value for 'tool_choice.mode': expected 'auto' or 'required', but got '{clip(mode)}'.",
             param="tool_choice.mode",
-            code="invalid_value",
         )
     tools = checks.objects(choice.get("tools"), path="tool_choice.tools")
     return AllowedTools(word, tuple([_decode_named(tool) for tool in tools]))
