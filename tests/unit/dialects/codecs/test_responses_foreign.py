@@ -175,6 +175,7 @@ def test_request_when_it_comes_from_chat() -> None:
         "reasoning": {"effort": "high"},
         "include": ["message.output_text.logprobs"],
         "service_tier": "auto",
+        "store": False,
     }
     assert set(lost) == {
         "messages[1].name",
@@ -293,3 +294,12 @@ def test_choice_when_its_tool_is_not_offered() -> None:
     told, lost = sent(foreign(Text("hi"), tools=tools, tool_choice=NamedTool("g")))
     assert "tool_choice" not in told
     assert lost == ["tool_choice"]
+
+
+@pytest.mark.parametrize("store", [None, False, True])
+def test_store_when_the_client_speaks_another_dialect(store: Any) -> None:
+    """The target is told to store nothing: what is kept is kept by us, and its metadata with it."""
+    told, lost = sent(foreign(Text("hi"), store=store, metadata={"a": "b"}))
+    assert told["store"] is False
+    assert ("metadata" in told) is (not store)
+    assert lost == []

@@ -1,8 +1,10 @@
 """A whole request for a target, encoded.
 
 Decides what of a request's settings this dialect and a target's quirks leave out. What a target rejects is a `Loss`
-here, not an error: what becomes of losses is the deployment's to say. Whether the target stores the answer is the
-client's wish, passed on.
+here, not an error: what becomes of losses is the deployment's to say.
+
+Whether the target stores the answer is the wish of a client of this dialect, passed on. In other dialects nothing is
+stored, or by us, but a target of this one stores all that it is not told not to.
 """
 
 from collections.abc import Iterator
@@ -95,19 +97,9 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
     if request.max_output_tokens == 0:
         value["max_output_tokens"] = 1
         yield Loss(request.place("max_output_tokens"), "the responses dialect generates at least one token")
-    # Where no tool is left to be called it asks for nothing.
-    if "tools" not in value and request.origin != "responses":
-        value.pop("parallel_tool_calls", None)
-    text: Json = {}
-    form = request.output_format
-    if form is not None:
-        text["format"] = encode_format(form)
-        if isinstance(form, JsonSchemaFormat):
-            yield from lost_extras(form.extras, "responses", at=request.place("output_format"))
-    if request.verbosity is not None:
-        text["verbosity"] = request.verbosity
-    if text:
-        value["text"] = text
+    if request.origin != "responses":
+        _encode_foreign(request, value)
+    yield from _encode_text(request, value)
     if request.reasoning is not None:
         yield from _encode_reasoning(request, request.reasoning, value=value)
     if request.logprobs:
@@ -122,6 +114,30 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
             value["service_tier"] = "default"
         else:
             yield Loss(request.place("service_tier"), f"the responses dialect knows no tier '{tier}'")
+
+
+def _encode_foreign(request: Request, value: Json) -> None:
+    """What a client of another dialect wishes by saying nothing."""
+    if request.store:
+        # We keep the answer, and its metadata with it.
+        value.pop("metadata", None)
+    value["store"] = False
+    # Where no tool is left to be called it asks for nothing.
+    if "tools" not in value:
+        value.pop("parallel_tool_calls", None)
+
+
+def _encode_text(request: Request, value: Json) -> Iterator[Loss]:
+    text: Json = {}
+    form = request.output_format
+    if form is not None:
+        text["format"] = encode_format(form)
+        if isinstance(form, JsonSchemaFormat):
+            yield from lost_extras(form.extras, "responses", at=request.place("output_format"))
+    if request.verbosity is not None:
+        text["verbosity"] = request.verbosity
+    if text:
+        value["text"] = text
 
 
 def _encode_reasoning(request: Request, told: ReasoningSettings, *, value: Json) -> Iterator[Loss]:
