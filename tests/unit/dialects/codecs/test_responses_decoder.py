@@ -248,3 +248,27 @@ def test_answer_when_it_is_none(data: bytes) -> None:
     """It is no response, or none yet."""
     with pytest.raises(ValueError, match=r".+"):
         RESPONSES_CODEC.decode_answer(data, HERE)
+
+
+def test_item_when_its_start_says_nothing() -> None:
+    """Its end says what it is, and what it holds."""
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
+    events, lost = decoded(
+        about("output_item.added", 0, item={}),
+        about("output_item.added", 0, item={"type": "function_call", "id": "fc_1"}),
+        about("output_item.done", 0, item=call),
+        done(call),
+    )
+    assert [(part.name, part.arguments) for part in parts(events)] == [("f", "{}")]
+    assert fold(events).outputs[0].finish == "tool_calls"
+    assert lost == []
+
+
+def test_event_when_its_item_did_not_begin() -> None:
+    """A piece of a call is nobody's then, which is listed, and what comes behind it is told."""
+    events, lost = decoded(
+        about("function_call_arguments.delta", 0, delta="{"),
+        about("output_text.delta", 1, content_index=0, delta="hi"),
+    )
+    assert [part.text for part in parts(events)] == ["hi"]
+    assert len(lost) == 1

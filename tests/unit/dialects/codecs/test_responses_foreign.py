@@ -31,6 +31,80 @@ from ingot.rawjson import parse
 Json = dict[str, Any]
 
 
+OF_RESPONSES: Json = {
+    "instructions": "Be brief.",
+    "input": [
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "hi"},
+                {"type": "input_file", "file_url": "https://a.example/a"},
+            ],
+        },
+        {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "E"},
+        {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+        {"type": "custom_tool_call", "call_id": "c2", "name": "g", "input": "x"},
+        {
+            "type": "function_call_output",
+            "call_id": "c1",
+            "output": [{"type": "input_image", "image_url": "https://a.example/b"}],
+        },
+        {"type": "custom_tool_call_output", "call_id": "c2", "output": "done"},
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+    ],
+    "tools": [
+        {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True},
+        {"type": "custom", "name": "g"},
+        {"type": "web_search"},
+    ],
+    "tool_choice": {
+        "type": "allowed_tools",
+        "mode": "auto",
+        "tools": [{"type": "function", "name": "f"}, {"type": "web_search"}],
+    },
+    "text": {"format": {"type": "json_schema", "name": "n", "schema": {}}, "verbosity": "low"},
+    "reasoning": {"effort": "low", "summary": "auto"},
+    "include": ["reasoning.encrypted_content", "message.output_text.logprobs"],
+    "top_logprobs": 2,
+    "max_output_tokens": 50,
+    "truncation": "auto",
+    "max_tool_calls": 2,
+    "previous_response_id": "resp_0",
+}
+OF_CHAT: Json = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {
+            "role": "user",
+            "name": "ada",
+            "content": [
+                {"type": "text", "text": "hi"},
+                {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": "Hm.",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "1"},
+    ],
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "tool_choice": {"type": "function", "function": {"name": "f"}},
+    "n": 2,
+    "stop": "x",
+    "seed": 7,
+    "frequency_penalty": 0.5,
+    "presence_penalty": 0,
+    "logit_bias": {"5": 1},
+    "reasoning_effort": "high",
+    "logprobs": True,
+    "service_tier": "auto",
+    "guided_json": {},
+}
+
+
 def read(**fields: Any) -> Request:
     """A client's request of these fields."""
     body = {"model": "m", "input": "hi", **fields}
@@ -56,46 +130,7 @@ def foreign(*parts: Any, role: Any = "user", **settings: Any) -> Request:
 
 def test_chat_when_it_gets_a_request_of_responses() -> None:
     """What chat can say is a valid body, and the rest is listed by its place."""
-    request = read(
-        instructions="Be brief.",
-        input=[
-            {
-                "role": "user",
-                "content": [
-                    {"type": "input_text", "text": "hi"},
-                    {"type": "input_file", "file_url": "https://a.example/a"},
-                ],
-            },
-            {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "E"},
-            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
-            {"type": "custom_tool_call", "call_id": "c2", "name": "g", "input": "x"},
-            {
-                "type": "function_call_output",
-                "call_id": "c1",
-                "output": [{"type": "input_image", "image_url": "https://a.example/b"}],
-            },
-            {"type": "custom_tool_call_output", "call_id": "c2", "output": "done"},
-            {"type": "web_search_call", "id": "ws_1", "status": "completed"},
-        ],
-        tools=[
-            {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": True},
-            {"type": "custom", "name": "g"},
-            {"type": "web_search"},
-        ],
-        tool_choice={
-            "type": "allowed_tools",
-            "mode": "auto",
-            "tools": [{"type": "function", "name": "f"}, {"type": "web_search"}],
-        },
-        text={"format": {"type": "json_schema", "name": "n", "schema": {}}, "verbosity": "low"},
-        reasoning={"effort": "low", "summary": "auto"},
-        include=["reasoning.encrypted_content", "message.output_text.logprobs"],
-        top_logprobs=2,
-        max_output_tokens=50,
-        truncation="auto",
-        max_tool_calls=2,
-        previous_response_id="resp_0",
-    )
+    request = read(**OF_RESPONSES)
     data, losses = CHAT_CODEC.encode_request(request, Destination(Origin("chat", "t"), "m", Quirks()))
     body = CHAT.decode(data).body.value
     assert [message["role"] for message in body["messages"]] == [
@@ -125,41 +160,7 @@ def test_chat_when_it_gets_a_request_of_responses() -> None:
 
 def test_request_when_it_comes_from_chat() -> None:
     """Its messages are items, its tools are flat and not strict, and settings without a place are listed."""
-    body = {
-        "model": "m",
-        "messages": [
-            {"role": "system", "content": "Be brief."},
-            {
-                "role": "user",
-                "name": "ada",
-                "content": [
-                    {"type": "text", "text": "hi"},
-                    {"type": "input_audio", "input_audio": {"data": "UklG", "format": "wav"}},
-                ],
-            },
-            {
-                "role": "assistant",
-                "content": "Hm.",
-                "tool_calls": [
-                    {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-                ],
-            },
-            {"role": "tool", "tool_call_id": "c1", "content": "1"},
-        ],
-        "tools": [{"type": "function", "function": {"name": "f"}}],
-        "tool_choice": {"type": "function", "function": {"name": "f"}},
-        "n": 2,
-        "stop": "x",
-        "seed": 7,
-        "frequency_penalty": 0.5,
-        "presence_penalty": 0,
-        "logit_bias": {"5": 1},
-        "reasoning_effort": "high",
-        "logprobs": True,
-        "service_tier": "auto",
-        "guided_json": {},
-    }
-    request, _ = CHAT_CODEC.decode_request(CHAT.decode(json.dumps(body).encode()).body)
+    request, _ = CHAT_CODEC.decode_request(CHAT.decode(json.dumps(OF_CHAT).encode()).body)
     told, lost = sent(request)
     assert told == {
         "model": "m",

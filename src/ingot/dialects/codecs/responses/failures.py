@@ -45,7 +45,7 @@ CODES: Final = frozenset(
         "image_file_not_found",
     }
 )
-UNFINISHED: Final = frozenset({"queued", "in_progress"})
+UNFINISHED: Final = ("queued", "in_progress")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -68,7 +68,7 @@ def decode_end(status: Any, details: Any, *, called: bool) -> tuple[FinishReason
 
     None for the end where the answer broke off.
     """
-    if status in {None, "completed"}:
+    if status in (None, "completed"):
         return ("tool_calls" if called else "stop"), None
     reason = details.get("reason") if type(details) is dict else None
     if status != "incomplete" or type(reason) is not str:

@@ -10,7 +10,6 @@ from msgspec import Raw
 
 from ingot.canonical import (
     Extras,
-    NativePart,
     Reasoning,
     Refusal,
     Seal,
@@ -23,6 +22,7 @@ from ingot.dialects.codecs.responses.citations import decode_citation, text_of
 from ingot.dialects.codecs.responses.items import KNOWN_CALL, KNOWN_REASONING, reasoning_of
 from ingot.dialects.codecs.responses.output import (
     CALLS,
+    decode_item,
     decode_said,
     item_fields,
     raw_tokens,
@@ -46,6 +46,7 @@ from ingot.events import (
 Json = dict[str, Any]
 Events = list[AnyEvent]
 
+_SAID = ("output_text", "refusal")
 _CONTRADICTION = "its end says another text than its pieces, which were told"
 
 
@@ -109,8 +110,8 @@ class NativeState(ItemState):
             return
         self.done = True
         told = value or self._value
-        kind = text_of(told.get("type")) or ""
-        part = self._source.start(NativePart("responses", kind, Raw(dump(told)), at=self._at), events)
+        # It may be known after all, if its start did not say enough.
+        part = self._source.start(decode_item(told, self._source.origin, self._at), events)
         events.append(PartEnded(0, part))
 
     def _lose(self, what: str) -> None:
@@ -242,7 +243,7 @@ class MessageState(ItemState):
 
     def begin_part(self, event: Json, events: Events) -> None:
         part = event.get("part")
-        if type(part) is dict and part.get("type") in {"output_text", "refusal"}:
+        if type(part) is dict and part.get("type") in _SAID:
             self._start(_place(event), mend_all(part), events)
 
     def _start(self, place: int, part: Json, events: Events) -> _Said:

@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from ingot.canonical import Loss, Origin
+from ingot.dialects.codecs.responses.citations import text_of
 from ingot.dialects.codecs.responses.item_states import (
     CallState,
     ItemState,
@@ -48,6 +49,14 @@ _TOLD: Final = frozenset(
         "response.reasoning_part.done",
     }
 )
+# The item that an event is about whose item did not begin.
+_BEGUN_BY: Final = {
+    "response.output_text.delta": "message",
+    "response.output_text.annotation.added": "message",
+    "response.refusal.delta": "message",
+    "response.reasoning_text.delta": "reasoning",
+    "response.reasoning_summary_text.delta": "reasoning",
+}
 
 
 class ItemsDecoder:
@@ -65,7 +74,7 @@ class ItemsDecoder:
     @property
     def called(self) -> bool:
         """Whether a tool is called."""
-        return any(isinstance(item, CallState) for item in self._items.values())
+        return self._source.called
 
     def lose(self, reason: str) -> None:
         """Notes once that something of the stream is not told."""
@@ -99,14 +108,19 @@ class ItemsDecoder:
 
     def _take(self, kind: str, event: Json, index: int, events: Events) -> None:
         if kind == "response.output_item.added":
-            self._begin(index, event.get("item"), events)
+            # Some servers begin with an item that says nothing.
+            if event.get("item"):
+                self._begin(index, event["item"], events)
             return
         item = self._items.get(index)
         if kind == "response.output_item.done":
             self._end_item(index, event.get("item"), events)
             return
-        if item is None:
-            item = self._begin(index, _shell(kind), events)
+        if item is None and kind in _BEGUN_BY:
+            item = self._begin(index, {"type": _BEGUN_BY[kind]}, events)
+        elif item is None:
+            self.lose(f"events of type '{kind}' of an item that did not begin")
+            return
         handler = self._handlers.get(kind)
         if handler is not None:
             handler(item)(event, events)
@@ -118,7 +132,7 @@ class ItemsDecoder:
         known = self._items.get(index)
         if known is not None:
             return known
-        kind = value.get("type")
+        kind = text_of(value.get("type"))
         item: ItemState
         if kind == "message":
             item = MessageState(self._source, value, index)
@@ -154,7 +168,7 @@ class ItemsDecoder:
         if len(done) < len(final):
             for index, told in enumerate(final):
                 known = self._items.get(index)
-                if type(told) is dict and told.get("id") not in names and not (known and known.done):
+                if type(told) is dict and text_of(told.get("id")) not in names and not (known and known.done):
                     self._end_item(index, told, events)
         for item in list(self._items.values()):
             if not item.done:
@@ -175,10 +189,3 @@ class ItemsDecoder:
         "response.reasoning_text.delta": attrgetter("think"),
         "response.reasoning_summary_text.delta": attrgetter("summarize"),
     }
-
-
-def _shell(kind: str) -> Json:
-    """The item that an event is about whose item never began."""
-    if "reasoning" in kind:
-        return {"type": "reasoning"}
-    return {"type": "message"} if kind.split(".")[1] in {"content_part", "output_text", "refusal"} else {}

@@ -25,7 +25,7 @@ from ingot.canonical import (
     where,
 )
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
-from ingot.dialects.codecs.responses.citations import decode_citations, encode_citations
+from ingot.dialects.codecs.responses.citations import decode_citations, encode_citations, text_of
 from ingot.dialects.cuts import dump
 
 Json = dict[str, Any]
@@ -54,7 +54,7 @@ def decode_content(content: Any, at: str, item: str | None) -> tuple[AnyPart, ..
 
 def decode_part(part: Json, at: str, item: str | None) -> AnyPart:
     """One content part of a request."""
-    kind = part.get("type")
+    kind = text_of(part.get("type"))
     if kind in _TEXTS and type(part.get("text")) is str:
         if len(part) == 2:
             return Text(part["text"], at=at, item=item)
@@ -68,7 +68,7 @@ def decode_part(part: Json, at: str, item: str | None) -> AnyPart:
         return _decode_image(part, at, item)
     if kind == "input_file" and _holds_texts(part, ("file_data", "file_id", "file_url"), ("filename",)):
         return _decode_file(part, at, item)
-    return NativePart("responses", f"{CONTENT}{kind}", Raw(dump(part)), at=at, item=item)
+    return NativePart("responses", f"{CONTENT}{kind or ''}", Raw(dump(part)), at=at, item=item)
 
 
 def _holds_texts(part: Json, sources: tuple[str, ...], others: tuple[str, ...]) -> bool:

@@ -6,7 +6,7 @@ them. Knows no event of this dialect.
 
 from typing import Any
 
-from ingot.canonical import AnyPart, Loss, Origin
+from ingot.canonical import AnyPart, Loss, Origin, ToolCall
 from ingot.dialects.cuts import mend, mend_start
 from ingot.events import AnyEvent, PartStarted
 
@@ -16,10 +16,11 @@ Events = list[AnyEvent]
 class PartSource:
     """Starts and ends parts in their order, and notes what is lost."""
 
-    __slots__ = ("_count", "_losses", "origin")
+    __slots__ = ("_count", "_losses", "called", "origin")
 
     def __init__(self, origin: Origin, losses: list[Loss]) -> None:
         self.origin = origin
+        self.called = False
         self._losses = losses
         self._count = 0
 
@@ -32,6 +33,7 @@ class PartSource:
         """Its number."""
         part = self._count
         self._count += 1
+        self.called = self.called or isinstance(value, ToolCall)
         events.append(PartStarted(0, part, value))
         return part
 

@@ -39,6 +39,7 @@ _KNOWN_CUSTOM: Final = frozenset({"type", "name", "description", "format"})
 _KNOWN_SCHEMA: Final = frozenset({"type", "name", "description", "schema", "strict"})
 _WORDS: Final = ("auto", "none", "required")
 _MODES: Final = ("auto", "required")
+_NAMED: Final = ("function", "custom")
 
 # `messages` has no names for its schemas, and this dialect demands one.
 _SCHEMA_NAME: Final = "response"
@@ -174,7 +175,7 @@ def _decode_allowed(choice: Json) -> AllowedTools:
 
 def _decode_named(tool: Json) -> NamedTool | NativeChoice:
     kind, name = tool.get("type"), tool.get("name")
-    if kind not in {"function", "custom"} or tool.keys() != {"type", "name"} or type(name) is not str:
+    if kind not in _NAMED or tool.keys() != {"type", "name"} or type(name) is not str:
         return NativeChoice("responses", Raw(_encode(tool)))
     return NamedTool(name, "function" if kind == "function" else "custom")
 
