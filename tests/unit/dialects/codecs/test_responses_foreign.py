@@ -304,3 +304,19 @@ def test_store_when_the_client_speaks_another_dialect(store: Any) -> None:
     assert told["store"] is False
     assert ("metadata" in told) is (not store)
     assert lost == []
+
+
+def test_choice_when_no_tool_is_left() -> None:
+    """A choice among nothing is not sent; that nothing must be called is no loss."""
+    told, lost = sent(foreign(Text("hi"), tool_choice="auto", parallel_tool_calls=True))
+    assert told.keys() == {"model", "input", "store"}
+    assert lost == []
+
+
+def test_file_when_it_has_a_title_only() -> None:
+    """Its data goes under the title as its name; by id or URL it needs none."""
+    named = File(data="JVBE", media_type="application/pdf", title="Report", at="content[0]")
+    known = File(file_id="file-1", title="Annex", at="content[1]")
+    told, lost = sent(foreign(named, known))
+    assert [part.get("filename") for part in told["input"][0]["content"]] == ["Report", None]
+    assert lost == ["messages[0].content[1].title"]

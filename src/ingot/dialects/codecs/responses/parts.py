@@ -181,8 +181,9 @@ def _encode_file(part: File) -> Json:
         # Every target can read text; a file of it only few.
         return {"type": "input_text", "text": part.text}
     encoded: Json = {"type": "input_file"}
-    if part.filename is not None:
-        encoded["filename"] = part.filename
+    name = _filename(part)
+    if name is not None:
+        encoded["filename"] = name
     if part.data is not None:
         typed = part.media_type is not None
         encoded["file_data"] = f"data:{part.media_type}{_BASE64}{part.data}" if typed else part.data
@@ -191,6 +192,11 @@ def _encode_file(part: File) -> Json:
     else:
         encoded["file_id"] = part.file_id
     return encoded
+
+
+def _filename(part: File) -> str | None:
+    """What a file goes by; servers want a name with its data, and a title is one."""
+    return part.title if part.filename is None and part.data is not None else part.filename
 
 
 def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss], *, native: bool) -> None:
@@ -219,7 +225,7 @@ def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss
 
 def _lost_of_file(part: File, path: str) -> Iterator[Loss]:
     named = (
-        ("title", part.title),
+        ("title", None if part.text is None and part.title == _filename(part) else part.title),
         ("context", part.context),
         ("citations", part.citations or None),
         ("filename", part.filename if part.text is not None else None),

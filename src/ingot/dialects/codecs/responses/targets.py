@@ -122,9 +122,10 @@ def _encode_foreign(request: Request, value: Json) -> None:
         # We keep the answer, and its metadata with it.
         value.pop("metadata", None)
     value["store"] = False
-    # Where no tool is left to be called it asks for nothing.
+    # Where no tool is left to be called they ask for nothing.
     if "tools" not in value:
         value.pop("parallel_tool_calls", None)
+        value.pop("tool_choice", None)
 
 
 def _encode_text(request: Request, value: Json) -> Iterator[Loss]:
