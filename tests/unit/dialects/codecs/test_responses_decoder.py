@@ -7,6 +7,7 @@ import pytest
 
 from ingot.canonical import (
     Failure,
+    NativePart,
     Origin,
     Reasoning,
     Text,
@@ -272,3 +273,33 @@ def test_event_when_its_item_did_not_begin() -> None:
     )
     assert [part.text for part in parts(events)] == ["hi"]
     assert len(lost) == 1
+
+
+def test_events_when_they_are_of_another_kind_of_item() -> None:
+    """A piece that its item cannot hold is listed, and the item goes on."""
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}"}
+    wrong = ["output_text.delta", "refusal.delta", "output_text.annotation.added", "reasoning_text.delta"]
+    events, lost = decoded(
+        about("output_item.added", 0, item=call),
+        *[about(kind, 0, delta="x") for kind in [*wrong, "reasoning_summary_text.delta"]],
+        about("output_item.done", 0, item=call),
+        about("output_item.done", 0, item=call),
+        about("output_item.added", 1, item={"type": "reasoning", "id": "rs_1"}),
+        about("function_call_arguments.delta", 1, delta="x"),
+        about("output_item.done", 1, item={"type": "reasoning", "id": "rs_1", "summary": 5}),
+    )
+    assert [type(part) for part in parts(events)] == [ToolCall, Reasoning]
+    assert len(lost) == 7
+
+
+def test_stream_when_an_item_never_ends() -> None:
+    """What came of it is told, and its part ends with the response."""
+    events, lost = decoded(
+        about("output_item.added", 0, item=message()),
+        about("output_text.delta", 0, content_index=0, delta="hi"),
+        about("output_item.added", 1, item={"type": "web_search_call", "id": "ws_1"}),
+        done(),
+    )
+    assert [type(part) for part in parts(events)] == [Text, NativePart]
+    assert sum(isinstance(event, PartEnded) for event in events) == 2
+    assert lost == []

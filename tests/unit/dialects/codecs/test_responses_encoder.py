@@ -285,3 +285,25 @@ def test_item_when_it_lacks_what_it_needs(item: Any) -> None:
     encoded, lost = RESPONSES_CODEC.encode_answer(answer, reply())
     assert json.loads(encoded)["output"] == [item]
     assert losses == lost == ()
+
+
+def test_thoughts_when_they_come_whole() -> None:
+    """Those of this dialect are told with their summary, and their seal at their end."""
+    whole = Reasoning(HERE, ("t",), ("s",), Seal("encrypted", "E"), item="rs_1")
+    events, lost = told(PartStarted(0, 0, whole), PartEnded(0, 0), *END)
+    [item] = events[-1]["response"]["output"]
+    assert item == {
+        "id": "rs_1",
+        "type": "reasoning",
+        "summary": [{"type": "summary_text", "text": "s"}],
+        "content": [{"type": "reasoning_text", "text": "t"}],
+        "encrypted_content": "E",
+    }
+    assert "encrypted_content" not in events[2]["item"]
+    assert lost == []
+
+
+def test_tokens_when_there_is_no_text() -> None:
+    """They are of nothing that is told."""
+    _, lost = told(LogprobsDelta(0, (Raw(b'{"token":"x","logprob":0}'),)), *END)
+    assert lost == ["they belong to no text of the answer"]

@@ -143,3 +143,39 @@ def test_call_when_it_has_an_id_of_its_own() -> None:
     assert isinstance(request.turns[0].parts[0], ToolCall)
     chat = CHAT_CODEC.encode_request(request, Destination(Origin("chat", "t"), "m", Quirks()))[1]
     assert chat == (Loss("input[1].status", "only the responses dialect knows it"),)
+
+
+def test_fields_when_nobody_here_knows_them() -> None:
+    """They go back to a target of responses as they came, be they inside of what is known."""
+    fields: Json = {
+        "input": [
+            {"type": "message", "role": "user", "content": [], "status": "incomplete"},
+            {
+                "type": "message",
+                "role": "user",
+                "content": [
+                    {"type": "input_text", "text": "x", "prompt_cache_breakpoint": {"mode": "other"}}
+                ],
+            },
+            {"type": "reasoning", "id": "rs_1", "summary": [], "content": [{"type": "other"}]},
+        ],
+        "tools": [{"type": "custom", "name": "g", "format": {"type": "json"}}],
+        "text": {"format": {"type": "xml"}},
+    }
+    told, lost = sent(read(**fields))
+    assert told == {"model": "m", **fields}
+    assert lost == []
+
+
+def test_settings_when_they_ask_for_nothing() -> None:
+    """Defaults and empty objects are left out."""
+    told, lost = sent(
+        read(
+            reasoning={"effort": None},
+            text={"format": {"type": "text"}},
+            truncation="disabled",
+            background=False,
+        )
+    )
+    assert told == {"model": "m", "input": "hi"}
+    assert lost == []

@@ -154,11 +154,9 @@ class ItemWriter:
                 self._write_reasoning(part, path, items)
             case NativePart(dialect="responses"):
                 items.append(part.raw)
-            case NativePart():
-                reason = f"only the {part.dialect} dialect knows a part of type '{part.kind}'"
-                self.losses.append(Loss(path, reason))
             case _:
-                reason = f"the responses dialect has no item for '{part.__struct_config__.tag}'"
+                kind = part.kind if isinstance(part, NativePart) else str(part.__struct_config__.tag)
+                reason = f"only other dialects know a part of type '{kind}'"
                 self.losses.append(Loss(path, reason))
 
     def _finish(self, part: AnyPart, item: Json, path: str) -> Json:
