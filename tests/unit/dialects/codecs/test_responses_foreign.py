@@ -4,28 +4,20 @@ import json
 from typing import Any
 
 import pytest
-from msgspec import Raw
 
 from ingot.canonical import (
     Audio,
     CacheHint,
-    CacheSettings,
-    Citation,
     File,
     FunctionTool,
     Image,
     NamedTool,
-    NativeChoice,
-    NativePart,
-    NativeTool,
     Origin,
     Reasoning,
     ReasoningSettings,
-    Refusal,
     Request,
     Seal,
     Text,
-    ToolCall,
     ToolResult,
     Turn,
 )
@@ -328,76 +320,3 @@ def test_file_when_it_has_a_title_only() -> None:
     told, lost = sent(foreign(named, known))
     assert [part.get("filename") for part in told["input"][0]["content"]] == ["Report", None]
     assert lost == ["messages[0].content[1].title"]
-
-
-def test_request_when_much_of_it_is_of_messages() -> None:
-    """What exists in that dialect only is listed, each at its own place."""
-    raw = Raw(b"{}")
-    cited = Citation("messages", raw, url="https://a.example", title="T", quote="q")
-    request = Request(
-        origin="messages",
-        model="m",
-        turns=(
-            Turn(
-                "user",
-                (Refusal("no", at="content[0]"), Text("hi", (cited,), at="content[1]")),
-                at="messages[0]",
-            ),
-            Turn(
-                "assistant",
-                (
-                    NativePart("messages", "server_tool_use", raw, at="content[0]"),
-                    Text("Rain.", (cited,), at="content[1]"),
-                    Image(url="https://a.example/1", at="content[2]"),
-                    ToolCall("c", "f", "{}", at="content[3]", cache=CacheHint()),
-                ),
-                at="messages[1]",
-            ),
-        ),
-        tools=(
-            FunctionTool("f", at="tools[0]", cache=CacheHint("1h")),
-            NativeTool("messages", "bash", raw, at="tools[1]"),
-        ),
-        tool_choice=NativeChoice("messages", raw),
-        cache=CacheSettings(hint=CacheHint()),
-        max_output_tokens=0,
-        service_tier="batch",
-    )
-    told, lost = sent(request)
-    annotation = {
-        "type": "url_citation",
-        "start_index": 0,
-        "end_index": 5,
-        "title": "T",
-        "url": "https://a.example",
-    }
-    assert told == {
-        "model": "m",
-        "input": [
-            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
-            {
-                "type": "message",
-                "role": "assistant",
-                "content": [{"type": "output_text", "text": "Rain.", "annotations": [annotation]}],
-            },
-            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
-        ],
-        "tools": [{"type": "function", "name": "f", "parameters": None, "strict": False}],
-        "max_output_tokens": 1,
-        "store": False,
-    }
-    assert lost == [
-        "messages[0].content[0]",
-        "messages[0].content[1]",
-        "messages[1].content[0]",
-        "messages[1].content[1]",
-        "messages[1].content[2]",
-        "messages[1].content[3]",
-        "tools[0]",
-        "tools[1]",
-        "tool_choice",
-        "max_output_tokens",
-        "cache.hint",
-        "service_tier",
-    ]
-    assert sent(foreign(Text("hi"), service_tier="standard_only"))[0]["service_tier"] == "default"
