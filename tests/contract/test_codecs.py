@@ -24,6 +24,7 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply
 from ingot.dialects.codecs.chat import CHAT_CODEC
 from ingot.dialects.codecs.messages import MESSAGES_CODEC
+from ingot.dialects.codecs.responses import RESPONSES_CODEC
 from ingot.events import AnyEvent, fold
 from ingot.rawjson import Body, parse
 from ingot.sse import SseSplitter, event_data
@@ -42,6 +43,7 @@ class Spoken:
 DIALECTS = {
     "chat": Spoken(CHAT_CODEC, lambda data: CHAT.decode(data).body),
     "messages": Spoken(MESSAGES_CODEC, parse),
+    "responses": Spoken(RESPONSES_CODEC, parse),
 }
 
 

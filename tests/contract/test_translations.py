@@ -20,12 +20,13 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply
 from ingot.dialects.codecs.chat import CHAT_CODEC
 from ingot.dialects.codecs.messages import MESSAGES_CODEC, MESSAGES_CODECS
+from ingot.dialects.codecs.responses import RESPONSES_CODEC
 from ingot.events import AnyEvent
 from ingot.rawjson import Body, parse
 from ingot.sse import SseSplitter, event_data
 
 HERE = Path(__file__).parent / "translated"
-CODECS = {"chat": CHAT_CODEC, "messages": MESSAGES_CODEC}
+CODECS = {"chat": CHAT_CODEC, "messages": MESSAGES_CODEC, "responses": RESPONSES_CODEC}
 CASES = sorted(path.parent for path in HERE.glob("*/*/request.json"))
 
 
