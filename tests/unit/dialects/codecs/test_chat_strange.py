@@ -75,3 +75,12 @@ def test_stream_when_anything_stands_anywhere(data: st.DataObject, stream: list[
         assert CHAT_CODEC.encode_stream(REPLY).feed(events) is not None
     with suppress(ValueError):
         assert fold(events).origin == HERE
+
+
+def test_stream_when_text_follows_what_is_none() -> None:
+    """A field that held no text at first holds the text that comes."""
+    decoder, events = CHAT_CODEC.decode_stream(HERE, 1), list[AnyEvent]()
+    for told in (True, "Hm."):
+        choice = {"index": 0, "delta": {"reasoning_content": told}, "finish_reason": None}
+        events += decoder.feed(json.dumps({"id": "1", "choices": [choice]}).encode())
+    assert b'"reasoning_content":"Hm."' in CHAT_CODEC.encode_stream(REPLY).feed(events)

@@ -76,9 +76,10 @@ class ChoiceEncoder:
         return _encode(choice)
 
     def say(self, name: str, text: str) -> None:
-        """More of a text of the message."""
+        """More of a text of the message; it takes the place of what a target put there and is no text."""
         delta = self.delta
-        delta[name] = delta[name] + text if name in delta else text
+        held = delta.get(name)
+        delta[name] = held + text if isinstance(held, str) else text
         if name == "content":
             self._length += len(text)
 
