@@ -20,7 +20,7 @@ BROKEN: dict[str, tuple[str, str, set[str]]] = {
     "fingerprints": ("valar", '[answers.chat]\nsystem_fingerprint = "accept"', {"S4-102"}),
     "pieces": ("valar", '[answers.chat]\n"choices.delta.tool_calls" = "accept"', {"S4-71"}),
     "forgets": ("valar", "[idempotency.headers]\nchat = []", {"S3-02", "S3-03", "C-01"}),
-    "anykey": ("valar", '[keys]\nheaders = ["bearer", "x-api-key"]', {"R-01"}),
+    "anykey": ("valar", '[keys]\nheaders = ["bearer", "x-api-key"]', {"R-01", "S4-143"}),
     "keeps": ("valar", 'surfaces = ["chat", "stored", "models", "usage"]', {"S4-95"}),
     "blind": ("valar", 'surfaces = ["chat", "models"]', {"C-64", "C-65"}),
     "polite": ("valley", '[errors.rows.invalid_api_key]\nmessage = "Who are you?"', {"S0-05", "X7"}),
@@ -38,8 +38,8 @@ BROKEN: dict[str, tuple[str, str, set[str]]] = {
 
 BASES = ("valar", "valley", "aurora", "metask")
 
-ALWAYS = {"S4-01", "C-52", "C-60", "C-61", "S0-06", "S1-04"}
-"""Red for want of a surface, or as keys are the server's and begin as its own preset says."""
+ALWAYS = {"S4-01", "C-03", "C-52", "S0-06", "S1-04"}
+"""Red for want of a surface or of windows, or as keys are the server's and begin as its own preset says."""
 
 Scene = tuple[Served, Backstage]
 

@@ -58,7 +58,7 @@ class MessagesTap(FramedTap):
     frame = staticmethod(named_event)
 
     @staticmethod
-    def dressed(encode: EncodeError, reshape: Reshape | None = None, /) -> "type[MessagesTap]":  # noqa: ARG004  # no preset rules over these answers
+    def dressed(encode: EncodeError, reshape: Reshape | None = None, /) -> "type[MessagesTap]":  # noqa: ARG004  # its rules are on whole answers
         """The tap whose errors look as `encode` has them."""
 
         class Dressed(MessagesTap):

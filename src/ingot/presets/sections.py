@@ -26,7 +26,7 @@ SURFACES: Final = (
 BODIES: Final = ("chat", "completions", "embeddings", "messages")
 """The surfaces whose requests have fields to rule over, and run something that a retry must not run again."""
 
-ANSWERED: Final = ("chat",)
+ANSWERED: Final = ("chat", "messages")
 """The surfaces whose answers have rules."""
 
 UNKNOWN: Final = "*"
