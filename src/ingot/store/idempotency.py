@@ -23,6 +23,9 @@ KEEP = 24 * 3600 * MICROSECOND
 """How long an outcome is kept, from the moment that it is there."""
 LEASE = 30 * MICROSECOND
 
+CHANGE = "chg"
+"""How ids of changes begin, which share the table with inferences: they have neither a response nor a ledger row."""
+
 _TRIES = 5
 
 
