@@ -234,8 +234,9 @@ def sweep(conn: Connection, now: int, *, most: int = 1000) -> int:
 
 
 def erase(conn: Connection, org_id: str) -> int:
-    """Forgets all keys of an organization with their answers; how many. What still runs is fenced."""
-    return conn.execute(delete(idempotency).where(_table.org_id == org_id)).rowcount
+    """Forgets the keys of an organization with their answers; how many. What still runs keeps its own, and is billed."""
+    over = and_(_table.org_id == org_id, _table.state != "running")
+    return conn.execute(delete(idempotency).where(over)).rowcount
 
 
 def _standing(row: Row[Any]) -> Standing:
