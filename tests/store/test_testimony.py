@@ -74,13 +74,13 @@ def message(**usage: Any) -> bytes:
 
 
 MESSAGE = {"input_tokens": 25, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 20}
+EVENTS: list[dict[str, Any]] = [
+    {"type": "message_start", "message": {"usage": {**MESSAGE, "output_tokens": 1}}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 10}},
+    {"type": "message_stop"},
+]
 STREAMED = b"".join(
-    b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode())
-    for event in (
-        {"type": "message_start", "message": {"usage": {**MESSAGE, "output_tokens": 1}}},
-        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 10}},
-        {"type": "message_stop"},
-    )
+    b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode()) for event in EVENTS
 )
 
 
@@ -109,6 +109,9 @@ async def test_false_tokens_are_found_when_a_message_tells_others(witness: Witne
     await witness.says(message(**MESSAGE, output_tokens=10), surface="messages")
     assert (await witness.heard())[2] == ["is marked as estimated, but the stored answer tells its usage"]
     await witness.says(message(input_tokens=0, output_tokens=0), surface="messages")
+    assert await witness.heard() == (1, 1, [])
+    zeros = {"content": [], "usage": {"input_tokens": 0, "output_tokens": 0}}
+    await witness.says(json.dumps(zeros).encode(), surface="messages")
     assert await witness.heard() == (1, 1, [])
 
 

@@ -26,7 +26,6 @@ MOST_BYTES: Final = 8 * 1024 * 1024
 """Of answers in memory at once; a larger one is alone."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Tongue:
     """How a dialect tells usage: in a whole answer, in an object that is a usage, and by which member one is known."""
@@ -68,7 +67,9 @@ _ROWS = (
     .limit(PAGE)
 )
 # SQLite keeps a text as one, whatever the column is for.
-_ANSWERS = select(_r.id, cast(_r.answer, LargeBinary).label("answer")).where(_r.id.in_(bindparam("ids", expanding=True)))
+_ANSWERS = select(_r.id, cast(_r.answer, LargeBinary).label("answer")).where(
+    _r.id.in_(bindparam("ids", expanding=True))
+)
 
 _object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -121,7 +122,9 @@ def _problem(row: Any, answer: bytes, heard: Heard) -> str | None:
     try:
         told = tongue.read(answer)
         # A target may have another place for its counts than the usual one: any of them may be what was booked.
-        all_told = [told] if told is not None and _figures(told) == booked else _search(_object(answer), tongue)
+        all_told = (
+            [told] if told is not None and _figures(told) == booked else _search(_object(answer), tongue)
+        )
     except (ValueError, RecursionError):
         return None  # a stream that is kept as its events
     if not all_told:
@@ -130,8 +133,11 @@ def _problem(row: Any, answer: bytes, heard: Heard) -> str | None:
         return "is not marked as estimated, and the stored answer tells no usage"
     heard.told += 1
     if row.estimated:
-        # A count of no output that stands beside output is none.
-        if not any(each.output for each in all_told) and any(length_of_answer(answer) or ()):
+        # A count of no output that stands beside output is none. Where nothing is counted, zeros stand for a usage that
+        # the target of a translated call did not tell.
+        counted = any(each.input or each.output for each in all_told)
+        silent = not any(each.output for each in all_told)
+        if not counted or (silent and any(length_of_answer(answer) or ())):
             return None
         return "is marked as estimated, but the stored answer tells its usage"
     if booked not in map(_figures, all_told):
