@@ -203,7 +203,7 @@ async def test_usage_is_shown_when_a_viewer_asks(house: House) -> None:
         ("/credits/corrections", {"organization": "{org}", "amount": "0", "note": "x"}, "amount"),
         ("/credits/corrections", {"organization": "{org}", "amount": "1"}, "note"),
         ("/promos", {"amount": "1", "code": "x"}, "code"),
-        ("/promos", {"amount": "1", "expires_at": 5}, "expires"),
+        ("/promos", {"amount": "1", "expires_at": 5}, "expires_at"),
         ("/promos", {"amount": "1", "colour": "red"}, "colour"),
     ],
 )
@@ -218,3 +218,31 @@ async def test_body_is_refused_when_no_money_can_move_so(
     assert answer["error"]["param"] == param
     seen = await _done(root, "GET", f"/organizations/{org}/credits", status=200)
     assert (seen["standing"]["balance"], seen["last"]) == ("0", [])
+
+
+async def test_field_is_named_as_the_client_wrote_it_when_it_is_refused(house: House) -> None:
+    """Not as the service that refuses it calls it."""
+    org = await house.organization()
+    root = await house.person("root@example.org", operator=True)
+    boss = await house.member("admin@example.org", org, role="admin")
+    own = f"/organizations/{org}"
+    top_up = {"organization": org, "amount": "5", "reference": "pi_1"}
+    paid = await _done(root, "POST", "/credits/topups", top_up)
+    entry = paid["entry"]["id"]
+    await _done(root, "POST", "/promos", {"amount": "5", "code": "WELCOME"})
+    await _done(boss, "POST", f"{own}/promos/redeem", {"code": "WELCOME"})
+    calls: list[tuple[Browser, str, str, dict[str, Any], int, str]] = [
+        (root, "POST", "/promos", {"amount": "5", "expires_at": 1}, 400, "expires_at"),
+        (root, "POST", "/promos", {"amount": "5", "code": "WELCOME"}, 409, "code"),
+        (boss, "POST", f"{own}/keys", {"name": "app", "user": "nobody@example.org"}, 404, "user"),
+        (boss, "PUT", f"{own}/budgets", {"cap": "1", "key": "key_none"}, 404, "key"),
+        (root, "POST", "/credits/refunds", {"entry": "resp_none"}, 404, "entry"),
+        (root, "POST", "/credits/refunds", {"entry": f"promo:WELCOME:{org}"}, 409, "entry"),
+        (root, "POST", "/credits/refunds", {"entry": entry, "amount": "6"}, 409, "amount"),
+        (root, "POST", "/credits/topups", top_up | {"amount": "6"}, 409, "reference"),
+        (boss, "POST", f"{own}/promos/redeem", {"code": "NOTHING"}, 404, "code"),
+        (boss, "POST", f"{own}/promos/redeem", {"code": "WELCOME"}, 409, "code"),
+    ]
+    for caller, method, path, body, status, param in calls:
+        answer = await _done(caller, method, path, body, status=status)
+        assert answer["error"]["param"] == param, (path, body)

@@ -27,6 +27,18 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield both
 
 
+def _new_key(served: Served, *options: str) -> str:
+    """The text of another API key, made on the command line."""
+    made = subprocess.run(
+        [sys.executable, "-m", "ingot", "keys", "create", "--name", fresh_id(), "--json", *options],
+        env=os.environ | {"INGOT_DATA": str(served.data), "NO_COLOR": "1"},
+        cwd=served.data.parent,
+        capture_output=True,
+        check=True,
+    )
+    return str(json.loads(made.stdout)["key"])
+
+
 def test_s3_02_key_is_taken_up_to_its_length(scene: Stage) -> None:
     """255 characters are fine, 256 are not; the error names the header, and nothing is asked upstream."""
     served, upstream = scene
@@ -74,15 +86,8 @@ def test_s3_03_answer_is_the_same_when_the_key_comes_again(scene: Stage) -> None
 def test_s3_04_key_is_another_one_under_another_api_key(scene: Stage) -> None:
     """The same text under a second API key is a second inference."""
     served, upstream = scene
-    made = subprocess.run(
-        [sys.executable, "-m", "ingot", "keys", "create", "--name", fresh_id(), "--json"],
-        env=os.environ | {"INGOT_DATA": str(served.data), "NO_COLOR": "1"},
-        cwd=served.data.parent,
-        capture_output=True,
-        check=True,
-    )
     text, key = unique(), fresh_id()
-    for token in (served.key, json.loads(made.stdout)["key"]):
+    for token in (served.key, _new_key(served)):
         answer = ask(served, text, key=key, as_key=token)
         assert (answer[0], is_replay(answer)) == (200, False)
     assert calls(upstream, text) == 2
@@ -109,6 +114,18 @@ def test_c_01_key_stays_free_when_the_request_was_refused_before(scene: Stage) -
     assert ask(served, "echo: hi", key=key, temperature=7)[0] == 400
     assert state(served.data, key) == ""
     assert ask(served, "echo: hi", key=key, temperature=1)[0] == 200
+
+
+@pytest.mark.parametrize(("options", "status"), [(("--tpm", "100"), 429), (("--cap", "0.0001"), 402)])
+def test_c_01_key_stays_free_when_no_target_was_asked(
+    scene: Stage, options: tuple[str, str], status: int
+) -> None:
+    """Beyond a limit or too dear: nothing was done, so that a mended request may have the key."""
+    served, upstream = scene
+    key, token, text = fresh_id(), _new_key(served, *options), unique()
+    assert ask(served, text, key=key, as_key=token, max_tokens=30_000)[0] == status
+    assert (state(served.data, key), calls(upstream, text)) == ("", 0)
+    assert ask(served, text, key=key, as_key=token, max_tokens=20)[0] == 200
 
 
 @pytest.mark.parametrize(

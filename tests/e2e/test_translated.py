@@ -326,3 +326,26 @@ def test_translation_helps_out_when_the_clients_dialect_fails(scene: Stage) -> N
     status, _, _, request_id = _ask(served, "echo: fussy {{fail 500}}", model="fussy", seed=7)
     assert status == 502
     assert [record.path for record in upstream.seen(request_id)] == ["/v1/chat/completions"] * 2
+
+
+def test_key_stays_free_when_no_target_takes_the_request(scene: Stage) -> None:
+    """A loss that is refused, and a surface that the model does not serve: the mended request may have the key."""
+    served, key = scene[0], fresh_id()
+    body = {"model": "strict", "input": "hi"}
+    refused = served.call("/v1/embeddings", body, headers={"idempotency-key": key})
+    assert json.loads(refused[2])["error"]["code"] == "unsupported_endpoint"
+    status, _, told_, _ = _ask(served, "echo: hi", key=key, model="strict", seed=1)
+    assert (status, json.loads(told_)["error"]["param"]) == (400, "seed")
+    assert _ask(served, "echo: hi", key=key, model="strict")[0] == 200
+
+
+def test_missing_bound_is_told_and_not_refused_when_losses_are(scene: Stage) -> None:
+    """Nothing that the client said is lost: it is told which bound was sent."""
+    served = scene[0]
+    status, headers, _, _ = _ask(served, "echo: hi", model="strict", max_tokens=None)
+    assert status == 200
+    assert headers["x-ingot-loss"].startswith("max_completion_tokens=")
+    status, _, body, _ = _ask(served, "echo: hi", model="strict", max_tokens=None, seed=1)
+    error = json.loads(body)["error"]
+    assert (status, error["param"]) == (400, "seed")
+    assert "more" not in error["message"]

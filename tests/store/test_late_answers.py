@@ -21,7 +21,9 @@ from ingot.services.accounts.sessions import Sessions
 from ingot.services.idempotency import Lead, Retries, Scope
 from ingot.services.ledger import Ledger
 from ingot.services.recording import Recorder
+from ingot.services.retention import Retention
 from ingot.store.database import Database
+from ingot.store.idempotency import finish
 from ingot.store.schema import idempotency, ledger, response_metadata, responses
 from ingot.store.settle import Settlement, settle
 from treasury import PRICE, Treasury
@@ -69,6 +71,18 @@ class Scene:
             expires_at=now + 10**12,
         )
         return replace(made, **more)
+
+    async def lead(self, key: str) -> Lead:
+        """The lead of a request with this key that the organization has sent."""
+        begun = await self.retries.begin(
+            Scope(GONE, "key_a"),
+            key,
+            path="/v1/chat/completions",
+            fingerprint=b"f" * 32,
+            response_id=f"resp_{key}",
+        )
+        assert isinstance(begun, Lead)
+        return begun
 
     async def delete(self) -> None:
         """Ends the one organization, and all content that it has by then."""
@@ -147,6 +161,43 @@ async def test_s16_answer_for_retries_is_not_kept_when_the_organization_is_gone(
     assert await scene.treasury.db.read(lambda conn: conn.execute(left).all()) == []
     assert await scene.kept() == {GONE: set(), LIVE: set()}
     assert await scene.billed(GONE) == 1
+
+
+REFUSED = {"billable": False, "state": "failed", "status": 400, "amount": 0, "price": None}
+BARE = {"request": None, "answer": None, "metadata": None, "expires_at": None}
+
+
+@pytest.mark.parametrize("more", [{}, REFUSED | BARE], ids=["answered", "refused"])
+async def test_s16_request_with_a_key_is_settled_when_the_organization_goes_while_it_runs(
+    scene: Scene, more: dict[str, Any]
+) -> None:
+    """Charged once as one without a key is, also where another of the organization ends first; no answer is kept."""
+    leads = [await scene.lead(key) for key in ("one", "two")]
+    await scene.delete()
+    for number, lead in enumerate(leads, start=1):
+        entry = scene.answered(GONE, id=lead.response_id, lead=lead, given=b"content", **more)
+        await scene.recorder.record(entry)
+        left = select(idempotency.c.state)
+        states = await scene.treasury.db.read(partial(_scalars, query=left))
+        assert states == ["running"] * (len(leads) - number)
+    assert await scene.kept() == {GONE: set(), LIVE: set()}
+    assert await scene.billed(GONE) == (0 if more else 2)
+    assert (await Ledger(scene.treasury.db).verify(deep=True)).holds
+
+
+async def test_s16_sweep_takes_what_is_kept_when_a_change_ends_after_the_organization(scene: Scene) -> None:
+    """What keeps its answer apart from a settlement, and what was given up: nothing of it stays."""
+    leads = [await scene.lead(key) for key in ("done", "free", "runs")]
+    await scene.delete()
+    now = scene.treasury.now
+    told = partial(finish, lead=leads[0], status=201, content_type="application/json", answer=b"{}", now=now)
+    assert await scene.treasury.db.write(told)
+    await scene.retries.release(leads[1])
+    sweeper = Retention(scene.treasury.db, clock=scene.treasury.clock, log=scene.treasury.log, pause=0)
+    await sweeper.turn()
+    left = select(idempotency.c.key, idempotency.c.answer)
+    rows = await scene.treasury.db.read(lambda conn: conn.execute(left).all())
+    assert [tuple(row) for row in rows] == [("runs", None)]
 
 
 async def test_s16_nothing_is_left_when_the_organization_is_deleted_in_the_middle_of_a_record(

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import Executable, update
+from sqlalchemy import Executable, literal_column, update
 
 from databases import Place, open_store
+from ingot.dialects.messages_fold import assemble
 from ingot.services.ledger import Ledger
 from ingot.store.schema import ledger, responses, usage_hours
 from treasury import Call, Treasury
@@ -64,6 +65,66 @@ async def witness(backend: Place) -> AsyncIterator[Witness]:
         ]
         await treasury.execute(*changes)
         yield Witness(treasury, calls[0])
+
+
+def message(**usage: Any) -> bytes:
+    """A whole answer of the messages surface."""
+    said = [{"type": "text", "text": "ten words"}]
+    return json.dumps({"id": "msg_1", "type": "message", "content": said, "usage": usage}).encode()
+
+
+MESSAGE = {"input_tokens": 25, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 20}
+EVENTS: list[dict[str, Any]] = [
+    {"type": "message_start", "message": {"usage": {**MESSAGE, "output_tokens": 1}}},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 10}},
+    {"type": "message_stop"},
+]
+STREAMED = b"".join(
+    b"event: %b\ndata: %b\n\n" % (event["type"].encode(), json.dumps(event).encode()) for event in EVENTS
+)
+
+
+@pytest.mark.parametrize("said", [message(**MESSAGE, output_tokens=10), assemble(STREAMED)])
+async def test_message_is_heard_when_its_input_leaves_out_what_was_cached(
+    witness: Witness, said: bytes
+) -> None:
+    """The booked input has both in it, what was read of a cache and what was written; of a stream the last counts."""
+    await witness.says(said, surface="messages")
+    assert await witness.heard() == (1, 1, [])
+
+
+async def test_false_tokens_are_found_when_a_message_tells_others(witness: Witness) -> None:
+    """Whichever kind differs, and a mark that is wrong."""
+    for usage, told in (
+        (MESSAGE | {"output_tokens": 9}, "says 50 (5) and 9 (0)"),
+        (MESSAGE | {"cache_creation_input_tokens": 0, "output_tokens": 10}, "says 30 (5) and 10 (0)"),
+    ):
+        await witness.says(message(**usage), surface="messages")
+        (detail,) = (await witness.heard())[2]
+        assert detail.endswith(told)
+    await witness.says(message(), surface="messages")
+    (detail,) = (await witness.heard())[2]
+    assert detail == "is not marked as estimated, and the stored answer tells no usage"
+    await witness.change(ledger, estimated=1)
+    await witness.says(message(**MESSAGE, output_tokens=10), surface="messages")
+    assert (await witness.heard())[2] == ["is marked as estimated, but the stored answer tells its usage"]
+    await witness.says(message(input_tokens=0, output_tokens=0), surface="messages")
+    assert await witness.heard() == (1, 1, [])
+    zeros = {"content": [], "usage": {"input_tokens": 0, "output_tokens": 0}}
+    await witness.says(json.dumps(zeros).encode(), surface="messages")
+    assert await witness.heard() == (1, 1, [])
+
+
+@pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
+async def test_answer_is_read_when_it_is_kept_as_text(witness: Witness) -> None:
+    """SQLite takes a text in a column of bytes, and another program may have written one."""
+    for output, wrong in ((10, 0), (11, 1)):
+        said = answer({**TOLD, "completion_tokens": output}, name="caf\u00e9").decode()
+        own = responses.c.id == witness.call.id
+        text = update(responses).where(own).values(answer=literal_column(f"'{said}'"))
+        await witness.treasury.execute(text)
+        answers, told, details = await witness.heard()
+        assert (answers, told, len(details)) == (1, 1, wrong)
 
 
 async def test_nothing_is_read_when_it_is_not_deep(witness: Witness) -> None:

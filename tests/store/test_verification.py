@@ -8,6 +8,9 @@ from sqlalchemy import Executable, delete, insert, select, update
 
 from databases import Place, open_store
 from ingot.services.budgets import Budgets
+from ingot.services.changes import Changes, Scope, Told, Wish
+from ingot.services.idempotency import Retries
+from ingot.services.keeping import Keep
 from ingot.services.ledger import Ledger
 from ingot.services.promos import Promos
 from ingot.store.budgets import HOUR
@@ -25,6 +28,7 @@ from ingot.store.schema import (
     responses,
     usage_hours,
 )
+from retryhouse import SIGNER
 from treasury import Call, Treasury
 
 
@@ -143,6 +147,28 @@ async def test_verify_when_a_call_was_taken_out_of_all_sums(books: Books) -> Non
     )
     assert [subject for subject, _ in found["traces"]] == [*sorted([taken, "resp_none"]), taken]
     assert "kept for retries" in found["traces"][2][1]
+
+
+async def test_verify_when_a_change_is_kept_for_retries(books: Books) -> None:
+    """A top-up with an idempotency key keeps its answer too, and is no inference: it misses no response."""
+    treasury = books.treasury
+    changes = Changes(
+        treasury.db,
+        Retries(treasury.db, clock=treasury.clock, log=treasury.log),
+        digest=SIGNER.digest,
+        clock=treasury.clock,
+    )
+
+    async def top_up(keep: Keep[Told]) -> Told:
+        told = Told(201, b"{}")
+        await treasury.credits.top_up("org_a", 5, actor="cli", keep=lambda conn, _: keep(conn, told))
+        return told
+
+    wish = Wish(Scope("org_a", "key_1"), "once", "POST", "/admin/v1/topups", {"amount": "5"})
+    assert (await changes.make(wish, top_up)).status == 201
+    kept = select(idempotency.c.state)
+    assert await treasury.db.read(lambda conn: conn.execute(kept).scalars().all()) == ["done"]
+    assert (await Ledger(treasury.db).verify()).holds
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 Json = Raw | UnsetType
 
 
-class Loss(Struct, frozen=True, gc=False):
+class Loss(Struct, frozen=True, gc=False, omit_defaults=True):
     """What cannot be carried over: its path in the body it stood in (`messages[2].content[0]`), and why."""
 
     path: str
     reason: str
+    filled: bool = False
+    """Nothing that was said is lost: a default stands where the client said nothing. Told, and no reason to refuse."""
 
 
 Losses = tuple[Loss, ...]

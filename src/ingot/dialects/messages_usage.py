@@ -40,8 +40,13 @@ _counted = msgspec.json.Decoder(_Counted)
 
 def read_usage(answer: bytes, *, path: tuple[str, ...] = USAGE) -> Usage | None:
     """What a whole answer says it used; raises ValueError where the answer is no JSON object."""
+    return usage_at(_any.decode(answer), path)
+
+
+def usage_at(answer: Mapping[str, Any], path: tuple[str, ...] = USAGE) -> Usage | None:
+    """`read_usage` for an answer that is already decoded."""
     tally = Tally()
-    tally.add(_any.decode(answer), path)
+    tally.add(answer, path)
     return tally.usage()
 
 

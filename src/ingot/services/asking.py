@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect
-from ingot.errors import Overloaded
+from ingot.errors import ApiError, Overloaded, PlatformError
 from ingot.idempotency import REPLAYED, fingerprint
 from ingot.limits.headers import anthropic_lines, every_line, ietf_lines, openai_lines
 from ingot.limits.limiter import Standing
@@ -22,6 +22,7 @@ from ingot.services import inference
 from ingot.services.accounting import new_response_id
 from ingot.services.admission import Admission
 from ingot.services.door import Door, Inference, Outcome
+from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
@@ -122,6 +123,11 @@ async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor
         return
     try:
         await run(runtime, asked, door, outcome, lead=begun)
+    except ApiError as error:
+        if error.status < PlatformError.status and ending_of(outcome) is NEVER_RAN:
+            # Refused, and nothing was done for it: a mended request may have the same key.
+            await asyncio.shield(runtime.retries.withdraw(begun))
+        raise
     finally:
         # Nothing happens where the outcome was kept; a cancelled caller must not leave the key in use.
         await asyncio.shield(runtime.retries.release(begun))

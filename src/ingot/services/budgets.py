@@ -67,7 +67,7 @@ def _set(conn: Connection, org_id: str, *, budget: Budget, actor: str, at: int) 
     if budget.key_id is not None:
         owner = conn.execute(select(api_keys.c.org_id).where(api_keys.c.id == budget.key_id)).scalar()
         if owner != org_id:
-            raise NotFound("This organization has no such key; name it by its id.", param="key_id")
+            raise NotFound("This organization has no such key; name it by its id.", param="key")
     found = store.find_budget(conn, org_id, key_id=budget.key_id, period=budget.period)
     if found is None:
         store.open_budget(conn, org_id, budget=budget, at=at)

@@ -132,7 +132,7 @@ class Changes:
             self._name(wish),
             path=wish.path,
             fingerprint=fingerprint(wish.body, method=wish.method, path=wish.path, digest=self._digest),
-            response_id=self._new_id("chg"),
+            response_id=self._new_id(store.CHANGE),
             shown=wish.key,
         )
 

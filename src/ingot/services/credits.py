@@ -210,10 +210,13 @@ def _enter(conn: Connection, wish: _Wish) -> Receipt:
 def _refund(conn: Connection, billable_id: str, *, amount: int | None, wish: _Wish) -> Receipt:
     about = find_entry(conn, billable_id)
     if about is None:
-        raise NotFound(f"There is no ledger row {billable_id!r}; `ingot ledger list` shows them.")
+        raise NotFound(
+            f"There is no ledger row {billable_id!r}; `ingot ledger list` shows them.", param="entry"
+        )
     if about.kind not in {"inference", "topup"}:
         raise Conflict(
-            f"{billable_id} is a {about.kind}; only calls and top-ups are refunded. Write a correction."
+            f"{billable_id} is a {about.kind}; only calls and top-ups are refunded. Write a correction.",
+            param="entry",
         )
     before = locked(conn, about.org_id)
     # Under the lock of the organization: two refunds of one row come one after the other.
@@ -230,7 +233,8 @@ def _refund(conn: Connection, billable_id: str, *, amount: int | None, wish: _Wi
     if wanted > left or left == 0:
         raise Conflict(
             f"Of {usd(paid)} USD that were paid for {billable_id}, {usd(given)} USD are refunded already; at most "
-            f"{usd(left)} USD can be."
+            f"{usd(left)} USD can be.",
+            param="entry" if amount is None else "amount",
         )
     entry = replace(wish.entry, org_id=about.org_id, key_id=about.key_id, amount=sign * wanted)
     return record(conn, entry, before=before, actor=wish.actor, action=wish.action)
@@ -246,5 +250,6 @@ def _show(conn: Connection, org_id: str, *, rows: int) -> Account:
 def _taken(billable_id: str) -> Conflict:
     return Conflict(
         f"{billable_id} is in the ledger already, with another organization or amount. Choose another reference if "
-        f"this is not the same."
+        f"this is not the same.",
+        param="reference",
     )

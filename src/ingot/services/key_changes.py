@@ -201,7 +201,7 @@ def _holder(conn: Connection, org_id: str, *, who: str) -> str:
     holder = store.holder(conn, org_id, who=who)
     if holder is None:
         raise NotFound(
-            f"The organization has no member {who!r}. Name one by id or e-mail address.", param="user_id"
+            f"The organization has no member {who!r}. Name one by id or e-mail address.", param="user"
         )
     if holder.disabled:
         raise Forbidden("This account is disabled. Ask the operator to enable it.")

@@ -67,7 +67,7 @@ class Promos:
         if most_uses is not None and not 1 <= most_uses <= MOST_USES:
             raise InvalidRequest("A promo code has at least one use, or no limit.", param="most_uses")
         if expires is not None and expires <= self._clock.now():
-            raise InvalidRequest("A promo code's expiry must lie in the future.", param="expires")
+            raise InvalidRequest("A promo code's expiry must lie in the future.", param="expires_at")
         name = self._random_text(CODE_LENGTH).upper() if code is None else _code(code)
         promo = Promo(
             code=name,
@@ -81,7 +81,9 @@ class Promos:
         try:
             return await self._db.write(kept(partial(_create_promo, promo=promo, actor=actor), keep))
         except StoreConflict as error:
-            raise Conflict(f"There is a promo code {name} already; codes are never used again.") from error
+            raise Conflict(
+                f"There is a promo code {name} already; codes are never used again.", param="code"
+            ) from error
 
     async def list(self, *, ended: bool = True) -> Sequence[Promo]:
         """All codes, the oldest first."""
@@ -148,18 +150,20 @@ def _why_not(promo: Promo | None, code: str, *, at: int) -> NoReturn:
     if promo is None:
         _no_such_code(code)
     if promo.ended_at is not None:
-        raise Conflict(f"The promo code {code} was ended.")
+        raise Conflict(f"The promo code {code} was ended.", param="code")
     if promo.expires_at is not None and promo.expires_at <= at:
-        raise Conflict(f"The promo code {code} expired on {moment(promo.expires_at)}.")
-    raise Conflict(f"The promo code {code} was used as often as it may be.")
+        raise Conflict(f"The promo code {code} expired on {moment(promo.expires_at)}.", param="code")
+    raise Conflict(f"The promo code {code} was used as often as it may be.", param="code")
 
 
 def _no_such_code(code: str) -> NoReturn:
-    raise NotFound(f"There is no promo code {code!r}. Check that it was copied as a whole.")
+    raise NotFound(f"There is no promo code {code!r}. Check that it was copied as a whole.", param="code")
 
 
 def _used(code: str) -> Conflict:
-    return Conflict(f"This organization has used the promo code {code} already; a code counts once.")
+    return Conflict(
+        f"This organization has used the promo code {code} already; a code counts once.", param="code"
+    )
 
 
 def _code(text: str) -> str:

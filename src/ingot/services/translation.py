@@ -102,8 +102,9 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     destination = Destination(origin, route.model, route.target.quirks, stream=call.stream)
     body, lost_out = wire.codec.encode_request(request, destination)
     losses = joined(lost_in, lost_out, _lost_headers(call))
-    if losses and inference.deployment.losses == "refuse":
-        raise _refusal(losses, inference.deployment.name)
+    mendable = tuple(loss for loss in losses if not loss.filled)
+    if mendable and inference.deployment.losses == "refuse":
+        raise _refusal(mendable, inference.deployment.name)
     return Translation(wire, near, destination, body, _reply(inference, request), losses)
 
 

@@ -23,6 +23,9 @@ KEEP = 24 * 3600 * MICROSECOND
 """How long an outcome is kept, from the moment that it is there."""
 LEASE = 30 * MICROSECOND
 
+CHANGE = "chg"
+"""How ids of changes begin, which share the table with inferences: they have neither a response nor a ledger row."""
+
 _TRIES = 5
 
 
@@ -231,8 +234,9 @@ def sweep(conn: Connection, now: int, *, most: int = 1000) -> int:
 
 
 def erase(conn: Connection, org_id: str) -> int:
-    """Forgets all keys of an organization with their answers; how many. What still runs is fenced."""
-    return conn.execute(delete(idempotency).where(_table.org_id == org_id)).rowcount
+    """Forgets the keys of an organization with their answers; how many. What still runs keeps its own, and is billed."""
+    over = and_(_table.org_id == org_id, _table.state != "running")
+    return conn.execute(delete(idempotency).where(over)).rowcount
 
 
 def _standing(row: Row[Any]) -> Standing:

@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
 
 from ingot.errors import Conflict, NotFound
+from ingot.store.idempotency import erase
 from ingot.store.schema import (
     api_keys,
     balances,
-    idempotency,
     invitations,
     members,
     organizations,
@@ -134,7 +134,8 @@ def owned_on_plan(conn: Connection, user_id: str, *, plan: str, since: int) -> i
 def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
     """Ends an organization: keys stop, retries and invitations are void. False where it was ended already.
 
-    Its memberships stay: they tell who owned it. The content of its responses goes by `delete_content`.
+    Its memberships stay: they tell who owned it. The content of its responses goes by `delete_content`. A retry key whose
+    request still runs stays until that is settled, which charges for it and keeps no answer.
     """
     ended = update(organizations).where(organizations.c.id == org_id, organizations.c.deleted_at.is_(None))
     if conn.execute(ended.values(deleted_at=at)).rowcount != 1:
@@ -142,7 +143,7 @@ def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
     live = update(api_keys).where(api_keys.c.org_id == org_id, api_keys.c.revoked_at.is_(None))
     conn.execute(live.values(revoked_at=at))
     conn.execute(delete(slots).where(slots.c.org_id == org_id))
-    conn.execute(delete(idempotency).where(idempotency.c.org_id == org_id))
+    erase(conn, org_id)
     waiting = update(invitations).where(
         invitations.c.org_id == org_id,
         invitations.c.accepted_at.is_(None),

@@ -139,7 +139,11 @@ def _add_usage(conn: Connection, billed: Sequence[Settlement]) -> set[str]:
 
 def _gone(conn: Connection, entries: Sequence[Settlement], known: set[str]) -> set[str]:
     """The deleted organizations among those of the entries; `known` are those of the billed ones."""
-    asked = {each.org_id for each in entries if not each.billable and each.request is not None}
+    asked = {
+        each.org_id
+        for each in entries
+        if not each.billable and (each.request is not None or each.lead is not None)
+    }
     asked -= {each.org_id for each in entries if each.billable}
     return known | set(conn.execute(_FIND_GONE, {"ids": sorted(asked)}).scalars()) if asked else known
 

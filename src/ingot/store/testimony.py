@@ -8,13 +8,14 @@ Reads every answer that was kept of a completed call, some megabytes at a time, 
 Decides what has to agree. An answer of another dialect, or one that is no JSON object, is counted as mute. Changes nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, and_, bindparam, func, select
+from sqlalchemy import Connection, LargeBinary, and_, bindparam, cast, func, select
 
+from ingot.dialects import messages_usage
 from ingot.dialects.dialect import Usage
 from ingot.dialects.usage import read_usage, usage_at
 from ingot.dialects.wordage import length_of_answer
@@ -24,8 +25,25 @@ from ingot.store.schema import ledger, responses
 MOST_BYTES: Final = 8 * 1024 * 1024
 """Of answers in memory at once; a larger one is alone."""
 
-SURFACES: Final = ("chat", "completions", "embeddings")
-"""Those whose answers tell usage as OpenAI's chat does."""
+
+@dataclass(frozen=True, slots=True)
+class _Tongue:
+    """How a dialect tells usage: in a whole answer, in an object that is a usage, and by which member one is known."""
+
+    read: Callable[[bytes], Usage | None]
+    at: Callable[[dict[str, Any]], Usage | None]
+    mark: str
+
+
+_OPENAI: Final = _Tongue(read_usage, usage_at, "prompt_tokens")
+_ANTHROPIC: Final = _Tongue(messages_usage.read_usage, messages_usage.usage_at, "input_tokens")
+_TONGUES: Final = {
+    "chat": _OPENAI,
+    "completions": _OPENAI,
+    "embeddings": _OPENAI,
+    "messages": _ANTHROPIC,
+}
+"""By surface."""
 
 _NOT_COUNTED: Final = frozenset({"choices", "data"})
 
@@ -48,7 +66,10 @@ _ROWS = (
     .order_by(_l.seq)
     .limit(PAGE)
 )
-_ANSWERS = select(_r.id, _r.answer).where(_r.id.in_(bindparam("ids", expanding=True)))
+# SQLite keeps a text as one, whatever the column is for.
+_ANSWERS = select(_r.id, cast(_r.answer, LargeBinary).label("answer")).where(
+    _r.id.in_(bindparam("ids", expanding=True))
+)
 
 _object = msgspec.json.Decoder(dict[str, Any]).decode
 
@@ -94,13 +115,16 @@ def _portions(rows: Sequence[Any]) -> Iterator[list[Any]]:
 
 
 def _problem(row: Any, answer: bytes, heard: Heard) -> str | None:
-    if row.surface not in SURFACES:
+    tongue = _TONGUES.get(row.surface)
+    if tongue is None:
         return None
     booked = (row.input_tokens, row.cached_tokens, row.output_tokens, row.reasoning_tokens)
     try:
-        told = read_usage(answer)
+        told = tongue.read(answer)
         # A target may have another place for its counts than the usual one: any of them may be what was booked.
-        all_told = [told] if told is not None and _figures(told) == booked else _search(_object(answer))
+        all_told = (
+            [told] if told is not None and _figures(told) == booked else _search(_object(answer), tongue)
+        )
     except (ValueError, RecursionError):
         return None  # a stream that is kept as its events
     if not all_told:
@@ -109,8 +133,11 @@ def _problem(row: Any, answer: bytes, heard: Heard) -> str | None:
         return "is not marked as estimated, and the stored answer tells no usage"
     heard.told += 1
     if row.estimated:
-        # A count of no output that stands beside output is none.
-        if not any(each.output for each in all_told) and any(length_of_answer(answer) or ()):
+        # A count of no output that stands beside output is none. Where nothing is counted, zeros stand for a usage that
+        # the target of a translated call did not tell.
+        counted = any(each.input or each.output for each in all_told)
+        silent = not any(each.output for each in all_told)
+        if not counted or (silent and any(length_of_answer(answer) or ())):
             return None
         return "is marked as estimated, but the stored answer tells its usage"
     if booked not in map(_figures, all_told):
@@ -124,13 +151,13 @@ def _figures(told: Usage) -> tuple[int, int, int, int]:
     return (told.input, told.cached_input, told.output, told.reasoning)
 
 
-def _search(value: dict[str, Any]) -> list[Usage]:
+def _search(value: dict[str, Any], tongue: _Tongue) -> list[Usage]:
     """Every usage in an answer, wherever it stands beside what was answered."""
     found: list[Usage] = []
     left = [value]
     while left:
         each = left.pop()
-        told = usage_at({"usage": each}) if "prompt_tokens" in each else None
+        told = tongue.at({"usage": each}) if tongue.mark in each else None
         if told is not None:
             found.append(told)
         left += [inner for name, inner in each.items() if type(inner) is dict and name not in _NOT_COUNTED]

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from ingot.store.findings import PAGE, Finding
+from ingot.store.idempotency import CHANGE
 from ingot.store.schema import idempotency, ledger, response_metadata, responses
 
 
@@ -33,6 +34,7 @@ def traces(conn: Connection) -> Iterator[Finding]:
         .outerjoin(responses, responses.c.id == kept)
         .outerjoin(ledger, ledger.c.billable_id == kept)
         .where(idempotency.c.state == "done", ledger.c.seq.is_(None))
+        .where(~kept.startswith(f"{CHANGE}_", autoescape=True))
     )
     detail = "has an answer that is kept for retries, and neither a stored response nor a ledger row"
     yield from _dangling(conn, query, kept, detail=detail)

@@ -210,7 +210,7 @@ def _bound(request: Request, losses: list[Loss]) -> int:
     if request.max_output_tokens is not None:
         return request.max_output_tokens
     reason = f"the messages dialect demands a bound of the output, and none was given: {MAX_TOKENS} was sent"
-    losses.append(Loss(request.place("max_output_tokens"), reason))
+    losses.append(Loss(request.place("max_output_tokens"), reason, filled=True))
     return MAX_TOKENS
 
 
