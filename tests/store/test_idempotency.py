@@ -205,11 +205,13 @@ async def test_i13_sweep_takes_so_many_at_a_time(house: Rooms) -> None:
 
 
 async def test_i14_keys_are_erased_with_their_organization(house: Rooms) -> None:
-    """Nothing is left to replay, and what still runs is fenced."""
-    held = await lead(house)
+    """Nothing is left to replay; what still runs ends as ever, and is erased then."""
+    over, held = await lead(house, "over"), await lead(house)
+    assert await finish(house, over)
     await claim(house, scope=Scope("org_2", "key_1"))
     assert await house.db.write(partial(store.erase, org_id="org_1")) == 1
-    assert not await finish(house, held)
+    assert await finish(house, held)
+    assert await house.db.write(partial(store.erase, org_id="org_1")) == 1
     assert await house.row("k", Scope("org_2", "key_1")) is not None
 
 
