@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, insert
 
 from databases import Place, open_store, postgres_server
 from ingot.store import requestlog, responses, usage
 from ingot.store.requestlog import RequestFilter
 from ingot.store.responses import Filter, Mark, Step
-from ingot.store.schema import micros
+from ingot.store.schema import micros, response_losses
 from ledgerbook import DAY, NOW, Entry, add_organization, book
 
 ROWS = 20_000
@@ -36,6 +36,11 @@ def _fill(conn: Connection) -> None:
     for org_id in (ORG, "org_small"):
         add_organization(conn, org_id)
     book(conn, map(_entry, range(ROWS)))
+    lossy = [
+        {"response_id": each.id, "org_id": each.org, "losses": '[{"path":"seed","reason":"unknown"}]'}
+        for each in map(_entry, range(0, ROWS, 2))
+    ]
+    conn.execute(insert(response_losses), lossy)
 
 
 _AT = ROWS // 2 + 1
