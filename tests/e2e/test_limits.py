@@ -61,15 +61,15 @@ def test_body_is_refused_when_it_is_declared_too_large(scene: Stage) -> None:
     """Before the first byte of it is read; the client that keeps sending gets the answer all the same."""
     served, _ = scene
     with Line(served.port) as line:
-        line.send(post(b"").replace(b"content-length: 0", b"content-length: 30000000"))
+        line.send(post(b"").replace(b"content-length: 0", b"content-length: 40000000"))
         answer = line.answer()
     assert (answer.status, answer.error["code"]) == (413, "request_too_large")
-    assert "25,000,000" in answer.error["message"]
+    assert "30,000,000" in answer.error["message"]
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE)
     connection.request(
         "POST",
         "/v1/chat/completions",
-        body=b"x" * 26_000_000,
+        body=b"x" * 31_000_000,
         headers={"authorization": f"Bearer {KEY}", "content-type": "application/json"},
     )
     assert connection.getresponse().status == 413
