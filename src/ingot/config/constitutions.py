@@ -12,6 +12,7 @@ from typing import Final
 
 from ingot.config.model import Config
 from ingot.config.problems import ConfigError, Problem, problem
+from ingot.config.reading import read_beginning
 
 BUNDLED: Final = "bundled:"
 SHIPPED: Final = ("aurora",)
@@ -37,7 +38,10 @@ def read_constitutions(config: Config, directory: Path) -> Mapping[str, str]:
 
 def _text(where: str, directory: Path) -> str:
     """The text of one; ValueError says what is wrong."""
-    data = _shipped(where.removeprefix(BUNDLED)) if where.startswith(BUNDLED) else _read(directory, where)
+    if where.startswith(BUNDLED):
+        data = _shipped(where.removeprefix(BUNDLED))
+    else:
+        _, _, data = read_beginning(directory, where, most=LARGEST + 1)
     if len(data) > LARGEST:
         raise ValueError(f"is larger than {LARGEST:,} bytes; every request would carry it")
     try:
@@ -56,17 +60,3 @@ def _shipped(name: str) -> bytes:
     if data is None:
         raise ValueError(f"no constitution of that name ships; known here: {', '.join(SHIPPED)}")
     return data
-
-
-def _read(directory: Path, name: str) -> bytes:
-    path = directory / name
-    try:
-        path = directory / Path(name).expanduser()
-        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
-            raise ValueError(f"{path} is not a regular file")
-        with path.open("rb") as file:
-            return file.read(LARGEST + 1)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    except RuntimeError as error:
-        raise ValueError(f"cannot read {path}: {error}") from error

@@ -17,6 +17,7 @@ import msgspec
 from ingot.config.checks import secret_problem
 from ingot.config.model import Config, TargetConfig
 from ingot.config.problems import ConfigError, Problem, problem
+from ingot.config.reading import read_beginning
 
 FILE_PREFIX: Final = "file:"
 LARGEST: Final = 65_536
@@ -138,18 +139,7 @@ def _with_secrets(target: TargetConfig, name: str, directory: Path, problems: li
 
 def _read(directory: Path, name: str, check: Callable[[str], str | None]) -> str:
     """The credential in a file, without the line break at its end; ValueError says what is wrong."""
-    path = directory / name
-    try:
-        path = directory / Path(name).expanduser()
-        if path.exists() and not path.is_file():  # opening a pipe would wait for its writer
-            raise ValueError(f"{path} is not a regular file")
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror}") from error
-    except RuntimeError as error:
-        raise ValueError(f"cannot read {path}: {error}") from error
+    path, mode, content = read_beginning(directory, name, most=LARGEST + 1)
     if os.name == "posix" and mode & (stat.S_IROTH | stat.S_IWOTH):
         raise ValueError(f"{path} is open to every user of this machine: chmod o= {path}")
     text = content.decode("utf-8", "replace").rstrip("\r\n")

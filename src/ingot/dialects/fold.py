@@ -243,15 +243,8 @@ class _Choice:
         return plain
 
     def _place(self, fragment: Json) -> int:
-        """Which call a fragment belongs to; without an index a new id begins a new call."""
-        index = fragment.get("index")
-        if type(index) is int:
-            return index
         last = max(self._calls, default=-1)
-        if last < 0:
-            return 0
-        known, told = self._calls[last].get("id"), fragment.get("id")
-        return last + 1 if known and told and known != told else last
+        return call_place(fragment, last, known=self._calls[last].get("id") if last >= 0 else None)
 
     def _merge_logprobs(self, value: Any) -> None:
         if value is None:
@@ -263,6 +256,20 @@ class _Choice:
         self._extras["logprobs"] = whole
         for name, each in value.items():
             _put(whole, name, each)
+
+
+def call_place(fragment: Json, last: int, *, known: object) -> int:
+    """Which call a fragment belongs to; without an index a new id begins a new call.
+
+    `last` is the highest place so far, below zero where there is none, and `known` the id of the call there.
+    """
+    index = fragment.get("index")
+    if type(index) is int:
+        return index
+    if last < 0:
+        return 0
+    told = fragment.get("id")
+    return last + 1 if known and told and known != told else last
 
 
 def assemble(events: bytes) -> bytes:

@@ -33,13 +33,13 @@ from ingot.dialects.codecs.chat.choices import (
     encode_end,
     known_fields,
     raw_tokens,
-    text_of,
 )
 from ingot.dialects.codecs.chat.counts import decode_usage, encode_usage, lost_of_usage
 from ingot.dialects.codecs.chat.messages import encode_call
 from ingot.dialects.codecs.chat.parts import decode_content
 from ingot.dialects.codecs.chat.turns import THOUGHTS, decode_call, decode_thoughts
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
+from ingot.dialects.codecs.values import text_of
 
 Json = dict[str, Any]
 

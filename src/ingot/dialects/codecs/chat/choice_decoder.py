@@ -33,6 +33,7 @@ from ingot.dialects.codecs.chat.parts import decode_content
 from ingot.dialects.codecs.chat.turns import KNOWN_CALL, KNOWN_CUSTOM, KNOWN_FUNCTION, THOUGHTS
 from ingot.dialects.codecs.leftovers import extras_of, unknown
 from ingot.dialects.cuts import dump, mend, mend_start
+from ingot.dialects.fold import call_place
 from ingot.events import (
     AnyEvent,
     ArgumentsDelta,
@@ -217,15 +218,8 @@ class ChoiceDecoder:
             self._say_arguments(place, call, text if type(text) is str else dump(text).decode(), events)
 
     def _place(self, fragment: Json) -> int:
-        """Which call a fragment belongs to; without an index a new id begins a new call."""
-        index = fragment.get("index")
-        if type(index) is int:
-            return index
         last = max(self._calls, default=-1)
-        if last < 0:
-            return 0
-        known, told = self._calls[last].id, fragment.get("id")
-        return last + 1 if known and told and known != told else last
+        return call_place(fragment, last, known=self._calls[last].id if last >= 0 else None)
 
     def _say_arguments(self, place: int, call: _Call, text: str, events: Events) -> None:
         part = self._start_call(place, call, events) if call.part is None else call.part

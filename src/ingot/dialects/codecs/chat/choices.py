@@ -9,7 +9,8 @@ from typing import Any, Final
 from msgspec import Raw
 
 from ingot.canonical import Citation, Failure, FinishReason, Loss
-from ingot.dialects.cuts import dump, load, mend_all
+from ingot.dialects.codecs.values import error_in, failure_of, text_of
+from ingot.dialects.cuts import dump
 from ingot.dialects.finishes import CHAT, FROM_CHAT
 
 Json = dict[str, Any]
@@ -17,11 +18,6 @@ Json = dict[str, Any]
 KNOWN_CHOICE: Final = frozenset({"index", "message", "delta", "finish_reason", "logprobs"})
 # vLLM's word for the stop sequence that was met; the number of a token, where it is one, stays an unknown field.
 STOPPED_BY: Final = "stop_reason"
-
-
-def text_of(value: Any) -> str | None:
-    """A text, or None for anything else."""
-    return value if type(value) is str else None
 
 
 def decode_end(choice: Json) -> tuple[FinishReason, str | None, str | None]:
@@ -108,24 +104,9 @@ def encode_citations(
 
 def decode_failure(error: Any) -> Failure:
     """An error object in any of the shapes that servers of this dialect write."""
-    if type(error) is str:
-        return Failure(message=error)
-    if type(error) is not dict:
-        return Failure(message=dump(error).decode())
-    message, code = error.get("message"), error.get("code")
-    return Failure(
-        message=message if type(message) is str else dump(error).decode(),
-        type=text_of(error.get("type")),
-        code=None if code is None else str(code),
-        param=text_of(error.get("param")),
-    )
+    return failure_of(error, lambda told: told.get("code"))
 
 
 def decode_error(body: bytes) -> Failure:
     """What an error body says; the body itself where it is no JSON."""
-    try:
-        value = mend_all(load(body))
-    except ValueError:
-        return Failure(message=body.decode("utf-8", "replace"))
-    error = value.get("error") if type(value) is dict else None
-    return decode_failure(value if error is None else error)
+    return error_in(body, decode_failure)

@@ -20,10 +20,10 @@ from ingot.dialects.codecs.chat.answers import KNOWN_TOP
 from ingot.dialects.codecs.chat.choice_decoder import ChoiceDecoder
 from ingot.dialects.codecs.chat.choices import (
     decode_failure,
-    text_of,
 )
 from ingot.dialects.codecs.chat.counts import decode_usage
 from ingot.dialects.codecs.leftovers import extras_of
+from ingot.dialects.codecs.values import text_of
 from ingot.dialects.cuts import dump, load, mend_all
 from ingot.events import (
     AnyEvent,

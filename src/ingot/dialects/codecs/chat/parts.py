@@ -24,6 +24,7 @@ from ingot.canonical import (
     where,
 )
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
+from ingot.dialects.codecs.values import BASE64, cut_data_url
 from ingot.dialects.cuts import dump
 
 Json = dict[str, Any]
@@ -32,8 +33,6 @@ BREAKPOINT: Final = "prompt_cache_breakpoint"
 _TEXT: Final = frozenset({"type", "text", BREAKPOINT})
 _REFUSAL: Final = frozenset({"type", "refusal", BREAKPOINT})
 _HOLDER: Final = frozenset({"type", BREAKPOINT})
-
-_BASE64: Final = ";base64,"
 
 
 # --- decoding ---
@@ -88,7 +87,7 @@ def _decode_media(part: Json, kind: str, *, at: str) -> AnyPart:
     cache, extras = _common(part, _HOLDER | {kind}, held=held, holder=kind)
     match kind:
         case "image_url":
-            media_type, data = _cut_data_url(held["url"])
+            media_type, data = cut_data_url(held["url"])
             url = held["url"] if media_type is None else None
             return Image(
                 data=data,
@@ -102,7 +101,7 @@ def _decode_media(part: Json, kind: str, *, at: str) -> AnyPart:
         case "input_audio":
             return Audio(held["data"], held["format"], at=at, cache=cache, extras=extras)
         case _:
-            media_type, data = _cut_data_url(held.get("file_data"))
+            media_type, data = cut_data_url(held.get("file_data"))
             return File(
                 data=data if media_type else held.get("file_data"),
                 media_type=media_type,
@@ -112,15 +111,6 @@ def _decode_media(part: Json, kind: str, *, at: str) -> AnyPart:
                 cache=cache,
                 extras=extras,
             )
-
-
-def _cut_data_url(url: str | None) -> tuple[str | None, str | None]:
-    """The media type and the base64 text of a plain data URL; any other has neither."""
-    if url is None or not url.startswith("data:"):
-        return None, None
-    head, found, data = url.partition(_BASE64)
-    media_type = head[len("data:") :]
-    return (media_type, data) if found and media_type and ";" not in media_type else (None, None)
 
 
 def _common(
@@ -168,7 +158,7 @@ def encode_part(part: AnyPart) -> Json | Raw | str:
 
 def _encode_image(part: Image) -> Json | str:
     if part.data is not None:
-        url = f"data:{part.media_type or 'image/png'}{_BASE64}{part.data}"
+        url = f"data:{part.media_type or 'image/png'}{BASE64}{part.data}"
     elif part.url is not None:
         url = part.url
     else:
@@ -188,7 +178,7 @@ def _encode_file(part: File) -> Json | str:
         held["filename"] = part.filename
     if part.data is not None:
         held["file_data"] = (
-            part.data if part.media_type is None else f"data:{part.media_type}{_BASE64}{part.data}"
+            part.data if part.media_type is None else f"data:{part.media_type}{BASE64}{part.data}"
         )
     if part.file_id is not None:
         held["file_id"] = part.file_id

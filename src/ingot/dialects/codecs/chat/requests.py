@@ -34,6 +34,7 @@ from ingot.dialects.codecs.chat.tools import (
 )
 from ingot.dialects.codecs.chat.turns import decode_turns
 from ingot.dialects.codecs.leftovers import extras_of, restore
+from ingot.dialects.codecs.settings import encode_cache
 from ingot.dialects.efforts import effort_of
 from ingot.dialects.outgoing import asks_nothing, edits
 from ingot.rawjson import Body
@@ -224,7 +225,7 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
     if request.reasoning is not None:
         yield from _encode_reasoning(request, request.reasoning, value=value)
     if request.cache is not None:
-        yield from _encode_cache(request, request.cache, value=value)
+        yield from encode_cache(request, request.cache, value=value, dialect="chat")
     tier = request.service_tier
     if tier is not None and tier not in _TIERS:
         del value["service_tier"]
@@ -248,18 +249,6 @@ def _encode_reasoning(request: Request, told: ReasoningSettings, *, value: Json)
     if told.summary is not None:
         yield Loss(request.place("reasoning.summary"), "the chat dialect cannot ask for a summary")
     yield from lost_extras(told.extras, "chat", at=request.place("reasoning"))
-
-
-def _encode_cache(request: Request, told: CacheSettings, *, value: Json) -> Iterator[Loss]:
-    if told.key is not None:
-        value["prompt_cache_key"] = told.key
-    if told.retention is not None:
-        value["prompt_cache_retention"] = told.retention
-    if told.options is not UNSET:
-        value["prompt_cache_options"] = told.options
-    if told.hint is not None:
-        reason = "the cache breakpoint: targets of the chat dialect decide themselves what they cache"
-        yield Loss(request.place("cache.hint"), reason)
 
 
 def _encode_stream(request: Request, value: Json) -> None:

@@ -35,8 +35,8 @@ from ingot.dialects.codecs.messages.ends import (
     decode_tier,
     encode_end,
     encode_tier,
-    text_of,
 )
+from ingot.dialects.codecs.values import text_of
 
 Json = dict[str, Any]
 

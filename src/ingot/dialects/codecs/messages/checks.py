@@ -4,22 +4,9 @@ Decides nothing about what a field means: a field of the wrong type is an error 
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from ingot.errors import InvalidRequest
-from ingot.rawjson import kind_of
-
-Json = dict[str, Any]
-
-_NUMBER: Final = (int, float)
-_KINDS: Final[dict[Any, str]] = {
-    str: "a string",
-    int: "an integer",
-    _NUMBER: "a number",
-    bool: "a boolean",
-    list: "an array",
-    dict: "an object",
-}
+from ingot.dialects.codecs.checks import NUMBER, Json, wrong
 
 
 def text(value: Mapping[str, Any], name: str, *, path: str = "") -> str | None:
@@ -35,9 +22,9 @@ def integer(value: Mapping[str, Any], name: str, *, path: str = "") -> int | Non
 
 def number(value: Mapping[str, Any], name: str) -> float | None:
     held = value.get(name)
-    if held is None or type(held) in _NUMBER:
+    if held is None or type(held) in NUMBER:
         return held
-    raise wrong(held, _NUMBER, path=name)
+    raise wrong(held, NUMBER, path=name)
 
 
 def switch(value: Mapping[str, Any], name: str, *, path: str = "") -> bool | None:
@@ -60,36 +47,8 @@ def texts(value: Mapping[str, Any], name: str) -> tuple[str, ...]:
     return tuple(held)
 
 
-def objects(value: Any, *, path: str) -> list[Json]:
-    """A list of objects."""
-    if type(value) is not list:
-        raise wrong(value, list, path=path)
-    for index, each in enumerate(value):
-        if type(each) is not dict:
-            raise wrong(each, dict, path=f"{path}[{index}]")
-    return value
-
-
 def _field(value: Mapping[str, Any], name: str, kind: type, path: str) -> Any:
     held = value.get(name)
     if held is None or type(held) is kind:
         return held
     raise wrong(held, kind, path=f"{path}.{name}" if path else name)
-
-
-def wrong(held: Any, kind: Any, *, path: str) -> InvalidRequest:
-    """The error for a field of another type than its own."""
-    return InvalidRequest(
-        f"Invalid type for '{path}': expected {_KINDS[kind]}, but got {kind_of(held)}.",
-        param=path,
-        code="invalid_type",
-    )
-
-
-def missing(path: str, *, expected: str) -> InvalidRequest:
-    """The error for a field that must be there."""
-    return InvalidRequest(
-        f"Missing required parameter: '{path}'. It must be {expected}.",
-        param=path,
-        code="missing_required_parameter",
-    )

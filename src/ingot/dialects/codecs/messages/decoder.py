@@ -15,8 +15,9 @@ from ingot.canonical import Extras, Loss, Losses, Origin
 from ingot.dialects.codecs.leftovers import extras_of, unknown
 from ingot.dialects.codecs.messages.block_decoder import BlockDecoder, raw_fields
 from ingot.dialects.codecs.messages.counts import decode_usage
-from ingot.dialects.codecs.messages.ends import DETAILS, KNOWN_TOP, decode_end, decode_tier, text_of
+from ingot.dialects.codecs.messages.ends import DETAILS, KNOWN_TOP, decode_end, decode_tier
 from ingot.dialects.codecs.messages.failures import decode_failure
+from ingot.dialects.codecs.values import text_of
 from ingot.dialects.cuts import load, mend_all
 from ingot.events import AnyEvent, Ended, Failed, Finished, Noted, Ping, Started, UsageTold
 from ingot.sse import DONE

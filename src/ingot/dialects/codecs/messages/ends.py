@@ -6,6 +6,7 @@ Decides the word for an end, and which tier of another dialect is which here. Kn
 from typing import Any, Final
 
 from ingot.canonical import FinishReason
+from ingot.dialects.codecs.values import text_of
 from ingot.dialects.finishes import FROM_MESSAGES, MESSAGES
 
 Json = dict[str, Any]
@@ -28,11 +29,6 @@ KNOWN_TOP: Final = frozenset(
 NO_USAGE: Final[dict[str, int]] = {"input_tokens": 0, "output_tokens": 0}
 # The usual tier goes by the name that the other dialects have for it.
 _TIERS: Final = {"default": "standard", "priority": "priority", "batch": "batch"}
-
-
-def text_of(value: Any) -> str | None:
-    """A text, or None for anything else."""
-    return value if type(value) is str else None
 
 
 def decode_end(word: str) -> tuple[FinishReason, str | None]:

@@ -5,7 +5,6 @@ a target's quirks leave out. Fields without a place in the canonical form stay r
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -22,6 +21,7 @@ from ingot.canonical import (
     lost_extras,
 )
 from ingot.dialects.codec import Destination
+from ingot.dialects.codecs.checks import missing
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
 from ingot.dialects.codecs.messages import checks
 from ingot.dialects.codecs.messages.block_writer import encode_hint
@@ -38,7 +38,8 @@ from ingot.dialects.codecs.messages.tools import (
 )
 from ingot.dialects.codecs.messages.turns import decode_turns
 from ingot.dialects.codecs.messages.versions import SAMPLING, Rules
-from ingot.dialects.outgoing import asks_nothing, edits
+from ingot.dialects.codecs.settings import apply_edits
+from ingot.dialects.outgoing import asks_nothing
 from ingot.errors import Unsupported
 from ingot.rawjson import Body
 
@@ -105,7 +106,7 @@ def decode_request(body: Body, *, rules: Rules) -> tuple[Request, Losses]:
     _check_version(value, rules)
     model = checks.text(value, "model")
     if model is None:
-        raise checks.missing("model", expected="a string")
+        raise missing("model", expected="a string")
     rest = {name: raw[name] for name in value if name not in _KNOWN and value[name] is not None}
     metadata = checks.members(value, "metadata") or {}
     rest.update(unknown(metadata, ("user_id",), inside="metadata"))
@@ -192,17 +193,7 @@ def encode_request(request: Request, to: Destination, *, rules: Rules) -> tuple[
     _restore_extras(request.extras, value)
     losses += lost_extras(request.extras, "messages")
     losses += _refuse(request, value, refused=to.quirks.reject)
-    changed, dropped = edits(
-        value,
-        raw=lambda key: _encode(value[key]),
-        stream=False,
-        force_usage=False,
-        # That one knows the tools of another dialect; here a choice of several is always said by what is offered.
-        quirks=replace(to.quirks, narrow_tools=False),
-    )
-    for key in dropped:
-        value.pop(key, None)
-    value.update({key: Raw(new) for key, new in changed.items()})
+    apply_edits(value, to.quirks)
     return _encode(value), tuple(losses)
 
 

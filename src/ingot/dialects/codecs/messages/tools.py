@@ -23,6 +23,7 @@ from ingot.canonical import (
     lost_extras,
     where,
 )
+from ingot.dialects.codecs.checks import missing, objects
 from ingot.dialects.codecs.leftovers import extras_of, restore
 from ingot.dialects.codecs.messages import checks
 from ingot.dialects.codecs.messages.block_writer import encode_hint
@@ -49,7 +50,7 @@ _encode = msgspec.json.Encoder().encode
 
 def decode_tools(value: Json, raw: Raw) -> tuple[AnyTool, ...]:
     """The tools of a request; `raw` are the same bytes."""
-    told = checks.objects(value["tools"], path="tools")
+    told = objects(value["tools"], path="tools")
     pairs = zip(told, _objects.decode(raw), strict=True)
     return tuple(
         [_decode_tool(tool, fields, f"tools[{index}]") for index, (tool, fields) in enumerate(pairs)]
@@ -62,7 +63,7 @@ def _decode_tool(tool: Json, fields: RawObject, at: str) -> AnyTool:
         return NativeTool("messages", kind or "", Raw(_encode(fields)), at=at)
     name = checks.text(tool, "name", path=at)
     if name is None:
-        raise checks.missing(f"{at}.name", expected="a string")
+        raise missing(f"{at}.name", expected="a string")
     checks.members(tool, "input_schema", path=at)
     rest = {field: held for field, held in fields.items() if field not in _KNOWN and tool[field] is not None}
     hint = decode_hint(tool)
@@ -142,7 +143,7 @@ def decode_choice(value: Json) -> tuple[ToolChoice | None, bool | None]:
         return None, None
     kind = checks.text(told, "type", path="tool_choice")
     if kind is None:
-        raise checks.missing("tool_choice.type", expected="'auto', 'any', 'tool' or 'none'")
+        raise missing("tool_choice.type", expected="'auto', 'any', 'tool' or 'none'")
     alone = checks.switch(told, _PARALLEL, path="tool_choice")
     parallel = None if alone is None else not alone
     fields = {name for name in told if told[name] is not None} - {_PARALLEL}

@@ -7,9 +7,9 @@ turn; messages of that role stay where they stand.
 from typing import Any, Final
 
 from ingot.canonical import AnyPart, Origin, Text, Turn
+from ingot.dialects.codecs.checks import missing, objects, wrong
 from ingot.dialects.codecs.leftovers import extras_of, unknown
 from ingot.dialects.codecs.messages.blocks import decode_blocks
-from ingot.dialects.codecs.messages.checks import missing, objects, wrong
 from ingot.dialects.codecs.messages.versions import Rules
 from ingot.errors import InvalidRequest
 from ingot.rawjson import clip

@@ -24,7 +24,6 @@ from ingot.canonical import (
 )
 from ingot.dialects.codec import Reply
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
-from ingot.dialects.codecs.responses.citations import text_of
 from ingot.dialects.codecs.responses.counts import decode_usage, encode_usage, lost_of_usage
 from ingot.dialects.codecs.responses.echo import ECHOED, Envelope
 from ingot.dialects.codecs.responses.failures import (
@@ -48,6 +47,7 @@ from ingot.dialects.codecs.responses.output import (
     thoughts_item,
     token_list,
 )
+from ingot.dialects.codecs.values import text_of
 
 Json = dict[str, Any]
 

@@ -6,27 +6,15 @@ Decides which fields of a request must be of which type, not what they mean. Bou
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ingot.errors import InvalidRequest
-from ingot.rawjson import kind_of
+from ingot.dialects.codecs.checks import NUMBER, Json, missing, wrong
 
-Json = dict[str, Any]
-
-_NUMBER: Final = (int, float)
-_KINDS: Final[dict[Any, str]] = {
-    str: "a string",
-    int: "an integer",
-    _NUMBER: "a number",
-    bool: "a boolean",
-    list: "an array",
-    dict: "an object",
-}
 _TOP: Final[dict[str, Any]] = {
     "model": str,
     "instructions": str,
     "max_output_tokens": int,
     "parallel_tool_calls": bool,
-    "temperature": _NUMBER,
-    "top_p": _NUMBER,
+    "temperature": NUMBER,
+    "top_p": NUMBER,
     "top_logprobs": int,
     "metadata": dict,
     "user": str,
@@ -75,7 +63,7 @@ def _check(value: Mapping[str, Any], name: str, kind: Any, *, path: str) -> None
 
 
 def _is(held: Any, kind: Any) -> bool:
-    return type(held) in _NUMBER if kind is _NUMBER else type(held) is kind
+    return type(held) in NUMBER if kind is NUMBER else type(held) is kind
 
 
 def text(value: Mapping[str, Any], name: str, *, path: str) -> str:
@@ -92,31 +80,3 @@ def optional(value: Mapping[str, Any], name: str, kind: Any, *, path: str) -> An
     """A field of this type; None where it is absent or null."""
     _check(value, name, kind, path=f"{path}.{name}")
     return value.get(name)
-
-
-def objects(value: Any, *, path: str) -> list[Json]:
-    """A list of objects."""
-    if type(value) is not list:
-        raise wrong(value, list, path=path)
-    for index, each in enumerate(value):
-        if type(each) is not dict:
-            raise wrong(each, dict, path=f"{path}[{index}]")
-    return value
-
-
-def wrong(held: Any, kind: Any, *, path: str) -> InvalidRequest:
-    """The error for a field of another type than its own."""
-    return InvalidRequest(
-        f"Invalid type for '{path}': expected {_KINDS[kind]}, but got {kind_of(held)}.",
-        param=path,
-        code="invalid_type",
-    )
-
-
-def missing(path: str, *, expected: str) -> InvalidRequest:
-    """The error for a field that must be there."""
-    return InvalidRequest(
-        f"Missing required parameter: '{path}'. It must be {expected}.",
-        param=path,
-        code="missing_required_parameter",
-    )

@@ -9,14 +9,10 @@ from typing import Any
 from msgspec import Raw
 
 from ingot.canonical import Citation, Loss
+from ingot.dialects.codecs.values import text_of
 from ingot.dialects.cuts import dump
 
 Json = dict[str, Any]
-
-
-def text_of(value: Any) -> str | None:
-    """A text, or None for anything else."""
-    return value if type(value) is str else None
 
 
 def decode_citations(annotations: Any) -> tuple[Citation, ...]:

@@ -12,10 +12,10 @@ from typing import Any, Final
 from ingot.canonical import Losses, Origin
 from ingot.dialects.codecs.leftovers import extras_of
 from ingot.dialects.codecs.responses.answers import top_fields
-from ingot.dialects.codecs.responses.citations import text_of
 from ingot.dialects.codecs.responses.counts import decode_usage
 from ingot.dialects.codecs.responses.failures import decode_end, decode_failure
 from ingot.dialects.codecs.responses.items_decoder import ItemsDecoder
+from ingot.dialects.codecs.values import text_of
 from ingot.dialects.cuts import load, mend_all
 from ingot.events import AnyEvent, Ended, Failed, Finished, Noted, Ping, Started, UsageTold
 from ingot.sse import DONE

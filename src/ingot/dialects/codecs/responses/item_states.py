@@ -18,7 +18,7 @@ from ingot.canonical import (
     where,
 )
 from ingot.dialects.codecs.leftovers import extras_of, unknown
-from ingot.dialects.codecs.responses.citations import decode_citation, text_of
+from ingot.dialects.codecs.responses.citations import decode_citation
 from ingot.dialects.codecs.responses.items import KNOWN_CALL, KNOWN_REASONING, reasoning_of
 from ingot.dialects.codecs.responses.output import (
     CALLS,
@@ -29,6 +29,7 @@ from ingot.dialects.codecs.responses.output import (
     with_fields,
 )
 from ingot.dialects.codecs.responses.pieces import Channel, PartSource
+from ingot.dialects.codecs.values import text_of
 from ingot.dialects.cuts import dump, mend_all
 from ingot.events import (
     AnyEvent,

@@ -24,6 +24,7 @@ from ingot.canonical import (
     ToolResult,
     Turn,
 )
+from ingot.dialects.codecs.checks import missing, objects, wrong
 from ingot.dialects.codecs.leftovers import extras_of, unknown
 from ingot.dialects.codecs.responses import checks
 from ingot.dialects.codecs.responses.parts import decode_content
@@ -54,8 +55,8 @@ def decode_input(value: Json) -> tuple[Turn, ...]:
         turns.append(Turn("user", (Text(told, at="input"),)))
     elif told is not None:
         if type(told) is not list:
-            raise checks.wrong(told, list, path="input")
-        for index, item in enumerate(checks.objects(told, path="input")):
+            raise wrong(told, list, path="input")
+        for index, item in enumerate(objects(told, path="input")):
             at = f"input[{index}]"
             kind = item.get("type")
             if kind is None and "role" in item:
@@ -64,7 +65,7 @@ def decode_input(value: Json) -> tuple[Turn, ...]:
                 # The short form of a reference.
                 kind = "item_reference"
             elif type(kind) is not str:
-                raise checks.missing(f"{at}.type", expected="a string")
+                raise missing(f"{at}.type", expected="a string")
             reader = _READERS.get(kind)
             turns.append(_decode_native(item, kind, at) if reader is None else reader(item, at))
     return tuple(turns)
@@ -88,8 +89,8 @@ def _content(item: Json, name: str, at: str) -> Any:
     """A content or an output: a string, or a list of objects."""
     content = item.get(name)
     if content is None:
-        raise checks.missing(f"{at}.{name}", expected="a string or an array of content parts")
-    return content if type(content) is str else checks.objects(content, path=f"{at}.{name}")
+        raise missing(f"{at}.{name}", expected="a string or an array of content parts")
+    return content if type(content) is str else objects(content, path=f"{at}.{name}")
 
 
 def _id(item: Json, at: str) -> str | None:

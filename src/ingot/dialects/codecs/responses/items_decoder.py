@@ -17,7 +17,6 @@ from operator import attrgetter
 from typing import Any, ClassVar, Final
 
 from ingot.canonical import Loss, Origin
-from ingot.dialects.codecs.responses.citations import text_of
 from ingot.dialects.codecs.responses.item_states import (
     CallState,
     ItemState,
@@ -27,6 +26,7 @@ from ingot.dialects.codecs.responses.item_states import (
 )
 from ingot.dialects.codecs.responses.output import CALLS, decode_call
 from ingot.dialects.codecs.responses.pieces import PartSource
+from ingot.dialects.codecs.values import text_of
 from ingot.dialects.cuts import mend_all
 from ingot.events import AnyEvent
 

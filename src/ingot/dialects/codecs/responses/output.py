@@ -30,7 +30,7 @@ from ingot.canonical import (
     where,
 )
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
-from ingot.dialects.codecs.responses.citations import encode_citations, text_of
+from ingot.dialects.codecs.responses.citations import encode_citations
 from ingot.dialects.codecs.responses.items import (
     KNOWN_CALL,
     KNOWN_MESSAGE,
@@ -39,6 +39,7 @@ from ingot.dialects.codecs.responses.items import (
 )
 from ingot.dialects.codecs.responses.parts import CONTENT, decode_part, encode_part
 from ingot.dialects.codecs.responses.writer import is_sealed, reasoning_item
+from ingot.dialects.codecs.values import text_of
 from ingot.dialects.cuts import dump
 
 Json = dict[str, Any]

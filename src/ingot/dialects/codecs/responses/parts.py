@@ -25,14 +25,14 @@ from ingot.canonical import (
     where,
 )
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
-from ingot.dialects.codecs.responses.citations import decode_citations, encode_citations, text_of
+from ingot.dialects.codecs.responses.citations import decode_citations, encode_citations
+from ingot.dialects.codecs.values import BASE64, cut_data_url, text_of
 from ingot.dialects.cuts import dump
 
 Json = dict[str, Any]
 
 BREAKPOINT: Final = "prompt_cache_breakpoint"
 CONTENT: Final = "message."
-_BASE64: Final = ";base64,"
 _TEXTS: Final = frozenset({"input_text", "output_text", "text"})
 _KNOWN: Final = {
     "text": frozenset({"type", "text", BREAKPOINT, "annotations"}),
@@ -80,7 +80,7 @@ def _holds_texts(part: Json, sources: tuple[str, ...], others: tuple[str, ...]) 
 
 def _decode_image(part: Json, at: str, item: str | None) -> Image:
     cache, extras = _common(part, "input_image")
-    media_type, data = _cut_data_url(part.get("image_url"))
+    media_type, data = cut_data_url(part.get("image_url"))
     detail = part.get("detail")
     return Image(
         data=data,
@@ -98,7 +98,7 @@ def _decode_image(part: Json, at: str, item: str | None) -> Image:
 
 def _decode_file(part: Json, at: str, item: str | None) -> File:
     cache, extras = _common(part, "input_file")
-    media_type, data = _cut_data_url(part.get("file_data"))
+    media_type, data = cut_data_url(part.get("file_data"))
     return File(
         data=part.get("file_data") if media_type is None else data,
         media_type=media_type,
@@ -110,15 +110,6 @@ def _decode_file(part: Json, at: str, item: str | None) -> File:
         cache=cache,
         extras=extras,
     )
-
-
-def _cut_data_url(url: str | None) -> tuple[str | None, str | None]:
-    """The media type and the base64 text of a plain data URL; any other has neither."""
-    if url is None or not url.startswith("data:"):
-        return None, None
-    head, found, data = url.partition(_BASE64)
-    media_type = head[len("data:") :]
-    return (media_type, data) if found and media_type and ";" not in media_type else (None, None)
 
 
 def _common(part: Json, kind: str) -> tuple[CacheHint | None, Extras | None]:
@@ -168,7 +159,7 @@ def _encode_image(part: Image) -> Json:
     # Some servers refuse an image without it.
     encoded: Json = {"type": "input_image", "detail": part.detail or "auto"}
     if part.data is not None:
-        encoded["image_url"] = f"data:{part.media_type or 'image/png'}{_BASE64}{part.data}"
+        encoded["image_url"] = f"data:{part.media_type or 'image/png'}{BASE64}{part.data}"
     elif part.url is not None:
         encoded["image_url"] = part.url
     else:
@@ -186,7 +177,7 @@ def _encode_file(part: File) -> Json:
         encoded["filename"] = name
     if part.data is not None:
         typed = part.media_type is not None
-        encoded["file_data"] = f"data:{part.media_type}{_BASE64}{part.data}" if typed else part.data
+        encoded["file_data"] = f"data:{part.media_type}{BASE64}{part.data}" if typed else part.data
     elif part.url is not None:
         encoded["file_url"] = part.url
     else:

@@ -8,7 +8,6 @@ stored, or by us, but a target of this one stores all that it is not told not to
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -29,8 +28,9 @@ from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.responses.requests import LOGPROBS, SAME
 from ingot.dialects.codecs.responses.tools import encode_choice, encode_format, encode_tools, names_of
 from ingot.dialects.codecs.responses.writer import ItemWriter
+from ingot.dialects.codecs.settings import apply_edits, encode_cache
 from ingot.dialects.efforts import effort_of
-from ingot.dialects.outgoing import asks_nothing, edits
+from ingot.dialects.outgoing import asks_nothing
 
 Json = dict[str, Any]
 
@@ -46,6 +46,7 @@ _SETTINGS: Final = {
     "prompt_cache_options": "cache.options",
 }
 _OPTION: Final = "stream_options."
+_STORED: Final = frozenset({"store"})
 
 _encode = msgspec.json.Encoder().encode
 
@@ -74,7 +75,7 @@ def encode_request(request: Request, to: Destination) -> tuple[bytes, Losses]:
     _restore_extras(request.extras, value)
     losses += lost_extras(request.extras, "responses")
     losses += _refuse(request, value, refused=to.quirks.reject)
-    _edit(value, to)
+    apply_edits(value, to.quirks, hidden=_STORED)
     return _encode(value), tuple(losses)
 
 
@@ -106,7 +107,8 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
         value["include"] = [LOGPROBS]
         if request.top_logprobs is not None:
             value["top_logprobs"] = request.top_logprobs
-    yield from _encode_cache(request, value)
+    if request.cache is not None:
+        yield from encode_cache(request, request.cache, value=value, dialect="responses")
     tier = request.service_tier
     if tier is not None and tier not in _TIERS and request.origin != "responses":
         del value["service_tier"]
@@ -161,21 +163,6 @@ def _encode_reasoning(request: Request, told: ReasoningSettings, *, value: Json)
     yield from lost_extras(told.extras, "responses", at=request.place("reasoning"))
 
 
-def _encode_cache(request: Request, value: Json) -> Iterator[Loss]:
-    told = request.cache
-    if told is None:
-        return
-    if told.key is not None:
-        value["prompt_cache_key"] = told.key
-    if told.retention is not None:
-        value["prompt_cache_retention"] = told.retention
-    if told.options is not UNSET:
-        value["prompt_cache_options"] = told.options
-    if told.hint is not None:
-        reason = "the cache breakpoint: targets of the responses dialect decide themselves what they cache"
-        yield Loss(request.place("cache.hint"), reason)
-
-
 def _lost_settings(request: Request) -> Iterator[Loss]:
     """Settings without any place here, where they ask for anything."""
     told = {
@@ -216,19 +203,3 @@ def _refuse(request: Request, value: Json, *, refused: frozenset[str]) -> Iterat
         if not asks_nothing(name, msgspec.json.decode(held) if isinstance(held, Raw) else held):
             del value[name]
             yield Loss(where(request.place(_SETTINGS.get(name, name))), "the target does not take it")
-
-
-def _edit(value: Json, to: Destination) -> None:
-    """Applies what else is different about the target."""
-    # The edits know the streams, the store and the tools of another dialect.
-    plain = {name: held for name, held in value.items() if name != "store"}
-    changed, dropped = edits(
-        plain,
-        raw=lambda key: _encode(value[key]),
-        stream=False,
-        force_usage=False,
-        quirks=replace(to.quirks, narrow_tools=False),
-    )
-    for key in dropped:
-        value.pop(key, None)
-    value.update({key: Raw(new) for key, new in changed.items()})

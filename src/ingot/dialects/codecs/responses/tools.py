@@ -26,6 +26,7 @@ from ingot.canonical import (
     lost_extras,
     where,
 )
+from ingot.dialects.codecs.checks import objects, wrong
 from ingot.dialects.codecs.leftovers import extras_of, restore
 from ingot.dialects.codecs.responses import checks
 from ingot.errors import InvalidRequest
@@ -67,7 +68,7 @@ def _schema(fields: RawObject, name: str) -> Any:
 
 def decode_tools(value: Any, raw: Raw) -> tuple[AnyTool, ...]:
     """The tools of a list, decoded and raw; raises InvalidRequest for one that is none."""
-    tools = checks.objects(value, path="tools")
+    tools = objects(value, path="tools")
     pairs = zip(tools, _objects.decode(raw), strict=True)
     return tuple(
         [_decode_tool(tool, fields, f"tools[{index}]") for index, (tool, fields) in enumerate(pairs)]
@@ -155,7 +156,7 @@ def decode_choice(choice: Any) -> ToolChoice | None:
             )
         return word
     if type(choice) is not dict:
-        raise checks.wrong(choice, dict, path="tool_choice")
+        raise wrong(choice, dict, path="tool_choice")
     if checks.text(choice, "type", path="tool_choice") == "allowed_tools":
         return _decode_allowed(choice)
     return _decode_named(choice)
@@ -169,7 +170,7 @@ def _decode_allowed(choice: Json) -> AllowedTools:
             f"Invalid value for 'tool_choice.mode': expected 'auto' or 'required', but got '{clip(mode)}'.",
             param="tool_choice.mode",
         )
-    tools = checks.objects(choice.get("tools"), path="tool_choice.tools")
+    tools = objects(choice.get("tools"), path="tool_choice.tools")
     return AllowedTools(word, tuple([_decode_named(tool) for tool in tools]))
 
 

@@ -1,0 +1,52 @@
+"""What codecs do alike with a request that goes to a target: its cache settings, and how the target differs.
+
+Decides nothing about which settings a dialect has.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from ingot.canonical import CacheSettings, DialectName, Loss, Request
+from ingot.catalog import Quirks
+from ingot.dialects.outgoing import edits
+
+Json = dict[str, Any]
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def encode_cache(
+    request: Request, told: CacheSettings, *, value: Json, dialect: DialectName
+) -> Iterator[Loss]:
+    """The cache settings as OpenAI's dialects have them."""
+    if told.key is not None:
+        value["prompt_cache_key"] = told.key
+    if told.retention is not None:
+        value["prompt_cache_retention"] = told.retention
+    if told.options is not UNSET:
+        value["prompt_cache_options"] = told.options
+    if told.hint is not None:
+        reason = f"the cache breakpoint: targets of the {dialect} dialect decide themselves what they cache"
+        yield Loss(request.place("cache.hint"), reason)
+
+
+def apply_edits(value: Json, quirks: Quirks, *, hidden: frozenset[str] = frozenset()) -> None:
+    """Applies what is different about a target that does not speak chat; `hidden` are fields that mean other things there.
+
+    The edits know the streams, the store and the choice among several tools of chat alone.
+    """
+    shown = {name: held for name, held in value.items() if name not in hidden}
+    changed, dropped = edits(
+        shown,
+        raw=lambda key: _encode(value[key]),
+        stream=False,
+        force_usage=False,
+        quirks=replace(quirks, narrow_tools=False),
+    )
+    for key in dropped:
+        value.pop(key, None)
+    value.update({key: Raw(new) for key, new in changed.items()})
