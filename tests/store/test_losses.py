@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from databases import Place, open_store
-from ingot.store.organizations import delete_content
 from ingot.store.requestlog import RequestFilter, list_requests
 from ingot.store.responses import delete_response, erase_organization, sweep
 from ingot.store.schema import DEFAULT_ORG, micros, organizations, response_losses
@@ -72,9 +71,8 @@ async def test_losses_are_told_when_requests_are_listed(backend: Place) -> None:
         (lambda conn: delete_response(conn, DEFAULT_ORG, "resp_1"), ["resp_3"]),
         (lambda conn: sweep(conn, micros(NOW) + 200), []),
         (lambda conn: erase_organization(conn, DEFAULT_ORG), []),
-        (lambda conn: delete_content(conn, DEFAULT_ORG), []),
     ],
-    ids=["deleted", "expired", "erased", "organization deleted"],
+    ids=["deleted", "expired", "erased"],
 )
 async def test_losses_go_when_the_content_goes(
     backend: Place, erase: Callable[[Connection], object], left: list[str]

@@ -4,6 +4,13 @@
     let go     the row without them, state as it was    retention has passed; the ledger still refers to it
     deleted    the row without them, state `deleted`    somebody asked for it
 
+Content leaves here and nowhere else:
+
+    one response       delete_response                             in the write that was asked for
+    what has expired   sweep                                       a batch at a time, by the retention's turns
+    an organization    deleted_organizations --> erase_organization, a batch at a time until 0: at once by whoever ended
+                       it, and by the turns, for what a stopped process left behind or a running call brought later
+
 Every statement is bound to an organization. A row is found by our id or by the id that the client saw; of rows
 with the same one (some upstreams count from zero) the newest is meant, and the others are shown under ours.
 Our ids are in the order of time.
