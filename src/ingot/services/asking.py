@@ -10,8 +10,10 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 import asyncio
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
+from ingot.canonical import Losses
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ApiError, Overloaded, PlatformError
@@ -26,7 +28,10 @@ from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
+from ingot.services.translation import header_line
 from ingot.store.faults import StoreError
+
+_losses = msgspec.json.Decoder(Losses).decode
 
 FAMILIES = 3
 """A preset names each once."""
@@ -144,6 +149,8 @@ async def _replay(
     outcome.target = "store"
     outcome.fidelity = "replayed"
     door.lines += REPLAYED
+    if stored.losses is not None:
+        door.note(header_line(_losses(stored.losses)))
     content_type = stored.content_type.encode("ascii", "replace")
     if asked.call.stream and stored.status == 200:
         door.start(200, content_type=content_type)

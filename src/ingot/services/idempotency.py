@@ -34,7 +34,7 @@ from ingot.store.schema import micros
 __all__ = ["Lead", "Replay", "Retries", "Scope"]
 
 Replay = Kept
-"""A stored outcome: `response_id`, `status`, `content_type` and the body's bytes in `answer`."""
+"""A stored outcome: `response_id`, `status`, `content_type`, the body's bytes in `answer`, and `losses`."""
 
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.25
@@ -167,9 +167,12 @@ class Retries:
         if first is not None:
             first.ending = True
 
-    def finished(self, lead: Lead, *, status: int, content_type: str, answer: bytes) -> None:
+    def finished(
+        self, lead: Lead, *, status: int, content_type: str, answer: bytes, losses: str | None = None
+    ) -> None:
         """The outcome was committed by `store.finish`: those who wait get it. After False call `fenced` instead."""
-        self._end(lead, Replay(lead.response_id, status, content_type=content_type, answer=answer))
+        replay = Replay(lead.response_id, status, content_type=content_type, answer=answer, losses=losses)
+        self._end(lead, replay)
 
     def fenced(self, lead: Lead) -> None:
         """The lead was lost, or what became of the commit is not known: those who wait ask the database."""

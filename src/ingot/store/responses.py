@@ -207,7 +207,10 @@ def erase_organization(conn: Connection, org_id: str, *, most: int = 500) -> int
         .where(idempotency.c.org_id == org_id, idempotency.c.state != "running")
         .limit(most)
     )
-    conn.execute(delete(idempotency).where(idempotency.c.response_id.in_(retries)))
+    erased = delete(idempotency).where(idempotency.c.response_id.in_(retries))
+    ids = conn.execute(erased.returning(idempotency.c.response_id)).scalars().all()
+    if ids:
+        conn.execute(delete(response_losses).where(_l.response_id.in_(ids)))
     return _let_go(conn, conn.execute(_OF_ORG, {"org": org_id, "most": most}).scalars().all())
 
 
