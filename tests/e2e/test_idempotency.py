@@ -104,6 +104,12 @@ def test_c_01_other_body_is_refused_when_the_key_is_taken(scene: Stage, *, strea
     error = json.loads(body)["error"]
     assert (status, error["type"], error["code"]) == (400, "idempotency_error", "idempotency_key_reused")
     assert headers["x-should-retry"] == "false"
+    assert "its body was another one" in error["message"]
+    status, _, body = served.call(
+        "/v1/completions", {"model": "mock", "prompt": text}, headers={"idempotency-key": key}
+    )
+    assert status == 400
+    assert b"the first went to /v1/chat/completions, this one to /v1/completions" in body
     assert calls(upstream, text) == 1
 
 

@@ -111,7 +111,8 @@ async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor
         begun = await runtime.retries.begin(
             Scope(principal.org_id, principal.key_id),
             key,
-            path=asked.path,
+            # By another host's preset the same bytes may ask for something else.
+            path=f"{asked.path}@{runtime.preset.name}",
             fingerprint=fingerprint(
                 asked.call.body.value, method="POST", path=asked.path, digest=runtime.keys.digest
             ),

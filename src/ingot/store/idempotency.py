@@ -67,7 +67,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Mismatched:
-    """The key belongs to another request."""
+    """The key belongs to another request, which was sent there."""
+
+    path: str
 
 
 Claim = Lead | Kept | Held | Mismatched
@@ -173,7 +175,7 @@ def _retake(
 ) -> Claim:
     verdict = decide(_standing(row), values["fingerprint"], own=values["created_at"], shared=shared)
     if verdict is Verdict.MISMATCH:
-        return Mismatched()
+        return Mismatched(row.path)
     if verdict is Verdict.JOIN:
         return Held()
     if verdict is Verdict.REPLAY:
