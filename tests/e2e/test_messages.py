@@ -64,6 +64,16 @@ def test_model_alone_changes_when_the_public_name_differs(scene: Scene, streamed
     assert logged(served, request_id)["fidelity"] == "patched"
 
 
+def test_both_headers_are_named_when_no_key_comes(scene: Scene) -> None:
+    """Anthropic's clients send `x-api-key`, or a bearer token."""
+    served, _ = scene
+    status, _, answer = served.call("/v1/messages", body_of("hi"), key=None)
+    assert status == 401
+    told = json.loads(answer)["error"]["message"]
+    assert "'Authorization: Bearer YOUR_KEY'" in told
+    assert "'x-api-key: YOUR_KEY'" in told
+
+
 def test_credential_and_version_go_along_when_a_target_is_asked(scene: Scene) -> None:
     """The target's key in both forms, the client's version and betas, and nothing else of the client's."""
     served, upstream = scene

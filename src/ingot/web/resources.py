@@ -214,10 +214,12 @@ async def _authenticate(state: State, request: Request) -> Principal:
     headers = request.headers
     authorization = headers.get("authorization")
     runtime = state.runtime
-    api_key = headers.get("x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
+    either = "x-api-key" in runtime.preset.keys.headers
+    api_key = headers.get("x-api-key") if either else None
     token = read_credential(
         authorization.encode("latin-1") if authorization is not None else None,
         api_key.encode("latin-1") if api_key is not None else None,
+        either=either,
     )
     peer = None if request.client is None else request.client.host
     address = state.proxies.client(peer, headers.raw)

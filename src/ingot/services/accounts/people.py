@@ -82,7 +82,7 @@ class People:
         if not self._signup:
             raise Forbidden(
                 "Sign-up is closed on this server. An owner or admin of an organization can invite you, and the "
-                "operator can create an account with `ingot users create`.",
+                "operator can create an account.",
                 code="signup_closed",
             )
         self.limit_mails(address)
