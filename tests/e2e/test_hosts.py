@@ -131,3 +131,11 @@ def test_key_tells_what_differs_when_another_host_reads_the_request_otherwise(sc
         assert "'aurora' here" in told.body.decode()
         line.send(post(chat("echo: other"), host="localhost", more=f"idempotency-key: {key}\r\n"))
         assert "its body was another one" in line.answer().error["message"]
+
+
+def test_error_is_the_presets_own_when_it_has_no_messages(scene: Stage) -> None:
+    """Below `/v1/messages` too, where a preset does not offer them."""
+    assert (
+        json.loads(get(scene, "aurora.example.org", "/v1/messages/nope").body)["error"]["code"]
+        == "unknown_url"
+    )
