@@ -166,6 +166,18 @@ def test_final_refusal_is_kept_and_a_failure_is_not(scene: Stage) -> None:
     assert (again[0], is_replay(again), calls(upstream, failed)) == (200, False, 2)
 
 
+@pytest.mark.parametrize("mended", [False, True])
+def test_i06_key_is_free_when_the_target_had_too_much_to_do(scene: Stage, *, mended: bool) -> None:
+    """A 429 of the target is no word on the request: nothing is kept, and the same or a mended one runs under the key."""
+    served, upstream = scene
+    text, key, billed = unique("{{fail 429 times=1}} echo:"), fresh_id(), ledger(served)
+    first = ask(served, text, key=key)
+    assert (first[0], state(served.data, key), ledger(served)) == (429, "", billed)
+    again = ask(served, text, key=key, **({"temperature": 0.5} if mended else {}))
+    assert (again[0], is_replay(again), calls(upstream, text)) == (200, False, 2)
+    assert ledger(served) == billed + 1
+
+
 def test_i05_all_get_one_answer_when_they_ask_at_once(scene: Stage) -> None:
     """Sixteen requests with one key are one inference; fifteen wait for it."""
     served, upstream = scene
