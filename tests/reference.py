@@ -86,7 +86,7 @@ CODES = {
     "malformed_request": "The bytes were no HTTP/1.1 request within the limits; check the client and any proxy.",
     "member_exists": "Change the member's role instead.",
     "misdirected_request": "The operator adds the host name to `server.allowed_hosts`.",
-    "missing_api_key": "Send a key; `ingot keys create --name NAME` makes one.",
+    "missing_api_key": "Send a key; `POST /admin/v1/organizations/ORG/keys` or `ingot keys create --name NAME` makes one.",
     "missing_required_parameter": "Add the field that `param` names.",
     "model_not_found": "Ask for a model that `GET /v1/models` lists.",
     "not_signed_in": "Log in, or send an admin key.",

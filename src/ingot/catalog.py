@@ -67,6 +67,7 @@ class Quirks:
 
     `narrow_tools` marks a target that ignores a `tool_choice` which names tools: it is sent those tools alone. `gbnf` is
     one that compiles JSON schemas as llama.cpp does. `any_pattern` takes patterns that no linear engine has, as text.
+    `silent` are the target's tokens that its grammar takes for their names and its answers show as nothing.
     """
 
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -78,6 +79,7 @@ class Quirks:
     narrow_tools: bool = False
     gbnf: bool = False
     any_pattern: bool = False
+    silent: tuple[int, ...] = field(default=(), hash=False)
 
 
 # What llama-server takes and ignores, or fails on, tried on the bundled release. `n` works there, but its usage
@@ -174,7 +176,10 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedModel:
-    """A model that the embedded engine serves; `capacity` bounds the requests that it holds, waiting ones included."""
+    """A model that the embedded engine serves; `capacity` bounds the requests that it holds, waiting ones included.
+
+    `silent` are its tokens without text.
+    """
 
     name: str
     context: int | None
@@ -182,6 +187,7 @@ class EmbeddedModel:
     created: int
     embeddings: bool
     capacity: int | None = None
+    silent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +284,7 @@ def _engine(model: EmbeddedModel) -> Target:
         base_url=name,
         dialects=frozenset(dialects),
         images="refuse",
-        quirks=ENGINE_QUIRKS,
+        quirks=replace(ENGINE_QUIRKS, silent=model.silent),
         breaker_failures=UNBREAKABLE,
         capacity=model.capacity,
     )

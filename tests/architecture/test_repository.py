@@ -1,5 +1,6 @@
 """What every file of the repository owes its reader: no foreign places, links that lead somewhere, locks that hold."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 import ingot
 from reference import commands
-from repository import ROOT, Block, anchors, blocks, links, markdown_files, shown, texts
+from repository import ROOT, Block, anchors, blocks, links, markdown_files, python_files, shown, texts
 
 PAGES = tuple(markdown_files())
 # Composed, so that this file does not name them.
@@ -160,3 +161,20 @@ def test_documented_commands_exist() -> None:
         if strange:
             wrong.append(f"{block}: ingot {' '.join(words)}: {strange}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_texts_for_clients_name_the_http_way_beside_a_command() -> None:
+    """Who speaks HTTP may have no shell on the server: a command is never the only way that an error names."""
+    lonely = []
+    for path in python_files("src"):
+        name = path.relative_to(ROOT / "src/ingot").as_posix()
+        if not name.startswith(("services/", "web/")) or name == "services/accounts/desk.py":
+            continue  # the desk is the command line's own
+        calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+        texts_of = (ast.unparse(part) for call in calls for part in call.args)
+        lonely += [
+            f"{name}: {told[:90]}"
+            for told in texts_of
+            if "`ingot " in told and "/admin/" not in told and "the operator" not in told
+        ]
+    assert not lonely, "\n".join(lonely)

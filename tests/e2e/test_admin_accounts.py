@@ -9,7 +9,13 @@ from sqlalchemy import select
 
 from adminhouse import PASSWORD, PROXY, Browser, House, open_house
 from ingot.services.accounts.letters import HOUR, RESET_SECONDS, VERIFY_SECONDS
-from ingot.services.accounts.people import ADDRESS_TRIES, LOGIN_SECONDS, LOGIN_TRIES, MAIL_TRIES
+from ingot.services.accounts.people import (
+    ACCOUNT_TRIES,
+    ADDRESS_TRIES,
+    LOGIN_SECONDS,
+    LOGIN_TRIES,
+    MAIL_TRIES,
+)
 from ingot.services.failures import FAILURES_PER_MINUTE
 from ingot.store.schema import audit, metadata
 
@@ -174,8 +180,8 @@ async def test_password_is_refused_when_too_short_or_too_long(house: House, pass
 async def test_login_waits_when_tried_too_often_for_one_account(house: House, email: str) -> None:
     """The same for an address without an account; the right password waits too, and time heals."""
     await house.person(ADA)
-    for number in range(LOGIN_TRIES):
-        house.peer = f"198.51.100.{number}"
+    house.peer = "198.51.100.1"
+    for _ in range(LOGIN_TRIES):
         assert (await house.visitor().login(email, "not the password"))[0] == 401
     status, headers, answer = await house.visitor().login(email)
     assert (status, answer["error"]["code"]) == (429, "too_many_tries")
@@ -189,6 +195,31 @@ async def test_login_waits_when_tried_too_often_for_one_account(house: House, em
     assert (headers["retry-after"], answer["error"]["message"]) == ("60", "Too many tries. Wait 1 minute.")
     house.clock.advance(60)
     assert (await house.visitor().login(email))[0] == (200 if email == ADA else 401)
+
+
+async def test_s09_owner_logs_in_when_a_stranger_guesses(house: House) -> None:
+    """Wrong guesses bar the place that they come from, and no other."""
+    await house.person(ADA)
+    house.peer = "198.51.100.1"
+    for _ in range(LOGIN_TRIES):
+        assert (await house.visitor().login(ADA, "not the password"))[0] == 401
+    assert (await house.visitor().login(ADA))[0] == 429
+    house.peer = "203.0.113.9"
+    assert (await house.visitor().login(ADA))[0] == 200
+
+
+async def test_s09_account_waits_when_many_places_guess(house: House) -> None:
+    """All places together have a higher bound; where the owner has logged in before it does not hold."""
+    await house.person(ADA)
+    house.peer = "203.0.113.9"
+    assert (await house.visitor().login(ADA))[0] == 200
+    for number in range(ACCOUNT_TRIES):
+        house.peer = f"198.51.100.{number // 5}"
+        assert (await house.visitor().login(ADA, "not the password"))[0] == 401
+    house.peer = "198.51.100.200"
+    assert (await house.visitor().login(ADA))[0] == 429
+    house.peer = "203.0.113.9"
+    assert (await house.visitor().login(ADA))[0] == 200
 
 
 async def test_login_waits_when_one_address_tries_many_accounts(house: House) -> None:

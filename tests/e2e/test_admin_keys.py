@@ -125,7 +125,7 @@ async def test_s08_key_of_another_organization_is_as_one_that_is_not_there(house
         ({"rpm": 0}, "rpm"),
         ({"models": []}, "models"),
         ({"scope": "root"}, "scope"),
-        ({"expires_at": 1}, "expires"),
+        ({"expires_at": 1}, "expires_at"),
         ({"colour": "red"}, "colour"),
     ],
 )

@@ -12,7 +12,7 @@ from adminhouse import Browser, House, open_house
 from ingot.pricing import usd
 from ingot.services.ledger import Ledger
 from ingot.services.money import open_money
-from ingot.store.schema import audit
+from ingot.store.schema import audit, ledger
 from ingot.web import admin
 from ingot.web.admin import keys, money
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
@@ -168,7 +168,10 @@ async def test_ledger_is_whole_when_read_page_by_page(house: House) -> None:
     assert only["note"] == "a slip"
     assert (await _done(owner, "GET", f"{path}?end=1800000000", status=200))["data"] == []
     await _done(owner, "GET", f"{path}?kind=gift", status=400)
+    foreign = (await house.rows(select(ledger.c.billable_id).where(ledger.c.org_id == other)))[0][0]
     for query, param in (
+        ("before=led_nothing", "before"),
+        (f"before={foreign}", "before"),
         ("start=20&end=10", "end"),
         ("limit=2&limit=2", "limit"),
         ("start=1&start=2", "start"),

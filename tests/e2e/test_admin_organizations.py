@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from adminhouse import PASSWORD, Browser, House, open_house
 from ingot.services.accounts.letters import INVITATION_SECONDS
 from ingot.services.accounts.organizations import REMEMBERED_SECONDS
-from ingot.store.organizations import deleted_with_content
+from ingot.store.responses import deleted_organizations
 from ingot.store.schema import DEFAULT_ORG, idempotency, response_metadata, responses
 
 ADA, BOB = "ada@example.org", "bob@example.org"
@@ -105,7 +105,7 @@ async def store_content(house: House, org: str, count: int) -> None:
             "id": f"{org}-{number}", "public_id": f"chatcmpl-{number}", "org_id": org, "key_id": "key_1",
             "surface": "/v1/chat/completions", "model": "m", "target": "t", "status": 200, "state": "completed",
             "fidelity": "verbatim", "window": "asap", "created_at": 1, "finished_at": 2, "request": b"a prompt",
-            "answer": b"an answer", "metadata": '{"a": "b"}',
+            "answer": b"an answer", "metadata": '{"a": "b"}', "expires_at": 9,
         }
         for number in range(count)
     ]  # fmt: skip
@@ -134,10 +134,14 @@ async def test_keys_stop_and_content_goes_when_an_organization_is_deleted(house:
     assert (await key.call("GET", f"{ORGANIZATIONS}/{org}"))[0] == 401
     await house.accounts.organizations.close()
     kept = select(
-        responses.c.org_id, responses.c.request, responses.c.answer, responses.c.metadata, responses.c.kept
+        responses.c.org_id,
+        responses.c.request,
+        responses.c.answer,
+        responses.c.metadata,
+        responses.c.expires_at,
     )
     assert sorted(await house.rows(kept.distinct())) == sorted(
-        [(org, None, None, None, 0), (other, b"a prompt", b"an answer", '{"a": "b"}', 1)]
+        [(org, None, None, None, None), (other, b"a prompt", b"an answer", '{"a": "b"}', 9)]
     )
     for table in (response_metadata, idempotency):
         assert await house.rows(select(table.c.org_id).distinct()) == [(other,)]
@@ -154,10 +158,10 @@ async def test_deletion_is_finished_when_it_was_cut_short(house: House) -> None:
     await owner.call("DELETE", f"{ORGANIZATIONS}/{org}")
     await house.accounts.organizations.close()
     await store_content(house, org, 3)  # as if none of it had gone
-    assert await house.db.read(deleted_with_content) == [org]
+    assert await house.db.read(deleted_organizations) == [org]
     running = asyncio.create_task(house.accounts.run())
     async with asyncio.timeout(20):
-        while await house.db.read(deleted_with_content):  # noqa: ASYNC110  # what the task does sets no event
+        while await house.db.read(deleted_organizations):  # noqa: ASYNC110  # what the task does sets no event
             await asyncio.sleep(0.005)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

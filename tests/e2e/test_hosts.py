@@ -115,3 +115,27 @@ def test_models_are_replaced_on_every_host(scene: Stage) -> None:
     for host in ("localhost", "valley.example.org", "aurora.example.org"):
         assert ask(scene, host, model="more").status == 200
     assert json.loads(ask(scene, "aurora.example.org").body)["id"].startswith("cmpl_")
+
+
+def test_key_tells_what_differs_when_another_host_reads_the_request_otherwise(scene: Stage) -> None:
+    """A preset's own defaults are part of what is asked: the same bytes are another request."""
+    key = fresh_id()
+    body = chat("echo: same")
+    with Line(scene[0].port) as line:
+        line.send(post(body, host="localhost", more=f"idempotency-key: {key}\r\n"))
+        assert line.answer().status == 200
+        line.send(post(body, host="aurora.example.org", more=f"idempotency-key: {key}\r\n"))
+        told = line.answer()
+        assert told.status == 400
+        assert "the first went to a host with the preset 'metask'" in told.body.decode()
+        assert "'aurora' here" in told.body.decode()
+        line.send(post(chat("echo: other"), host="localhost", more=f"idempotency-key: {key}\r\n"))
+        assert "its body was another one" in line.answer().error["message"]
+
+
+def test_error_is_the_presets_own_when_it_has_no_messages(scene: Stage) -> None:
+    """Below `/v1/messages` too, where a preset does not offer them."""
+    assert (
+        json.loads(get(scene, "aurora.example.org", "/v1/messages/nope").body)["error"]["code"]
+        == "unknown_url"
+    )

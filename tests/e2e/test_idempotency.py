@@ -104,6 +104,12 @@ def test_c_01_other_body_is_refused_when_the_key_is_taken(scene: Stage, *, strea
     error = json.loads(body)["error"]
     assert (status, error["type"], error["code"]) == (400, "idempotency_error", "idempotency_key_reused")
     assert headers["x-should-retry"] == "false"
+    assert "its body was another one" in error["message"]
+    status, _, body = served.call(
+        "/v1/completions", {"model": "mock", "prompt": text}, headers={"idempotency-key": key}
+    )
+    assert status == 400
+    assert b"the first went to /v1/chat/completions, this one to /v1/completions" in body
     assert calls(upstream, text) == 1
 
 
@@ -158,6 +164,18 @@ def test_final_refusal_is_kept_and_a_failure_is_not(scene: Stage) -> None:
     first, again = ask(served, failed, key=key), ask(served, failed, key=key)
     assert first[0] >= 500
     assert (again[0], is_replay(again), calls(upstream, failed)) == (200, False, 2)
+
+
+@pytest.mark.parametrize("mended", [False, True])
+def test_i06_key_is_free_when_the_target_had_too_much_to_do(scene: Stage, *, mended: bool) -> None:
+    """A 429 of the target is no word on the request: nothing is kept, and the same or a mended one runs under the key."""
+    served, upstream = scene
+    text, key, billed = unique("{{fail 429 times=1}} echo:"), fresh_id(), ledger(served)
+    first = ask(served, text, key=key)
+    assert (first[0], state(served.data, key), ledger(served)) == (429, "", billed)
+    again = ask(served, text, key=key, **({"temperature": 0.5} if mended else {}))
+    assert (again[0], is_replay(again), calls(upstream, text)) == (200, False, 2)
+    assert ledger(served) == billed + 1
 
 
 def test_i05_all_get_one_answer_when_they_ask_at_once(scene: Stage) -> None:

@@ -64,6 +64,29 @@ def test_model_alone_changes_when_the_public_name_differs(scene: Scene, streamed
     assert logged(served, request_id)["fidelity"] == "patched"
 
 
+def test_both_headers_are_named_when_no_key_comes(scene: Scene) -> None:
+    """Anthropic's clients send `x-api-key`, or a bearer token."""
+    served, _ = scene
+    status, _, answer = served.call("/v1/messages", body_of("hi"), key=None)
+    assert status == 401
+    told = json.loads(answer)["error"]["message"]
+    assert "'Authorization: Bearer YOUR_KEY'" in told
+    assert "'x-api-key: YOUR_KEY'" in told
+
+
+@pytest.mark.parametrize("path", ["/v1/messages/nope", "/v1/messages/", "/v1/messages/batches/msgbatch_1"])
+def test_error_wears_the_envelope_when_a_path_below_is_unknown(scene: Scene, path: str) -> None:
+    """Whoever goes there reads Anthropic's errors, with or without `anthropic-version`; a path beside it is nobody's."""
+    served, _ = scene
+    for method, body in (("GET", None), ("POST", body_of("hi"))):
+        status, headers, answer = served.call(path, body, method=method)
+        assert status == 404
+        told = json.loads(answer)
+        assert (told["type"], told["error"]["type"]) == ("error", "not_found_error")
+        assert headers["request-id"] == headers["x-request-id"] == told["request_id"]
+    assert "type" not in json.loads(served.call("/v1/messagesnope")[2])
+
+
 def test_credential_and_version_go_along_when_a_target_is_asked(scene: Scene) -> None:
     """The target's key in both forms, the client's version and betas, and nothing else of the client's."""
     served, upstream = scene

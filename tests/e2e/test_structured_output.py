@@ -14,6 +14,8 @@ from rig import payloads
 from served import Served
 
 MODEL = "demo-tiny"
+IM_START = 1786
+"""The demo model's token that begins a turn; llama.cpp shows it as nothing."""
 PROMPTS = [
     "What is the weather in Paris?",
     "Hello!",
@@ -87,6 +89,23 @@ def test_answer_when_schema_is_demanded(demo: Served, prompt: str) -> None:
     choice = answer_of(demo, prompt, response_format=form)
     assert choice["finish_reason"] == "stop"
     Report.model_validate_json(choice["message"]["content"])
+
+
+def test_answer_when_the_model_prefers_a_token_without_text(demo: Served) -> None:
+    """A control token, whose name the grammar takes for a string of twelve characters, never stands for a text."""
+    part = {"type": "string", "minLength": 1, "maxLength": 12}
+    whole = {
+        "type": "object",
+        "properties": {"city": part},
+        "required": ["city"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "place", "schema": whole}}
+    fields = {"logit_bias": {str(IM_START): 100}, "seed": 1}
+    texts = [answer_of(demo, "Hello!", response_format=form, **fields)["message"]["content"]]
+    called = answer_of(demo, "Hello!", tools=[tool("f", whole)], tool_choice="required", **fields)
+    texts += [call["function"]["arguments"] for call in called["message"]["tool_calls"]]
+    assert [1 <= len(json.loads(text)["city"]) <= 12 for text in texts] == [True, True]
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

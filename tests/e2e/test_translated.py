@@ -207,6 +207,23 @@ def test_answer_is_given_again_when_the_key_comes_again(scene: Stage, *, streame
         assert again[2] == first[2]
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("stored", [True, False])
+def test_losses_are_told_again_when_the_key_comes_again(
+    scene: Stage, *, stored: bool, streamed: bool
+) -> None:
+    """The same header, whether the content is kept or not; the request log tells them only where it is."""
+    served, _ = scene
+    text, key = f"echo: lost {fresh_id()}", fresh_id()
+    wanted: dict[str, Any] = {"seed": 7, "store": stored, "stream": streamed}
+    first = _ask(served, text, key=key, **wanted)
+    again = _ask(served, text, key=key, **wanted)
+    assert again[1]["idempotent-replayed"] == "true"
+    assert first[1]["x-ingot-loss"].startswith("seed=")
+    assert again[1]["x-ingot-loss"] == first[1]["x-ingot-loss"]
+    assert bool(row(served, first[3])["losses"]) is stored
+
+
 # ---- what goes wrong
 
 

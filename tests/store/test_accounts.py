@@ -21,7 +21,6 @@ HOUR = 3_600_000_000
 ADA = UserRow("user_1", "ada@example.org", "hash", created_at=1)
 
 UNSCOPED = {
-    "deleted_with_content",
     "invitation_by_digest",  # the token is the right: its holder belongs to no organization yet
     "list_organizations",  # for operators
     "memberships",  # by user

@@ -92,12 +92,12 @@ async def test_s3_04_key_is_another_one_under_another_key_or_organization(house:
 async def test_i04_claim_is_refused_when_the_request_is_another(house: Rooms) -> None:
     """While it runs, when it is done, and when it was released."""
     held = await lead(house)
-    assert await claim(house, body=b"other") == Mismatched()
+    assert await claim(house, body=b"other") == Mismatched(PATH)
     await finish(house, held)
-    assert await claim(house, body=b"other") == Mismatched()
+    assert await claim(house, body=b"other") == Mismatched(PATH)
     other = await lead(house, "k2")
     await release(house, other)
-    assert await claim(house, "k2", body=b"other") == Mismatched()
+    assert await claim(house, "k2", body=b"other") == Mismatched(PATH)
 
 
 async def test_i09_outcome_is_kept_as_it_was(house: Rooms) -> None:

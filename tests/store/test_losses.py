@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 
 from databases import Place, open_store
-from ingot.store.organizations import delete_content
+from ingot.store import idempotency
 from ingot.store.requestlog import RequestFilter, list_requests
 from ingot.store.responses import delete_response, erase_organization, sweep
 from ingot.store.schema import DEFAULT_ORG, micros, organizations, response_losses
@@ -72,9 +73,8 @@ async def test_losses_are_told_when_requests_are_listed(backend: Place) -> None:
         (lambda conn: delete_response(conn, DEFAULT_ORG, "resp_1"), ["resp_3"]),
         (lambda conn: sweep(conn, micros(NOW) + 200), []),
         (lambda conn: erase_organization(conn, DEFAULT_ORG), []),
-        (lambda conn: delete_content(conn, DEFAULT_ORG), []),
     ],
-    ids=["deleted", "expired", "erased", "organization deleted"],
+    ids=["deleted", "expired", "erased"],
 )
 async def test_losses_go_when_the_content_goes(
     backend: Place, erase: Callable[[Connection], object], left: list[str]
@@ -92,3 +92,45 @@ async def test_losses_are_not_kept_when_the_organization_was_deleted_meanwhile(b
         await db.write(_delete_organization)
         await db.write(_fill)
         assert await db.read(_left) == []
+
+
+@pytest.mark.parametrize(
+    ("erase", "left"),
+    [
+        (lambda conn: idempotency.sweep(conn, micros(NOW) + 2 * idempotency.KEEP), ["resp_3"]),
+        (lambda conn: idempotency.erase(conn, DEFAULT_ORG), ["resp_3"]),
+        (lambda conn: erase_organization(conn, DEFAULT_ORG), []),
+    ],
+    ids=["expired", "ended", "erased"],
+)
+async def test_losses_go_with_the_retry_when_content_is_not_kept(
+    backend: Place, erase: Callable[[Connection], object], left: list[str]
+) -> None:
+    """Those of an answer that is kept for its retries alone go with that; until then a retry is told them."""
+
+    def fill(conn: Connection) -> None:
+        scope = idempotency.Scope(DEFAULT_ORG, "key_a")
+        now = micros(NOW)
+        for each, key in ((_answered(1, LOSSES), "bare"), (_answered(3, LOSSES), "stored")):
+            lead = idempotency.claim(
+                conn,
+                scope,
+                key=key,
+                path="/v1/chat/completions",
+                fingerprint=b"f",
+                response_id=each.id,
+                owner="me",
+                now=now,
+            )
+            assert isinstance(lead, idempotency.Lead)
+            bare = {"request": None, "answer": None, "expires_at": None} if key == "bare" else {}
+            settle(conn, [replace(each, lead=lead, given=b"{}", **bare)])
+            found = idempotency.find(conn, scope, key=key, now=now)
+            assert isinstance(found, idempotency.Kept)
+            assert found.losses == LOSSES
+
+    async with open_store(backend) as db:
+        await db.write(fill)
+        assert await db.read(_left) == ["resp_1", "resp_3"]
+        await db.write(erase)
+        assert await db.read(_left) == left

@@ -1,8 +1,11 @@
 """What is let go, when, and how much at a time; on both databases."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +15,9 @@ from databases import Place, open_store
 from ingot.clock import ManualClock
 from ingot.services.retention import Retention
 from ingot.store.database import Database
+from ingot.store.engine import FILE_NAME
 from ingot.store.faults import StoreError
-from ingot.store.responses import erase_organization, sweep
+from ingot.store.responses import delete_response, erase_organization, sweep
 from ingot.store.schema import (
     DEFAULT_ORG,
     idempotency,
@@ -164,3 +168,57 @@ async def test_others_write_between_when_much_is_let_go(kept: Kept) -> None:
     await turn
     assert done[0] == "write"
     assert await kept.db.read(_left) == []
+
+
+SECRET = b"a prompt that nobody may find again"
+
+
+def _found(folder: Path) -> set[str]:
+    """The files of a database in which the secret can be read."""
+    return {path.suffix for path in folder.iterdir() if SECRET in path.read_bytes()}
+
+
+def _whisper(conn: Connection) -> None:
+    for number, request in enumerate((SECRET, SECRET * 9_000)):
+        book(conn, [Entry(number=number, at=NOW, org=DEFAULT_ORG, metadata={"n": SECRET.decode()})])
+        own = responses.c.request_id == f"req_{number}"
+        conn.execute(update(responses).where(own).values(request=request))
+
+
+def _hush(conn: Connection) -> None:
+    for response_id in conn.execute(select(responses.c.id)).scalars().all():
+        delete_response(conn, DEFAULT_ORG, response_id)
+
+
+async def test_s16_no_file_holds_what_was_deleted_once_a_turn_is_over(tmp_path: Path) -> None:
+    """Neither SQLite's file nor its log, whoever deleted it; large and small values, and those of an index."""
+    place = Place("sqlite", tmp_path, "")
+    clock, log = ManualClock(NOW), Lines()
+    async with open_store(place, clock=clock) as db:
+        retention = Retention(db, clock=clock, log=log, pause=0, between=0)
+        await db.write(_whisper)
+        await retention.turn()
+        assert _found(tmp_path) == {".db"}
+        await db.write(_hush)
+        assert _found(tmp_path)
+        await retention.turn()
+        assert _found(tmp_path) == set()
+
+
+async def test_turn_goes_on_and_says_so_when_an_old_state_is_still_read(tmp_path: Path) -> None:
+    """Writes do not wait for the reader; once it has ended the log goes."""
+    place = Place("sqlite", tmp_path, "")
+    clock, log = ManualClock(NOW), Lines()
+    async with open_store(place, clock=clock) as db:
+        retention = Retention(db, clock=clock, log=log, pause=0, between=0)
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM responses").fetchone()
+            await db.write(lambda conn: add_organization(conn, "org_new"))
+            await retention.turn()
+            assert log.said[-1][1] == {"tried": 5}
+            await db.write(lambda conn: add_organization(conn, "org_newer"))
+            reader.execute("COMMIT")
+        await retention.turn()
+        assert len(log.said) == 1
+        assert (tmp_path / f"{FILE_NAME}-wal").stat().st_size == 0

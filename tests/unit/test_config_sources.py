@@ -190,6 +190,7 @@ def test_warnings_when_variable_is_unknown() -> None:
         "INGOT_CONFIG": "x",
         "INGOT_BOOTSTRAP_KEY": "k",
         "INGOT_API_KEY": "k",
+        "INGOT_OTHER_KEY": "k",
         "PATH": "",
     }
     assert environment_warnings(environ) == [

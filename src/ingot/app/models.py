@@ -43,11 +43,13 @@ def _spec(model: Model, config: Config) -> EngineSpec:
 
 def _embedded(model: Model, config: Config) -> EmbeddedModel:
     parallel = config.engine.parallel
+    fit = fit_model(model.path, parallel=parallel, free=free_memory())
     return EmbeddedModel(
         name=model.name,
-        context=config.engine.context or fit_model(model.path, parallel=parallel, free=free_memory()).context,
+        context=config.engine.context or fit.context,
         owned_by="bundled-demo" if model.demo else "local",
         created=model.created,
         embeddings=model.embeddings,
         capacity=parallel * WAITING_ROOM,
+        silent=fit.silent,
     )

@@ -51,17 +51,40 @@ HostOption = Annotated[
     str | None, typer.Option("--host", help="The Host header to send; else the one of the URL.")
 ]
 OtherKey = Annotated[
-    str | None, typer.Option("--other-key", help="A key of another account; some rows need one.")
+    str | None,
+    typer.Option(
+        "--other-key",
+        envvar="INGOT_OTHER_KEY",
+        help="A key of another account; some rows need one.",
+        show_envvar=True,
+    ),
 ]
 FreeKey = Annotated[
     str | None,
-    typer.Option("--free-key", help="A key of an account on the smallest plan, silent for a minute."),
+    typer.Option(
+        "--free-key",
+        envvar="INGOT_FREE_KEY",
+        help="A key of an account on the smallest plan, silent for a minute.",
+        show_envvar=True,
+    ),
 ]
 EmptyKey = Annotated[
-    str | None, typer.Option("--empty-key", help="A key of an account with a balance of zero.")
+    str | None,
+    typer.Option(
+        "--empty-key",
+        envvar="INGOT_EMPTY_KEY",
+        help="A key of an account with a balance of zero.",
+        show_envvar=True,
+    ),
 ]
 NarrowKey = Annotated[
-    str | None, typer.Option("--narrow-key", help="A key of an account whose plan has fewer models.")
+    str | None,
+    typer.Option(
+        "--narrow-key",
+        envvar="INGOT_NARROW_KEY",
+        help="A key of an account whose plan has fewer models.",
+        show_envvar=True,
+    ),
 ]
 ImageModel = Annotated[str | None, typer.Option("--image-model", help="A model that reads images.")]
 TextModel = Annotated[str | None, typer.Option("--text-model", help="A model that reads text only.")]

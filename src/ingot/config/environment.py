@@ -30,8 +30,19 @@ SECTIONS: Final[dict[str, tuple[str, type[msgspec.Struct]]]] = {
     "accounts": (f"{PREFIX}ACCOUNTS_", AccountsConfig),
     "mail": (f"{PREFIX}MAIL_", MailConfig),
 }
-# Read elsewhere: which file to load, the first key, the key of our own command line.
-OTHERS: Final = frozenset({"INGOT_CONFIG", "INGOT_BOOTSTRAP_KEY", "INGOT_API_KEY", "INGOT_OFFLINE"})
+# Read elsewhere: which file to load, the first key, the keys of our own command line.
+OTHERS: Final = frozenset(
+    {
+        "INGOT_API_KEY",
+        "INGOT_BOOTSTRAP_KEY",
+        "INGOT_CONFIG",
+        "INGOT_EMPTY_KEY",
+        "INGOT_FREE_KEY",
+        "INGOT_NARROW_KEY",
+        "INGOT_OFFLINE",
+        "INGOT_OTHER_KEY",
+    }
+)
 DEFAULT_FILE: Final = "ingot.toml"
 
 BOOLEANS: Final = {"true": True, "1": True, "yes": True, "on": True}

@@ -32,6 +32,7 @@ _NEUTRAL: dict[str, Any] = {
     "verbosity": "medium",
 }
 _STORED = ("store", "metadata")
+_FORMS = ("json_schema", "json_object")
 _NEUTRAL_TIERS = ("auto", "default")
 
 _PARTS = ("image_url", "input_audio", "file")
@@ -172,9 +173,26 @@ def edits(
         replace["response_format"] = _encode(form)
         replace.pop("tool_choice", None)
         drop.update(("tool_choice", "parallel_tool_calls"))
+    if quirks.silent and (form is not None or _has_form(value)):
+        replace["logit_bias"] = _encode({**(value.get("logit_bias") or {}), **_banned(quirks.silent)})
     if quirks.rename or quirks.drop or quirks.set:
         apply_quirks(quirks, value, raw=raw, replace=replace, drop=drop)
     return replace, drop
+
+
+def _has_form(value: Mapping[str, Any]) -> bool:
+    """Whether a grammar holds the whole answer."""
+    form = value.get("response_format")
+    return isinstance(form, dict) and form.get("type") in _FORMS
+
+
+def _banned(tokens: tuple[int, ...]) -> dict[str, bool]:
+    """Biases that keep tokens out of an answer, whatever their likelihood.
+
+    llama.cpp's grammar takes a control token for the characters of its name, so that `<|im_start|>` is a string of twelve;
+    the answer shows nothing in its place, and a text that had to be there is missing.
+    """
+    return dict.fromkeys(map(str, tokens), False)
 
 
 def _narrow_tools(value: Mapping[str, Any], *, replace: dict[str, bytes], drop: set[str]) -> None:

@@ -71,7 +71,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         request=inference.call.body.data if kept else None,
         answer=outcome.answer if kept and ending.kept else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
-        losses=_encode(outcome.losses).decode() if kept and outcome.losses else None,
+        losses=_encode(outcome.losses).decode() if outcome.losses and (kept or lead is not None) else None,
         expires_at=now + days * DAY if kept else None,
         prepaid=grant.prepaid,
         reserved=0 if inference.hold is None else inference.hold.amount,

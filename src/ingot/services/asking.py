@@ -10,8 +10,10 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 import asyncio
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
+from ingot.canonical import Losses
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ApiError, Overloaded, PlatformError
@@ -26,7 +28,10 @@ from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
+from ingot.services.translation import header_line
 from ingot.store.faults import StoreError
+
+_losses = msgspec.json.Decoder(Losses).decode
 
 FAMILIES = 3
 """A preset names each once."""
@@ -106,7 +111,8 @@ async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor
         begun = await runtime.retries.begin(
             Scope(principal.org_id, principal.key_id),
             key,
-            path=asked.path,
+            # By another host's preset the same bytes may ask for something else.
+            path=f"{asked.path}@{runtime.preset.name}",
             fingerprint=fingerprint(
                 asked.call.body.value, method="POST", path=asked.path, digest=runtime.keys.digest
             ),
@@ -144,6 +150,8 @@ async def _replay(
     outcome.target = "store"
     outcome.fidelity = "replayed"
     door.lines += REPLAYED
+    if stored.losses is not None:
+        door.note(header_line(_losses(stored.losses)))
     content_type = stored.content_type.encode("ascii", "replace")
     if asked.call.stream and stored.status == 200:
         door.start(200, content_type=content_type)

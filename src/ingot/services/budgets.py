@@ -81,5 +81,8 @@ def _set(conn: Connection, org_id: str, *, budget: Budget, actor: str, at: int) 
 
 def _end(conn: Connection, org_id: str, *, budget_id: str, actor: str, at: int) -> None:
     if not store.end_budget(conn, org_id, budget_id=budget_id, at=at):
-        raise NotFound("This organization has no such budget in force; `ingot budgets list` shows them.")
+        raise NotFound(
+            f"This organization has no such budget in force; GET /admin/v1/organizations/{org_id}/budgets, or `ingot "
+            "budgets list`, shows them."
+        )
     note(conn, org_id=org_id, actor=actor, action="budget.end", subject=budget_id, detail={}, at=at)

@@ -79,7 +79,8 @@ class Credits:
         """Adds what was paid in; the same reference is one payment however often it is told."""
         if not 0 < amount <= MOST:
             raise InvalidRequest(
-                f"A top-up is more than 0 and at most {usd(MOST)} USD; `ingot credits correct` takes money away.",
+                f"A top-up is more than 0 and at most {usd(MOST)} USD; POST /admin/v1/credits/corrections, or `ingot "
+                "credits correct`, takes money away.",
                 param="amount",
             )
         return await self._write(
@@ -211,7 +212,9 @@ def _refund(conn: Connection, billable_id: str, *, amount: int | None, wish: _Wi
     about = find_entry(conn, billable_id)
     if about is None:
         raise NotFound(
-            f"There is no ledger row {billable_id!r}; `ingot ledger list` shows them.", param="entry"
+            f"There is no ledger row {billable_id!r}; GET /admin/v1/organizations/ORG/ledger, or `ingot ledger list`, "
+            "shows them.",
+            param="entry",
         )
     if about.kind not in {"inference", "topup"}:
         raise Conflict(

@@ -7,23 +7,26 @@
     text to tokens      a target that sends a token an event    the pieces that came
                         one that sends several                  bytes / bytes a token, never fewer than the pieces
 
-A target that tells its usage teaches how it streams and what a token of its answers is; of one that never told, the text decides:
-pieces no longer than tokens are tokens. Whatever is not the target's own last count is marked as estimated. Decides nothing
+    input             bytes of the text that the model reads / bytes a token, and a fixed number for each picture, sound or file
+
+A target that tells its usage teaches how it streams and what a token of its prompts and answers is; of one that never told, the
+text decides: pieces no longer than tokens are tokens. Whatever is not the target's own last count is marked as estimated. Decides nothing
 about prices, and refuses to know who is billed.
 """
 
-import re
 from math import ceil
 from typing import Final
 
 from msgspec import Struct
 
 from ingot.dialects.dialect import Call, Said, StreamTap, Usage
+from ingot.dialects.promptage import length_of_request
 from ingot.dialects.wordage import Length, length_of_answer
 
 BYTES_A_TOKEN: Final = 4.0
-"""Of answers, until a target has told otherwise: English, and by their bytes most scripts, are near it."""
-INPUT_BYTES_A_TOKEN: Final = 3.0
+"""Until a target has told otherwise: English, and by their bytes most scripts, are near it."""
+PROMPTS: Final = 64
+"""Prompts that teach: what a token of them is does not change, and to measure one takes time."""
 LONGEST_TOKEN: Final = 7
 """Characters of a piece, on average, up to which it is taken for one token; English tokens have four to five."""
 SLACK: Final = 8
@@ -32,22 +35,23 @@ SINGLE: Final = 1.1
 """Tokens a piece up to which a target is one of a token an event: ends of answers are counted and bring no text."""
 LEARNING: Final = 0.05
 ENOUGH: Final = 16
-"""Tokens of an answer that teaches: in fewer, those without text weigh too much."""
+"""Tokens of an answer or a prompt that teaches: in fewer, those without text weigh too much."""
 MEDIA_TOKENS: Final = 1_000
 """For each picture, sound or file within a request, whatever its bytes."""
 
 Place = tuple[str, str]
 """A deployment and one of its targets."""
 
-_MEDIA = re.compile(rb';base64,[^"]*|"data":\s*"[A-Za-z0-9+/=\\]{512,}')
-
 
 class _Habit(Struct):
-    """How a target streams: sums over its answers, older ones counting less."""
+    """How a target streams: sums over its answers, older ones counting less; and what its first prompts came to."""
 
     pieces: float = 0.0
     tokens: float = 0.0
     size: float = 0.0
+    prompts: int = 0
+    asked_tokens: int = 0
+    asked_size: int = 0
 
 
 class Estimates:
@@ -58,20 +62,16 @@ class Estimates:
     def __init__(self) -> None:
         self._habits: dict[Place, _Habit] = {}
 
-    def stream(
-        self, call: Call, tap: StreamTap, *, place: Place, ratio: float | None = None, added: int = 0
-    ) -> Usage:
-        """What a stream used that has ended or was left; `ratio` is bytes of a request for each input token.
-
-        `added` are bytes that went to the target before those of the request.
-        """
+    def stream(self, call: Call, tap: StreamTap, *, place: Place, added: int = 0) -> Usage:
+        """What a stream used that has ended or was left; `added` are bytes of text that went before the request's."""
         told, said = tap.usage, tap.said
         if told is None:
-            return _usage(_input_tokens(call.body.data, ratio, added), self._tokens(call, said, place=place))
+            return _usage(self._input(call, added, place=place), self._tokens(call, said, place=place))
         if _left_out(call, told, pieces=said.pieces):
             rest = said
         elif (tap.done or tap.finished) and not tap.failed:
             self._learn(call, told, said, place=place)
+            self._learn_prompt(call, told, added, place=place)
             return told
         else:
             rest = tap.uncounted
@@ -84,11 +84,11 @@ class Estimates:
         answer: bytes,
         *,
         place: Place,
-        ratio: float | None = None,
         added: int = 0,
     ) -> Usage:
-        """What a whole answer used."""
+        """What a whole answer used; `added` as for a stream."""
         if told is not None and not _left_out(call, told, pieces=1):
+            self._learn_prompt(call, told, added, place=place)
             return told
         length = length_of_answer(answer)
         if told is not None:
@@ -97,7 +97,32 @@ class Estimates:
             )
         # Of an unknown shape all counts.
         length = length or (len(answer), len(answer))
-        return _usage(_input_tokens(call.body.data, ratio, added), self._whole(call, length, place=place))
+        return _usage(self._input(call, added, place=place), self._whole(call, length, place=place))
+
+    def _input(self, call: Call, added: int, *, place: Place) -> int:
+        """Tokens of a request by what it says; media are a fixed number each, for their bytes say nothing of it."""
+        habit = self._habits.get(place)
+        ratio = BYTES_A_TOKEN
+        if habit is not None and habit.asked_tokens:
+            # Templates and hidden prompts count as well, and make the bytes of a token few.
+            ratio = min(max(habit.asked_size / habit.asked_tokens, 1.0), 8.0)
+        asked = length_of_request(call.body.value)
+        # A token is a byte at least: for more no money is held.
+        tokens = min(ceil((asked.size + added) / ratio), len(call.body.data) + added)
+        return tokens + MEDIA_TOKENS * asked.media
+
+    def _learn_prompt(self, call: Call, told: Usage, added: int, *, place: Place) -> None:
+        habit = self._habits.get(place)
+        if told.input < ENOUGH or (habit is not None and habit.prompts >= PROMPTS):
+            return
+        asked = length_of_request(call.body.value)
+        if asked.media:
+            return  # what each came to is not told
+        if habit is None:
+            habit = self._habits[place] = _Habit()
+        habit.prompts += 1
+        habit.asked_tokens += told.input
+        habit.asked_size += asked.size + added
 
     def _whole(self, call: Call, length: Length, *, place: Place) -> int:
         return self._by_text(call, Said(1, *length), place=place)
@@ -105,7 +130,7 @@ class Estimates:
     def _tokens(self, call: Call, said: Said, *, place: Place) -> int:
         """Tokens of output that came in pieces."""
         habit = self._habits.get(place)
-        several = habit is not None and habit.tokens > SINGLE * habit.pieces
+        several = habit is not None and habit.pieces > 0 and habit.tokens > SINGLE * habit.pieces
         if not several and said.characters <= LONGEST_TOKEN * said.pieces + SLACK:
             return said.pieces
         return self._by_text(call, said, place=place)
@@ -115,7 +140,7 @@ class Estimates:
         if call.max_tokens == 0:
             return 0
         habit = self._habits.get(place)
-        ratio = BYTES_A_TOKEN if habit is None else max(1.0, habit.size / habit.tokens)
+        ratio = BYTES_A_TOKEN if habit is None or not habit.tokens else max(1.0, habit.size / habit.tokens)
         tokens = ceil(said.size / ratio)
         if call.max_tokens is not None:
             tokens = min(tokens, call.max_tokens * max(call.n, call.drafts))
@@ -153,15 +178,3 @@ def _with(told: Usage, more: int) -> Usage:
         reasoning=told.reasoning,
         estimated=True,
     )
-
-
-def _input_tokens(body: bytes, ratio: float | None, added: int) -> int:
-    """Tokens of a request; encoded media are a fixed number each, for their bytes say nothing of it."""
-    text, media = len(body) + added, 0
-    if text > 1_024:
-        for found in _MEDIA.finditer(body):
-            text -= len(found[0])
-            media += 1
-    # A model that is mostly shown pictures has a ratio that says nothing of its texts.
-    known = INPUT_BYTES_A_TOKEN if ratio is None else min(max(ratio, 2.0), 8.0)
-    return int(text / known) + MEDIA_TOKENS * media

@@ -34,7 +34,7 @@ from ingot.store.schema import micros
 __all__ = ["Lead", "Replay", "Retries", "Scope"]
 
 Replay = Kept
-"""A stored outcome: `response_id`, `status`, `content_type` and the body's bytes in `answer`."""
+"""A stored outcome: `response_id`, `status`, `content_type`, the body's bytes in `answer`, and `losses`."""
 
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.25
@@ -49,6 +49,7 @@ class _First:
     """The first of this process that asks with a key; the others wait for `outcome`: a Replay, or None to try anew."""
 
     fingerprint: bytes
+    path: str
     outcome: "asyncio.Future[Replay | None]"
     lead: Lead | None = None
     ending: bool = False
@@ -132,6 +133,7 @@ class Retries:
     ) -> Lead | Replay:
         """What to do about a request with a key; waits while another does the work.
 
+        `path` is where the request was sent, behind an @ by which rules it is read; it tells requests apart in errors.
         `response_id` is fresh; the lead names the one to use. `shown` is what errors call a key that is not stored as
         its client sent it. Raises IdempotencyError, Conflict, StoreError. A caller that is cancelled leaves nothing behind.
         """
@@ -149,17 +151,17 @@ class Retries:
         while True:
             first = self._firsts.get(wish.place)
             if first is None:
-                first = self._firsts[wish.place] = _First(fingerprint, loop.create_future())
+                first = self._firsts[wish.place] = _First(fingerprint, path, loop.create_future())
                 return await self._pursue(wish, first)
             if first.fingerprint == fingerprint:
                 replay = await self._wait_for(first, wish)
                 if replay is not None:
                     return replay
             elif first.lead is not None:
-                raise _reused(wish.shown)
+                raise _reused(wish, first.path)
             else:
                 # Which of the two the key belongs to is not known yet: the database decides.
-                return await self._pursue(wish, _First(fingerprint, loop.create_future()))
+                return await self._pursue(wish, _First(fingerprint, path, loop.create_future()))
 
     def ending(self, lead: Lead) -> None:
         """The outcome is on its way to the commit that keeps it: `finished` or `fenced` will follow, and `release` waits for neither."""
@@ -167,9 +169,12 @@ class Retries:
         if first is not None:
             first.ending = True
 
-    def finished(self, lead: Lead, *, status: int, content_type: str, answer: bytes) -> None:
+    def finished(
+        self, lead: Lead, *, status: int, content_type: str, answer: bytes, losses: str | None = None
+    ) -> None:
         """The outcome was committed by `store.finish`: those who wait get it. After False call `fenced` instead."""
-        self._end(lead, Replay(lead.response_id, status, content_type=content_type, answer=answer))
+        replay = Replay(lead.response_id, status, content_type=content_type, answer=answer, losses=losses)
+        self._end(lead, replay)
 
     def fenced(self, lead: Lead) -> None:
         """The lead was lost, or what became of the commit is not known: those who wait ask the database."""
@@ -234,7 +239,7 @@ class Retries:
                     break
                 claim = found
             if isinstance(claim, Mismatched):
-                raise _reused(wish.shown)
+                raise _reused(wish, claim.path)
             if isinstance(claim, Lead | Kept):
                 return claim
 
@@ -312,12 +317,22 @@ class Retries:
         return task
 
 
-def _reused(key: str) -> IdempotencyError:
+def _reused(wish: _Wish, before: str) -> IdempotencyError:
     return IdempotencyError(
-        f"The idempotency key '{key}' was used for another request. Send a new key, or the same path and body, "
-        f"'stream' included, as the first time.",
+        f"The idempotency key '{wish.shown}' was used for another request: {_difference(before, wish.path)}. Send a new "
+        f"key, or the same path and body, 'stream' included, as the first time.",
         param="Idempotency-Key",
     )
+
+
+def _difference(before: str, now: str) -> str:
+    """What is known of how two requests differ; of the first its path and its rules are kept, and no body."""
+    (old_path, _, old_rules), (path, _, rules) = before.partition("@"), now.partition("@")
+    if old_path != path:
+        return f"the first went to {old_path}, this one to {path}"
+    if old_rules != rules:
+        return f"the first went to a host with the preset '{old_rules}', which reads a body by other rules than '{rules}' here"
+    return "its body was another one"
 
 
 def _in_use(key: str) -> Conflict:

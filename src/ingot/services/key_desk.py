@@ -251,7 +251,7 @@ def _check(order: KeyOrder, *, now: float) -> None:
     if not 1 <= len(order.name.strip()) <= NAME_LENGTH or not order.name.strip().isprintable():
         raise InvalidRequest(f"A key's name has 1 to {NAME_LENGTH} printable characters.", param="name")
     if order.expires is not None and order.expires <= now:
-        raise InvalidRequest("A key's expiry must lie in the future.", param="expires")
+        raise InvalidRequest("A key's expiry must lie in the future.", param="expires_at")
     if order.scope not in ("inference", "admin"):
         raise InvalidRequest("A key's scope is `inference` or `admin`.", param="scope")
     for param, value in (("rpm", order.rpm), ("tpm", order.tpm), ("cap", order.cap)):

@@ -44,7 +44,9 @@ REFUSAL_ENTRIES = 4_096
 
 Value = TypeVar("Value")
 
-_CREATE = "Create one with `ingot keys create --name NAME`."
+_CREATE = (
+    "POST /admin/v1/organizations/ORG/keys makes one, as does `ingot keys create --name NAME` on the server."
+)
 _NOBODY = bytes(32)  # what an unknown kid is compared with, so that it costs what a known one costs
 _MISTYPED = "The API key is mistyped or incomplete: its checksum does not match. Copy it again as a whole."
 

@@ -16,10 +16,11 @@ import msgspec
 from msgspec.structs import astuple
 from sqlalchemy import Connection
 
+from ingot.errors import InvalidRequest
 from ingot.services.statements import EntryInfo, entry_info
 from ingot.store.database import Database
 from ingot.store.findings import Finding
-from ingot.store.ledger import Entry, Span, latest, page
+from ingot.store.ledger import Entry, Span, find_entry, latest, page
 from ingot.store.testimony import Heard, testimony
 from ingot.store.verification import CHECKS, counted, unhurried
 
@@ -57,8 +58,8 @@ class Ledger:
         return await self._db.read(partial(_verify, most=most, deep=deep))
 
     async def latest(self, span: Span, *, limit: int, before: str | None = None) -> Sequence[Entry]:
-        """The last rows of a span, the newest first, `before` a row by its id."""
-        return await self._db.read(partial(latest, span=span, limit=limit, before=before))
+        """The last rows of a span, the newest first, `before` a row by its id; raises InvalidRequest where it names none."""
+        return await self._db.read(partial(_latest, span=span, limit=limit, before=before))
 
     async def export(self, span: Span, form: Form) -> AsyncIterator[str]:
         """All rows of a span as text, the oldest first, in pieces."""
@@ -72,6 +73,18 @@ class Ledger:
 
 
 COLUMNS: Final = EntryInfo.__struct_fields__
+
+
+def _latest(conn: Connection, *, span: Span, limit: int, before: str | None) -> Sequence[Entry]:
+    if before is not None:
+        found = find_entry(conn, before)
+        # Another organization's row is told from none by nothing.
+        if found is None or (span.org_id is not None and found.org_id != span.org_id):
+            raise InvalidRequest(
+                "'before' names no row of this ledger; take it from `next` of the page before.",
+                param="before",
+            )
+    return latest(conn, span, limit=limit, before=before)
 
 
 def _verify(conn: Connection, *, most: int, deep: bool) -> Proof:

@@ -148,6 +148,7 @@ class Recorder:
                     status=settlement.status,
                     content_type=settlement.content_type,
                     answer=settlement.given or b"",
+                    losses=settlement.losses,
                 )
         if not entry.told.done():
             if fenced:

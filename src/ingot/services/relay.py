@@ -86,13 +86,10 @@ def usage_of(runtime: Runtime, inference: Inference, opened: Opened, tap: Stream
     name = inference.deployment.name
     place = (name, opened.route.target.name)
     gate = runtime.gate
-    ratio = gate.ratios.get(name)
     added = inference.deployment.added
     if tap is not None:
-        return gate.estimates.stream(inference.call, tap, place=place, ratio=ratio, added=added)
-    return gate.estimates.answer(
-        inference.call, opened.usage, opened.body, place=place, ratio=ratio, added=added
-    )
+        return gate.estimates.stream(inference.call, tap, place=place, added=added)
+    return gate.estimates.answer(inference.call, opened.usage, opened.body, place=place, added=added)
 
 
 async def linger(opened: Opened) -> None:

@@ -2,7 +2,8 @@
 organizations.
 
 A turn takes batch after batch, each a write of its own with a pause behind it, so that answers never queue behind
-it for long. Reads do not wait for it: what has expired is out of sight at once. Any number of processes may run it.
+it for long. Reads do not wait for it: what has expired is out of sight at once. At its end goes what the database still
+has beside itself of rows that are gone, whoever deleted them. Any number of processes may run it.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ from ingot.store.schema import micros
 
 BATCH = 500
 TURN_SECONDS = 60.0
+SCRUBS = 5
+"""Tries of a turn; a read that has begun before may take a while."""
+SCRUB_SECONDS = 1.0
 PAUSE_SECONDS = 0.05
 
 
@@ -28,13 +32,21 @@ class Retention:
     """The sweeper of one process."""
 
     def __init__(
-        self, db: Database, *, clock: Clock, log: Log, batch: int = BATCH, pause: float = PAUSE_SECONDS
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        log: Log,
+        batch: int = BATCH,
+        pause: float = PAUSE_SECONDS,
+        between: float = SCRUB_SECONDS,
     ) -> None:
         self._db = db
         self._clock = clock
         self._log = log
         self._batch = batch
         self._pause = pause
+        self._between = between
 
     async def run(self) -> None:
         """Turn after turn, until cancelled; a fault of the store ends a turn and not the loop."""
@@ -54,7 +66,15 @@ class Retention:
             gone += await self._drain(partial(store.erase_organization, org_id=org_id, most=self._batch))
         if gone:
             self._log.info("content was let go", responses=gone)
+        await self._scrub()
         return gone
+
+    async def _scrub(self) -> None:
+        for _ in range(SCRUBS):
+            if await self._db.scrub():
+                return
+            await asyncio.sleep(self._between)
+        self._log.warning("deleted content is still in the log of the database", tried=SCRUBS)
 
     async def _drain(self, take: Callable[[Connection], int]) -> int:
         gone = 0

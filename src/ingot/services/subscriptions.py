@@ -94,7 +94,10 @@ def period_after(started_at: int, start: int) -> int:
 def _start(conn: Connection, row: Subscription, *, plan: str, actor: str) -> Subscription:
     terms = store.terms(conn, plan)
     if terms is None or terms.archived:
-        raise NotFound(f"There is no plan {plan!r}; `ingot plans list` shows them.", param="plan")
+        raise NotFound(
+            f"There is no plan {plan!r}; GET /admin/v1/plans, or `ingot plans list`, shows them.",
+            param="plan",
+        )
     _lock(conn, row.org_id)
     live = store.live_subscription(conn, row.org_id)
     if live is not None:

@@ -55,6 +55,9 @@ class Backend:
     passing: Callable[[BaseException], bool]  # a fault that undid everything and need not come again
     explain: Callable[[BaseException], BaseException]  # a driver's fault as a StoreError; others as they are
     dispose: Callable[[], None]
+    scrub: Callable[
+        [], bool
+    ]  # removes what lies beside the database of rows that are gone; False: not all yet
 
 
 @dataclass(slots=True, eq=False)
@@ -117,6 +120,16 @@ class Database:
     def queue(self, fn: Callable[[Connection], T], *, locks: Collection[str] = ()) -> "asyncio.Future[T]":
         """`write` for a caller that holds a future instead of waiting; raises StoreError after `close`."""
         return self._writer.submit(fn, locks)
+
+    async def scrub(self) -> bool:
+        """Removes copies of deleted rows that lie beside the database, on a thread of its own; no write waits for it.
+
+        False where somebody still reads an older state: try again.
+        """
+        try:
+            return await asyncio.to_thread(self._backend.scrub)
+        except Exception as error:
+            raise self._backend.explain(error) from error
 
     async def close(self) -> None:
         """Finishes what is queued, then closes every connection; later calls are refused."""

@@ -9,6 +9,7 @@ Every change is guarded by the epoch: a leader that lost its lease changes nothi
 clock of all who share the database. Plain functions over a connection; who calls decides about transactions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from ingot.idempotency import Standing, Verdict, decide
 from ingot.store.instants import shared_now
-from ingot.store.schema import MICROSECOND, idempotency
+from ingot.store.schema import MICROSECOND, idempotency, response_losses, responses
 
 KEEP = 24 * 3600 * MICROSECOND
 """How long an outcome is kept, from the moment that it is there."""
@@ -27,6 +28,7 @@ CHANGE = "chg"
 """How ids of changes begin, which share the table with inferences: they have neither a response nor a ledger row."""
 
 _TRIES = 5
+_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +51,13 @@ class Lead:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An outcome, as it is replayed."""
+    """An outcome, as it is replayed; `losses` are what its translation left out, as a JSON array."""
 
     response_id: str
     status: int
     content_type: str
     answer: bytes
+    losses: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Mismatched:
-    """The key belongs to another request."""
+    """The key belongs to another request, which was sent there."""
+
+    path: str
 
 
 Claim = Lead | Kept | Held | Mismatched
@@ -112,9 +117,21 @@ _OUTDATED = (
     .order_by(_table.expires_at)
     .limit(bindparam("most"))
 )
-_SWEEP = delete(idempotency).where(
-    _table.response_id.in_(_OUTDATED.scalar_subquery()),
-    _table.expires_at <= bindparam("now"),  # again: it may have been taken anew since it was looked for
+_SWEEP = (
+    delete(idempotency)
+    .where(
+        _table.response_id.in_(_OUTDATED.scalar_subquery()),
+        _table.expires_at <= bindparam("now"),  # again: it may have been taken anew since it was looked for
+    )
+    .returning(_table.response_id)
+)
+_LOSSES = select(response_losses.c.losses).where(response_losses.c.response_id == bindparam("which"))
+# Of a response whose content is kept they go together with that.
+_FORGET_LOSSES = delete(response_losses).where(
+    response_losses.c.response_id.in_(bindparam("ids", expanding=True)),
+    ~select(responses.c.id)
+    .where(responses.c.id == response_losses.c.response_id, responses.c.expires_at.is_not(None))
+    .exists(),
 )
 
 
@@ -158,11 +175,11 @@ def _retake(
 ) -> Claim:
     verdict = decide(_standing(row), values["fingerprint"], own=values["created_at"], shared=shared)
     if verdict is Verdict.MISMATCH:
-        return Mismatched()
+        return Mismatched(row.path)
     if verdict is Verdict.JOIN:
         return Held()
     if verdict is Verdict.REPLAY:
-        return _kept(row)
+        return _kept(conn, row)
     # Whoever led before may have billed under its id at the last moment: then the second time finds it taken.
     response_id = row.response_id if verdict is Verdict.TAKE_OVER else values["response_id"]
     epoch = row.epoch + 1
@@ -177,7 +194,7 @@ def find(conn: Connection, scope: Scope, *, key: str, now: int) -> Kept | Held |
         return None
     verdict = decide(_standing(row), bytes(row.fingerprint), own=now, shared=shared_now(conn, now))
     if verdict is Verdict.REPLAY:
-        return _kept(row)
+        return _kept(conn, row)
     return Held() if verdict is Verdict.JOIN else None
 
 
@@ -230,21 +247,36 @@ def void_leases(conn: Connection, owner: str) -> int:
 
 def sweep(conn: Connection, now: int, *, most: int = 1000) -> int:
     """Forgets outcomes whose day is over, and leads that nobody asked about for one; how many. Call it until 0."""
-    return conn.execute(_SWEEP, {"now": now, "most": most}).rowcount
+    return _forget(conn, conn.execute(_SWEEP, {"now": now, "most": most}).scalars().all())
 
 
 def erase(conn: Connection, org_id: str) -> int:
     """Forgets the keys of an organization with their answers; how many. What still runs keeps its own, and is billed."""
     over = and_(_table.org_id == org_id, _table.state != "running")
-    return conn.execute(delete(idempotency).where(over)).rowcount
+    ids = conn.execute(delete(idempotency).where(over).returning(_table.response_id)).scalars().all()
+    return _forget(conn, ids)
+
+
+def _forget(conn: Connection, ids: Sequence[str]) -> int:
+    """Forgets what was kept for the retries of these alone; how many there are."""
+    for begin in range(0, len(ids), _AT_ONCE):
+        conn.execute(_FORGET_LOSSES, {"ids": ids[begin : begin + _AT_ONCE]})
+    return len(ids)
 
 
 def _standing(row: Row[Any]) -> Standing:
     return Standing(row.state, bytes(row.fingerprint), lease_until=row.lease_until, expires_at=row.expires_at)
 
 
-def _kept(row: Row[Any]) -> Kept:
-    return Kept(row.response_id, row.status, content_type=row.content_type, answer=bytes(row.answer))
+def _kept(conn: Connection, row: Row[Any]) -> Kept:
+    losses = conn.execute(_LOSSES, {"which": row.response_id}).scalar()
+    return Kept(
+        row.response_id,
+        row.status,
+        content_type=row.content_type,
+        answer=bytes(row.answer),
+        losses=losses,
+    )
 
 
 def _at(scope: Scope, key: str) -> dict[str, Any]:

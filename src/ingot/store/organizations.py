@@ -19,9 +19,6 @@ from ingot.store.schema import (
     members,
     organizations,
     plans,
-    response_losses,
-    response_metadata,
-    responses,
     slots,
 )
 
@@ -134,7 +131,7 @@ def owned_on_plan(conn: Connection, user_id: str, *, plan: str, since: int) -> i
 def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
     """Ends an organization: keys stop, retries and invitations are void. False where it was ended already.
 
-    Its memberships stay: they tell who owned it. The content of its responses goes by `delete_content`. A retry key whose
+    Its memberships stay: they tell who owned it. The content of its responses goes by `responses.erase_organization`. A retry key whose
     request still runs stays until that is settled, which charges for it and keeps no answer.
     """
     ended = update(organizations).where(organizations.c.id == org_id, organizations.c.deleted_at.is_(None))
@@ -151,45 +148,6 @@ def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
     )
     conn.execute(waiting.values(revoked_at=at))
     return True
-
-
-def delete_content(conn: Connection, org_id: str, *, limit: int = 500) -> int:
-    """Deletes prompts, answers and metadata of up to `limit` stored responses; 0 once none is left.
-
-    In pieces, so that no write waits for a million rows.
-    """
-    kept = select(responses.c.id).where(
-        responses.c.org_id == org_id,
-        responses.c.request.is_not(None)
-        | responses.c.answer.is_not(None)
-        | responses.c.metadata.is_not(None),
-    )
-    ids = list(conn.execute(kept.limit(limit)).scalars())
-    if ids:
-        conn.execute(
-            update(responses)
-            .where(responses.c.id.in_(ids))
-            .values(request=None, answer=None, metadata=None, expires_at=None, kept=0)
-        )
-        conn.execute(
-            delete(response_metadata).where(
-                response_metadata.c.org_id == org_id, response_metadata.c.response_id.in_(ids)
-            )
-        )
-        conn.execute(delete(response_losses).where(response_losses.c.response_id.in_(ids)))
-    return len(ids)
-
-
-def deleted_with_content(conn: Connection) -> list[str]:
-    """Deleted organizations whose content is not all gone: a deletion that was cut short."""
-    query = select(organizations.c.id).where(
-        organizations.c.deleted_at.is_not(None),
-        select(responses.c.id)
-        .where(responses.c.org_id == organizations.c.id)
-        .where(responses.c.request.is_not(None) | responses.c.answer.is_not(None))
-        .exists(),
-    )
-    return list(conn.execute(query).scalars())
 
 
 def _select() -> Select[Any]:

@@ -90,6 +90,7 @@ def backend(url: str, *, patience: float | None = None) -> Backend:
         passing=_passing,
         explain=lambda error: explain(error, where),
         dispose=engine.dispose,
+        scrub=lambda: True,  # VACUUM and the log's own turns do it
     )
 
 

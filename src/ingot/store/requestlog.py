@@ -8,7 +8,7 @@ Plain functions over a connection.
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, or_, select, tuple_
+from sqlalchemy import Connection, and_, or_, select, tuple_
 
 from ingot.store.responses import EXAMINED, Mark, Step, beyond
 from ingot.store.schema import api_keys, response_losses, responses
@@ -66,7 +66,10 @@ _COLUMNS = (
     *(responses.c[name] for name in RequestRow.__dataclass_fields__ if name != "losses"),
     response_losses.c.losses,
 )
-_LOGGED = responses.outerjoin(response_losses, response_losses.c.response_id == _r.id)
+# Those of a response without content are there for its retries alone.
+_LOGGED = responses.outerjoin(
+    response_losses, and_(response_losses.c.response_id == _r.id, _r.expires_at.is_not(None))
+)
 
 
 def list_requests(

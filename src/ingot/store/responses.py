@@ -4,6 +4,13 @@
     let go     the row without them, state as it was    retention has passed; the ledger still refers to it
     deleted    the row without them, state `deleted`    somebody asked for it
 
+Content leaves here and nowhere else:
+
+    one response       delete_response                             in the write that was asked for
+    what has expired   sweep                                       a batch at a time, by the retention's turns
+    an organization    deleted_organizations --> erase_organization, a batch at a time until 0: at once by whoever ended
+                       it, and by the turns, for what a stopped process left behind or a running call brought later
+
 Every statement is bound to an organization. A row is found by our id or by the id that the client saw; of rows
 with the same one (some upstreams count from zero) the newest is meant, and the others are shown under ours.
 Our ids are in the order of time.
@@ -200,7 +207,10 @@ def erase_organization(conn: Connection, org_id: str, *, most: int = 500) -> int
         .where(idempotency.c.org_id == org_id, idempotency.c.state != "running")
         .limit(most)
     )
-    conn.execute(delete(idempotency).where(idempotency.c.response_id.in_(retries)))
+    erased = delete(idempotency).where(idempotency.c.response_id.in_(retries))
+    ids = conn.execute(erased.returning(idempotency.c.response_id)).scalars().all()
+    if ids:
+        conn.execute(delete(response_losses).where(_l.response_id.in_(ids)))
     return _let_go(conn, conn.execute(_OF_ORG, {"org": org_id, "most": most}).scalars().all())
 
 

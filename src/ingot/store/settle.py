@@ -74,7 +74,7 @@ class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     metadata: dict[str, str] | None = None
     expires_at: int | None = None
     losses: str | None = None
-    """What its translation left out, as a JSON array; kept with its content."""
+    """What its translation left out, as a JSON array; kept with its content, and for its retries."""
     prepaid: bool = False
     reserved: int = 0
     """What was reserved for it, and from where."""

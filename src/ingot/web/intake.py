@@ -22,14 +22,20 @@ def read_request_id(value: bytes | None, new_id: NewId) -> str:
     return new_id("req")
 
 
-def read_credential(authorization: bytes | None, api_key: bytes | None) -> bytes:
-    """The key from `Authorization: Bearer` or `x-api-key`; both headers must agree."""
+def read_credential(authorization: bytes | None, api_key: bytes | None, *, either: bool = True) -> bytes:
+    """The key from `Authorization: Bearer` or `x-api-key`; both headers must agree.
+
+    `either` says whether `x-api-key` is read here at all.
+    """
     token = None
     if authorization is not None:
         scheme, _, value = authorization.partition(b" ")
         token = value.strip()
         if scheme.lower() != b"bearer" or not token:
-            raise Unauthenticated("The Authorization header must read 'Bearer' followed by an API key.")
+            raise Unauthenticated(
+                "The Authorization header must read 'Bearer' followed by an API key"
+                + (", or leave it out and send the key as 'x-api-key'." if either else ".")
+            )
     if api_key is not None:
         if token is not None and token != api_key:
             raise InvalidRequest(
@@ -39,7 +45,9 @@ def read_credential(authorization: bytes | None, api_key: bytes | None) -> bytes
         token = api_key
     if not token:
         raise Unauthenticated(
-            "No API key given. Send it as 'Authorization: Bearer YOUR_KEY'; `ingot keys create` makes one.",
+            "No API key given. Send it as 'Authorization: Bearer YOUR_KEY'"
+            + (" or 'x-api-key: YOUR_KEY'; " if either else "; ")
+            + "POST /admin/v1/organizations/ORG/keys makes one, as does `ingot keys create` on the server.",
             code="missing_api_key",
         )
     return token

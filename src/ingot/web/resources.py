@@ -36,6 +36,7 @@ from ingot.web.query import Pages, by_method
 Handler = Callable[[Request], Awaitable[Response]]
 
 JSON = "application/json"
+MESSAGES = "/v1/messages"
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -200,8 +201,10 @@ def read_readiness(state: State) -> Readiness:
 
 
 def speaks_anthropic(state: State, request: Request) -> bool:
-    """Whether the client is one of Anthropic's, and the preset has something for those."""
-    return "anthropic-version" in request.headers and state.runtime.preset.offers("messages")
+    """Whether the client is one of Anthropic's, by a header or by where it goes, and the preset has something for those."""
+    path = request.url.path
+    theirs = path == MESSAGES or path.startswith(f"{MESSAGES}/")
+    return (theirs or "anthropic-version" in request.headers) and state.runtime.preset.offers("messages")
 
 
 def _name_request(state: State, request: Request, response: Response, request_id: str) -> None:
@@ -214,10 +217,12 @@ async def _authenticate(state: State, request: Request) -> Principal:
     headers = request.headers
     authorization = headers.get("authorization")
     runtime = state.runtime
-    api_key = headers.get("x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
+    either = "x-api-key" in runtime.preset.keys.headers
+    api_key = headers.get("x-api-key") if either else None
     token = read_credential(
         authorization.encode("latin-1") if authorization is not None else None,
         api_key.encode("latin-1") if api_key is not None else None,
+        either=either,
     )
     peer = None if request.client is None else request.client.host
     address = state.proxies.client(peer, headers.raw)

@@ -168,8 +168,9 @@ class Inferences:
 
     async def _authenticate(self, exchange: Exchange) -> Principal:
         runtime, headers = self.runtime, exchange.headers
-        api_key = headers.get(b"x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
-        token = read_credential(headers.get(b"authorization"), api_key)
+        either = "x-api-key" in runtime.preset.keys.headers
+        api_key = headers.get(b"x-api-key") if either else None
+        token = read_credential(headers.get(b"authorization"), api_key, either=either)
         known = runtime.keys.authenticate_cached(token)
         if known is not None:
             return known

@@ -1,6 +1,7 @@
 """Where a chat request brings schemas, and which of their faults are told at once."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,3 +97,22 @@ def test_prepare_when_target_is_llama() -> None:
     assert sent["tools"][0]["function"]["parameters"] == expected
     assert sent["response_format"] == answer(expected)
     assert CHAT.prepare(call, model="m", quirks=Quirks()) is call.body.data
+
+
+@pytest.mark.parametrize(
+    ("fields", "banned"),
+    [
+        ({}, False),
+        ({"response_format": {"type": "text"}}, False),
+        ({"response_format": {"type": "json_object"}}, True),
+        ({"response_format": answer({"type": "object"})}, True),
+        ({"tools": [tool({"type": "object"})], "tool_choice": "required"}, True),
+        ({"tools": [tool({"type": "object"})]}, False),
+    ],
+)
+def test_prepare_when_tokens_have_no_text(fields: dict[str, Any], *, banned: bool) -> None:
+    """Where a grammar holds the whole answer, tokens that would vanish from it are out of reach; other biases stay."""
+    quirks = replace(ENGINE_QUIRKS, silent=(7, 9))
+    call = decode(body(logit_bias={"5": 1.5, "7": 100}, **fields))
+    sent = json.loads(CHAT.prepare(call, model="m", quirks=quirks))
+    assert sent["logit_bias"] == {"5": 1.5, **({"7": False, "9": False} if banned else {"7": 100})}

@@ -226,16 +226,86 @@ def test_answer_is_counted_by_its_text_when_it_tells_no_usage(answer: bytes, out
     assert Estimates().answer(call(max_tokens=0), None, answer, place=PLACE).output == 0
 
 
-def test_input_is_estimated_by_its_bytes_when_nothing_was_told() -> None:
-    """Three bytes a token, or what the model is known for; a picture counts once, however many bytes it has."""
-    text = b'{"model":"mock","messages":[{"role":"user","content":"%b"}]}' % (b"word " * 600)
-    plain = Estimates().stream(call(text), sent(["x"]), place=PLACE)
-    assert plain.input == len(text) // 3
-    assert Estimates().stream(call(text), sent(["x"]), place=PLACE, ratio=5.0).input == len(text) // 5
-    # A ratio that pictures have spoilt is not believed.
-    assert Estimates().stream(call(text), sent(["x"]), place=PLACE, ratio=900.0).input == len(text) // 8
-    shown = text[:-1] + b',"x":"data:image/png;base64,%b"}' % (b"A" * 500_000)
-    heard = shown[:-1] + b',"input_audio":{"data":"%b"}}' % (b"A" * 500_000)
-    for body, media in ((shown, 1), (heard, 2)):
-        found = Estimates().stream(call(body), sent(["x"]), place=PLACE).input
-        assert found == pytest.approx(plain.input + media * MEDIA_TOKENS, abs=30)
+WORDS = "word " * 600
+PICTURE = "data:image/png;base64," + "A" * 500_000
+
+
+def _input_of(body: dict[str, Any], estimates: Estimates | None = None) -> int:
+    asked = call(json.dumps(body).encode())
+    return (estimates or Estimates()).stream(asked, sent(["x"]), place=PLACE).input
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"messages": [{"role": "user", "content": WORDS}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": WORDS}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": word}]} for word in ["word " * 6] * 100]},
+        {"system": WORDS[1500:], "messages": [{"role": "user", "content": WORDS[:1500]}]},
+        {"messages": [{"role": "tool", "tool_call_id": "call_" + "x" * 500, "content": WORDS}]},
+        {"messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": WORDS}]}]},
+        {"messages": [{"role": "user", "content": [
+            {"type": "document", "source": {"type": "text", "media_type": "", "data": WORDS}}]}]},
+        {"messages": [{"role": "assistant", "content": [
+            {"type": "thinking", "thinking": WORDS, "signature": "s" * 4_000}]}]},
+        {"instructions": WORDS[1500:], "input": [{"role": "user", "content": [{"type": "input_text", "text": WORDS[:1500]}]}]},
+        {"prompt": WORDS, "user": "x" * 999},
+        {"input": [WORDS[:1500], WORDS[1500:]]},
+        {"input": [7] * 750},
+    ],
+)  # fmt: skip
+def test_input_is_estimated_by_its_text_when_nothing_was_told(body: dict[str, Any]) -> None:
+    """Four bytes a token of what the model reads, in every dialect; the JSON around it is nobody's prompt."""
+    assert _input_of({"model": "mock", "metadata": {"a": "b" * 400}, **body}) == pytest.approx(750, rel=0.05)
+
+
+def test_tools_and_calls_count_as_the_json_that_the_model_reads() -> None:
+    """Names, descriptions and schemas; and the arguments of calls, as an object or as text."""
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"description": WORDS}}}]
+    assert _input_of({"model": "m", "messages": [], "tools": tools}) == pytest.approx(750, rel=0.05)
+    used = {"type": "tool_use", "id": "t", "name": "f", "input": {"a": WORDS}}
+    made = {"type": "function", "id": "t", "function": {"name": "f", "arguments": json.dumps({"a": WORDS})}}
+    for said in ({"content": [used]}, {"content": None, "tool_calls": [made]}):
+        found = _input_of({"model": "m", "messages": [{"role": "assistant", **said}]})
+        assert found == pytest.approx(750, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": PICTURE}},
+        {"type": "image_url", "image_url": {"url": "https://example.org/p.png"}},
+        {"type": "input_audio", "input_audio": {"data": "A" * 500_000, "format": "wav"}},
+        {"type": "image", "source": {"type": "base64", "data": "A" * 500_000}},
+        {"type": "document", "source": {"type": "url", "url": "https://example.org/d.pdf"}},
+        {"type": "input_image", "image_url": PICTURE},
+    ],
+)
+def test_picture_counts_once_when_nothing_was_told(part: dict[str, Any]) -> None:
+    """However many bytes it has, or only an address."""
+    text = {"type": "text", "text": WORDS}
+    assert _input_of({"messages": [{"role": "user", "content": [text, part]}]}) == 750 + MEDIA_TOKENS
+
+
+def test_input_is_estimated_by_what_prompts_came_to_when_the_target_told() -> None:
+    """As many bytes a token as with those that were counted; pictures, and prompts of a few words, teach nothing."""
+    estimates = Estimates()
+    body = {"messages": [{"role": "user", "content": WORDS}]}
+    shown = {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}
+    for asked, tokens in ((body, 1000), (shown, 5000), ({"prompt": "Hi"}, 9)):
+        told = Usage(input=tokens, output=20)
+        estimates.answer(call(json.dumps(asked).encode()), told, b"{}", place=PLACE)
+    assert _input_of(body, estimates) == 1000
+    assert estimates.stream(call(b'{"prompt":"Hi"}'), sent(prose(30, 1)), place=PLACE).output == 30
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9**9) | st.text(), lambda each: st.lists(each) | st.dictionaries(
+    st.sampled_from(["type", "text", "content", "source", "arguments", "input", "image", "x"]), each)))  # fmt: skip
+def test_input_is_bounded_by_the_body_whatever_it_holds(value: Any) -> None:
+    """Tolerant of every shape, and never more than a token a byte and the media: that much money is held."""
+    names = ("messages", "system", "input", "prompt", "tools", "text")
+    body = json.dumps(dict.fromkeys(names, value), ensure_ascii=False).encode("utf-8", "replace")
+    asked = call(body)
+    media = json.dumps(value).count('"type"') * len(names)
+    found = Estimates().stream(asked, sent(["x"]), place=PLACE).input
+    assert 0 <= found <= len(body) + MEDIA_TOKENS * media

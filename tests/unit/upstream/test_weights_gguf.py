@@ -59,6 +59,20 @@ def test_embedding_models_are_known_by_their_pooling() -> None:
     assert not parse(gguf({**METADATA, "llama.pooling_type": 0})).pooling
 
 
+@pytest.mark.parametrize(
+    ("ends", "silent"),
+    [
+        ({"tokenizer.ggml.eos_token_id": 3}, (1, 2)),
+        ({"tokenizer.ggml.eos_token_id": 3, "tokenizer.ggml.eot_token_id": 2}, (1,)),
+        ({}, ()),
+    ],
+)
+def test_silent_tokens_are_those_without_text(ends: Mapping[str, int], silent: tuple[int, ...]) -> None:
+    """Unknown and control tokens show nothing; those that end an answer are needed."""
+    kinds = [1, 2, 3, 3, 4, 6] + [1] * 5_000
+    assert parse(gguf({**METADATA, **ends, "tokenizer.ggml.token_type": kinds})).silent == silent
+
+
 def test_header_is_found_when_the_vocabulary_is_larger_than_the_first_read(tmp_path: Path) -> None:
     """Only as much of a file is read as its header takes."""
     path = tmp_path / "model.gguf"

@@ -65,6 +65,16 @@ def test_credential_is_missed_when_there_is_none(authorization: bytes | None, ap
         read_credential(authorization, api_key)
 
 
+@pytest.mark.parametrize("authorization", [None, b"Basic k"])
+@pytest.mark.parametrize("either", [True, False])
+def test_both_headers_are_named_where_both_are_read(authorization: bytes | None, *, either: bool) -> None:
+    """Anthropic's clients send the one, OpenAI's the other; what is not read is not offered."""
+    with pytest.raises(Unauthenticated) as told:
+        read_credential(authorization, None, either=either)
+    assert "Bearer" in told.value.message
+    assert ("x-api-key" in told.value.message) is either
+
+
 def test_credential_is_refused_when_two_disagree() -> None:
     """Guessing which one was meant would be wrong half the time."""
     with pytest.raises(InvalidRequest, match="different keys"):

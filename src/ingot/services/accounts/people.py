@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from ingot.clock import Clock
 from ingot.errors import Forbidden, InvalidRequest, RateLimited, Unauthenticated
 from ingot.ids import NewId
-from ingot.services.accounts.attempts import Attempts
+from ingot.services.accounts.attempts import Attempts, Logins
 from ingot.services.accounts.letters import Letters
 from ingot.services.accounts.passwords import Passwords, check_password
 from ingot.services.accounts.records import Caller, digest_of, read_email
@@ -35,6 +35,8 @@ from ingot.store.faults import StoreConflict
 from ingot.store.schema import micros
 
 LOGIN_TRIES, LOGIN_SECONDS = 10, 15 * 60
+ACCOUNT_TRIES = 100
+"""Of one account in the same time, from all addresses together."""
 ADDRESS_TRIES, ADDRESS_SECONDS = 50, 15 * 60
 MAIL_TRIES, MAIL_SECONDS = 20, 3600
 NOBODY = "anonymous"
@@ -71,7 +73,7 @@ class People:
         self._letters = letters
         self._clock = clock
         self._new_id = new_id
-        self._by_account = Attempts(clock, most=LOGIN_TRIES, seconds=LOGIN_SECONDS)
+        self._logins = Logins(clock, most=LOGIN_TRIES, overall=ACCOUNT_TRIES, seconds=LOGIN_SECONDS)
         self._by_address = Attempts(clock, most=ADDRESS_TRIES, seconds=ADDRESS_SECONDS)
         self._mails = Attempts(clock, most=MAIL_TRIES, seconds=MAIL_SECONDS)
 
@@ -167,14 +169,14 @@ class People:
     ) -> SignedIn:
         """Opens a session; the browser's `old` one ends. Raises Unauthenticated, RateLimited, in the same words for all."""
         email = email.strip().lower()
-        self._limit(self._by_account, email)
+        self._limit_login(email, address)
         self._limit_address(address)
         user = await self._db.read(partial(store.user_by_email, email=email))
         known = None if user is None or user.disabled_at is not None else user.password
         right = await self._passwords.matches(known, password)
         if user is None or known is None or not right:
             raise Unauthenticated("The mail address or the password is not right.", code="invalid_login")
-        self._by_account.forgive(email)
+        self._logins.succeed(email, _place(address))
         fresh = await self._passwords.hash(password) if self._passwords.outdated(known) else known
         return await self._db.write(partial(self._log_in, user=user, fresh=fresh, old=old, address=address))
 
@@ -212,10 +214,10 @@ class People:
         if user is None or caller.session is None:
             raise Forbidden("A key has no password.")
         check_password(new, param="new")
-        self._limit(self._by_account, user.email)
+        self._limit_login(user.email, address)
         if not await self._passwords.matches(user.password, current):
             raise InvalidRequest("This is not the current password.", param="current", code="wrong_password")
-        self._by_account.forgive(user.email)
+        self._logins.succeed(user.email, _place(address))
         hashed = await self._passwords.hash(new)
         work = partial(
             self._change_password, user=user, session=caller.session, hashed=hashed, address=address
@@ -256,7 +258,7 @@ class People:
             raise _bad_link("POST /admin/v1/auth/reset-request")
         hashed = await self._passwords.hash(password)
         await self._db.write(partial(self._reset, user=user, digest=digest, hashed=hashed, address=address))
-        self._by_account.forgive(user.email)
+        self._logins.forgive(user.email, _place(address))
 
     def _reset(
         self, conn: Connection, user: UserRow, digest: bytes, hashed: str, address: str | None
@@ -284,16 +286,11 @@ class People:
         if address is not None:
             self._limit(self._by_address, place_of(address))
 
+    def _limit_login(self, email: str, address: str | None) -> None:
+        _check_wait(self._logins.take(email, _place(address)))
+
     def _limit(self, attempts: Attempts, name: str) -> None:
-        wait = attempts.take(name)
-        if wait is not None:
-            # Text and header say the same: whole minutes, after which a try is certainly free.
-            minutes = math.ceil(wait / 60)
-            raise RateLimited(
-                f"Too many tries. Wait {minutes} {'minute' if minutes == 1 else 'minutes'}.",
-                retry_after=60.0 * minutes,
-                code="too_many_tries",
-            )
+        _check_wait(attempts.take(name))
 
     def _note_request(
         self, conn: Connection, action: str, user: UserRow | None, *, address: str | None
@@ -325,6 +322,21 @@ def _note(
     """A row about a person, with the address that the call came from where it is known."""
     detail = told if address is None else {**told, "address": address}
     note(conn, None, actor=actor, action=action, subject=subject, at=at, detail=detail)
+
+
+def _place(address: str | None) -> str:
+    return "" if address is None else place_of(address)
+
+
+def _check_wait(wait: float | None) -> None:
+    if wait is not None:
+        # Text and header say the same: whole minutes, after which a try is certainly free.
+        minutes = math.ceil(wait / 60)
+        raise RateLimited(
+            f"Too many tries. Wait {minutes} {'minute' if minutes == 1 else 'minutes'}.",
+            retry_after=60.0 * minutes,
+            code="too_many_tries",
+        )
 
 
 def _bad_link(again: str) -> InvalidRequest:

@@ -24,6 +24,10 @@ LARGEST_HEADER = 256 << 20
 FIRST_READ = 1 << 20
 
 STRING, ARRAY = 8, 9
+TYPES_OF_TOKENS = "tokenizer.ggml.token_type"
+UNSHOWN_TYPES = frozenset({2, 3})
+"""Types of tokens, unknown and control, that llama.cpp writes as nothing at all."""
+ENDS = ("tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
 SCALARS = {
     0: "<B",
     1: "<b",
@@ -98,6 +102,8 @@ class Header:
     """KV cache for one token of context, in bytes, 16 bits a value."""
     least_size: int
     """Bytes that a file with these tensors has at least; a shorter one was cut."""
+    silent: tuple[int, ...] = ()
+    """The tokens that have a name but no text, but for those that end an answer."""
 
     def memory(self, size: int, context: int) -> int:
         """An estimate of the bytes that `size` bytes of weights need to serve `context` tokens."""
@@ -106,11 +112,14 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The slots that this machine can hold, the context of each, and whether the model was made for embeddings."""
+    """The slots that this machine can hold, the context of each, whether the model was made for embeddings, and its
+    tokens without text.
+    """
 
     context: int
     slots: int
     pooling: bool
+    silent: tuple[int, ...] = ()
 
 
 class Cursor:
@@ -160,7 +169,7 @@ def parse(data: bytes) -> Header:
     metadata: dict[str, Value | None] = {}
     for _ in range(keys):
         key = cursor.text(LONGEST_NAME)
-        value = read_value(cursor)
+        value = read_value(cursor, longest=MOST_ITEMS if key == TYPES_OF_TOKENS else LONGEST_KEPT)
         if key is not None:
             metadata[key] = value
     inventory = read_tensors(cursor, tensors)
@@ -212,7 +221,9 @@ def fit_model(path: Path, *, parallel: int, free: int | None) -> Fit:
     tokens = cache_tokens(header, size, wanted=wanted * parallel, free=free)
     slots = max(1, min(parallel, tokens // wanted))
     context = max(SMALLEST_CONTEXT, tokens // slots // CONTEXT_STEP * CONTEXT_STEP)
-    return Fit(context=min(own, MOST_CONTEXT, context), slots=slots, pooling=header.pooling)
+    return Fit(
+        context=min(own, MOST_CONTEXT, context), slots=slots, pooling=header.pooling, silent=header.silent
+    )
 
 
 def cache_tokens(header: Header, size: int, *, wanted: int, free: int | None) -> int:
@@ -231,19 +242,19 @@ def capped(count: int, most: int, what: str) -> int:
     return count
 
 
-def read_value(cursor: Cursor) -> Value | None:
-    """The next metadata value; None for what is too long to be kept."""
+def read_value(cursor: Cursor, *, longest: int = LONGEST_KEPT) -> Value | None:
+    """The next metadata value; None for what is too long to be kept, or an array of more than `longest` items."""
     kind = cursor.number("<I")
     if kind == STRING:
         return cursor.text(LONGEST_KEPT)
     if kind == ARRAY:
-        return read_array(cursor)
+        return read_array(cursor, longest)
     if kind not in SCALARS:
         raise GgufError(f"metadata type {kind} is not known")
     return cursor.number(SCALARS[kind])
 
 
-def read_array(cursor: Cursor) -> tuple[int, ...] | None:
+def read_array(cursor: Cursor, longest: int) -> tuple[int, ...] | None:
     """The next array, kept where it is short and of numbers."""
     kind = cursor.number("<I")
     count = capped(cursor.number("<Q"), MOST_ITEMS, "array items")
@@ -255,7 +266,7 @@ def read_array(cursor: Cursor) -> tuple[int, ...] | None:
         raise GgufError(f"arrays of metadata type {kind} are not known")
     form = SCALARS[kind]
     begin = cursor.step(count * struct.calcsize(form))
-    if count > LONGEST_KEPT:
+    if count > longest:
         return None
     return struct.unpack_from(f"<{count}{form[1]}", cursor.data, begin)
 
@@ -305,7 +316,17 @@ def describe(metadata: dict[str, Value | None], inventory: Inventory, *, least_s
         layers=layers,
         cache_bytes=cache_bytes(metadata, architecture, layers),
         least_size=least_size,
+        silent=silent_tokens(metadata),
     )
+
+
+def silent_tokens(metadata: dict[str, Value | None]) -> tuple[int, ...]:
+    """The tokens that are shown as nothing; none where the file does not say which of them ends an answer."""
+    kinds = metadata.get(TYPES_OF_TOKENS)
+    ends = {whole(metadata, key) for key in ENDS} - {None}
+    if not ends or not isinstance(kinds, tuple):
+        return ()
+    return tuple(token for token, kind in enumerate(kinds) if kind in UNSHOWN_TYPES and token not in ends)
 
 
 def cache_bytes(metadata: dict[str, Value | None], architecture: str, layers: int) -> int:
