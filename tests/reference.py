@@ -91,6 +91,7 @@ CODES = {
     "missing_required_parameter": "Add the field that `param` names.",
     "model_not_found": "Ask for a model that `GET /v1/models` lists.",
     "not_signed_in": "Log in, or send an admin key.",
+    "mutually_exclusive_parameters": "Send one of the fields that the message names.",
     "object_above_max_properties": "Send fewer properties.",
     "object_below_min_properties": "Send more properties.",
     "organization_exists": "Use the organization you have, or ask the operator for another.",

@@ -8,7 +8,7 @@ no store. Source: contract §3.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +21,9 @@ from ingot.rawjson import Body
 Json = dict[str, Any]
 
 PREFIX: Final = "resp_"
+GOES_ON: Final = ("completed", "incomplete")
+"""How a response has to have ended to be gone on from."""
+
 _PREFIXES: Final = {
     "message": "msg",
     "function_call": "fc",
@@ -30,6 +33,8 @@ _PREFIXES: Final = {
 }
 _MADE: Final = re.compile(r"[a-z]+_([0-9a-f]{28})i?[0-9a-f]{4}")
 _TEXTS: Final = {"assistant": "output_text"}
+# Says what came before, which no target knows.
+_OURS: Final = ("previous_response_id", "conversation")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -70,6 +75,18 @@ def as_items(told: Any) -> list[Json]:
     return told if type(told) is list else []
 
 
+def conversation_of(asked: Mapping[str, Any]) -> str | None:
+    """The conversation that a request belongs to; `asked` is a client's checked body."""
+    told = asked.get("conversation")
+    return told["id"] if isinstance(told, dict) else told
+
+
+def own_items(call: Call, response_id: str) -> list[Json]:
+    """The items that a continued call has beyond those before it, as they are shown of the response."""
+    own = as_items(call.body.value.get("input"))[len(call.makers) :]
+    return [_shown(item, response_id, index) for index, item in enumerate(own)]
+
+
 def items_out(answer: bytes) -> list[Json]:
     """The items that a response gave; raises ValueError."""
     return _answered.decode(answer).output
@@ -106,7 +123,7 @@ def _shown(item: Json, response_id: str, index: int) -> Json:
 def needs_past(call: Call) -> bool:
     """Whether a request says something that only the store can tell."""
     value = call.body.value
-    if value.get("previous_response_id") is not None:
+    if value.get("previous_response_id") is not None or value.get("conversation") is not None:
         return True
     told = value.get("input")
     return type(told) is list and any(
@@ -115,11 +132,11 @@ def needs_past(call: Call) -> bool:
 
 
 def continued(call: Call, before: Sequence[Past], own: Sequence[Json]) -> Call:
-    """The call with the items of earlier responses before its own, as targets get it."""
+    """The call with the items of earlier responses, or of its conversation, before its own, as targets get it."""
     items = [past.item for past in before] + list(own)
     replace = {"input": _encode(items)}
-    data = rawjson.splice(call.body, replace=replace, drop=("previous_response_id",))
-    value = {name: held for name, held in call.body.value.items() if name != "previous_response_id"}
+    data = rawjson.splice(call.body, replace=replace, drop=_OURS)
+    value = {name: held for name, held in call.body.value.items() if name not in _OURS}
     body = Body(data, {**value, "input": items})
     return msgspec.structs.replace(
         call, body=body, images=tuple(images_of(items)), makers=tuple(past.maker for past in before)

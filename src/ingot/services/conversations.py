@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from ingot.clock import Clock
+from ingot.config import StoreConfig
 from ingot.dialects import conversations as wire
 from ingot.dialects.conversations import ConversationDeleted, ConversationObject
 from ingot.dialects.items import Item, duplicate, encode_item
@@ -57,7 +58,7 @@ class Conversations:
         self, who: Principal, body: Mapping[str, Any], *, keep: Keep[bytes] = keep_nothing
     ) -> bytes:
         """A new conversation; raises InvalidRequest, Unsupported."""
-        self._check_content(who)
+        check_storage(who, content=self._content)
         wanted = wire.decode_create(dict(body), new_id=new_id)
         now = self._clock.now()
         row = Conversation(ordered_id("conv", now), micros(now), wanted.metadata)
@@ -105,7 +106,7 @@ class Conversations:
         keep: Keep[bytes] = keep_nothing,
     ) -> bytes:
         """Appends items, and tells them as a list; raises NotFound, InvalidRequest, Unsupported."""
-        self._check_content(who)
+        check_storage(who, content=self._content)
         items = wire.decode_items(dict(body), new_id=new_id)
 
         def write(conn: Connection) -> bytes:
@@ -158,14 +159,22 @@ class Conversations:
     async def _write(self, who: Principal, work: Callable[[Connection], T]) -> T:
         return await self._db.write(work, locks=(who.org_id,))
 
-    def _check_content(self, who: Principal) -> None:
-        if not (self._content and who.grant.keep_content):
-            by = "its organization" if self._content else "this server"
-            raise Unsupported(
-                f"A conversation cannot hold anything: {by} keeps prompts and answers out of the store. Send what came "
-                f"before in 'input' instead.",
-                code="storage_off",
-            )
+
+def keeps_content(store: StoreConfig) -> bool:
+    """Whether this server keeps prompts and answers at all."""
+    return store.content and store.records
+
+
+def check_storage(who: Principal, *, content: bool, param: str | None = None) -> None:
+    """Raises Unsupported where no conversation can hold anything; `content`: the server keeps prompts and answers."""
+    if not (content and who.grant.keep_content):
+        by = "its organization" if content else "this server"
+        raise Unsupported(
+            f"A conversation cannot hold anything: {by} keeps prompts and answers out of the store. Send what came "
+            f"before in 'input' instead.",
+            param=param,
+            code="storage_off",
+        )
 
 
 def missing_conversation(which: str) -> NotFound:

@@ -1,8 +1,9 @@
 """What comes before a request in the words of earlier responses: the one place that says so.
 
+    conversation            its items, in their order, whoever said them
     previous_response_id    the chain of responses behind it, oldest first: items in, items out of each; instructions are not
                             carried over
-    item_reference          an item of that chain, or of any response that its id tells of
+    item_reference          an item of those, or of any response that its id tells of
     before(...)             both, as the call that targets get
 
 A response can be gone on from until it is deleted, expires, or was never kept; a chain is read link by link, so that what
@@ -15,25 +16,30 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Connection
 
 from ingot.clock import Clock
 from ingot.dialects import responses_state as state
 from ingot.dialects.dialect import Call, Past
+from ingot.dialects.items import duplicate
 from ingot.dialects.responses import RESPONSES
 from ingot.dialects.responses_items import kind_of
 from ingot.errors import InvalidRequest, PlatformError, TooLarge
 from ingot.rawjson import clip
+from ingot.services.conversations import missing_conversation
 from ingot.services.recording import Recorder
+from ingot.store import conversations
 from ingot.store import responses as store
 from ingot.store.database import Database
 from ingot.store.responses import Exchange
 from ingot.store.schema import micros
 
 MOST_LINKS: Final = 1_000
-GOES_ON: Final = ("completed", "incomplete")
 
 Json = dict[str, Any]
+
+_item: Final = msgspec.json.Decoder(Json)
 
 
 class History:
@@ -51,10 +57,25 @@ class History:
             return call
         value = call.body.value
         previous = value.get("previous_response_id")
-        links = [] if previous is None else await self._chain(org_id, previous, most=most)
-        past = [each for link in links for each in _past(link)]
-        own = await self._resolved(org_id, state.as_items(value.get("input")), past)
-        return state.continued(call, past, own)
+        conversation = state.conversation_of(value)
+        own = state.as_items(value.get("input"))
+        if conversation is not None:
+            past = await self._held(org_id, conversation, own, most=most)
+        else:
+            links = [] if previous is None else await self._chain(org_id, previous, most=most)
+            past = [each for link in links for each in _past(link)]
+        return state.continued(call, past, await self._resolved(org_id, own, past))
+
+    async def _held(self, org_id: str, which: str, own: Sequence[Json], *, most: int) -> list[Past]:
+        """The items of a conversation; of its last answer, too, where that is still on its way into the database."""
+        await self._recorder.caught_up()
+        past = await self._db.read(partial(_read_conversation, org_id=org_id, which=which, most=most))
+        known = {each.item.get("id") for each in past}
+        for index, item in enumerate(own):
+            where = f"input[{index}]"
+            if item.get("id") in known and kind_of(item, where) != "item_reference":
+                raise duplicate(str(item["id"]), f"{where}.id")
+        return past
 
     async def _chain(self, org_id: str, previous: str, *, most: int) -> list[Exchange]:
         read = partial(_read_chain, org_id=org_id, previous=previous, most=most)
@@ -135,7 +156,7 @@ def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now:
         if found is None or found.request is None or not is_readable(found, now=now):
             raise _not_found(previous, wanted)
         status = state.status_of(found.answer or b"")
-        if status not in GOES_ON:
+        if status not in state.GOES_ON:
             raise InvalidRequest(
                 f"The response '{clip(wanted)}' has the status '{status}', and only one that is whole can be gone on from.",
                 param="previous_response_id",
@@ -150,6 +171,18 @@ def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now:
             )
         wanted = state.previous_of(found.request)
     return links[::-1]
+
+
+def _read_conversation(conn: Connection, *, org_id: str, which: str, most: int) -> list[Past]:
+    if conversations.find_conversation(conn, org_id, which) is None:
+        raise missing_conversation(which)
+    if conversations.weigh(conn, which) > most:
+        raise TooLarge(
+            f"The conversation '{clip(which)}' has grown too large: at most {most:,} bytes of items are gone on from. Begin "
+            "another with a summary of it, or delete items.",
+            param="conversation",
+        )
+    return [Past(_item.decode(kept.item), kept.maker) for kept in conversations.read_items(conn, which)]
 
 
 def _past(link: Exchange) -> list[Past]:

@@ -40,6 +40,8 @@ class Kept:
     place: int
     id: str
     item: bytes
+    maker: str | None = None
+    """The target that gave it; None where the client sent it."""
 
 
 _FIND = select(_c.id, _c.created_at, _c.metadata).where(
@@ -54,7 +56,10 @@ _APPEND = (
 _ITEM = select(_i.place, _i.id, _i.item).where(
     _i.conversation_id == bindparam("which"), _i.id == bindparam("item_id")
 )
-_ALL = select(_i.item).where(_i.conversation_id == bindparam("which")).order_by(_i.place)
+_ALL = select(_i.place, _i.id, _i.item, _i.maker).where(_i.conversation_id == bindparam("which"))
+_WEIGHT = select(func.coalesce(func.sum(func.length(_i.item)), 0)).where(
+    _i.conversation_id == bindparam("which")
+)
 
 
 def insert_conversation(conn: Connection, org_id: str, row: Conversation) -> None:
@@ -115,7 +120,14 @@ def taken_ids(conn: Connection, which: str, ids: Collection[str]) -> set[str]:
 def insert_items(conn: Connection, which: str, items: Sequence[Kept]) -> None:
     """Adds items at the places that were taken for them."""
     rows = [
-        {"conversation_id": which, "place": each.place, "id": each.id, "item": each.item} for each in items
+        {
+            "conversation_id": which,
+            "place": each.place,
+            "id": each.id,
+            "item": each.item,
+            "maker": each.maker,
+        }
+        for each in items
     ]
     if rows:
         conn.execute(insert(conversation_items), rows)
@@ -152,9 +164,15 @@ def list_items(
     return items, len(items) < len(found)
 
 
-def read_items(conn: Connection, which: str) -> list[bytes]:
+def weigh(conn: Connection, which: str) -> int:
+    """The bytes of all items of the conversation."""
+    return int(conn.execute(_WEIGHT, {"which": which}).scalar_one())
+
+
+def read_items(conn: Connection, which: str) -> list[Kept]:
     """All items of the conversation in their order."""
-    return [bytes(item) for item in conn.execute(_ALL, {"which": which}).scalars()]
+    rows = conn.execute(_ALL.order_by(_i.place), {"which": which})
+    return [Kept(row.place, row.id, bytes(row.item), row.maker) for row in rows]
 
 
 def delete_item(conn: Connection, which: str, item_id: str) -> bool:

@@ -20,7 +20,7 @@ from ingot.ids import new_id
 from ingot.presets import encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
 from ingot.services.changes import Changes
-from ingot.services.conversations import Conversations
+from ingot.services.conversations import Conversations, keeps_content
 from ingot.services.grants import deployment_for, deployments_for
 from ingot.services.kept import Responses
 from ingot.services.keys import Principal
@@ -159,7 +159,7 @@ def _kept(state: State) -> Pages:
             kept=preset.offers("kept_responses"),
         )
     if preset.offers("conversations"):
-        held = Conversations(database, clock=clock, content=runtime.config.store.content)
+        held = Conversations(database, clock=clock, content=keeps_content(runtime.config.store))
         limits = runtime.config.limits
         found |= conversations.pages(held, caller=caller, changes=state.changes, limits=limits)
     if preset.offers("usage"):

@@ -26,6 +26,7 @@ def define(tables: MetaData) -> None:
         Column("conversation_id", Text, primary_key=True),
         Column("place", BigInteger, primary_key=True, autoincrement=False),
         text("id"),
+        Column("maker", Text),  # the target that gave it; null: the client
         Column("item", LargeBinary, nullable=False),  # a JSON object
         Index("conversation_items_by_id", "conversation_id", "id", unique=True),
     )
