@@ -15,7 +15,9 @@ from rig import fresh_id, stage
 CONFIG = """
     [targets]
     up = { base_url = "{up}", dialects = ["chat"], breaker = { failures = 1000 } }
+    native = { base_url = "{up}", dialects = ["responses"], breaker = { failures = 1000 } }
     [models]
+    relayed = { targets = ["native"], price = "free" }
     gpt = { targets = ["up"], price = { input = 1, output = 2 }, attempts = 1 }
 """
 PATH = "/v1/responses"
@@ -39,6 +41,25 @@ def said(client: OpenAI, conversation: str) -> list[tuple[str, str]]:
     """Who said what in a conversation, oldest first."""
     items: list[Any] = [item.to_dict() for item in client.conversations.items.list(conversation, order="asc")]
     return [(item["role"], item["content"][0]["text"]) for item in items]
+
+
+def test_target_is_told_no_conversation_when_it_speaks_responses(scene: Scene, client: OpenAI) -> None:
+    """What came before is its input; the conversation is ours to know, and to say."""
+    made = client.conversations.create()
+    first = client.responses.create(model="relayed", input="echo: one", conversation=made.id)
+    assert first.to_dict()["conversation"] == {"id": made.id}
+    request_id = fresh_id()
+    with client.responses.stream(
+        model="relayed",
+        input="echo: two",
+        conversation=made.id,
+        extra_headers={"x-request-id": request_id},
+    ) as stream:
+        assert stream.get_final_response().to_dict()["conversation"] == {"id": made.id}
+    (record,) = scene[1].seen(request_id)
+    assert "conversation" not in record.json
+    assert [item["role"] for item in record.json["input"]] == ["user", "assistant", "user"]
+    assert len(said(client, made.id)) == 4
 
 
 def asked(scene: Scene, request_id: str) -> list[tuple[str, str]]:
