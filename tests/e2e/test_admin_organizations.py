@@ -11,7 +11,7 @@ from sqlalchemy import insert, select
 from adminhouse import PASSWORD, Browser, House, open_house
 from ingot.services.accounts.letters import INVITATION_SECONDS
 from ingot.services.accounts.organizations import REMEMBERED_SECONDS
-from ingot.store.responses import deleted_organizations
+from ingot.store.erasure import deleted_organizations
 from ingot.store.schema import DEFAULT_ORG, idempotency, response_metadata, responses
 
 ADA, BOB = "ada@example.org", "bob@example.org"

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 from databases import Place, open_store
 from ingot.store import idempotency
 from ingot.store.requestlog import RequestFilter, list_requests
-from ingot.store.responses import delete_response, erase_organization, sweep
+from ingot.store.responses import delete_response, erase_responses, sweep
 from ingot.store.schema import DEFAULT_ORG, micros, organizations, response_losses
 from ingot.store.settle import Settlement, settle
 from ledgerbook import NOW
@@ -72,7 +72,7 @@ async def test_losses_are_told_when_requests_are_listed(backend: Place) -> None:
     [
         (lambda conn: delete_response(conn, DEFAULT_ORG, "resp_1"), ["resp_3"]),
         (lambda conn: sweep(conn, micros(NOW) + 200), []),
-        (lambda conn: erase_organization(conn, DEFAULT_ORG), []),
+        (lambda conn: erase_responses(conn, DEFAULT_ORG), []),
     ],
     ids=["deleted", "expired", "erased"],
 )
@@ -99,7 +99,7 @@ async def test_losses_are_not_kept_when_the_organization_was_deleted_meanwhile(b
     [
         (lambda conn: idempotency.sweep(conn, micros(NOW) + 2 * idempotency.KEEP), ["resp_3"]),
         (lambda conn: idempotency.erase(conn, DEFAULT_ORG), ["resp_3"]),
-        (lambda conn: erase_organization(conn, DEFAULT_ORG), []),
+        (lambda conn: erase_responses(conn, DEFAULT_ORG), []),
     ],
     ids=["expired", "ended", "erased"],
 )

@@ -17,7 +17,7 @@ from ingot.services.retention import Retention
 from ingot.store.database import Database
 from ingot.store.engine import FILE_NAME
 from ingot.store.faults import StoreError
-from ingot.store.responses import delete_response, erase_organization, sweep
+from ingot.store.responses import delete_response, erase_responses, sweep
 from ingot.store.schema import (
     DEFAULT_ORG,
     idempotency,
@@ -134,7 +134,7 @@ async def test_answers_to_retries_are_let_go_when_their_day_is_over(kept: Kept) 
 
 async def test_nothing_happens_when_there_is_nothing_to_erase(kept: Kept) -> None:
     """An unknown organization has no content."""
-    assert await kept.db.write(lambda conn: erase_organization(conn, "org_none")) == 0
+    assert await kept.db.write(lambda conn: erase_responses(conn, "org_none")) == 0
     assert len(await kept.db.read(_left)) == 12
 
 

@@ -83,7 +83,7 @@ WRITES: dict[str, Work] = {
     "relabel": lambda conn: responses.relabel_response(conn, ORG, MIDDLE.id, metadata={}),
     "delete": lambda conn: responses.delete_response(conn, ORG, MIDDLE.id),
     "sweep": lambda conn: responses.sweep(conn, micros(NOW + 11 * DAY), most=100),
-    "erase": lambda conn: responses.erase_organization(conn, "org_small", most=100),
+    "erase": lambda conn: responses.erase_responses(conn, "org_small", most=100),
     "rederive an hour": lambda conn: usage.rederive(conn, ORG, since=HOUR - 24, until=HOUR - 23),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ingot.dialects.dialect import Usage
+from ingot.dialects.responses_state import conversation_of, own_items
 from ingot.ids import ordered_id
 from ingot.pricing import frozen
 from ingot.services.door import Inference, Outcome
@@ -16,6 +17,7 @@ from ingot.services.endings import ending_of
 from ingot.services.runtime import Runtime
 from ingot.store.schema import micros
 from ingot.store.settle import Settlement
+from ingot.store.turns import Turn
 
 DAY = 86_400_000_000
 NOTHING = Usage()
@@ -33,7 +35,10 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     lead = inference.lead if ending.final else None
     price = inference.deployment.price
     store = runtime.config.store
-    asked = inference.call.body.value
+    call = inference.call
+    # What the client sent, whatever was put before it.
+    body = call.body if call.stamp is None else call.stamp.asked
+    asked = body.value
     wanted = asked.get("store")
     kept = (
         store.content
@@ -68,7 +73,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         estimated=usage.estimated,
         amount=price.cost(usage, window=inference.window, factor=grant.price_factor) if billable else 0,
         price=frozen(price, window=inference.window, factor=grant.price_factor) if billable else None,
-        request=inference.call.body.data if kept else None,
+        request=body.data if kept else None,
         answer=outcome.answer if kept and ending.kept else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
         losses=_encode(outcome.losses).decode() if outcome.losses and (kept or lead is not None) else None,
@@ -79,6 +84,21 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         lead=lead,
         content_type=outcome.content_type.decode("ascii", "replace"),
         given=None if lead is None else outcome.answer,
+        turn=_turn(inference, outcome) if ending.state == "completed" else None,
+    )
+
+
+def _turn(inference: Inference, outcome: Outcome) -> Turn | None:
+    """What the answer adds to its conversation, whether the response itself is stored or not, as OpenAI does it."""
+    call = inference.call
+    conversation = None if call.stamp is None else conversation_of(call.stamp.asked.value)
+    if conversation is None or outcome.answer is None:
+        return None
+    return Turn(
+        conversation=conversation,
+        own=own_items(call, inference.response_id),
+        answer=outcome.answer,
+        streamed=call.stream,
     )
 
 

@@ -131,7 +131,7 @@ def owned_on_plan(conn: Connection, user_id: str, *, plan: str, since: int) -> i
 def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
     """Ends an organization: keys stop, retries and invitations are void. False where it was ended already.
 
-    Its memberships stay: they tell who owned it. The content of its responses goes by `responses.erase_organization`. A retry key whose
+    Its memberships stay: they tell who owned it. What it kept goes by `erasure`. A retry key whose
     request still runs stays until that is settled, which charges for it and keeps no answer.
     """
     ended = update(organizations).where(organizations.c.id == org_id, organizations.c.deleted_at.is_(None))

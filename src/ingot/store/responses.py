@@ -8,8 +8,7 @@ Content leaves here and nowhere else:
 
     one response       delete_response                             in the write that was asked for
     what has expired   sweep                                       a batch at a time, by the retention's turns
-    an organization    deleted_organizations --> erase_organization, a batch at a time until 0: at once by whoever ended
-                       it, and by the turns, for what a stopped process left behind or a running call brought later
+    an organization    erase_responses                             a batch at a time, with what else it kept: `erasure`
 
 Every statement is bound to an organization. A row is found by our id or by the id that the client saw; of rows
 with the same one (some upstreams count from zero) the newest is meant, and the others are shown under ours.
@@ -88,6 +87,16 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """A stored response with its content, as far as it is kept, and the target that gave it."""
+
+    head: Head
+    target: str
+    request: bytes | None
+    answer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which responses a list holds: those of one surface that are complete and can be read at `now`."""
 
@@ -121,6 +130,9 @@ _BY_PUBLIC_ID = (
     .where(_r.org_id == bindparam("org"), _r.public_id == bindparam("which"))
     .order_by(_r.id.desc())
     .limit(1)
+)
+_LINK = select(_r.request, _r.answer, _r.target, *_HEAD).where(
+    _r.org_id == bindparam("org"), _r.id == bindparam("which")
 )
 _PARTS = {
     part: select(responses.c[part]).where(_r.org_id == bindparam("org"), _r.id == bindparam("which"))
@@ -157,6 +169,17 @@ def read_part(conn: Connection, org_id: str, response_id: str, *, part: Part) ->
     """The request or the answer as it was kept; `response_id` is ours."""
     found = conn.execute(_PARTS[part], {"org": org_id, "which": response_id}).scalar()
     return None if found is None else bytes(found)
+
+
+def read_exchange(conn: Connection, org_id: str, response_id: str) -> Exchange | None:
+    """What a response was asked and what it gave; `response_id` is ours. None where there is no such row."""
+    if not is_plain(response_id):
+        return None
+    row = conn.execute(_LINK, {"org": org_id, "which": response_id}).first()
+    if row is None:
+        return None
+    parts = [None if part is None else bytes(part) for part in (row.request, row.answer)]
+    return Exchange(_head(row), row.target, *parts)
 
 
 def list_responses(conn: Connection, org_id: str, which: Filter, *, step: Step) -> Sheet:
@@ -200,7 +223,7 @@ def sweep(conn: Connection, now: int, *, most: int = 500) -> int:
     return _let_go(conn, conn.execute(_DUE, {"now": now, "most": most}).scalars().all())
 
 
-def erase_organization(conn: Connection, org_id: str, *, most: int = 500) -> int:
+def erase_responses(conn: Connection, org_id: str, *, most: int = 500) -> int:
     """Lets go of an organization's content, expired or not, at most `most` responses; how many there were."""
     retries = (
         select(idempotency.c.response_id)
@@ -214,7 +237,7 @@ def erase_organization(conn: Connection, org_id: str, *, most: int = 500) -> int
     return _let_go(conn, conn.execute(_OF_ORG, {"org": org_id, "most": most}).scalars().all())
 
 
-def deleted_organizations(conn: Connection) -> list[str]:
+def organizations_with_content(conn: Connection) -> list[str]:
     """The deleted organizations of which something is still kept."""
     left: Select[Any] = (
         select(literal_column("1"))

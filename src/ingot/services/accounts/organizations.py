@@ -20,7 +20,7 @@ from ingot.logs import Log
 from ingot.services.accounts.records import Caller, read_email, read_name
 from ingot.services.accounts.sessions import Sessions
 from ingot.services.keeping import Keep, keep_nothing, kept
-from ingot.store import accounts, members, responses, sessions
+from ingot.store import accounts, erasure, members, sessions
 from ingot.store import organizations as store
 from ingot.store.audit import note
 from ingot.store.database import Database
@@ -53,7 +53,7 @@ class Organizations:
         """Finishes deletions that were cut short, at the start and every hour; runs until cancelled."""
         while True:
             try:
-                for org_id in await self._db.read(responses.deleted_organizations):
+                for org_id in await self._db.read(erasure.deleted_organizations):
                     await self.purge(org_id)
             except StoreError as error:
                 self._log.warning("content_not_deleted", error=error.message)
@@ -195,7 +195,7 @@ class Organizations:
 
     async def purge(self, org_id: str) -> None:
         """Deletes all content of a deleted organization, piece by piece."""
-        while await self._db.write(partial(responses.erase_organization, org_id=org_id)):
+        while await self._db.write(partial(erasure.erase_organization, org_id=org_id)):
             continue  # each piece is a write of its own, so that others come in between
 
     async def _purge_later(self, org_id: str) -> None:
