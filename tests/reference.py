@@ -94,6 +94,7 @@ CODES = {
     "object_below_min_properties": "Send more properties.",
     "organization_exists": "Use the organization you have, or ask the operator for another.",
     "signup_closed": "Ask a member of an organization to invite you, or the operator for an account.",
+    "storage_off": "Send what came before in `input`; the server or the organization keeps no content.",
     "storage_unavailable": "Send the request again after `retry-after` seconds; the operator looks at the disk or the database.",
     "string_above_max_length": "Shorten the value that `param` names.",
     "too_many_tries": "Wait for as long as `retry-after` says.",

@@ -18,6 +18,7 @@ SURFACES: Final = (
     "embeddings",
     "messages",
     "count_tokens",
+    "conversations",
     "models",
     "usage",
 )
@@ -36,7 +37,15 @@ CALLS: Final = ("choices", "delta", "tool_calls")
 """The only place where pieces can be gathered."""
 
 SurfaceName = Literal[
-    "chat", "stored", "completions", "embeddings", "messages", "count_tokens", "models", "usage"
+    "chat",
+    "stored",
+    "completions",
+    "embeddings",
+    "messages",
+    "count_tokens",
+    "conversations",
+    "models",
+    "usage",
 ]
 HeaderForm = Literal["bearer", "x-api-key"]
 LimitHeaders = Literal["openai", "anthropic", "ietf"]

@@ -31,6 +31,7 @@ UNKNOWN = "(unknown)"
 PAGES = PROBES | {
     "/v1/models",
     "/v1/chat/completions",
+    "/v1/conversations",
     "/v1/usage",
     "/v1/usage/breakdown",
     "/v1/usage/requests",
@@ -132,6 +133,9 @@ def name_path(path: str) -> str:
     """What the log calls a path: a client's own words stay out of it."""
     if path in PAGES:
         return path
+    if path.startswith("/v1/conversations/"):
+        _, *items = path.removeprefix("/v1/conversations/").split("/")
+        return "/v1/conversations/{id}" + ("/items" if items else "") + ("/{item_id}" if items[1:] else "")
     for beginning, name in _PATTERNS:
         if path.startswith(beginning):
             return name

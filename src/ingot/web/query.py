@@ -57,9 +57,9 @@ def read_limit(query: QueryParams, *, default: int, most: int) -> int:
     return number
 
 
-def read_order(query: QueryParams) -> bool:
+def read_order(query: QueryParams, *, default: str = "asc") -> bool:
     """Whether a list begins with its newest."""
-    text = query.get("order", "asc")
+    text = query.get("order", default)
     if text not in {"asc", "desc"}:
         raise InvalidRequest(f"'order' must be 'asc' or 'desc', but got '{clip(text)}'.", param="order")
     return text == "desc"
