@@ -19,6 +19,7 @@ SURFACES: Final = (
     "messages",
     "count_tokens",
     "conversations",
+    "files",
     "models",
     "usage",
 )
@@ -44,6 +45,7 @@ SurfaceName = Literal[
     "messages",
     "count_tokens",
     "conversations",
+    "files",
     "models",
     "usage",
 ]

@@ -21,14 +21,16 @@ from ingot.presets import encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
 from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations
+from ingot.services.files import Files
 from ingot.services.grants import deployment_for, deployments_for
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
 from ingot.services.runtime import Runtime
+from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import conversations, metrics, stored, usage
+from ingot.web import conversations, files, metrics, stored, usage
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
@@ -58,6 +60,7 @@ class State:
         database: Database,
         *,
         changes: Changes,
+        files: Files,
         hosts: Hosts,
         proxies: Proxies,
         open_metrics: bool,
@@ -67,6 +70,7 @@ class State:
         self.runtime = runtime
         self.database = database
         self.changes = changes
+        self.files = files
         self.hosts = hosts
         self.proxies = proxies
         self.open_metrics = open_metrics
@@ -138,7 +142,7 @@ def build(state: State) -> ASGIApp:
 
 
 def _kept(state: State) -> Pages:
-    """What there is to be read of the store: completions, conversations and usage, as far as the preset offers them."""
+    """What there is to be read of the store: completions, conversations, files and usage, as far as the preset offers them."""
     runtime, database = state.runtime, state.database
     clock, preset = runtime.clock, runtime.preset
 
@@ -155,6 +159,9 @@ def _kept(state: State) -> Pages:
         held = Conversations(database, clock=clock, content=runtime.config.store.content)
         limits = runtime.config.limits
         found |= conversations.pages(held, caller=caller, changes=state.changes, limits=limits)
+    if preset.offers("files"):
+        uploads = Uploads(database, state.files, clock=clock)
+        found |= files.pages(uploads, caller=caller, changes=state.changes)
     if preset.offers("usage"):
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)
