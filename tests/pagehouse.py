@@ -4,6 +4,7 @@ import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -16,18 +17,22 @@ from starlette.routing import Route
 from databases import Place, open_store
 from ingot.clock import ManualClock
 from ingot.config import LimitsConfig
+from ingot.config.clientfiles import FilesConfig
 from ingot.dialects.chat import CHAT
 from ingot.errors import ApiError
 from ingot.services.answers import Answers
 from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations
+from ingot.services.files import Files
 from ingot.services.grants import Grant
 from ingot.services.idempotency import Retries
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
+from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
+from ingot.store.blobs import Blobs
 from ingot.store.database import Database
-from ingot.web import conversations, stored, usage
+from ingot.web import conversations, files, stored, usage
 from ingot.web import query as routes
 from keyhouse import Lines
 from ledgerbook import NOW
@@ -64,19 +69,24 @@ class Pages:
 
 
 @asynccontextmanager
-async def open_pages(place: Place) -> AsyncIterator[Pages]:
-    """An empty store at a place, with its pages."""
+async def open_pages(
+    place: Place, *, blobs: Path = Path("/nowhere"), limits: FilesConfig | None = None
+) -> AsyncIterator[Pages]:
+    """An empty store at a place, with its pages; `blobs` is where files lie."""
     clock = ManualClock(NOW)
     async with open_store(place, clock=clock) as db:
         retries = await Retries.open(db, clock=clock, log=Lines())
-        app = _application(db, clock, retries)
+        app = _application(db, clock, retries, blobs=blobs, limits=limits)
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app)) as http:
             yield Pages(db, clock, http)
         await retries.close()
 
 
-def all_pages(db: Database, clock: ManualClock, retries: Retries) -> routes.Pages:
-    """The handlers of all pages over a store, by path and method."""
+def all_pages(
+    db: Database, clock: ManualClock, retries: Retries, *, blobs: Path, limits: FilesConfig | None = None
+) -> routes.Pages:
+    """The handlers of all pages over a store and a directory of files, by path and method."""
+    limits = limits or FilesConfig()
 
     async def organization(request: Request) -> str:
         return request.headers["authorization"].removeprefix("Bearer ")
@@ -95,12 +105,19 @@ def all_pages(db: Database, clock: ManualClock, retries: Retries) -> routes.Page
             changes=Changes(db, retries, digest=_digest, clock=clock),
             limits=LimitsConfig(),
         ),
+        **files.pages(
+            Uploads(db, Files(db, Blobs(blobs), limits=limits, clock=clock), clock=clock),
+            caller=caller,
+            changes=Changes(db, retries, digest=_digest, clock=clock),
+        ),
         **usage.pages(Usage(db, clock=clock), RequestLog(db, clock=clock), organization=organization),
     }
 
 
-def _application(db: Database, clock: ManualClock, retries: Retries) -> Starlette:
-    found = all_pages(db, clock, retries)
+def _application(
+    db: Database, clock: ManualClock, retries: Retries, *, blobs: Path, limits: FilesConfig | None
+) -> Starlette:
+    found = all_pages(db, clock, retries, blobs=blobs, limits=limits)
     return Starlette(
         routes=[Route(path, routes.by_method(own), methods=list(own)) for path, own in found.items()],
         exception_handlers={ApiError: _refuse},

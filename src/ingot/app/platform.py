@@ -26,6 +26,8 @@ from ingot.presets import Preset
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.admission import Gate
 from ingot.services.changes import Changes
+from ingot.services.clearing import Clearing
+from ingot.services.files import Files
 from ingot.services.history import History
 from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
@@ -36,6 +38,7 @@ from ingot.services.plans import Plans
 from ingot.services.purse import Purse
 from ingot.services.recording import Recorder
 from ingot.services.retention import Retention
+from ingot.store.blobs import Blobs
 from ingot.store.database import Database
 from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
@@ -63,6 +66,7 @@ class Platform:
     accounts: Accounts
     plans: Plans
     money: Money
+    files: Files
 
 
 @contextlib.asynccontextmanager
@@ -98,6 +102,8 @@ async def opened(
         _beside(stack, sender.run(), stop=sender.close)
         _beside(stack, accounts.run())
         _beside(stack, Retention(database, clock=clock, log=log).run())
+        blobs = Blobs(Path(config.files.directory) if config.files.directory else data / "files")
+        _beside(stack, Clearing(database, blobs, clock=clock, log=log).run())
         money = open_money(database, clock=clock, fallback=preset.default_plan)
         plans = Plans(database, clock=clock)
         await _adopt(plans, preset, log=log)
@@ -115,6 +121,7 @@ async def opened(
             accounts=accounts,
             plans=plans,
             money=money,
+            files=Files(database, blobs, limits=config.files, clock=clock),
         )
 
 

@@ -50,7 +50,19 @@ from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.proxies import Proxies
 from ingot.web.surfaces import Inferences, build_surfaces
 
-FIXED = ("server", "engine", "limits", "images", "store", "limiter", "accounts", "mail", "presets", "hosts")
+FIXED = (
+    "server",
+    "engine",
+    "limits",
+    "images",
+    "store",
+    "files",
+    "limiter",
+    "accounts",
+    "mail",
+    "presets",
+    "hosts",
+)
 """Sections that are read at the start alone."""
 
 Reload = Callable[[], Loaded]
@@ -92,6 +104,7 @@ class App:
         self._access = console_access(runtime.log) if console else json_access(sink)
         self._database = parts.database
         self._changes = parts.changes
+        self._files = parts.files
         self._inferences: list[Inferences] = []
         self._states: list[resources.State] = []
         fronts = {name: self._front(preset) for name, preset in chosen.items()}
@@ -138,6 +151,7 @@ class App:
             runtime,
             self._database,
             changes=self._changes,
+            files=self._files,
             hosts=self._hosts,
             proxies=self._proxies,
             open_metrics=is_loopback(runtime.config.server.host),

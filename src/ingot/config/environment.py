@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
+from ingot.config.clientfiles import FilesConfig
 from ingot.config.images import ImagesConfig
 from ingot.config.model import EngineConfig, LimitsConfig
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
@@ -26,6 +27,7 @@ SECTIONS: Final[dict[str, tuple[str, type[msgspec.Struct]]]] = {
     "limits": (f"{PREFIX}LIMITS_", LimitsConfig),
     "images": (f"{PREFIX}IMAGES_", ImagesConfig),
     "store": (f"{PREFIX}STORE_", StoreConfig),
+    "files": (f"{PREFIX}FILES_", FilesConfig),
     "limiter": (f"{PREFIX}LIMITER_", LimiterConfig),
     "accounts": (f"{PREFIX}ACCOUNTS_", AccountsConfig),
     "mail": (f"{PREFIX}MAIL_", MailConfig),

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, field
 
+from ingot.config.clientfiles import FilesConfig
 from ingot.config.extras import CardConfig
 from ingot.config.images import Handling, ImagesConfig
 from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
@@ -334,6 +335,7 @@ class Config(Section, frozen=True, kw_only=True):
     limits: Annotated[LimitsConfig, about("What one request may cost.")] = LimitsConfig()
     images: Annotated[ImagesConfig, about("Images in requests.")] = ImagesConfig()
     store: Annotated[StoreConfig, about("What is kept of requests and answers.")] = StoreConfig()
+    files: Annotated[FilesConfig, about("Files of clients.")] = FilesConfig()
     limiter: Annotated[LimiterConfig, about("Where rate limits are counted.")] = LimiterConfig()
     accounts: Annotated[AccountsConfig, about("People, and how they come in.")] = AccountsConfig()
     mail: Annotated[MailConfig, about("How mail leaves.")] = MailConfig()

@@ -22,6 +22,7 @@ SURFACES: Final = (
     "kept_responses",
     "input_tokens",
     "conversations",
+    "files",
     "models",
     "usage",
 )
@@ -50,6 +51,7 @@ SurfaceName = Literal[
     "kept_responses",
     "input_tokens",
     "conversations",
+    "files",
     "models",
     "usage",
 ]

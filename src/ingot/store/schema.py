@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
 from ingot.store.steps import conversations as conversations_step
+from ingot.store.steps import files as files_step
 from ingot.store.steps import keys as keys_step
 from ingot.store.steps import organizations as organizations_step
 from ingot.store.steps import records as records_step
@@ -48,6 +49,7 @@ organizations_step.define(metadata)
 records_step.define(metadata)
 translations_step.define(metadata)
 conversations_step.define(metadata)
+files_step.define(metadata)
 
 DEFAULT_ORG = organizations_step.DEFAULT_ORG
 """The operator's own organization; it is there from the start."""
@@ -82,6 +84,9 @@ response_metadata = metadata.tables["response_metadata"]
 response_losses = metadata.tables["response_losses"]
 conversations = metadata.tables["conversations"]
 conversation_items = metadata.tables["conversation_items"]
+files = metadata.tables["files"]
+uploads = metadata.tables["uploads"]
+upload_parts = metadata.tables["upload_parts"]
 ledger = metadata.tables["ledger"]
 balances = metadata.tables["balances"]
 holds = metadata.tables["holds"]

@@ -33,6 +33,8 @@ PAGES = PROBES | {
     "/v1/chat/completions",
     "/v1/responses",
     "/v1/conversations",
+    "/v1/files",
+    "/v1/uploads",
     "/v1/usage",
     "/v1/usage/breakdown",
     "/v1/usage/requests",
@@ -45,6 +47,7 @@ _PATTERNS = (
     ("/v1/chat/completions/", "/v1/chat/completions/{id}"),
     ("/v1/responses/", "/v1/responses/{id}"),
 )
+_NESTED = (("/v1/files/", ("content",)), ("/v1/uploads/", ("parts", "complete", "cancel")))
 
 
 KNOWN_HOSTS = 256
@@ -135,6 +138,10 @@ def name_path(path: str) -> str:
     """What the log calls a path: a client's own words stay out of it."""
     if path in PAGES:
         return path
+    for place, last in _NESTED:
+        if path.startswith(place):
+            _, _, end = path.removeprefix(place).partition("/")
+            return f"{place}{{id}}" + (f"/{end}" if end in last else "")
     if path.startswith("/v1/conversations/"):
         _, *items = path.removeprefix("/v1/conversations/").split("/")
         return "/v1/conversations/{id}" + ("/items" if items else "") + ("/{item_id}" if items[1:] else "")

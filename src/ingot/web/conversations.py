@@ -10,10 +10,8 @@ about what is visible. Source: contract §3.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sqlalchemy import Connection
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,22 +21,14 @@ from ingot.config import LimitsConfig
 from ingot.dialects.conversations import read_body
 from ingot.dialects.items import read_include
 from ingot.errors import InvalidRequest
-from ingot.idempotency import HEADER, REPLAYED, read_key
-from ingot.services.changes import Changes, Scope, Told, Wish
+from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations, ItemsPage
-from ingot.services.keeping import Keep, keep_nothing
-from ingot.services.keys import Principal
 from ingot.store.responses import is_plain
 from ingot.web.intake import check_encoding, check_size, too_large
+from ingot.web.once import JSON, Caller, make_once
 from ingot.web.query import Handler, Pages, check_names, read_limit, read_order, single
 
-JSON = "application/json"
 PATH = "/v1/conversations"
-
-Caller = Callable[[Request], Awaitable[Principal]]
-"""Who a request acts for; raises where nobody may ask."""
-
-Make = Callable[[Keep[bytes]], Awaitable[bytes]]
 
 _INCLUDE = ("include", "include[]")
 
@@ -49,7 +39,7 @@ def pages(conversations: Conversations, *, caller: Caller, changes: Changes, lim
     async def create(request: Request) -> Response:
         who = await caller(request)
         body = await _body(request, limits)
-        return await _once(
+        return await make_once(
             changes, request, who, body=body, make=lambda keep: conversations.create(who, body, keep=keep)
         )
 
@@ -71,7 +61,7 @@ def pages(conversations: Conversations, *, caller: Caller, changes: Changes, lim
         include = _include(request.query_params)
         body = await _body(request, limits)
         which = request.path_params["id"]
-        return await _once(
+        return await make_once(
             changes,
             request,
             who,
@@ -102,30 +92,6 @@ def pages(conversations: Conversations, *, caller: Caller, changes: Changes, lim
         f"{PATH}/{{id}}/items": {"GET": items, "POST": add},
         f"{PATH}/{{id}}": one,
     }
-
-
-async def _once(
-    changes: Changes, request: Request, who: Principal, *, body: dict[str, Any], make: Make
-) -> Response:
-    """Makes it, once for all requests with the same key where there is one."""
-    key = read_key([value.encode("latin-1") for value in request.headers.getlist(HEADER)])
-    if key is None:
-        return _json(await make(keep_nothing))
-
-    async def work(keep: Keep[Told]) -> Told:
-        def store(conn: Connection, made: bytes) -> None:
-            keep(conn, Told(200, made))
-
-        return Told(200, await make(store))
-
-    scope = Scope(who.org_id, who.key_id)
-    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    told = await changes.make(Wish(scope, key, "POST", path, body), work)
-    response = _json(told.body)
-    if told.replayed:
-        name, _, value = REPLAYED.decode().strip().partition(": ")
-        response.headers[name] = value
-    return response
 
 
 def _page(query: QueryParams) -> ItemsPage:

@@ -1,9 +1,10 @@
-"""The description of the pages over stored completions, conversations and usage, for `openapi` to take in.
+"""The description of the pages over stored completions, conversations, files and usage, for `openapi` to take in.
 
 Rows only: path, method, summary, query, body and answer. The answers are described by the records that they are
 encoded from; a stored completion is what the target answered and has no record.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,16 @@ from ingot.dialects.conversations import (
     ItemList,
     UpdateConversation,
 )
+from ingot.dialects.files import (
+    PURPOSES,
+    CompleteUpload,
+    CreateUpload,
+    FileDeleted,
+    FileList,
+    FileObject,
+    UploadObject,
+    UploadPart,
+)
 from ingot.dialects.stored import Deleted, UpdateRequest
 from ingot.services.requestlog import RequestList
 from ingot.services.usage import UsageBreakdown, UsageSummary
@@ -22,13 +33,14 @@ from ingot.services.usage import UsageBreakdown, UsageSummary
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One operation; `query` names its parameters and says what they mean."""
+    """One operation; `query` names its parameters and says what they mean, `form` is the schema of a body that is one."""
 
     path: str
     method: str
     summary: str
     query: tuple[tuple[str, str], ...] = ()
     body: type | None = None
+    form: Mapping[str, Any] | None = None
     answer: type | None = None
     media: str = "application/json"
 
@@ -51,6 +63,26 @@ _STORED = "/v1/chat/completions"
 _CONVERSATIONS = "/v1/conversations"
 _ONE = f"{_CONVERSATIONS}/{{id}}"
 _ITEMS = f"{_ONE}/items"
+_FILES = "/v1/files"
+_UPLOADS = "/v1/uploads"
+_BINARY = {"type": "string", "format": "binary"}
+_FILE_FORM = {
+    "type": "object",
+    "required": ["file", "purpose"],
+    "additionalProperties": False,
+    "properties": {
+        "file": _BINARY,
+        "purpose": {"enum": [name for name in PURPOSES if name != "batch_output"]},
+        "expires_after[anchor]": {"const": "created_at"},
+        "expires_after[seconds]": {"type": "integer", "minimum": 3_600, "maximum": 2_592_000},
+    },
+}
+_PART_FORM = {
+    "type": "object",
+    "required": ["data"],
+    "additionalProperties": False,
+    "properties": {"data": _BINARY},
+}
 
 ROWS = (
     Row(
@@ -82,6 +114,27 @@ ROWS = (
     Row(_ITEMS, "get", "List the items", query=(*_PAGE, _NEWEST, _INCLUDE), answer=ItemList),
     Row(f"{_ITEMS}/{{item_id}}", "get", "One item", query=(_INCLUDE,)),
     Row(f"{_ITEMS}/{{item_id}}", "delete", "Delete an item for good", answer=ConversationObject),
+    Row(_FILES, "post", "Upload a file", form=_FILE_FORM, answer=FileObject),
+    Row(
+        _FILES,
+        "get",
+        "List files",
+        query=(_PAGE[0], ("limit", "How many, 1 to 10000 (the default)"), _NEWEST, ("purpose", "Only these")),
+        answer=FileList,
+    ),
+    Row(f"{_FILES}/{{id}}", "get", "A file without its bytes", answer=FileObject),
+    Row(f"{_FILES}/{{id}}", "delete", "Delete a file for good", answer=FileDeleted),
+    Row(f"{_FILES}/{{id}}/content", "get", "The bytes of a file", media="application/octet-stream"),
+    Row(_UPLOADS, "post", "Begin an upload in parts", body=CreateUpload, answer=UploadObject),
+    Row(f"{_UPLOADS}/{{id}}/parts", "post", "Add a part", form=_PART_FORM, answer=UploadPart),
+    Row(
+        f"{_UPLOADS}/{{id}}/complete",
+        "post",
+        "Make a file of the parts",
+        body=CompleteUpload,
+        answer=UploadObject,
+    ),
+    Row(f"{_UPLOADS}/{{id}}/cancel", "post", "Give an upload up", answer=UploadObject),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(
         "/v1/usage/breakdown",
@@ -119,7 +172,7 @@ def add_paths(paths: dict[str, Any], schemas: dict[type, Any], *, error: Any) ->
 
 
 def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]:
-    schema = {"type": "string"} if row.media == "text/csv" else {}
+    schema = {} if row.media == "application/json" else {"type": "string"}
     content = {row.media: {"schema": schema if row.answer is None else schemas[row.answer]}}
     parameters = [_parameter(name, "query", text) for name, text in row.query]
     if "{item_id}" in row.path:
@@ -135,6 +188,11 @@ def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]
         },
         "security": [{"bearer": []}, {"api_key": []}],
     }
+    if row.form is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"multipart/form-data": {"schema": row.form}},
+        }
     if row.body is not None:
         body = {"application/json": {"schema": schemas[row.body]}}
         operation["requestBody"] = {"required": True, "content": body}

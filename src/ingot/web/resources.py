@@ -21,15 +21,17 @@ from ingot.presets import encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
 from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations, keeps_content
+from ingot.services.files import Files
 from ingot.services.grants import deployment_for, deployments_for
 from ingot.services.kept import Responses
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
 from ingot.services.runtime import Runtime
+from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import conversations, metrics, responses, stored, usage
+from ingot.web import conversations, files, metrics, responses, stored, usage
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
@@ -60,6 +62,7 @@ class State:
         database: Database,
         *,
         changes: Changes,
+        files: Files,
         hosts: Hosts,
         proxies: Proxies,
         open_metrics: bool,
@@ -69,6 +72,7 @@ class State:
         self.runtime = runtime
         self.database = database
         self.changes = changes
+        self.files = files
         self.hosts = hosts
         self.proxies = proxies
         self.open_metrics = open_metrics
@@ -140,7 +144,7 @@ def build(state: State) -> ASGIApp:
 
 
 def _kept(state: State) -> Pages:
-    """What there is to be read of the store: completions, conversations and usage, as far as the preset offers them."""
+    """What there is to be read of the store: completions, conversations, files and usage, as far as the preset offers them."""
     runtime, database = state.runtime, state.database
     clock, preset = runtime.clock, runtime.preset
 
@@ -163,6 +167,9 @@ def _kept(state: State) -> Pages:
         held = Conversations(database, clock=clock, content=keeps_content(runtime.config.store))
         limits = runtime.config.limits
         found |= conversations.pages(held, caller=caller, changes=state.changes, limits=limits)
+    if preset.offers("files"):
+        uploads = Uploads(database, state.files, clock=clock)
+        found |= files.pages(uploads, caller=caller, changes=state.changes)
     if preset.offers("usage"):
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)

@@ -1,5 +1,6 @@
 """The description of the pages over stored completions, conversations and usage."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,10 +22,10 @@ def _described() -> dict[str, Any]:
     return paths
 
 
-async def _served(db: Database) -> set[tuple[str, str]]:
+async def _served(db: Database, blobs: Path) -> set[tuple[str, str]]:
     clock = ManualClock()
     retries = await Retries.open(db, clock=clock, log=Lines())
-    pages = all_pages(db, clock, retries)
+    pages = all_pages(db, clock, retries, blobs=blobs)
     await retries.close()
     return {(path.replace(":path", ""), method.lower()) for path, own in pages.items() for method in own}
 
@@ -34,7 +35,7 @@ async def test_every_page_is_described_when_served(tmp_path: Any) -> None:
     paths = _described()
     described = {(path, method) for path, own in paths.items() for method in own}
     async with open_database(tmp_path) as db:
-        assert described == await _served(db) | {("/v1/chat/completions", "post")}
+        assert described == await _served(db, tmp_path) | {("/v1/chat/completions", "post")}
     assert paths["/v1/chat/completions"]["post"] == {"summary": "there already"}
 
 
