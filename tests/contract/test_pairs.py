@@ -13,8 +13,6 @@ from msgspec import structs
 from canonicalforms import bare
 from ingot.canonical import Answer, AnyPart, Origin, ToolCall
 from ingot.catalog import Quirks
-from ingot.dialects.chat import CHAT
-from ingot.dialects.messages import MESSAGES
 from ingot.events import fold
 from ingot.rawjson import Body
 from ingot.sse import SseSplitter, event_data
@@ -24,6 +22,7 @@ from pairs.exchange import (
     CODECS,
     FOLDER,
     PAIRS,
+    RELAYS,
     SAME,
     STREAMED,
     answer,
@@ -36,7 +35,6 @@ from pairs.exchange import (
 from pairs.streams import STREAMS
 from pairs.told import TOLD
 
-RELAYS = {"chat": CHAT, "messages": MESSAGES}
 # Told at once they become an object, of which a stream that has told them already cannot say more.
 PIECES = "its arguments are no JSON object: their pieces are told as they are"
 TOGETHER = "its arguments are no JSON object: they are sent as the text of a member 'input' of one"

@@ -43,6 +43,8 @@ CHECKS: dict[str, Callable[[bytes], Body]] = {
     "messages": lambda data: MESSAGES.decode(data).body,
     "responses": parse,
 }
+# What passes bytes on, where client and target speak the same.
+RELAYS = {"chat": CHAT, "messages": MESSAGES}
 PAIRS = [(client, target) for client in CODECS for target in CODECS]
 CREATED = 1_790_000_000
 STREAMED: dict[str, Json] = {
