@@ -14,7 +14,7 @@ asks for it nor answers it.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,16 @@ from ingot.canonical import Losses, Origin, Request
 from ingot.catalog import Quirks
 from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply
+from ingot.dialects.codecs import Wire
 from ingot.dialects.codecs.chat import CHAT_CODEC
 from ingot.dialects.codecs.messages import MESSAGES_CODEC
 from ingot.dialects.codecs.responses import RESPONSES_CODEC
 from ingot.dialects.codecs.responses.echo import ECHOED
+from ingot.dialects.dialect import StreamTap
 from ingot.dialects.messages import MESSAGES
 from ingot.events import AnyEvent
 from ingot.rawjson import Body, parse
+from ingot.services.translation import TranslatedTap, Translation
 from ingot.sse import DONE, SseSplitter, event_data
 from pairs.asked import ANSWERS, ASKED
 from pairs.streams import STREAMS
@@ -104,6 +107,32 @@ def stream(data: bytes, sent: Sent, client: str, target: str) -> tuple[bytes, Lo
     last: list[AnyEvent] = decoder.close()
     given += encoder.feed(last)
     return given, decoder.losses + encoder.losses
+
+
+def tap(sent: Sent, client: str, target: str) -> TranslatedTap:
+    """The tap through which the server translates a target's stream."""
+    far, relay = CODECS[target], RELAYS[client]
+    call = relay.decode(sent.body.data)
+    to = Destination(Origin(far.name, "target"), "upstream-model", Quirks(), stream=True)
+    wire = Wire(RELAYS.get(target, CHAT), far)
+    return TranslatedTap(
+        Translation(wire, CODECS[client], to, sent.data, reply(sent), sent.losses),
+        decoder=far.decode_stream(to.origin, 1),
+        encoder=CODECS[client].encode_stream(reply(sent)),
+        watch=relay.tap(call, model="demo", public="demo"),
+        error=lambda told: relay.error_event(told, ""),
+    )
+
+
+def tapped(pieces: Iterable[bytes], through: StreamTap) -> bytes:
+    """What a client gets of a target's bytes that come in these pieces, as the server passes them on."""
+    splitter, given = SseSplitter(), b""
+    for piece in pieces:
+        for event in splitter.feed(piece):
+            held = event_data(event)
+            kept = None if held is None else through.feed(held)
+            given += event if held is None or kept is held else b"" if kept is None else through.frame(kept)
+    return given
 
 
 def events(data: bytes) -> list[Any]:
