@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingot.canonical import Answer, Origin, ToolCall
+from ingot.canonical import Answer, Origin, Text, ToolCall
 from ingot.events import fold
 from ingot.sse import SseSplitter, event_data
 from pairs.exchange import CODECS, PAIRS, RELAYS, STREAMED, dumped, send, stream, tap, tapped
@@ -112,7 +112,7 @@ def answer_of(said: str, target: str) -> Json:
     given_to = json.dumps({"text": said, "ascii": json.dumps(said)})
     if target == "messages":
         return {**told("text", target), "content": [text(said), tool_use(3, "edit", json.loads(given_to))]}
-    answer = json.loads(json.dumps(told("arguments", target)))
+    answer: Json = json.loads(json.dumps(told("arguments", target)))
     if target == "chat":
         message = answer["choices"][0]["message"]
         message["content"] = said
@@ -135,7 +135,7 @@ def read(data: bytes, client: str) -> tuple[str, str, object]:
             events += decoder.feed(held)
     whole: Answer = fold([*events, *decoder.close()])
     parts = whole.outputs[0].parts
-    said = "".join(part.text for part in parts if hasattr(part, "text"))
+    said = "".join(part.text for part in parts if isinstance(part, Text))
     [call] = [part for part in parts if isinstance(part, ToolCall)]
     return said, call.arguments, (whole.outputs[0].finish, whole.usage, call.id)
 
