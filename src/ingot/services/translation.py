@@ -23,7 +23,7 @@ from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, Strea
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
 from ingot.dialects.dialect import Call, Said, StreamTap, Usage
 from ingot.dialects.usage import USAGE
-from ingot.errors import Unsupported, UpstreamError
+from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.door import Inference
 from ingot.sse import SseSplitter, event_data
@@ -34,7 +34,7 @@ HEADER_BYTES: Final = 1024
 LARGE: Final = 256 * 1024
 """Bytes of a body above which translating leaves the event loop, so that one client's prompt stalls no other's stream."""
 
-_IDS: Final = {"chat": "chatcmpl-", "messages": "msg_"}
+_IDS: Final = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 _OURS: Final = "resp_"
 # What cannot stand in a header, or would end a loss there.
 _UNTOLD: Final = re.compile(r"[^ !-:<-~]|%")
@@ -80,7 +80,6 @@ class Translation:
             decoder=self.wire.codec.decode_stream(self.destination.origin, call.n),
             encoder=self.near.encode_stream(self.reply),
             watch=inference.dialect.tap(call, model=public, public=public),
-            error=lambda told: inference.dialect.error_event(told, ""),
         )
 
 
@@ -97,6 +96,11 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     near = CODECS[inference.dialect.name]
     if wire is None:
         raise LookupError(route.target.name)
+    if inference.dialect.check_translated is not None:
+        try:
+            inference.dialect.check_translated(call, inference.deployment.name)
+        except Unsupported as error:
+            raise Lossy(error.message, param=error.param, code=error.code) from error
     request, lost_in = near.decode_request(call.body)
     origin = Origin(wire.codec.name, route.target.name)
     destination = Destination(origin, route.model, route.target.quirks, stream=call.stream)
@@ -123,7 +127,7 @@ def _reply(inference: Inference, request: Request) -> Reply:
         model=inference.deployment.name,
         created=inference.created_at // 1_000_000,
         request=request,
-        body=inference.call.body,
+        body=inference.call.body if inference.call.stamp is None else inference.call.stamp.asked,
     )
 
 
@@ -217,7 +221,6 @@ class TranslatedTap:
         "_counted",
         "_decoder",
         "_encoder",
-        "_error",
         "_splitter",
         "_translation",
         "_watch",
@@ -235,9 +238,8 @@ class TranslatedTap:
         decoder: StreamDecoder,
         encoder: StreamEncoder,
         watch: StreamTap,
-        error: Callable[[UpstreamError], bytes],
     ) -> None:
-        """`watch` is the tap of the client's dialect, `error` makes an event of it."""
+        """`watch` is the tap of the client's dialect."""
         self.usage: Usage | None = None
         self.deltas = 0
         self.id: str | None = None
@@ -247,7 +249,6 @@ class TranslatedTap:
         self._decoder = decoder
         self._encoder = encoder
         self._watch = watch
-        self._error = error
         self._splitter = SseSplitter()
         self._counted = Said()
 
@@ -300,6 +301,17 @@ class TranslatedTap:
         """The client's last events, where the target's stream is whole without its own end; then `done` says so."""
         return self._give(self._decoder.close())
 
+    def fail(self, error: ApiError, request_id: str) -> bytes:
+        """The client's last events, where the stream cannot go on."""
+        self.done = self.failed = True
+        watch = self._watch
+        told = None if watch.done else self._encoder.fail(error, request_id)
+        if told is None:
+            return watch.fail(error, request_id)
+        # The words are ours, so that the client's own tap lets them through.
+        watch.failed = True
+        return self._watched(told)
+
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
         given = self._watched(self._encoder.feed(events))
         for event in events:
@@ -326,8 +338,7 @@ class TranslatedTap:
         """Ends the stream with an error: what follows cannot make it whole."""
         self.done = self.failed = True
         name = self._translation.destination.origin.target
-        event = self._error(UpstreamError(f"The target '{name}' {what}."))
-        return self._watched(event)
+        return self.fail(UpstreamError(f"The target '{name}' {what}."), "")
 
     def _watched(self, told: bytes) -> bytes:
         """What the client's own tap lets through of whole events, as if they were its target's."""
