@@ -152,10 +152,9 @@ def test_stream_when_its_events_are_compared(feature: str, client: str, target: 
 def test_request_when_its_target_speaks_the_same(feature: str, name: str) -> None:
     """The client's very bytes go out; through the canonical form they would say the same, with nothing lost."""
     asked = ASKED[feature][name]
-    if name in RELAYS:
-        data = dumped(asked)
-        call = RELAYS[name].decode(data)
-        assert RELAYS[name].prepare(call, model="demo", quirks=Quirks()) == data
+    data = dumped(asked)
+    call = RELAYS[name].decode(data)
+    assert RELAYS[name].prepare(call, model="demo", quirks=Quirks()) == data
     sent = send(asked, name, name)
     assert sent.losses == ()
     again = send(json.loads(sent.data), name, name)
@@ -169,13 +168,12 @@ def test_answer_when_its_client_speaks_the_same(feature: str, name: str) -> None
     told: dict[str, Any] = {**TOLD[feature][name], "model": "demo"}
     asked = ASKED[feature][name]
     data, streamed = dumped(told), STREAMS[name](told)
-    if name in RELAYS:
-        call = RELAYS[name].decode(dumped({**asked, **STREAMED[name]}))
-        assert RELAYS[name].patch_answer(data, "demo") == data
-        tap = RELAYS[name].tap(call, model="demo", public="demo")
-        for event in SseSplitter().feed(streamed):
-            held = event_data(event)
-            assert held is None or tap.feed(held) is held
+    call = RELAYS[name].decode(dumped({**asked, **STREAMED[name]}))
+    assert RELAYS[name].patch_answer(data, "demo") == data
+    tap = RELAYS[name].tap(call, model="demo", public="demo")
+    for event in SseSplitter().feed(streamed):
+        held = event_data(event)
+        assert held is None or tap.feed(held) is held
     if feature == "usage_unknown":
         # A client of messages must be told some counts; that they are ours is a loss between all dialects.
         return

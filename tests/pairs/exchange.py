@@ -30,8 +30,9 @@ from ingot.dialects.codecs.responses import RESPONSES_CODEC
 from ingot.dialects.codecs.responses.echo import ECHOED
 from ingot.dialects.dialect import StreamTap
 from ingot.dialects.messages import MESSAGES
+from ingot.dialects.responses import RESPONSES
 from ingot.events import AnyEvent
-from ingot.rawjson import Body, parse
+from ingot.rawjson import Body
 from ingot.services.translation import TranslatedTap, Translation
 from ingot.sse import DONE, SseSplitter, event_data
 from pairs.asked import ANSWERS, ASKED
@@ -44,10 +45,10 @@ CODECS: dict[str, Codec] = {"chat": CHAT_CODEC, "messages": MESSAGES_CODEC, "res
 CHECKS: dict[str, Callable[[bytes], Body]] = {
     "chat": lambda data: CHAT.decode(data).body,
     "messages": lambda data: MESSAGES.decode(data).body,
-    "responses": parse,
+    "responses": lambda data: RESPONSES.decode(data).body,
 }
 # What passes bytes on, where client and target speak the same.
-RELAYS = {"chat": CHAT, "messages": MESSAGES}
+RELAYS = {"chat": CHAT, "messages": MESSAGES, "responses": RESPONSES}
 PAIRS = [(client, target) for client in CODECS for target in CODECS]
 CREATED = 1_790_000_000
 STREAMED: dict[str, Json] = {
@@ -114,13 +115,12 @@ def tap(sent: Sent, client: str, target: str) -> TranslatedTap:
     far, relay = CODECS[target], RELAYS[client]
     call = relay.decode(sent.body.data)
     to = Destination(Origin(far.name, "target"), "upstream-model", Quirks(), stream=True)
-    wire = Wire(RELAYS.get(target, CHAT), far)
+    wire = Wire(RELAYS[target], far)
     return TranslatedTap(
         Translation(wire, CODECS[client], to, sent.data, reply(sent), sent.losses),
         decoder=far.decode_stream(to.origin, 1),
         encoder=CODECS[client].encode_stream(reply(sent)),
         watch=relay.tap(call, model="demo", public="demo"),
-        error=lambda told: relay.error_event(told, ""),
     )
 
 
