@@ -5,7 +5,8 @@ from typing import Any
 Json = dict[str, Any]
 Asked = dict[str, Json]
 
-PNG = "iVBORw0KGgoAAAANSUhEUg=="
+# One grey pixel.
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNoAAAAggCB2kUIOwAAAABJRU5ErkJggg=="
 PDF = "JVBERi0xLjcKJcOkw7zDtg=="
 CITY: Json = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 SCORE: Json = {
