@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot.dialects.stored import Deleted, UpdateRequest
+from ingot.services import kept
 from ingot.services.requestlog import RequestList
 from ingot.services.usage import UsageBreakdown, UsageSummary
+from ingot.web.openapi_errors import answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,18 @@ _ORDER = ("order", "asc (oldest first, the default) or desc")
 _KEY = ("key", "The id or kid of the key that was used")
 _MODEL = ("model", "The model that was asked for")
 
+_NEWEST = ("order", "asc (oldest first) or desc (the default)")
+_INCLUDE = ("include[]", "What else an answer shall hold; all of it is there already")
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+    "order": {"type": "string", "enum": ["asc", "desc"]},
+    "date": {"type": "string", "format": "date"},
+    "stream": {"type": "boolean"},
+    "starting_after": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+}
+
 _STORED = "/v1/chat/completions"
+_RESPONSE = "/v1/responses/{id}"
 
 ROWS = (
     Row(
@@ -53,6 +66,24 @@ ROWS = (
         "get",
         "The messages that a stored chat completion was asked with",
         query=(*_PAGE, _ORDER),
+    ),
+    Row(
+        _RESPONSE,
+        "get",
+        "A stored response, whole or as the stream that it was",
+        query=(
+            ("stream", "true: as a stream"),
+            ("starting_after", "With stream: only the events behind this number"),
+            _INCLUDE,
+        ),
+    ),
+    Row(_RESPONSE, "delete", "Delete a stored response for good", answer=kept.Deleted),
+    Row(f"{_RESPONSE}/cancel", "post", "Cancel a response that runs in the background"),
+    Row(
+        f"{_RESPONSE}/input_items",
+        "get",
+        "The items that a stored response was asked with",
+        query=(*_PAGE, _NEWEST, _INCLUDE),
     ),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(
@@ -99,10 +130,7 @@ def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]
     operation: dict[str, Any] = {
         "summary": row.summary,
         "parameters": parameters,
-        "responses": {
-            "200": {"description": "The answer", "content": content},
-            "default": {"description": "An error", "content": {"application/json": {"schema": error}}},
-        },
+        "responses": answers(content, error, body=row.body is not None, lookup=True),
         "security": [{"bearer": []}, {"api_key": []}],
     }
     if row.body is not None:
@@ -117,5 +145,5 @@ def _parameter(name: str, where: str, text: str) -> dict[str, Any]:
         "in": where,
         "required": where == "path",
         "description": text,
-        "schema": {"type": "string"},
+        "schema": _SCHEMAS.get(name, {"type": "string"}),
     }
