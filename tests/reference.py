@@ -21,6 +21,7 @@ from ingot.conformance import ROWS
 from ingot.dialects.envelope import USUAL, error_object
 from ingot.errors import ApiError, MethodNotAllowed, UpstreamRejected
 from ingot.presets.page import page as presets_page
+from pairs.page import page as translation_page
 from repository import ROOT, python_files, tree
 
 FOLDER = ROOT / "docs" / "reference"
@@ -322,6 +323,7 @@ def pages() -> dict[str, str]:
         "config.md": config_page(),
         "conformance.md": conformance_page(),
         "presets.md": presets_page(),
+        "translation.md": translation_page(),
     }
 
 

@@ -195,7 +195,7 @@ def test_request_is_refused_when_it_says_twice_what_came_before(client: OpenAI) 
     """Each in OpenAI's words, naming the field."""
     made = client.conversations.create(
         items=[{"id": "msg_mine", "type": "message", "role": "user", "content": "x"}]
-    )  # type: ignore[list-item]  # ids are welcome
+    )
     first = client.responses.create(model="gpt", input="echo: one")
     with pytest.raises(openai.BadRequestError) as both:
         client.responses.create(
@@ -207,5 +207,5 @@ def test_request_is_refused_when_it_says_twice_what_came_before(client: OpenAI) 
         client.responses.create(model="gpt", input=[again], conversation=made.id)
     assert twice.value.param == "input[0].id"
     with pytest.raises(openai.BadRequestError) as neither:
-        client.responses.create(model="gpt", conversation={"id": ""})  # type: ignore[call-overload]  # wrong on purpose
+        client.responses.create(model="gpt", conversation={"id": ""})
     assert neither.value.param == "conversation.id"

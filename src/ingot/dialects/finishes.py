@@ -2,10 +2,10 @@
 
 Decides which end of one dialect is which of another. Where a dialect has no word, it says the nearest that is true:
 a filter's and a model's own refusal are one to `messages`, a stop sequence is a plain stop to the other two.
-Knows no wire format beyond these words.
+An end that comes back as another one from there is a loss. Knows no wire format beyond these words.
 """
 
-from ingot.canonical import FinishReason
+from ingot.canonical import DialectName, FinishReason, Loss, Losses
 
 CHAT: dict[FinishReason, str] = {
     "stop": "stop",
@@ -64,3 +64,22 @@ FROM_RESPONSES: dict[tuple[str, str | None], FinishReason] = {
     ("incomplete", "max_output_tokens"): "length",
     ("incomplete", "content_filter"): "content_filter",
 }
+
+
+_FIELDS: dict[DialectName, str] = {"chat": "finish_reason", "messages": "stop_reason", "responses": "status"}
+# Which sequence was met stands beside the word, or is a loss of its own; a call speaks for itself.
+_TOLD_ELSEWHERE: tuple[FinishReason, ...] = ("stop_sequence", "tool_calls")
+_UNTOLD: dict[DialectName, frozenset[FinishReason]] = {
+    "chat": frozenset([end for end, word in CHAT.items() if FROM_CHAT[word] != end]),
+    "messages": frozenset([end for end, word in MESSAGES.items() if FROM_MESSAGES[word] != end]),
+    "responses": frozenset([end for end, word in RESPONSES.items() if FROM_RESPONSES[word] != end]),
+}
+
+
+def lost_finish(reason: FinishReason | None, told: str | None, *, of: DialectName, to: DialectName) -> Losses:
+    """The loss of an end for which `to` has only the nearest word; `told` is the target's own for `other`."""
+    if reason is None or of == to or reason in _TOLD_ELSEWHERE or reason not in _UNTOLD[to]:
+        return ()
+    status, why = RESPONSES[reason]
+    word = {"chat": CHAT[reason], "messages": MESSAGES[reason], "responses": why or status}[to]
+    return (Loss(_FIELDS[of], f"that it ended with '{told or reason}': the {to} dialect says '{word}'"),)

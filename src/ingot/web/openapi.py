@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 
 from ingot import __version__
-from ingot.dialects import chat_request, messages_request, opaque
+from ingot.dialects import chat_request, messages_request, opaque, responses_request
 from ingot.web import models, openapi_more, resources
+from ingot.web.openapi_errors import answers
 
 _REF = "#/components/schemas/{name}"
 
@@ -54,14 +55,18 @@ _BODIES: dict[str, type] = {
     "/v1/embeddings": opaque.EmbeddingsRequest,
     "/v1/messages": messages_request.MessagesRequest,
     "/v1/messages/count_tokens": messages_request.CountRequest,
+    "/v1/responses": responses_request.ResponsesRequest,
+    "/v1/responses/input_tokens": responses_request.Asked,
 }
-_UNSTREAMED = frozenset({"/v1/embeddings", "/v1/messages/count_tokens"})
+_UNSTREAMED = frozenset({"/v1/embeddings", "/v1/messages/count_tokens", "/v1/responses/input_tokens"})
 _SUMMARIES = {
     "/v1/chat/completions": "Create a chat completion, whole or as a stream",
     "/v1/completions": "Create a text completion (passed through)",
     "/v1/embeddings": "Create embeddings (passed through)",
     "/v1/messages": "Create a message, whole or as a stream",
     "/v1/messages/count_tokens": "Count the tokens of a message request",
+    "/v1/responses": "Create a response, whole or as a stream",
+    "/v1/responses/input_tokens": "Count the tokens of a response's input",
 }
 _PAGES = {
     "/health": ("Readiness, under the name that engines use", False),
@@ -91,9 +96,10 @@ def describe() -> bytes:
     for path, body in zip(_BODIES, bodies, strict=True):
         told = anthropic_error if path.startswith("/v1/messages") else error
         paths[path] = {"post": _operation(_SUMMARIES[path], told, body=body, streams=path not in _UNSTREAMED)}
-    answers = {"/v1/models": listing, "/v1/models/{model}": model, "/health": readiness, "/readyz": readiness}
+    found = {"/v1/models": listing, "/v1/models/{model}": model, "/health": readiness, "/readyz": readiness}
     for path, (summary, guarded) in _PAGES.items():
-        operation = _operation(summary, error, answer=answers.get(path), guarded=guarded)
+        media = "text/plain" if path == "/metrics" else "application/json"
+        operation = _operation(summary, error, answer=found.get(path), guarded=guarded, media=media)
         if "{model}" in path:
             operation["parameters"] = [
                 {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -124,16 +130,16 @@ def _operation(
     answer: Any = None,
     streams: bool = False,
     guarded: bool = True,
+    media: str = "application/json",
 ) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": answer or {}}}
+    content: dict[str, Any] = {media: {"schema": answer or {}}}
     if streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
     operation: dict[str, Any] = {
         "summary": summary,
-        "responses": {
-            "200": {"description": "The answer", "content": content},
-            "default": {"description": "An error", "content": {"application/json": {"schema": error}}},
-        },
+        "responses": answers(
+            content, error, guarded=guarded, body=body is not None, lookup=guarded, inference=body is not None
+        ),
     }
     if body is not None:
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}

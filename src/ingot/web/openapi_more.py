@@ -27,13 +27,17 @@ from ingot.dialects.files import (
     UploadPart,
 )
 from ingot.dialects.stored import Deleted, UpdateRequest
+from ingot.services import kept
 from ingot.services.requestlog import RequestList
 from ingot.services.usage import UsageBreakdown, UsageSummary
+from ingot.web.openapi_errors import answers
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One operation; `query` names its parameters and says what they mean, `form` is the schema of a body that is one."""
+    """One operation; `query` names its parameters and says what they mean, `form` is the schema of a body that is one, `most`
+    the largest page.
+    """
 
     path: str
     method: str
@@ -43,6 +47,7 @@ class Row:
     form: Mapping[str, Any] | None = None
     answer: type | None = None
     media: str = "application/json"
+    most: int = 100
 
 
 _RANGE = ("range", "24h, 7d, 30d (the default) or period")
@@ -56,7 +61,6 @@ _ORDER = ("order", "asc (oldest first, the default) or desc")
 _KEY = ("key", "The id or kid of the key that was used")
 _MODEL = ("model", "The model that was asked for")
 
-_NEWEST = ("order", "desc (newest first, the default) or asc")
 _INCLUDE = ("include[]", "What is shown beside the rest, as reasoning.encrypted_content; may be repeated")
 
 _STORED = "/v1/chat/completions"
@@ -83,6 +87,17 @@ _PART_FORM = {
     "additionalProperties": False,
     "properties": {"data": _BINARY},
 }
+_NEWEST = ("order", "asc (oldest first) or desc (the default)")
+_ALL_THERE = ("include[]", "What else an answer shall hold; all of it is there already")
+_SCHEMAS: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 100},
+    "order": {"type": "string", "enum": ["asc", "desc"]},
+    "date": {"type": "string", "format": "date"},
+    "stream": {"type": "boolean"},
+    "starting_after": {"type": "integer", "minimum": 0, "maximum": 999_999_999},
+}
+
+_RESPONSE = "/v1/responses/{id}"
 
 ROWS = (
     Row(
@@ -121,6 +136,7 @@ ROWS = (
         "List files",
         query=(_PAGE[0], ("limit", "How many, 1 to 10000 (the default)"), _NEWEST, ("purpose", "Only these")),
         answer=FileList,
+        most=10_000,
     ),
     Row(f"{_FILES}/{{id}}", "get", "A file without its bytes", answer=FileObject),
     Row(f"{_FILES}/{{id}}", "delete", "Delete a file for good", answer=FileDeleted),
@@ -135,6 +151,24 @@ ROWS = (
         answer=UploadObject,
     ),
     Row(f"{_UPLOADS}/{{id}}/cancel", "post", "Give an upload up", answer=UploadObject),
+    Row(
+        _RESPONSE,
+        "get",
+        "A stored response, whole or as the stream that it was",
+        query=(
+            ("stream", "true: as a stream"),
+            ("starting_after", "With stream: only the events behind this number"),
+            _ALL_THERE,
+        ),
+    ),
+    Row(_RESPONSE, "delete", "Delete a stored response for good", answer=kept.Deleted),
+    Row(f"{_RESPONSE}/cancel", "post", "Cancel a response that runs in the background"),
+    Row(
+        f"{_RESPONSE}/input_items",
+        "get",
+        "The items that a stored response was asked with",
+        query=(*_PAGE, _NEWEST, _INCLUDE),
+    ),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(
         "/v1/usage/breakdown",
@@ -174,7 +208,7 @@ def add_paths(paths: dict[str, Any], schemas: dict[type, Any], *, error: Any) ->
 def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]:
     schema = {} if row.media == "application/json" else {"type": "string"}
     content = {row.media: {"schema": schema if row.answer is None else schemas[row.answer]}}
-    parameters = [_parameter(name, "query", text) for name, text in row.query]
+    parameters = [_parameter(name, "query", text, most=row.most) for name, text in row.query]
     if "{item_id}" in row.path:
         parameters.insert(0, _parameter("item_id", "path", "As the list of items has it"))
     if "{id}" in row.path:
@@ -182,10 +216,13 @@ def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]
     operation: dict[str, Any] = {
         "summary": row.summary,
         "parameters": parameters,
-        "responses": {
-            "200": {"description": "The answer", "content": content},
-            "default": {"description": "An error", "content": {"application/json": {"schema": error}}},
-        },
+        "responses": answers(
+            content,
+            error,
+            body=row.body is not None or row.form is not None,
+            lookup=True,
+            changes=row.method == "post",
+        ),
         "security": [{"bearer": []}, {"api_key": []}],
     }
     if row.form is not None:
@@ -199,11 +236,12 @@ def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]
     return operation
 
 
-def _parameter(name: str, where: str, text: str) -> dict[str, Any]:
+def _parameter(name: str, where: str, text: str, *, most: int = 100) -> dict[str, Any]:
+    schema = _SCHEMAS.get(name, {"type": "string"})
     return {
         "name": name,
         "in": where,
         "required": where == "path",
         "description": text,
-        "schema": {"type": "string"},
+        "schema": schema | {"maximum": most} if name == "limit" else schema,
     }

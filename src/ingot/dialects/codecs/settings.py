@@ -1,4 +1,4 @@
-"""What codecs do alike with a request that goes to a target: its cache settings, and how the target differs.
+"""What codecs do alike with a request that goes to a target: its cache, its effort, and how the target differs.
 
 Decides nothing about which settings a dialect has.
 """
@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, Raw
 
-from ingot.canonical import CacheSettings, DialectName, Loss, Request
+from ingot.canonical import CacheSettings, DialectName, Loss, Losses, ReasoningSettings, Request
 from ingot.catalog import Quirks
+from ingot.dialects.efforts import effort_of
 from ingot.dialects.outgoing import edits
 
 Json = dict[str, Any]
@@ -32,6 +33,20 @@ def encode_cache(
     if told.hint is not None:
         reason = f"the cache breakpoint: targets of the {dialect} dialect decide themselves what they cache"
         yield Loss(request.place("cache.hint"), reason)
+
+
+def effort_told(request: Request, told: ReasoningSettings, dialect: DialectName) -> tuple[str | None, Losses]:
+    """The effort that OpenAI's dialects are asked for: all that they know; a budget becomes the largest it pays for."""
+    if told.mode == "disabled":
+        return "none", ()
+    if told.budget is None:
+        if told.effort is not None or told.mode is None:
+            return told.effort, ()
+        reason = f"the {dialect} dialect has no switch for thinking: the target thinks as it does by default"
+        return None, (Loss(request.place("reasoning.mode"), reason, filled=True),)
+    effort = told.effort or effort_of(told.budget)
+    reason = f"the {dialect} dialect has no budget; it was sent as the effort '{effort}'"
+    return effort, (Loss(request.place("reasoning.budget"), reason),)
 
 
 def apply_edits(value: Json, quirks: Quirks, *, hidden: frozenset[str] = frozenset()) -> None:

@@ -6,10 +6,15 @@ Decides nothing about where in a dialect they stand.
 from collections.abc import Callable
 from typing import Any, Final
 
-from ingot.canonical import Failure
+from ingot.canonical import Failure, File
 from ingot.dialects.cuts import dump, load, mend_all
 
 BASE64: Final = ";base64,"
+
+
+def filename_of(part: File) -> str | None:
+    """What a file of OpenAI's dialects goes by; servers want a name with its data, and a title is one."""
+    return part.title if part.filename is None and part.data is not None else part.filename
 
 
 def text_of(value: Any) -> str | None:

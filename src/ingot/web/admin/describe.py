@@ -13,6 +13,7 @@ from ingot.services.accounts.gate import needs_organization
 from ingot.services.accounts.permissions import ANYONE, CALLER, OPERATOR, PERSON, VERIFIED, needed
 from ingot.web.admin.routes import AdminRoute
 from ingot.web.openapi import ErrorBody
+from ingot.web.openapi_errors import answers
 
 _REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -73,13 +74,16 @@ def _operation(row: AdminRoute, *, body: Any, answer: Any, error: Any) -> dict[s
     operation: dict[str, Any] = {
         "summary": row.description,
         "description": who,
-        "responses": {
-            str(row.status): {
-                "description": "The answer",
-                "content": {"application/json": {"schema": answer or {}}},
-            },
-            "default": {"description": "An error", "content": {"application/json": {"schema": error}}},
-        },
+        "responses": answers(
+            {"application/json": {"schema": answer or {}}},
+            error,
+            status=row.status,
+            # Who may come in is a question of these answers too.
+            guarded=row.action != ANYONE or body is not None,
+            body=body is not None,
+            lookup=True,
+            changes=row.method != "GET",
+        ),
     }
     parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}

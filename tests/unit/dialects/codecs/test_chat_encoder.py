@@ -153,8 +153,8 @@ def test_thoughts_when_told_in_paragraphs_and_parts() -> None:
     ]
 
 
-def test_citations_when_they_follow_their_text() -> None:
-    """They count from the start of the whole content."""
+def test_citations_when_they_cite_a_whole_text() -> None:
+    """They count from the start of the whole content, to the end of the text that they stand in, wherever in it."""
     choice, losses = told(
         PartStarted(0, 0, Text("")),
         TextDelta(0, 0, "one "),
@@ -163,11 +163,13 @@ def test_citations_when_they_follow_their_text() -> None:
         TextDelta(0, 1, "two"),
         Cited(0, 1, Citation("messages", Raw(b"{}"), url="u")),
         Cited(0, 1, Citation("messages", Raw(b"{}"), file_id="f")),
+        TextDelta(0, 1, "!"),
+        PartEnded(0, 1),
         Finished(0, "stop"),
         Ended(),
     )
     (annotation,) = choice["message"]["annotations"]
-    assert annotation["url_citation"] == {"start_index": 4, "end_index": 7, "title": "", "url": "u"}
+    assert annotation["url_citation"] == {"start_index": 4, "end_index": 8, "title": "", "url": "u"}
     assert len(losses) == 1
 
 

@@ -291,7 +291,8 @@ def test_schema_when_it_has_no_name() -> None:
         (ReasoningSettings(effort="xhigh"), "xhigh", []),
         (ReasoningSettings(budget=9000, mode="enabled"), "medium", ["thinking.budget_tokens"]),
         (ReasoningSettings(mode="disabled"), "none", []),
-        (ReasoningSettings(mode="adaptive"), None, []),
+        (ReasoningSettings(budget=1024, effort="high"), "high", ["thinking.budget_tokens"]),
+        (ReasoningSettings(mode="adaptive"), None, ["thinking.type"]),
         (ReasoningSettings(mode="adaptive", effort="low", summary="auto"), "low", ["thinking.display"]),
         (
             ReasoningSettings(extras=Extras("messages", {"between_tools": Raw(b"true")})),
@@ -307,6 +308,7 @@ def test_reasoning_when_asked_for_in_other_words(
     places = {
         "reasoning": "thinking",
         "reasoning.budget": "thinking.budget_tokens",
+        "reasoning.mode": "thinking.type",
         "reasoning.summary": "thinking.display",
     }
     body, losses = encode(reasoning=told, places=places)

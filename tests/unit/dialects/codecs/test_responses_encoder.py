@@ -122,7 +122,7 @@ def test_events_when_thoughts_are_told() -> None:
     [item] = events[-1]["response"]["output"]
     assert [part["text"] for part in item["summary"]] == ["a", "b"]
     assert "encrypted_content" not in item
-    assert lost == ["a seal: the responses dialect passes on only its own"]
+    assert lost == ["its seal: the responses dialect passes on only its own"]
 
 
 def test_events_when_thoughts_are_secret() -> None:

@@ -11,6 +11,7 @@ import msgspec
 from ingot.canonical import (
     Answer,
     AnyPart,
+    DialectName,
     Extras,
     Logprobs,
     Loss,
@@ -40,6 +41,7 @@ from ingot.dialects.codecs.chat.parts import decode_content
 from ingot.dialects.codecs.chat.turns import THOUGHTS, decode_call, decode_thoughts
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
 from ingot.dialects.codecs.values import text_of
+from ingot.dialects.finishes import lost_finish
 
 Json = dict[str, Any]
 
@@ -48,6 +50,8 @@ KNOWN_TOP: Final = frozenset(
 )
 _KNOWN_MESSAGE: Final = frozenset({"role", "content", "refusal", "tool_calls"})
 PARAGRAPHS: Final = "\n\n"
+SEAL: Final = "its seal: the chat dialect has no place for it"
+SUMMARY: Final = "its summary: the chat dialect has one place for thoughts"
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -142,13 +146,12 @@ def _placed(part: AnyPart, at: str) -> AnyPart:
 def encode_answer(answer: Answer, reply: Reply) -> tuple[bytes, Losses]:
     """The answer for a client, and what of the target's it does not say."""
     losses: list[Loss] = []
-    native = answer.origin.dialect == "chat"
     value: Json = {
         "id": reply.id,
         "object": "chat.completion",
         "created": reply.created,
         "model": reply.model,
-        "choices": [_encode_choice(output, losses, native=native) for output in answer.outputs],
+        "choices": [_encode_choice(output, losses, of=answer.origin.dialect) for output in answer.outputs],
     }
     if answer.usage is not None:
         value["usage"] = encode_usage(answer.usage)
@@ -167,7 +170,7 @@ def _take_extras(extras: Extras | None, value: Json, losses: list[Loss]) -> None
         losses += lost_extras(extras, "chat")
 
 
-def _encode_choice(output: Output, losses: list[Loss], *, native: bool) -> Json:
+def _encode_choice(output: Output, losses: list[Loss], *, of: DialectName) -> Json:
     message = _Message(losses)
     for part in output.parts:
         message.take(part)
@@ -176,8 +179,9 @@ def _encode_choice(output: Output, losses: list[Loss], *, native: bool) -> Json:
         "index": output.index,
         "message": fields,
         "logprobs": encode_logprobs(output.logprobs),
-        "finish_reason": encode_end(output.finish, output.told, native=native),
+        "finish_reason": encode_end(output.finish, output.told, native=of == "chat"),
     }
+    losses += lost_finish(output.finish, output.told, of=of, to="chat")
     if output.stop_sequence is not None:
         choice[STOPPED_BY] = output.stop_sequence
     _take_extras(output.message_extras, fields, losses)
@@ -239,9 +243,9 @@ class _Message:
 
     def _take_thoughts(self, part: Reasoning) -> None:
         if part.seal is not None:
-            self._losses.append(Loss(part.at, "its seal: the chat dialect has no place for it"))
+            self._losses.append(Loss(part.at, SEAL))
         if part.content and part.summary:
-            self._losses.append(Loss(part.at, "its summary: the chat dialect has one place for thoughts"))
+            self._losses.append(Loss(part.at, SUMMARY))
         shown = part.content or part.summary
         if shown:
             name = thoughts_name(part)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from ingot.canonical import Extras, ToolCall
+from ingot.canonical import Citation, Extras, Text, ToolCall
 from ingot.dialects.codecs.chat.answers import PARAGRAPHS
 from ingot.dialects.codecs.chat.messages import encode_call
 from ingot.dialects.codecs.leftovers import restore
@@ -24,9 +24,11 @@ class ChoiceEncoder:
     __slots__ = (
         "_begins",
         "_calls",
+        "_citations",
         "_length",
         "_name",
         "_paragraph",
+        "_places",
         "_shown",
         "begun",
         "delta",
@@ -47,6 +49,9 @@ class ChoiceEncoder:
         # Characters of content so far, and where in them each part begins.
         self._length = 0
         self._begins: dict[int, int] = {}
+        # What cites a whole text, until that is whole; and where parts stand in the answer, for losses.
+        self._citations: dict[int, list[Citation]] = {}
+        self._places: dict[int, str] = {}
         # Of thoughts: the field, which kind of each part is shown, and the paragraph that was told last.
         self._name = ""
         self._shown: dict[int, str] = {}
@@ -83,16 +88,30 @@ class ChoiceEncoder:
         if name == "content":
             self._length += len(text)
 
-    def begin_text(self, part: int) -> None:
+    def begin_text(self, part: int, text: Text) -> None:
         self._begins[part] = self._length
+        self._places[part] = text.at
+
+    def place(self, part: int) -> str:
+        """Where a text or thoughts stand in the target's answer."""
+        return self._places.get(part, "")
+
+    def cite(self, part: int, citation: Citation) -> None:
+        """A source of a whole text, which is told at its end."""
+        self._citations.setdefault(part, []).append(citation)
+
+    def cited(self, part: int) -> list[Citation]:
+        """The sources of a text that is whole; they are told once."""
+        return self._citations.pop(part, []) if self._citations else []
 
     def span(self, part: int) -> tuple[int, int]:
         """Where a part's text begins in the content, and how long it is so far."""
         start = self._begins.get(part, 0)
         return start, self._length - start
 
-    def begin_thoughts(self, name: str) -> None:
+    def begin_thoughts(self, part: int, at: str, *, name: str) -> None:
         """Thoughts of a part follow, under this name unless there were some before."""
+        self._places[part] = at
         self._name = self._name or name
 
     def think(self, part: int, kind: str, *, index: int, text: str) -> bool:

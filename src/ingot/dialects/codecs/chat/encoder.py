@@ -8,12 +8,14 @@ The role goes with a choice's first chunk. Decides how parts of any dialect beco
 the same as `answers` does for a whole one. An error is the caller's to tell.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from ingot.canonical import (
+    Citation,
+    DialectName,
     Extras,
     Loss,
     Losses,
@@ -26,10 +28,11 @@ from ingot.canonical import (
     lost_extras,
 )
 from ingot.dialects.codec import Reply
-from ingot.dialects.codecs.chat.answers import thoughts_name
+from ingot.dialects.codecs.chat.answers import SEAL, SUMMARY, thoughts_name
 from ingot.dialects.codecs.chat.choice_encoder import ChoiceEncoder
 from ingot.dialects.codecs.chat.choices import STOPPED_BY, encode_citations, encode_end
 from ingot.dialects.codecs.chat.counts import encode_usage, lost_of_usage
+from ingot.dialects.finishes import lost_finish
 from ingot.errors import ApiError
 from ingot.events import (
     AnyEvent,
@@ -57,7 +60,6 @@ from ingot.sse import DONE, encode_event
 Json = dict[str, Any]
 
 _PING: Final = b": ping\n\n"
-_SEAL: Final = "its seal: the chat dialect has no place for it"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -65,11 +67,12 @@ _encode = msgspec.json.Encoder().encode
 class ChatEncoder:
     """One client's stream; see `codec.StreamEncoder`."""
 
-    __slots__ = ("_choices", "_head", "_losses", "_native", "_out", "_pending", "_reply", "_tail", "_usage")
+    __slots__ = ("_choices", "_head", "_losses", "_of", "_out", "_pending", "_reply", "_tail", "_usage")
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
-        self._native = False
+        # The dialect of the target.
+        self._of: DialectName = "chat"
         self._choices: dict[int, ChoiceEncoder] = {}
         self._losses: list[Loss] = []
         self._out: list[bytes] = []
@@ -126,7 +129,7 @@ class ChatEncoder:
                 self._write(choice.take(), self._tail)
 
     def _start(self, event: Started) -> None:
-        self._native = event.origin.dialect == "chat"
+        self._of = event.origin.dialect
         self._write_head(tier=event.service_tier, fingerprint=event.fingerprint)
         self._take_extras(event.extras, self._pending)
 
@@ -179,7 +182,7 @@ class ChatEncoder:
         self._losses += lost_extras(part.extras, "chat", at=part.at)
         match part:
             case Text():
-                choice.begin_text(event.part)
+                choice.begin_text(event.part, part)
                 if part.text:
                     choice.say("content", part.text)
                 for citation in part.citations:
@@ -209,9 +212,9 @@ class ChatEncoder:
         self._write(choice.take(), self._tail)
 
     def _start_thoughts(self, choice: ChoiceEncoder, number: int, part: Reasoning) -> None:
-        choice.begin_thoughts(thoughts_name(part))
+        choice.begin_thoughts(number, part.at, name=thoughts_name(part))
         if part.seal is not None:
-            self._losses.append(Loss(part.at, _SEAL))
+            self._losses.append(Loss(part.at, SEAL))
         for index, text in enumerate(part.content):
             choice.think(number, "content", index=index, text=text)
         for index, text in enumerate(part.summary):
@@ -226,28 +229,39 @@ class ChatEncoder:
     def _think(self, event: ReasoningDelta) -> None:
         choice = self._choice(event.choice)
         if not choice.think(event.part, "content", index=event.index, text=event.text):
-            self._lose_thoughts("thoughts behind their summary")
+            self._lose(
+                choice.place(event.part),
+                "thoughts behind their summary: the chat dialect has one place for both",
+            )
 
     def _summarize(self, event: SummaryDelta) -> None:
         choice = self._choice(event.choice)
         if not choice.think(event.part, "summary", index=event.index, text=event.text):
-            self._lose_thoughts("the summary of thoughts")
+            self._lose(choice.place(event.part), SUMMARY)
 
-    def _lose_thoughts(self, what: str) -> None:
-        loss = Loss("", f"{what}: the chat dialect has one place for both")
+    def _lose(self, path: str, reason: str) -> None:
+        loss = Loss(path, reason)
         if loss not in self._losses:
             self._losses.append(loss)
 
-    def _seal(self, _: Sealed) -> None:
-        self._losses.append(Loss("", _SEAL))
+    def _seal(self, event: Sealed) -> None:
+        self._losses.append(Loss(self._choice(event.choice).place(event.part), SEAL))
 
     def _argue(self, event: ArgumentsDelta) -> None:
         self._choice(event.choice).argue(event.part, event.text)
 
     def _cite(self, event: Cited) -> None:
         choice = self._choice(event.choice)
-        start, length = choice.span(event.part)
-        told = encode_citations((event.citation,), self._losses, path="", start=start, length=length)
+        if event.citation.dialect != "chat" and event.citation.end is None:
+            # It is of the whole text, which goes on.
+            choice.cite(event.part, event.citation)
+        else:
+            self._tell_citations(choice, event.part, (event.citation,))
+
+    def _tell_citations(self, choice: ChoiceEncoder, part: int, citations: Iterable[Citation]) -> None:
+        start, length = choice.span(part)
+        path = choice.place(part)
+        told = encode_citations(citations, self._losses, path=path, start=start, length=length)
         if told:
             choice.delta.setdefault("annotations", []).extend(told)
 
@@ -267,10 +281,14 @@ class ChatEncoder:
             self._take_extras(extras, choice.delta)
 
     def _end_part(self, event: PartEnded) -> None:
+        choice = self._choice(event.choice)
+        cited = choice.cited(event.part)
+        if cited:
+            self._tell_citations(choice, event.part, cited)
         if event.extras is not None:
             self._losses += lost_extras(event.extras, "chat")
             if event.extras.dialect == "chat":
-                self._choice(event.choice).grow_call(event.part, event.extras)
+                choice.grow_call(event.part, event.extras)
 
     def _finish(self, event: Finished) -> None:
         choice = self._choice(event.choice)
@@ -280,7 +298,8 @@ class ChatEncoder:
         if event.stop_sequence is not None:
             fields[STOPPED_BY] = event.stop_sequence
         choice.fields = fields
-        self._write(choice.take(encode_end(event.reason, event.told, native=self._native)), self._tail)
+        self._losses += lost_finish(event.reason, event.told, of=self._of, to="chat")
+        self._write(choice.take(encode_end(event.reason, event.told, native=self._of == "chat")), self._tail)
 
     _handlers: ClassVar[dict[type[Event], Callable[["ChatEncoder", Any], None]]] = {
         Started: _start,

@@ -52,11 +52,12 @@ _KINDS = {
 class MessageWriter:
     """Writes the messages of one request to one target, and notes what is lost."""
 
-    __slots__ = ("_native", "_origin", "_refused", "losses")
+    __slots__ = ("_hints", "_native", "_origin", "_refused", "losses")
 
     def __init__(self, request: Request, *, origin: Origin, quirks: Quirks) -> None:
         self.losses: list[Loss] = []
         self._native = request.origin == "chat"
+        self._hints = request.origin != "messages"
         self._origin = origin
         reject = quirks.reject
         self._refused = frozenset(
@@ -118,7 +119,7 @@ class MessageWriter:
     def _note(self, steps: Steps, part: AnyPart) -> None:
         """What an encoded part does not say."""
         if part.cache is not None or part.extras is not None or isinstance(part, Text | File):
-            self.losses += lost_of(part, where(*steps), native=self._native)
+            self.losses += lost_of(part, where(*steps), hints=self._hints)
 
     def _write_others(self, turn: Turn, parts: list[Placed]) -> list[Json | Raw]:
         messages: list[Json | Raw] = []
@@ -177,7 +178,7 @@ class MessageWriter:
             self._lose(steps, f"the target takes no content parts of type '{kind}'")
             return None
         self._note(steps, part)
-        return finish_part(part, encoded, native=self._native)
+        return finish_part(part, encoded, hints=self._hints)
 
     def _write_assistant(self, parts: list[Placed]) -> Json | None:
         message: Json = {"role": "assistant", "content": None}

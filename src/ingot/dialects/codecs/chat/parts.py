@@ -24,7 +24,7 @@ from ingot.canonical import (
     where,
 )
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
-from ingot.dialects.codecs.values import BASE64, cut_data_url
+from ingot.dialects.codecs.values import BASE64, cut_data_url, filename_of
 from ingot.dialects.cuts import dump
 
 Json = dict[str, Any]
@@ -174,8 +174,9 @@ def _encode_file(part: File) -> Json | str:
     if part.data is None and part.file_id is None:
         return "the chat dialect takes files as data or by id, not by URL"
     held: Json = {}
-    if part.filename is not None:
-        held["filename"] = part.filename
+    name = filename_of(part)
+    if name is not None:
+        held["filename"] = name
     if part.data is not None:
         held["file_data"] = (
             part.data if part.media_type is None else f"data:{part.media_type}{BASE64}{part.data}"
@@ -185,10 +186,10 @@ def _encode_file(part: File) -> Json | str:
     return {"type": "file", "file": held}
 
 
-def lost_of(part: AnyPart, path: str, *, native: bool) -> Iterator[Loss]:
-    """What an encoded part does not say; `native`: it came in a chat request, so that its hint is chat's own."""
+def lost_of(part: AnyPart, path: str, *, hints: bool) -> Iterator[Loss]:
+    """What an encoded part does not say; `hints`: its cache breakpoint is one of OpenAI's, which are told."""
     yield from lost_extras(part.extras, "chat", at=path)
-    if part.cache is not None and not native:
+    if part.cache is not None and not hints:
         yield Loss(
             path, "the cache breakpoint: targets of the chat dialect decide themselves what they cache"
         )
@@ -203,7 +204,7 @@ def lost_of(part: AnyPart, path: str, *, native: bool) -> Iterator[Loss]:
 
 def _lost_of_file(part: File, path: str) -> Iterator[Loss]:
     named: Iterable[tuple[str, object]] = (
-        ("title", part.title),
+        ("title", None if part.text is None and part.title == filename_of(part) else part.title),
         ("context", part.context),
         ("citations", part.citations or None),
         ("filename", part.filename if part.text is not None else None),
@@ -213,11 +214,11 @@ def _lost_of_file(part: File, path: str) -> Iterator[Loss]:
             yield Loss(where(path, name), "the chat dialect has no place for it")
 
 
-def finish_part(part: AnyPart, encoded: Json | Raw, *, native: bool) -> Json | Raw:
-    """The encoded part with what belongs to it in its own dialect: the cache breakpoint and unknown fields."""
+def finish_part(part: AnyPart, encoded: Json | Raw, *, hints: bool) -> Json | Raw:
+    """The encoded part with what belongs to it: the cache breakpoint of OpenAI's, and unknown fields of its own."""
     if isinstance(encoded, Raw):
         return encoded
-    if part.cache is not None and native:
+    if part.cache is not None and hints:
         ttl = part.cache.ttl
         encoded[BREAKPOINT] = {"mode": "explicit"} if ttl is None else {"mode": "explicit", "ttl": ttl}
     if part.extras is not None:

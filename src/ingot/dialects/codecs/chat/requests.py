@@ -34,8 +34,7 @@ from ingot.dialects.codecs.chat.tools import (
 )
 from ingot.dialects.codecs.chat.turns import decode_turns
 from ingot.dialects.codecs.leftovers import extras_of, restore
-from ingot.dialects.codecs.settings import encode_cache
-from ingot.dialects.efforts import effort_of
+from ingot.dialects.codecs.settings import effort_told, encode_cache
 from ingot.dialects.outgoing import asks_nothing, edits
 from ingot.rawjson import Body
 
@@ -236,14 +235,8 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
 
 
 def _encode_reasoning(request: Request, told: ReasoningSettings, *, value: Json) -> Iterator[Loss]:
-    """Effort is all that `chat` knows: a budget becomes the largest that it pays for."""
-    effort = told.effort
-    if told.mode == "disabled":
-        effort = "none"
-    elif effort is None and told.budget is not None:
-        effort = effort_of(told.budget)
-        path = request.place("reasoning.budget")
-        yield Loss(path, f"the chat dialect has no budget; it was sent as reasoning_effort '{effort}'")
+    effort, losses = effort_told(request, told, "chat")
+    yield from losses
     if effort is not None:
         value["reasoning_effort"] = effort
     if told.summary is not None:

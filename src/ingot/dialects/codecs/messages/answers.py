@@ -18,6 +18,7 @@ from ingot.canonical import (
     Origin,
     Output,
     Refusal,
+    ToolCall,
     ToolResult,
     lost_extras,
 )
@@ -37,6 +38,7 @@ from ingot.dialects.codecs.messages.ends import (
     encode_tier,
 )
 from ingot.dialects.codecs.values import text_of
+from ingot.dialects.finishes import lost_finish
 
 Json = dict[str, Any]
 
@@ -93,6 +95,7 @@ def encode_answer(answer: Answer, reply: Reply) -> tuple[bytes, Losses]:
         block for part in output.parts if (block := encode_answered(part, losses, path=part.at)) is not None
     ]
     refused = any(isinstance(part, Refusal) for part in output.parts)
+    called = any(isinstance(part, ToolCall) for part in output.parts)
     native = answer.origin.dialect == "messages"
     value: Json = {
         "id": reply.id,
@@ -100,7 +103,7 @@ def encode_answer(answer: Answer, reply: Reply) -> tuple[bytes, Losses]:
         "role": "assistant",
         "model": reply.model,
         "content": content,
-        "stop_reason": encode_end(output.finish, output.told, native=native, refused=refused),
+        "stop_reason": encode_end(output.finish, output.told, native=native, refused=refused, called=called),
         "stop_sequence": output.stop_sequence,
         "usage": _usage(answer, losses),
     }
@@ -149,6 +152,7 @@ def _lost(answer: Answer, output: Output) -> Iterator[Loss]:
     for extras in (output.extras, output.message_extras, answer.extras):
         yield from lost_extras(extras, "messages")
     yield from lost_around(answer.service_tier, answer.fingerprint)
+    yield from lost_finish(output.finish, output.told, of=answer.origin.dialect, to="messages")
     if output.logprobs:
         yield Loss("logprobs", "the messages dialect has no place for log probabilities")
 

@@ -5,7 +5,7 @@ with as a member of an object. Knows nothing of the message around its blocks.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Raw
@@ -21,7 +21,14 @@ from ingot.canonical import (
     lost_extras,
 )
 from ingot.dialects.codecs.messages.answers import encode_answered
-from ingot.dialects.codecs.messages.block_writer import PARAGRAPHS, encode_citations
+from ingot.dialects.codecs.messages.block_writer import (
+    ENCRYPTED,
+    NO_OBJECT,
+    PARAGRAPHS,
+    SUMMARY,
+    encode_citations,
+    is_object,
+)
 from ingot.events import (
     AnyEvent,
     ArgumentsDelta,
@@ -41,13 +48,12 @@ Write = Callable[[bytes, Json], None]
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
-_SHOWN_ONCE: Final = "the messages dialect has one place for thoughts and for their summary"
-
 
 class BlockEncoder:
     """Writes blocks by `write`, an event's name and the rest of it; losses go to `lose`."""
 
     __slots__ = (
+        "_arguments",
         "_at",
         "_free",
         "_index",
@@ -56,22 +62,25 @@ class BlockEncoder:
         "_shown",
         "_told",
         "_write",
+        "called",
         "refused",
     )
 
     def __init__(self, write: Write, lose: Callable[[Loss], None]) -> None:
         self._write = write
         self._lose = lose
-        # Whether the model said a refusal.
+        # Whether the model said a refusal, and whether it called a tool.
         self.refused = False
+        self.called = False
         self._index = -1
         # Of the open block: its place, whether the client knows of it, and what is shown of thoughts.
         self._at = ""
         self._told = False
         self._shown = ""
         self._paragraph: int | None = None
-        # The text that a custom tool is called with, until it is whole.
-        self._free: list[str] | None = None
+        # What a tool is called with, until it is whole; free text is told only then.
+        self._arguments: list[str] | None = None
+        self._free = False
 
     def feed(self, event: AnyEvent) -> None:
         """One event of the part whose turn it is."""
@@ -99,7 +108,7 @@ class BlockEncoder:
 
     def _start(self, part: AnyPart) -> None:
         self._at = part.at
-        self._shown, self._paragraph, self._free = "", None, None
+        self._shown, self._paragraph, self._arguments, self._free = "", None, None, False
         losses: list[Loss] = []
         block = encode_answered(_shell(part), losses, path=part.at)
         for loss in losses:
@@ -131,7 +140,8 @@ class BlockEncoder:
                 if part.seal is not None and part.seal.kind == "signature":
                     self._delta("signature_delta", "signature", part.seal.data)
             case ToolCall():
-                self._free = [] if part.kind == "custom" else None
+                self.called = True
+                self._arguments, self._free = [], part.kind == "custom"
                 if part.arguments:
                     self._argue(part.arguments)
             case _:
@@ -151,15 +161,15 @@ class BlockEncoder:
         self._write(b"content_block_delta", {"index": self._index, "delta": {"type": kind, name: held}})
 
     def _argue(self, text: str) -> None:
-        if self._free is None:
+        if self._arguments is not None:
+            self._arguments.append(text)
+        if not self._free:
             self._delta("input_json_delta", "partial_json", text)
-        else:
-            self._free.append(text)
 
     def _think(self, kind: str, index: int, text: str) -> None:
         self._shown = self._shown or kind
         if self._shown != kind:
-            self._lose(Loss(self._at, _SHOWN_ONCE))
+            self._lose(Loss(self._at, SUMMARY))
             return
         if self._paragraph not in (None, index):
             text = PARAGRAPHS + text
@@ -170,10 +180,7 @@ class BlockEncoder:
         if event.seal.kind == "signature":
             self._delta("signature_delta", "signature", event.seal.data)
         else:
-            reason = (
-                f"its seal: thinking of the messages dialect has no place for one that is {event.seal.kind}"
-            )
-            self._lose(Loss(self._at, reason))
+            self._lose(Loss(self._at, ENCRYPTED))
 
     def _cite(self, event: Cited) -> None:
         self._tell_citations(Text("", (event.citation,), at=self._at))
@@ -185,16 +192,20 @@ class BlockEncoder:
         for loss in losses:
             self._lose(loss)
 
+    def _end_call(self, text: str) -> None:
+        if self._free:
+            self._lose(Loss(self._at, NO_OBJECT))
+            self._delta("input_json_delta", "partial_json", _encode({"input": text}).decode())
+        elif text.strip() and not is_object(text):
+            self._lose(Loss(self._at, "its arguments are no JSON object: their pieces are told as they are"))
+
     def _stop(self, event: PartEnded) -> None:
         if not self._told:
             return
         for loss in lost_extras(event.extras, "messages", at=self._at):
             self._lose(loss)
-        if self._free is not None:
-            reason = "its arguments are free text: they are told as the text of a member 'input' of an object"
-            self._lose(Loss(self._at, reason))
-            text = _encode({"input": "".join(self._free)}).decode()
-            self._delta("input_json_delta", "partial_json", text)
+        if self._arguments is not None:
+            self._end_call("".join(self._arguments))
         self._write(b"content_block_stop", {"index": self._index})
         self._told = False
 

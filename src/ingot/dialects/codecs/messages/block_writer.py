@@ -32,6 +32,9 @@ from ingot.dialects.codecs.messages.blocks import CACHE
 Json = dict[str, Any]
 
 PARAGRAPHS: Final = "\n\n"
+NO_OBJECT: Final = "its arguments are no JSON object: they are sent as the text of a member 'input' of one"
+ENCRYPTED: Final = "its seal: the messages dialect has no place for encrypted reasoning"
+SUMMARY: Final = "its summary: the messages dialect has one place for thoughts"
 _PDF: Final = "application/pdf"
 # The beginning of every PDF in base64.
 _PDF_DATA: Final = "JVBERi"
@@ -136,12 +139,17 @@ def encode_input(call: ToolCall) -> tuple[Json | Raw, bool]:
     if call.kind == "function":
         if not text.strip():
             return {}, True
-        try:
-            if type(_decode(text)) is dict:
-                return Raw(text.encode()), True
-        except (ValueError, RecursionError):
-            pass
+        if is_object(text):
+            return Raw(text.encode()), True
     return {"input": text}, False
+
+
+def is_object(text: str) -> bool:
+    """Whether a text is a JSON object."""
+    try:
+        return type(_decode(text)) is dict
+    except (ValueError, RecursionError):
+        return False
 
 
 def call_id(told: str) -> str:
@@ -162,9 +170,7 @@ def lost_of(part: AnyPart, path: str) -> Iterator[Loss]:
         case File(title=str(), filename=str()):
             yield Loss(where(path, "filename"), "the messages dialect has one place for it and for the title")
         case ToolCall() if not encode_input(part)[1]:
-            yield Loss(
-                path, "its arguments are no JSON object: they are sent as the text of a member 'input' of one"
-            )
+            yield Loss(path, NO_OBJECT)
         case Reasoning():
             yield from _lost_of_reasoning(part, path)
         case _:
@@ -173,9 +179,9 @@ def lost_of(part: AnyPart, path: str) -> Iterator[Loss]:
 
 def _lost_of_reasoning(part: Reasoning, path: str) -> Iterator[Loss]:
     if part.seal is not None and part.seal.kind == "encrypted":
-        yield Loss(path, "its seal: the messages dialect has no place for encrypted reasoning")
+        yield Loss(path, ENCRYPTED)
     if part.content and part.summary:
-        yield Loss(path, "its summary: the messages dialect has one place for thoughts")
+        yield Loss(path, SUMMARY)
     if part.seal is not None and part.seal.kind == "redacted" and (part.content or part.summary):
         yield Loss(path, "its text: redacted thinking of the messages dialect has none")
 

@@ -225,7 +225,7 @@ def thinking_extras(block: Json) -> Extras | None:
 def _extras(
     block: Json, known: frozenset[str], *, inside: str = "", known_inside: frozenset[str] = frozenset()
 ) -> Extras | None:
-    fields = dict(unknown(block, known))
+    fields = {} if block.keys() <= known else dict(unknown(block, known))
     if inside:
         fields.update(unknown(block[inside], known_inside, inside=inside))
     if CACHE in known:

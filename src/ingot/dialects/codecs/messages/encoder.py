@@ -14,13 +14,14 @@ from typing import Any, ClassVar, Final
 import msgspec
 from msgspec import Raw
 
-from ingot.canonical import Extras, Loss, Losses, Usage, lost_extras
+from ingot.canonical import DialectName, Extras, Loss, Losses, Usage, lost_extras
 from ingot.dialects.codec import Reply
 from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.messages.answers import UNTOLD_USAGE, lost_around
 from ingot.dialects.codecs.messages.block_encoder import BlockEncoder
 from ingot.dialects.codecs.messages.counts import encode_usage, lost_of_usage
 from ingot.dialects.codecs.messages.ends import NO_USAGE, TIER, encode_end, encode_tier
+from ingot.dialects.finishes import lost_finish
 from ingot.errors import ApiError
 from ingot.events import (
     AnyEvent,
@@ -56,7 +57,7 @@ class MessagesEncoder:
         "_delta",
         "_finish",
         "_losses",
-        "_native",
+        "_of",
         "_open",
         "_out",
         "_reply",
@@ -68,7 +69,8 @@ class MessagesEncoder:
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
-        self._native = False
+        # The dialect of the target.
+        self._of: DialectName = "messages"
         self._losses: list[Loss] = []
         self._out: list[bytes] = []
         # The start, until what came along with it is known.
@@ -114,7 +116,7 @@ class MessagesEncoder:
 
     def _take_start(self, event: Started) -> None:
         self._start = event
-        self._native = event.origin.dialect == "messages"
+        self._of = event.origin.dialect
         self._tier = event.service_tier
         self._losses += lost_around(event.service_tier, event.fingerprint)
         self._losses += lost_extras(event.extras, "messages")
@@ -185,7 +187,10 @@ class MessagesEncoder:
         reason, told, met = (
             (None, None, None) if finish is None else (finish.reason, finish.told, finish.stop_sequence)
         )
-        word = encode_end(reason, told, native=self._native, refused=self._blocks.refused)
+        native = self._of == "messages"
+        blocks = self._blocks
+        word = encode_end(reason, told, native=native, refused=blocks.refused, called=blocks.called)
+        self._losses += lost_finish(reason, told, of=self._of, to="messages")
         delta = {"stop_reason": word, "stop_sequence": met, **self._delta}
         self._write(b"message_delta", {"delta": delta, "usage": self._counts(), **self._beside})
         self._write(b"message_stop", {})

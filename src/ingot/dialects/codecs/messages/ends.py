@@ -38,14 +38,24 @@ def decode_end(word: str) -> tuple[FinishReason, str | None]:
 
 
 def encode_end(
-    reason: FinishReason | None, told: str | None, *, native: bool, refused: bool = False
+    reason: FinishReason | None,
+    told: str | None,
+    *,
+    native: bool,
+    refused: bool = False,
+    called: bool = False,
 ) -> str | None:
-    """The word of this dialect; a model that said its refusal in a part of its own has refused, however it ended."""
+    """The word of this dialect; a model that said its refusal in a part of its own has refused, however it ended.
+
+    Where it stopped behind a call it wants the tool's result: servers of `chat` say so of free choices only.
+    """
     if reason is None:
         return None
     if native and reason == "other" and told:
         return told
-    return MESSAGES["refusal" if refused and reason == "stop" else reason]
+    if reason == "stop" and not native:
+        reason = "refusal" if refused else "tool_calls" if called else reason
+    return MESSAGES[reason]
 
 
 def decode_tier(usage: Any) -> str | None:

@@ -119,7 +119,8 @@ class MessageWriter:
         messages.append(message)
 
     def _note_turn(self, turn: Turn) -> None:
-        self.losses += lost_extras(turn.extras, "messages", at=turn.at)
+        if turn.extras is not None:
+            self.losses += lost_extras(turn.extras, "messages", at=turn.at)
         if turn.name is not None:
             self.losses.append(Loss(where(turn.at, "name"), "the messages dialect has no names of speakers"))
 
@@ -127,17 +128,17 @@ class MessageWriter:
         """A string where a client wrote one, else blocks."""
         if len(parts) == 1 and _is_plain(parts[0][1]):
             return parts[0][1].text
-        blocks = []
-        for path, part in parts:
-            block = self._write_part(path, part, role=role)
-            if block is not None:
-                blocks.append(block)
-        return blocks
+        written = [self._write_part(path, part, role=role) for path, part in parts]
+        return [block for block in written if block is not None]
 
     def _write_part(self, path: str, part: AnyPart, *, role: str) -> Json | Raw | None:
-        if isinstance(part, Text) and not part.text and not self._native:
-            # Servers refuse empty texts, which say nothing.
-            return None
+        if isinstance(part, Text):
+            if not part.text and not self._native:
+                # Servers refuse empty texts, which say nothing.
+                return None
+            if part.cache is None and part.extras is None and not part.citations:
+                # Most parts are.
+                return {"type": "text", "text": part.text}
         if isinstance(part, ToolResult):
             encoded: Json | Raw | str = self._write_result(path, part)
         else:
@@ -145,9 +146,15 @@ class MessageWriter:
         if isinstance(encoded, str):
             self.losses.append(Loss(path, encoded))
             return None
-        self.losses += lost_of(part, path)
         if isinstance(part, ToolCall) and isinstance(encoded, dict):
             encoded["id"] = self._call_id(part.id)
+            if isinstance(encoded["input"], Raw):
+                # It is what the model wrote: nothing of it is lost.
+                self.losses += lost_extras(part.extras, "messages", at=path)
+            else:
+                self.losses += lost_of(part, path)
+        elif part.extras is not None or not isinstance(part, ToolResult):
+            self.losses += lost_of(part, path)
         if isinstance(part, Text) and part.citations and not self._may_cite(role):
             reason = "its citations: only what the assistant said has a place for them"
             self.losses.append(Loss(where(path, "citations"), reason))

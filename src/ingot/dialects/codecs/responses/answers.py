@@ -48,6 +48,7 @@ from ingot.dialects.codecs.responses.output import (
     token_list,
 )
 from ingot.dialects.codecs.values import text_of
+from ingot.dialects.finishes import lost_finish
 
 Json = dict[str, Any]
 
@@ -139,10 +140,11 @@ def encode_answer(answer: Answer, reply: Reply) -> tuple[bytes, Losses]:
         losses.append(NO_FINGERPRINT)
     if output.stop_sequence is not None:
         losses.append(Loss("stop_sequence", NO_STOP))
+    losses += lost_finish(output.finish, output.told, of=answer.origin.dialect, to="responses")
     for extras in (answer.extras, output.extras, output.message_extras):
         losses += lost_extras(extras, "responses")
     if answer.extras is not None:
-        if "usage" in answer.extras.fields and usage is None:
+        if native and "usage" in answer.extras.fields and usage is None:
             del value["usage"]
         restore(answer.extras, value, dialect="responses")
     return _encode(value), tuple(losses)

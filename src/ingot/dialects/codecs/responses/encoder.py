@@ -10,7 +10,7 @@ An error is the caller's to tell: `fail` tells it as `response.failed`, numbered
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
-from ingot.canonical import Extras, Loss, Losses, Usage, lost_extras
+from ingot.canonical import DialectName, Extras, Loss, Losses, Usage, lost_extras
 from ingot.dialects.codec import Reply
 from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.responses.answers import NO_FINGERPRINT, NO_STOP, ONE_ANSWER
@@ -19,6 +19,7 @@ from ingot.dialects.codecs.responses.echo import Envelope
 from ingot.dialects.codecs.responses.failures import encode_end
 from ingot.dialects.codecs.responses.item_encoder import EventWriter
 from ingot.dialects.codecs.responses.items_encoder import ItemsEncoder
+from ingot.dialects.finishes import lost_finish
 from ingot.dialects.responses_errors import error_event, failed_error
 from ingot.errors import ApiError
 from ingot.events import (
@@ -41,12 +42,14 @@ _PING: Final = b": ping\n\n"
 class ResponsesEncoder:
     """One client's stream; see `codec.StreamEncoder`."""
 
-    __slots__ = ("_envelope", "_fields", "_finish", "_items", "_started", "_tier", "_usage", "_writer")
+    __slots__ = ("_envelope", "_fields", "_finish", "_items", "_of", "_started", "_tier", "_usage", "_writer")
 
     def __init__(self, reply: Reply) -> None:
         self._envelope = Envelope(reply)
         self._writer = EventWriter()
         self._items = ItemsEncoder(reply.id, self._writer)
+        # The dialect of the target.
+        self._of: DialectName = "responses"
         self._started = False
         self._finish: Finished | None = None
         self._tier: str | None = None
@@ -97,7 +100,8 @@ class ResponsesEncoder:
 
     def _start(self, event: Started) -> None:
         self._started = True
-        self._items.native = event.origin.dialect == "responses"
+        self._of = event.origin.dialect
+        self._items.native = self._of == "responses"
         self._tier = event.service_tier
         self._take_extras(event.extras)
         self._take_fingerprint(event.fingerprint)
@@ -139,6 +143,8 @@ class ResponsesEncoder:
         self._finish = event
         if event.stop_sequence is not None:
             self._items.lose(Loss("stop_sequence", NO_STOP))
+        for loss in lost_finish(event.reason, event.told, of=self._of, to="responses"):
+            self._items.lose(loss)
         self._items.close(self._end_of(event)[0])
 
     def _end_of(self, finish: Finished | None) -> tuple[str, str | None]:

@@ -217,6 +217,11 @@ class ThoughtsEncoder(ItemEncoder):
         told = sorted((index, texts) for (each, index), texts in self._texts.items() if each == kind)
         return tuple("".join(texts) for _, texts in told)
 
+    @property
+    def at(self) -> str:
+        """Where the thoughts stand in the target's answer."""
+        return self._thoughts.at
+
     def think(self, kind: Literal["content", "summary"], index: int, text: str) -> None:
         """More of a paragraph."""
         paragraph: Paragraph = (kind, index)
@@ -265,13 +270,14 @@ class ThoughtsEncoder(ItemEncoder):
 class _Content:
     """A content part on its way."""
 
-    __slots__ = ("annotations", "ended", "index", "part", "pieces", "tokens", "value")
+    __slots__ = ("annotations", "cited", "ended", "index", "part", "pieces", "tokens", "value")
 
     def __init__(self, part: Said, index: int) -> None:
         self.part = part
         self.index = index
         self.pieces: list[str] = []
         self.annotations: list[Any] = []
+        self.cited: list[Citation] = []
         self.tokens: list[Any] = []
         self.ended = False
         self.value: Json | Raw | None = None
@@ -328,7 +334,14 @@ class MessageEncoder(ItemEncoder):
         self._delta(kind, {"content_index": content.index}, text, tokens)
 
     def cite(self, number: int, citation: Citation) -> None:
+        """A source; one of the whole text, which goes on, is told at its end."""
         content = self._contents[number]
+        if citation.end is None and citation.dialect != "responses":
+            content.cited.append(citation)
+        else:
+            self._tell_citation(content, citation)
+
+    def _tell_citation(self, content: _Content, citation: Citation) -> None:
         length = sum(map(len, content.pieces))
         told = encode_citations((citation,), self._losses, path=content.part.at, length=length)
         for annotation in told:
@@ -346,6 +359,8 @@ class MessageEncoder(ItemEncoder):
             if content.index == 0:
                 self._first = extras
         text, place = "".join(content.pieces), {"content_index": content.index}
+        for citation in content.cited:
+            self._tell_citation(content, citation)
         if isinstance(said, Text):
             content.value = content_part(structs.replace(said, text=text), content.tokens, self._losses)
             if isinstance(content.value, dict):

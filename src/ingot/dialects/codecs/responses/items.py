@@ -101,11 +101,14 @@ def _content(item: Json, name: str, at: str) -> Any:
 
 
 def _id(item: Json, at: str) -> str | None:
-    held: str | None = checks.optional(item, "id", str, path=at)
+    held: str | None = checks.optional(item, "id", str, path=at) if "id" in item else None
     return held or None
 
 
 def _rest(item: Json, known: frozenset[str]) -> dict[str, Raw]:
+    if item.keys() <= known and item.get("status") in _USUAL:
+        # Most items are.
+        return {}
     rest = dict(unknown(item, known))
     if item.get("status") not in _USUAL:
         rest["status"] = Raw(dump(item["status"]))

@@ -22,6 +22,7 @@ from ingot.dialects.codecs.responses.item_encoder import (
 )
 from ingot.dialects.codecs.responses.output import (
     NO_LOGPROBS,
+    SEAL,
     is_in_message,
     item_id,
     lost_seal,
@@ -198,7 +199,9 @@ class ItemsEncoder:
         if isinstance(item, ThoughtsEncoder) and self.native and event.seal.kind == "encrypted":
             item.seal(event.seal)
         else:
-            self.lose(Loss("", "a seal: the responses dialect passes on only its own"))
+            held = self._hidden.get(event.part)
+            at = item.at if isinstance(item, ThoughtsEncoder) else "" if held is None else held.at
+            self.lose(Loss(at, SEAL))
 
     def _end(self, event: PartEnded) -> None:
         item = self._open.get(event.part)

@@ -47,6 +47,7 @@ Json = dict[str, Any]
 # What a message holds beside its content is kept under this name with its first part.
 ITEM: Final = "item"
 CALLS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
+SEAL: Final = "its seal: the responses dialect passes on only its own"
 NO_LOGPROBS: Final = "log probabilities of a refusal: the responses dialect has no place for them"
 _PREFIXES: Final = {"function": "fc", "custom": "ctc"}
 
@@ -223,7 +224,7 @@ def is_in_message(part: AnyPart) -> bool:
 def lost_seal(part: Reasoning) -> Iterator[Loss]:
     """A seal that this dialect has no place for."""
     if part.seal is not None and not is_sealed(part):
-        yield Loss(part.at, "its seal: the responses dialect passes on only its own")
+        yield Loss(part.at, SEAL)
 
 
 def says_nothing(part: AnyPart) -> bool:

@@ -26,7 +26,7 @@ from ingot.canonical import (
 )
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
 from ingot.dialects.codecs.responses.citations import decode_citations, encode_citations
-from ingot.dialects.codecs.values import BASE64, cut_data_url, text_of
+from ingot.dialects.codecs.values import BASE64, cut_data_url, filename_of, text_of
 from ingot.dialects.cuts import dump
 
 Json = dict[str, Any]
@@ -172,7 +172,7 @@ def _encode_file(part: File) -> Json:
         # Every target can read text; a file of it only few.
         return {"type": "input_text", "text": part.text}
     encoded: Json = {"type": "input_file"}
-    name = _filename(part)
+    name = filename_of(part)
     if name is not None:
         encoded["filename"] = name
     if part.data is not None:
@@ -185,13 +185,11 @@ def _encode_file(part: File) -> Json:
     return encoded
 
 
-def _filename(part: File) -> str | None:
-    """What a file goes by; servers want a name with its data, and a title is one."""
-    return part.title if part.filename is None and part.data is not None else part.filename
+def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss], *, hints: bool) -> None:
+    """Puts to an encoded part what belongs to it: citations, the cache breakpoint and unknown fields of its own.
 
-
-def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss], *, native: bool) -> None:
-    """Puts to an encoded part what belongs to it: citations, the cache breakpoint and unknown fields of its own."""
+    `hints`: its breakpoint is one of OpenAI's, which are told.
+    """
     if isinstance(encoded, Raw):
         return
     if isinstance(part, Text) and part.citations:
@@ -205,7 +203,7 @@ def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss
             )
     if isinstance(part, File):
         losses += _lost_of_file(part, path)
-    if part.cache is not None and native:
+    if part.cache is not None and hints:
         ttl = part.cache.ttl
         encoded[BREAKPOINT] = {"mode": "explicit"} if ttl is None else {"mode": "explicit", "ttl": ttl}
     elif part.cache is not None:
@@ -216,7 +214,7 @@ def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss
 
 def _lost_of_file(part: File, path: str) -> Iterator[Loss]:
     named = (
-        ("title", None if part.text is None and part.title == _filename(part) else part.title),
+        ("title", None if part.text is None and part.title == filename_of(part) else part.title),
         ("context", part.context),
         ("citations", part.citations or None),
         ("filename", part.filename if part.text is not None else None),

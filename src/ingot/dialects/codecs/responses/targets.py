@@ -28,8 +28,7 @@ from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.responses.requests import LOGPROBS, SAME
 from ingot.dialects.codecs.responses.tools import encode_choice, encode_format, encode_tools, names_of
 from ingot.dialects.codecs.responses.writer import ItemWriter
-from ingot.dialects.codecs.settings import apply_edits, encode_cache
-from ingot.dialects.efforts import effort_of
+from ingot.dialects.codecs.settings import apply_edits, effort_told, encode_cache
 from ingot.dialects.outgoing import asks_nothing
 
 Json = dict[str, Any]
@@ -144,15 +143,9 @@ def _encode_text(request: Request, value: Json) -> Iterator[Loss]:
 
 
 def _encode_reasoning(request: Request, told: ReasoningSettings, *, value: Json) -> Iterator[Loss]:
-    """Effort is all that this dialect knows: a budget becomes the largest that it pays for."""
     encoded: Json = {}
-    effort = told.effort
-    if told.mode == "disabled":
-        effort = "none"
-    elif effort is None and told.budget is not None:
-        effort = effort_of(told.budget)
-        reason = f"the responses dialect has no budget; it was sent as reasoning.effort '{effort}'"
-        yield Loss(request.place("reasoning.budget"), reason)
+    effort, losses = effort_told(request, told, "responses")
+    yield from losses
     if effort is not None:
         encoded["effort"] = effort
     if told.summary in _SUMMARIES or (told.summary is not None and request.origin == "responses"):

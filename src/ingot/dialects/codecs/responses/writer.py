@@ -40,12 +40,13 @@ _REFUSABLE: Final = {"input_image": ("input_image", "image_url"), "input_file": 
 class ItemWriter:
     """Writes the input of one request to one target, and notes what is lost."""
 
-    __slots__ = ("_custom", "_native", "_origin", "_refused", "instructions", "losses")
+    __slots__ = ("_custom", "_hints", "_native", "_origin", "_refused", "instructions", "losses")
 
     def __init__(self, request: Request, *, origin: Origin, quirks: Quirks) -> None:
         self.losses: list[Loss] = []
         self.instructions: str | None = None
         self._native = request.origin == "responses"
+        self._hints = request.origin != "messages"
         self._origin = origin
         self._refused = frozenset(
             [kind for kind, names in _REFUSABLE.items() if not quirks.reject.isdisjoint(names)]
@@ -137,7 +138,8 @@ class ItemWriter:
                 self.losses.append(Loss(path, reason))
                 continue
             self.losses += lost_extras(part.extras, "responses", at=path)
-            finish_part(part, encoded, path, self.losses, native=self._native)
+            hints = self._native or (self._hints and not said)
+            finish_part(part, encoded, path, self.losses, hints=hints)
             content.append(encoded)
         return content
 
@@ -155,9 +157,7 @@ class ItemWriter:
             case NativePart(dialect="responses"):
                 items.append(part.raw)
             case _:
-                kind = part.kind if isinstance(part, NativePart) else str(part.__struct_config__.tag)
-                reason = f"only other dialects know a part of type '{kind}'"
-                self.losses.append(Loss(path, reason))
+                self.losses.append(Loss(path, str(encode_part(part, said=False))))
 
     def _finish(self, part: AnyPart, item: Json, path: str) -> Json:
         if part.item is not None:
