@@ -26,13 +26,14 @@ from ingot.services.conversations import Conversations
 from ingot.services.files import Files
 from ingot.services.grants import Grant
 from ingot.services.idempotency import Retries
+from ingot.services.kept import Responses
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
 from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
 from ingot.store.blobs import Blobs
 from ingot.store.database import Database
-from ingot.web import conversations, files, stored, usage
+from ingot.web import conversations, files, responses, stored, usage
 from ingot.web import query as routes
 from keyhouse import Lines
 from ledgerbook import NOW
@@ -99,6 +100,7 @@ def all_pages(
 
     return {
         **stored.pages(Answers(db, clock=clock), organization=organization),
+        **responses.pages(Responses(db, clock=clock), organization=organization, kept=True),
         **conversations.pages(
             Conversations(db, clock=clock, content=True),
             caller=caller,

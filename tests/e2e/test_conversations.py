@@ -194,7 +194,7 @@ def test_deleted_item_is_not_said_again_when_the_conversation_goes_on(scene: Sce
 def test_request_is_refused_when_it_says_twice_what_came_before(client: OpenAI) -> None:
     """Each in OpenAI's words, naming the field."""
     made = client.conversations.create(
-        items=[{"id": "msg_mine", "type": "message", "role": "user", "content": "x"}]
+        items=[{"id": "msg_mine", "type": "message", "role": "user", "content": "x"}]  # type: ignore[list-item]  # ids are welcome
     )
     first = client.responses.create(model="gpt", input="echo: one")
     with pytest.raises(openai.BadRequestError) as both:

@@ -36,8 +36,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     price = inference.deployment.price
     store = runtime.config.store
     call = inference.call
-    # What the client sent, whatever was put before it.
-    body = call.body if call.stamp is None else call.stamp.asked
+    body = call.body if call.stamp is None else call.stamp.asked  # as the client sent it
     asked = body.value
     wanted = asked.get("store")
     kept = (

@@ -117,10 +117,10 @@ async def test_row_is_skipped_when_its_surface_is_missing(upstream: ScriptedUpst
         raise AssertionError
 
     subject = Subject("open", Address.parse(upstream.url), "k", "m")
-    row = Row("T-1", "It is so.", {"open": never}, ("models", "responses"))
+    row = Row("T-1", "It is so.", {"open": never}, ("models", "batches"))
     for _ in range(2):
-        assert (await try_row(subject, row)).reason == "the server has no surface `responses`"
-    assert [record.path for record in upstream.log] == ["/v1/models", "/v1/responses"]
+        assert (await try_row(subject, row)).reason == "the server has no surface `batches`"
+    assert [record.path for record in upstream.log] == ["/v1/models", "/v1/batches"]
     assert 404 in ABSENT
 
 
