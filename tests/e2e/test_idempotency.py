@@ -173,7 +173,8 @@ def test_i06_key_is_free_when_the_target_had_too_much_to_do(scene: Stage, *, men
     text, key, billed = unique("{{fail 429 times=1}} echo:"), fresh_id(), ledger(served)
     first = ask(served, text, key=key)
     assert (first[0], state(served.data, key), ledger(served)) == (429, "", billed)
-    again = ask(served, text, key=key, **({"temperature": 0.5} if mended else {}))
+    fields: dict[str, Any] = {"temperature": 0.5} if mended else {}
+    again = ask(served, text, key=key, **fields)
     assert (again[0], is_replay(again), calls(upstream, text)) == (200, False, 2)
     assert ledger(served) == billed + 1
 
