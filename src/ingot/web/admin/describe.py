@@ -76,7 +76,8 @@ def _operation(row: AdminRoute, *, body: Any, answer: Any, error: Any) -> dict[s
         "responses": {
             str(row.status): {
                 "description": "The answer",
-                "content": {"application/json": {"schema": answer or {}}},
+                "content": {"application/json": {"schema": answer or {}}}
+                | {kind: {"schema": {"type": "string"}} for kind in row.downloads},
             },
             "default": {"description": "An error", "content": {"application/json": {"schema": error}}},
         },
