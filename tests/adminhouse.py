@@ -23,6 +23,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import Connection, Executable, Select, insert
 from starlette.types import Receive, Scope, Send
 
+from databases import Place, open_store
 from ingot.clock import ManualClock
 from ingot.config import AccountsConfig
 from ingot.ids import new_id, random_text
@@ -97,6 +98,13 @@ class Browser:
         self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None
     ) -> Reply:
         """Status, headers and decoded body; a cookie that is set is kept, one that is dropped is forgotten."""
+        status, found, answer = await self.fetch(method, path, body, headers=headers)
+        return status, found, msgspec.json.decode(answer)
+
+    async def fetch(
+        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], bytes]:
+        """As `call`, the body as it came."""
         data = b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
         fields = {"host": "127.0.0.1"} | ({} if self.key else self.page)
         if body is not None:
@@ -115,7 +123,7 @@ class Browser:
         if "set-cookie" in found:
             value = found["set-cookie"].partition(";")[0].partition("=")[2]
             self.cookie = value or None
-        return reply.status, found, msgspec.json.decode(answer)
+        return reply.status, found, answer
 
     async def login(self, email: str, password: str = PASSWORD) -> Reply:
         """The answer to a login."""
@@ -256,10 +264,12 @@ async def open_house(
     signup: bool = True,
     url: str = URL,
     extra: Sequence[AdminRoute] = (),
+    place: Place | None = None,
 ) -> AsyncIterator[House]:
-    """An empty database in `data` with the admin API before it."""
+    """An empty database in `data`, or at another place, with the admin API before it."""
     clock, log = ManualClock(1_800_000_000.0), Lines()
-    async with open_database(data, clock=clock) as db:
+    opened = open_database(data, clock=clock) if place is None else open_store(place, clock=clock)
+    async with opened as db:
         ring = await KeyRing.open(db, data, log=log, clock=clock)
         config = AccountsConfig(signup=signup, url=url)
         accounts = open_accounts(db, config, keys=ring, clock=clock, log=log, passwords=cheap_passwords())

@@ -1,17 +1,20 @@
 """Money over the admin API: what an operator gives, what an organization does with it, and what each of them sees."""
 
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from adminhouse import Browser, House, open_house
+from databases import Place
 from ingot.pricing import usd
-from ingot.services.ledger import Ledger
+from ingot.services.ledger import Form, Ledger
 from ingot.services.money import open_money
+from ingot.store.ledger import PAGE, Span
 from ingot.store.schema import audit, ledger
 from ingot.web import admin
 from ingot.web.admin import keys, money
@@ -39,6 +42,84 @@ async def _done(caller: Browser, method: str, path: str, body: Any = None, *, st
     got, _, answer = await caller.call(method, f"/admin/v1{path}", body)
     assert got == status, answer
     return answer
+
+
+ROWS = 4_100
+
+
+@pytest.fixture
+async def books(backend: Place, tmp_path: Path) -> AsyncIterator[tuple[House, str, Browser]]:
+    """The ledger of an organization with more rows than are read at once, another's beside it, on both databases."""
+    async with open_house(tmp_path, place=backend) as opened:
+        rows = money.routes(open_money(opened.db, clock=opened.clock))
+        built = admin.build(
+            opened.accounts, rows, changes=opened.changes, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log
+        )
+        opened.api._places = built._places
+        org, other = await opened.organization(), await opened.organization("Elsewhere")
+        entries = [
+            Entry(number=number, at=1_700_000_000 + number, org=other if number % 100 == 0 else org)
+            for number in range(ROWS)
+        ]
+        await opened.execute(insert(ledger), [entry.ledger() for entry in entries])
+        yield opened, org, await opened.member("owner@example.org", org)
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "form"),
+    [
+        ("?format=csv", "", "csv"),
+        ("", "text/csv;q=1, application/json", "csv"),
+        ("?format=jsonl", "text/csv", "jsonl"),
+        ("", "application/jsonl", "jsonl"),
+    ],
+)
+async def test_ledger_is_a_file_when_it_is_asked_for_whole(
+    books: tuple[House, str, Browser], query: str, accept: str, form: Form
+) -> None:
+    """All rows of the organization, the oldest first, as the command writes them; nobody else's."""
+    house, org, owner = books
+    status, headers, body = await owner.fetch(
+        "GET", f"/admin/v1/organizations/{org}/ledger{query}", headers={"accept": accept}
+    )
+    assert (status, headers["transfer-encoding"]) == (200, "chunked")
+    assert headers["content-disposition"] == f'attachment; filename="ledger.{form}"'
+    assert headers["content-type"] == money.LEDGER_TYPES[form]
+    told = [piece async for piece in Ledger(house.db).export(Span(org_id=org), form)]
+    assert body.decode() == "".join(told)
+    assert body.count(b"\n") == ROWS - ROWS // 100 + (form == "csv")
+    head = await owner.fetch("HEAD", f"/admin/v1/organizations/{org}/ledger?format=csv")
+    assert (head[0], head[2]) == (200, b"")
+
+
+async def test_file_of_the_ledger_is_bounded_when_a_span_and_a_kind_are_named(
+    books: tuple[House, str, Browser],
+) -> None:
+    """The filters of the pages hold; what belongs to pages is refused; JSON stays the answer to everybody else."""
+    house, org, owner = books
+    path = f"/organizations/{org}/ledger"
+    till = open_money(house.db, clock=house.clock)
+    await till.credits.top_up(org, 10**12, actor="cli")
+    _, _, body = await owner.fetch("GET", f"/admin/v1{path}?format=jsonl&kind=topup")
+    assert [json.loads(line)["kind"] for line in body.splitlines()] == ["topup"]
+    _, _, body = await owner.fetch("GET", f"/admin/v1{path}?format=jsonl&start=1700000001&end=1700000004")
+    assert len(body.splitlines()) == 3
+    for query, param in (("limit=2", "limit"), ("before=x", "before"), ("start=20&end=10", "end")):
+        answer = await _done(owner, "GET", f"{path}?format=csv&{query}", status=400)
+        assert answer["error"]["param"] == param
+    for accept in ("*/*", "application/json, text/csv", "text/html"):
+        status, _, page = await owner.call("GET", f"/admin/v1{path}", headers={"accept": accept})
+        assert (status, len(page["data"])) == (200, 50)
+
+
+async def test_ledger_is_read_as_its_reader_goes_on(books: tuple[House, str, Browser]) -> None:
+    """A piece is one read of a bounded number of rows, however many there are."""
+    house, org, _ = books
+    pieces, reads = Ledger(house.db).export(Span(org_id=org), "jsonl"), house.db.tally.reads
+    async for piece in pieces:
+        reads += 1
+        assert (house.db.tally.reads, piece.count("\n") <= PAGE) == (reads, True)
+    assert house.db.tally.reads == reads + 1
 
 
 async def test_credit_moves_when_an_operator_says_so(house: House) -> None:

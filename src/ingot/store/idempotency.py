@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, select, update
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, and_, bindparam, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from ingot.idempotency import Standing, Verdict, decide
@@ -126,13 +126,10 @@ _SWEEP = (
     .returning(_table.response_id)
 )
 _LOSSES = select(response_losses.c.losses).where(response_losses.c.response_id == bindparam("which"))
-# Of a response whose content is kept they go together with that.
-_FORGET_LOSSES = delete(response_losses).where(
-    response_losses.c.response_id.in_(bindparam("ids", expanding=True)),
-    ~select(responses.c.id)
-    .where(responses.c.id == response_losses.c.response_id, responses.c.expires_at.is_not(None))
-    .exists(),
-)
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_LOSSY = select(response_losses.c.response_id).where(response_losses.c.response_id.in_(_IDS))
+_WITH_CONTENT = select(responses.c.id).where(responses.c.id.in_(_IDS), responses.c.expires_at.is_not(None))
+_FORGET_LOSSES = delete(response_losses).where(response_losses.c.response_id.in_(_IDS))
 
 
 def claim(
@@ -260,7 +257,13 @@ def erase(conn: Connection, org_id: str) -> int:
 def _forget(conn: Connection, ids: Sequence[str]) -> int:
     """Forgets what was kept for the retries of these alone; how many there are."""
     for begin in range(0, len(ids), _AT_ONCE):
-        conn.execute(_FORGET_LOSSES, {"ids": ids[begin : begin + _AT_ONCE]})
+        lossy = conn.execute(_LOSSY, {"ids": ids[begin : begin + _AT_ONCE]}).scalars().all()
+        if lossy:
+            # Of a response whose content is kept they go together with that.
+            kept = set(conn.execute(_WITH_CONTENT, {"ids": lossy}).scalars())
+            bare = [each for each in lossy if each not in kept]
+            if bare:
+                conn.execute(_FORGET_LOSSES, {"ids": bare})
     return len(ids)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ingot.errors import ApiError, Conflict, MethodNotAllowed, NotFound, Overloaded
@@ -34,7 +34,7 @@ from ingot.web.admin.guard import (
 )
 from ingot.web.admin.reading import decode_body, decode_query, read_body, refuse_query
 from ingot.web.admin.retries import make_once, replay_header, retry_key
-from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call
+from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call, Download
 from ingot.web.errors import UNDRESSED, as_response, broken, tell
 from ingot.web.intake import Hosts, read_request_id
 from ingot.web.proxies import Proxies
@@ -118,10 +118,13 @@ class AdminApi:
             query=_query(request, row),
             address=address,
             session=session,
+            accept=request.headers.get("accept", ""),
         )
         key = retry_key(request, row)
         if key is None:
             answer = await row.handler(call)
+            if isinstance(answer.value, Download):
+                return _download(request, answer.value)
             return self._respond(Told(row.status, msgspec.json.encode(answer.value)), answer)
         return self._respond(*await make_once(self._changes, row, call, key=key, path=request.url.path))
 
@@ -181,6 +184,14 @@ class AdminApi:
 
     async def _describe(self, _: Call) -> Answer:
         return Answer(self._description)
+
+
+def _download(request: Request, file: Download) -> Response:
+    """A file in pieces: each is made when the client has taken the one before."""
+    headers = {"content-disposition": f'attachment; filename="{file.name}"'}
+    if request.method == "HEAD":
+        return Response(media_type=file.media_type, headers=headers)
+    return StreamingResponse(file.pieces, media_type=file.media_type, headers=headers)
 
 
 async def _body(request: Request, row: AdminRoute) -> object:

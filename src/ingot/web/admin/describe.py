@@ -75,7 +75,8 @@ def _operation(row: AdminRoute, *, body: Any, answer: Any, error: Any) -> dict[s
         "summary": row.description,
         "description": who,
         "responses": answers(
-            {"application/json": {"schema": answer or {}}},
+            {"application/json": {"schema": answer or {}}}
+            | {kind: {"schema": {"type": "string"}} for kind in row.downloads},
             error,
             status=row.status,
             # Who may come in is a question of these answers too.

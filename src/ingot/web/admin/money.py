@@ -3,10 +3,11 @@
 What makes money out of nothing is an operator's: top-ups, refunds, corrections, codes, and subscriptions, whose price
 nobody collects here. An organization redeems codes, keeps budgets, cancels its subscription, and reads what is its
 own. Amounts are in USD as text, exact to 1e-12; the objects are those that the commands print. The ledger comes in
-pages, as no answer of this API is a stream; `ingot ledger export` writes it out as a whole.
+pages, and whole as CSV or JSON lines, as `ingot ledger export` writes it.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -14,7 +15,7 @@ from ingot.errors import InvalidRequest
 from ingot.services.accounts.permissions import OPERATOR
 from ingot.services.budgets import Budgets
 from ingot.services.credits import Credits
-from ingot.services.ledger import Ledger
+from ingot.services.ledger import Form, Ledger
 from ingot.services.money import Money
 from ingot.services.promos import Promos
 from ingot.services.statements import (
@@ -36,7 +37,7 @@ from ingot.store.ledger import Kind, Span
 from ingot.store.schema import MICROSECOND
 from ingot.web.admin import usage
 from ingot.web.admin.reading import read_usd
-from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call, Gone
+from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call, Download, Gone
 
 ORGANIZATION = f"{PREFIX}/organizations/{{org}}"
 
@@ -130,14 +131,22 @@ class SubscriptionList(Struct, frozen=True):
 
 class LedgerPage(Struct, frozen=True):
     """Which rows: of a kind, from `start` up to before `end` in seconds; `before` is the id of the row that ended the
-    page before.
+    page before. `format` asks for all of them in a file, which has no pages.
     """
 
     kind: Kind | None = None
     start: Seconds | None = None
     end: Seconds | None = None
     before: Ident | None = None
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 50
+    limit: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    format: Literal["json", "csv", "jsonl"] | None = None
+
+
+PAGE_ROWS: Final = 50
+LEDGER_TYPES: Final[Mapping[Form, str]] = {
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/jsonl",
+}
 
 
 class LedgerRows(Struct, frozen=True):
@@ -347,14 +356,43 @@ def _ledger(service: Ledger) -> tuple[AdminRoute, ...]:
             end=None if wanted.end is None else wanted.end * MICROSECOND,
             kind=wanted.kind,
         )
-        rows = await service.latest(span, limit=wanted.limit + 1, before=wanted.before)
-        shown = rows[: wanted.limit]
-        following = shown[-1].billable_id if len(rows) > wanted.limit else None
+        form = wanted.format or _accepted(call.accept)
+        if form != "json":
+            _check_unpaged(wanted)
+            pieces = service.export(span, form)
+            return Answer(Download(LEDGER_TYPES[form], f"ledger.{form}", pieces))
+        limit = PAGE_ROWS if wanted.limit is None else wanted.limit
+        rows = await service.latest(span, limit=limit + 1, before=wanted.before)
+        shown = rows[:limit]
+        following = shown[-1].billable_id if len(rows) > limit else None
         return Answer(LedgerRows([entry_info(row) for row in shown], following))
 
     return (
         AdminRoute(
             "GET", f"{ORGANIZATION}/ledger", page, "billing.read",
-            "The organization's ledger, in pages from the newest row back", answer=LedgerRows, query=LedgerPage,
+            "The organization's ledger: in pages from the newest row back, or whole from the oldest on as a file",
+            answer=LedgerRows, query=LedgerPage, downloads=tuple(LEDGER_TYPES.values()),
         ),
     )  # fmt: skip
+
+
+def _accepted(accept: str) -> Literal["json", "csv", "jsonl"]:
+    """What the Accept header asks for: the first type of ours in it, JSON where there is none."""
+    for each in accept.split(","):
+        kind = each.partition(";")[0].strip().lower()
+        if kind == "application/json":
+            return "json"
+        for form, known in LEDGER_TYPES.items():
+            if kind == known.partition(";")[0]:
+                return form
+    return "json"
+
+
+def _check_unpaged(wanted: LedgerPage) -> None:
+    for name, given in (("before", wanted.before), ("limit", wanted.limit)):
+        if given is not None:
+            raise InvalidRequest(
+                f"A file of the ledger has all rows, so '{name}' means nothing there: leave it out, or choose rows by "
+                "'start', 'end' and 'kind'.",
+                param=name,
+            )

@@ -13,7 +13,7 @@ which keeps the answer in the transaction that makes the change; a handler that 
 rows. `keyless` rows are those that take a password or open or end a session.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -44,6 +44,8 @@ class Call:
     """The client's IP address, where it is known; for limits and the audit log."""
     session: str | None = field(default=None, repr=False)
     """The token in the cookie, whether or not it is still good."""
+    accept: str = ""
+    """The Accept header, for routes that answer in more than one type."""
     store: Keep[Any] | None = field(default=None, repr=False)
     """Keeps the value of the answer for retries; None where the call carries no idempotency key that counts."""
 
@@ -79,8 +81,17 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """An answer that comes in pieces, however long it gets: its type, what a browser calls the file, and the pieces."""
+
+    media_type: str
+    name: str
+    pieces: AsyncIterator[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What a handler gives back: a value to encode as JSON, and what becomes of the session's cookie."""
+    """What a handler gives back: a value to encode as JSON, or a Download; and what becomes of the session's cookie."""
 
     value: Any
     session: str | None = field(default=None, repr=False)
@@ -105,6 +116,8 @@ class AdminRoute:
     answer: Any = None
     query: type[Struct] | None = None
     status: int = 200
+    downloads: tuple[str, ...] = ()
+    """Types other than JSON that a reading route answers in, as Downloads."""
     keyless: bool = False
     """Whether a change goes without an idempotency key, because it takes a password or opens or ends a session."""
 
