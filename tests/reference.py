@@ -97,6 +97,8 @@ CODES = {
     "organization_exists": "Use the organization you have, or ask the operator for another.",
     "previous_response_not_found": "Send the whole input: the response was deleted, has expired or was never kept.",
     "signup_closed": "Ask a member of an organization to invite you, or the operator for an account.",
+    "too_many_waiting": "Wait for the responses that were asked for on this connection.",
+    "websocket_connection_limit_reached": "Open a new connection.",
     "unsupported_websocket_version": "Ask for version 13, as every current client does.",
     "storage_off": "Send what came before in `input`; the server or the organization keeps no content.",
     "storage_unavailable": "Send the request again after `retry-after` seconds; the operator looks at the disk or the database.",

@@ -47,6 +47,7 @@ class _Asked(msgspec.Struct):
 class _Answered(msgspec.Struct):
     output: list[Json]
     status: str | None = None
+    id: str | None = None
 
 
 _asked = msgspec.json.Decoder(_Asked)
@@ -95,6 +96,11 @@ def items_out(answer: bytes) -> list[Json]:
 def status_of(answer: bytes) -> str | None:
     """How a response ended; raises ValueError."""
     return _answered.decode(answer).status
+
+
+def id_of(answer: bytes) -> str | None:
+    """The id of a response; raises ValueError."""
+    return _answered.decode(answer).id
 
 
 def holder_of(item_id: str) -> str | None:

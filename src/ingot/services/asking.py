@@ -28,6 +28,7 @@ from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
+from ingot.services.recent import Recent
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 
@@ -51,6 +52,8 @@ class Asked(Struct, frozen=True, gc=False):
     deployment: Deployment
     principal: Principal
     window: str = "asap"
+    recent: Recent | None = None
+    """What is not stored and can be gone on from all the same, as the client's connection lives on."""
 
 
 async def run(
@@ -111,7 +114,7 @@ async def before(runtime: Runtime, asked: Asked) -> Call:
     if conversation_of(asked.call.body.value) is not None:
         check_storage(asked.principal, content=keeps_content(runtime.config.store), param="conversation")
     most = runtime.config.limits.image_body_bytes
-    return await runtime.history.before(asked.call, asked.principal.org_id, most=most)
+    return await runtime.history.before(asked.call, asked.principal.org_id, most=most, recent=asked.recent)
 
 
 async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:

@@ -28,6 +28,7 @@ from ingot.dialects.responses_items import kind_of
 from ingot.errors import InvalidRequest, PlatformError, TooLarge
 from ingot.rawjson import clip
 from ingot.services.conversations import missing_conversation
+from ingot.services.recent import Recent
 from ingot.services.recording import Recorder
 from ingot.store import conversations
 from ingot.store import responses as store
@@ -51,8 +52,11 @@ class History:
         self._recorder = recorder
         self._clock = clock
 
-    async def before(self, call: Call, org_id: str, *, most: int) -> Call:
-        """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before."""
+    async def before(self, call: Call, org_id: str, *, most: int, recent: Recent | None = None) -> Call:
+        """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before.
+
+        `recent` are responses that the store does not have.
+        """
         if not state.needs_past(call):
             return call
         value = call.body.value
@@ -62,7 +66,7 @@ class History:
         if conversation is not None:
             past = await self._held(org_id, conversation, own, most=most)
         else:
-            links = [] if previous is None else await self._chain(org_id, previous, most=most)
+            links = [] if previous is None else await self._chain(org_id, previous, most=most, recent=recent)
             past = [each for link in links for each in _past(link)]
         return state.continued(call, past, await self._resolved(org_id, own, past))
 
@@ -77,8 +81,8 @@ class History:
                 raise duplicate(str(item["id"]), f"{where}.id")
         return past
 
-    async def _chain(self, org_id: str, previous: str, *, most: int) -> list[Exchange]:
-        read = partial(_read_chain, org_id=org_id, previous=previous, most=most)
+    async def _chain(self, org_id: str, previous: str, *, most: int, recent: Recent | None) -> list[Exchange]:
+        read = partial(_read_chain, org_id=org_id, previous=previous, most=most, recent=recent)
         try:
             return await self._db.read(partial(read, now=micros(self._clock.now())))
         except InvalidRequest:
@@ -147,12 +151,15 @@ def items_before(conn: Connection, org_id: str, last: Exchange, *, now: int) -> 
     return items + _items_in(links[-1])
 
 
-def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now: int) -> list[Exchange]:
+def _read_chain(
+    conn: Connection, *, org_id: str, previous: str, most: int, now: int, recent: Recent | None
+) -> list[Exchange]:
     links: list[Exchange] = []
     wanted: str | None = previous
     size = 0
     while wanted is not None:
-        found = store.read_exchange(conn, org_id, wanted)
+        found = recent.get(wanted) if recent is not None else None
+        found = found or store.read_exchange(conn, org_id, wanted)
         if found is None or found.request is None or not is_readable(found, now=now):
             raise _not_found(previous, wanted)
         status = state.status_of(found.answer or b"")
