@@ -23,11 +23,12 @@ from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations
 from ingot.services.grants import Grant
 from ingot.services.idempotency import Retries
+from ingot.services.kept import Responses
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
 from ingot.services.usage import Usage
 from ingot.store.database import Database
-from ingot.web import conversations, stored, usage
+from ingot.web import conversations, responses, stored, usage
 from ingot.web import query as routes
 from keyhouse import Lines
 from ledgerbook import NOW
@@ -89,6 +90,7 @@ def all_pages(db: Database, clock: ManualClock, retries: Retries) -> routes.Page
 
     return {
         **stored.pages(Answers(db, clock=clock), organization=organization),
+        **responses.pages(Responses(db, clock=clock), organization=organization, kept=True),
         **conversations.pages(
             Conversations(db, clock=clock, content=True),
             caller=caller,

@@ -21,6 +21,7 @@ SURFACES: Final = (
     "responses",
     "kept_responses",
     "input_tokens",
+    "compact",
     "responses_socket",
     "conversations",
     "models",
@@ -28,7 +29,7 @@ SURFACES: Final = (
 )
 """What a preset can offer or leave out; a request for one that is left out finds nothing."""
 
-BODIES: Final = ("chat", "completions", "embeddings", "messages", "responses")
+BODIES: Final = ("chat", "completions", "embeddings", "messages", "responses", "compact")
 """The surfaces whose requests have fields to rule over, and run something that a retry must not run again."""
 
 ANSWERED: Final = ("chat", "messages", "responses")
@@ -50,6 +51,7 @@ SurfaceName = Literal[
     "responses",
     "kept_responses",
     "input_tokens",
+    "compact",
     "responses_socket",
     "conversations",
     "models",

@@ -8,6 +8,7 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 """
 
 import asyncio
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -82,7 +83,10 @@ async def run(
     now = runtime.clock.now()
     response_id = new_response_id(now) if lead is None else lead.response_id
     if asked.dialect.stamp_answer is not None:
-        call = replace(call, stamp=Stamp(id=response_id, asked=asked.call.body, now=runtime.clock.now))
+        seal = partial(runtime.history.seal, org_id=asked.principal.org_id)
+        call = replace(
+            call, stamp=Stamp(id=response_id, asked=asked.call.body, now=runtime.clock.now, seal=seal)
+        )
     wanted = Inference(
         asked.id,
         asked.path,
@@ -114,7 +118,9 @@ async def before(runtime: Runtime, asked: Asked) -> Call:
     if conversation_of(asked.call.body.value) is not None:
         check_storage(asked.principal, content=keeps_content(runtime.config.store), param="conversation")
     most = runtime.config.limits.image_body_bytes
-    return await runtime.history.before(asked.call, asked.principal.org_id, most=most, recent=asked.recent)
+    past = runtime.history.before(asked.call, asked.principal.org_id, most=most, recent=asked.recent)
+    call = await past
+    return call if asked.dialect.recast is None else asked.dialect.recast(call)
 
 
 async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:

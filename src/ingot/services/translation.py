@@ -19,8 +19,10 @@ import msgspec
 from ingot import canonical
 from ingot.canonical import Loss, Losses, Origin, Request
 from ingot.catalog import Route
+from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
+from ingot.dialects.codecs.grammars import Held, hold
 from ingot.dialects.dialect import Call, Said, StreamTap, Usage
 from ingot.dialects.usage import USAGE
 from ingot.errors import ApiError, Unsupported, UpstreamError
@@ -58,6 +60,8 @@ class Translation:
     body: bytes
     reply: Reply
     losses: Losses
+    held: Held | None = None
+    """Where the target is held to schemas by a grammar: what it was sent, and how its answer is turned back."""
 
     async def answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         """The client's answer, and what the target counted; raises ValueError where it is none of its dialect."""
@@ -65,6 +69,8 @@ class Translation:
 
     def _answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         far, quirks = self.wire.codec, self.destination.quirks
+        if self.held is not None:
+            data = CHAT.turn_back(data, self.held.turn)
         answer, lost_in = far.decode_answer(data, self.destination.origin)
         if quirks.usage != USAGE:
             answer = msgspec.structs.replace(answer, usage=usage_at(far, data, quirks.usage))
@@ -80,7 +86,15 @@ class Translation:
             decoder=self.wire.codec.decode_stream(self.destination.origin, call.n),
             encoder=self.near.encode_stream(self.reply),
             watch=inference.dialect.tap(call, model=public, public=public),
+            turned=_turned(self.held),
         )
+
+
+def _turned(held: Held | None) -> StreamTap | None:
+    """What turns a stream back before it is read, where that is needed."""
+    if held is None or held.turn == "none":
+        return None
+    return CHAT.tap(held.call, model=held.call.model, public=held.call.model, turn=held.turn)
 
 
 async def translate(inference: Inference, call: Call, route: Route) -> Translation:
@@ -93,7 +107,7 @@ async def translate(inference: Inference, call: Call, route: Route) -> Translati
 
 def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     wire = wire_of(route.target)
-    near = CODECS[inference.dialect.name]
+    near = CODECS[inference.dialect.codec]
     if wire is None:
         raise LookupError(route.target.name)
     if inference.dialect.check_translated is not None:
@@ -109,7 +123,11 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     mendable = tuple(loss for loss in losses if not loss.filled)
     if mendable and inference.deployment.losses == "refuse":
         raise _refusal(mendable, inference.deployment.name)
-    return Translation(wire, near, destination, body, _reply(inference, request), losses)
+    held = None
+    if wire.dialect is CHAT and route.target.quirks.gbnf:
+        held = hold(body, request, route.target.quirks, deployment=inference.deployment.name)
+        body = held.body
+    return Translation(wire, near, destination, body, _reply(inference, request), losses, held)
 
 
 def _lost_headers(call: Call) -> Losses:
@@ -123,7 +141,7 @@ def _lost_headers(call: Call) -> Losses:
 
 def _reply(inference: Inference, request: Request) -> Reply:
     return Reply(
-        id=_IDS[inference.dialect.name] + inference.response_id.removeprefix(_OURS),
+        id=_IDS[inference.dialect.codec] + inference.response_id.removeprefix(_OURS),
         model=inference.deployment.name,
         created=inference.created_at // 1_000_000,
         request=request,
@@ -223,6 +241,7 @@ class TranslatedTap:
         "_encoder",
         "_splitter",
         "_translation",
+        "_turned",
         "_watch",
         "deltas",
         "done",
@@ -238,8 +257,9 @@ class TranslatedTap:
         decoder: StreamDecoder,
         encoder: StreamEncoder,
         watch: StreamTap,
+        turned: StreamTap | None = None,
     ) -> None:
-        """`watch` is the tap of the client's dialect."""
+        """`watch` is the tap of the client's dialect; `turned` turns the target's events back before they are read."""
         self.usage: Usage | None = None
         self.deltas = 0
         self.id: str | None = None
@@ -249,6 +269,7 @@ class TranslatedTap:
         self._decoder = decoder
         self._encoder = encoder
         self._watch = watch
+        self._turned = turned
         self._splitter = SseSplitter()
         self._counted = Said()
 
@@ -285,6 +306,11 @@ class TranslatedTap:
         """The client's events for the data of one event of the target; nothing once the stream is over."""
         if self.done:
             return None
+        if self._turned is not None:
+            kept = self._turned.feed(data)
+            if kept is None:
+                return None
+            data = kept
         try:
             events = self._decoder.feed(data)
         except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The description of the pages over stored completions, conversations and usage, for `openapi` to take in.
+"""The description of the pages over stored completions, responses, conversations and usage, for `openapi` to take in.
 
 Rows only: path, method, summary, query, body and answer. The answers are described by the records that they are
 encoded from; a stored completion is what the target answered and has no record.
@@ -16,6 +16,7 @@ from ingot.dialects.conversations import (
     UpdateConversation,
 )
 from ingot.dialects.stored import Deleted, UpdateRequest
+from ingot.services.kept import DeletedResponse
 from ingot.services.requestlog import RequestList
 from ingot.services.usage import UsageBreakdown, UsageSummary
 
@@ -48,6 +49,7 @@ _NEWEST = ("order", "desc (newest first, the default) or asc")
 _INCLUDE = ("include[]", "What is shown beside the rest, as reasoning.encrypted_content; may be repeated")
 
 _STORED = "/v1/chat/completions"
+_RESPONSE = "/v1/responses/{id}"
 _CONVERSATIONS = "/v1/conversations"
 _ONE = f"{_CONVERSATIONS}/{{id}}"
 _ITEMS = f"{_ONE}/items"
@@ -68,6 +70,23 @@ ROWS = (
         "The messages that a stored chat completion was asked with",
         query=(*_PAGE, _ORDER),
     ),
+    Row(
+        _RESPONSE,
+        "get",
+        "A stored response",
+        query=(
+            ("stream", "true: as a stream of events"),
+            ("starting_after", "With stream=true, only events behind this number"),
+        ),
+    ),
+    Row(_RESPONSE, "delete", "Delete a stored response for good", answer=DeletedResponse),
+    Row(
+        f"{_RESPONSE}/input_items",
+        "get",
+        "The items that a response was asked with, those before its own included",
+        query=(*_PAGE, _NEWEST),
+    ),
+    Row(f"{_RESPONSE}/cancel", "post", "Cancel a response that runs in the background"),
     Row(_CONVERSATIONS, "post", "Create a conversation", body=CreateConversation, answer=ConversationObject),
     Row(_ONE, "get", "A conversation without its items", answer=ConversationObject),
     Row(
