@@ -18,9 +18,9 @@ from ingot.dialects.responses_socket import (
     STEER,
     ClientEvent,
     error_message,
+    glance_at,
     on_lane,
     read_event,
-    read_lane,
     steer_failed,
 )
 from ingot.errors import ApiError, InvalidRequest, Overloaded, RateLimited
@@ -122,7 +122,7 @@ class Session:
                     "together. Wait for the responses that were asked for.",
                     code="too_many_waiting",
                 ),
-                lane=read_lane(message),
+                lane=glance_at(message).lane,
             )
             return
         self._waiting.append(message)
@@ -164,7 +164,7 @@ class Session:
             else:
                 await self._sleep()
         for message in self._waiting:
-            self._refuse(over, lane=read_lane(message))
+            self._refuse(over, lane=glance_at(message).lane)
         if not self._waiting:
             self._refuse(over, lane=None)
         self.socket.close(GOING_AWAY, over.code or "")
@@ -197,19 +197,24 @@ class Session:
         clock = self._inferences.runtime.clock
         began = clock.monotonic()
         request = self._running = Served(new_id("req"), self._surface.path, METHOD)
-        self._lane = read_lane(message)
+        seen = glance_at(message)
+        self._lane = seen.lane
         door = SocketDoor(self.socket, self._exchange.line, self._lane)
+        whole = False
         try:
-            await self._create(message, request, door)
+            whole = await self._create(message, request, door)
             request.status, request.code = request.outcome.status, request.outcome.error
         except (Exception, asyncio.CancelledError) as error:
             if not self._tell(error, request, door):
                 raise
         finally:
+            if not whole and seen.previous is not None:
+                self._recent.forget(seen.previous)
             self._running = None
             self._inferences.access(request, clock.now(), clock.monotonic() - began)
 
-    async def _create(self, message: bytes, request: Served, door: "SocketDoor") -> None:
+    async def _create(self, message: bytes, request: Served, door: "SocketDoor") -> bool:
+        """Whether there is a response that can be gone on from."""
         inferences, dialect = self._inferences, self._surface.dialect
         principal = await inferences.authenticate(self._exchange)
         request.key = principal.kid
@@ -218,27 +223,20 @@ class Session:
             event, call = _decode(message, dialect)
         else:
             event, call = await self._loop.run_in_executor(None, _decode, message, dialect)
-        previous = call.body.value.get("previous_response_id")
-        whole = False
-        try:
-            deployment = deployment_for(inferences.runtime.catalog, principal.grant, model=call.model)
-            request.model = deployment.name
-            asked = Asked(
-                request.request_id,
-                self._surface.path,
-                dialect,
-                call,
-                deployment,
-                principal,
-                recent=self._recent,
-            )
-            whole = await self._ask(asked, request, door, generate=event.generate)
-        finally:
-            if not whole and previous is not None:
-                self._recent.forget(previous)
+        deployment = deployment_for(inferences.runtime.catalog, principal.grant, model=call.model)
+        request.model = deployment.name
+        asked = Asked(
+            request.request_id,
+            self._surface.path,
+            dialect,
+            call,
+            deployment,
+            principal,
+            recent=self._recent,
+        )
+        return await self._ask(asked, request, door, generate=event.generate)
 
     async def _ask(self, asked: Asked, request: Served, door: "SocketDoor", *, generate: bool) -> bool:
-        """Whether there is a response that can be gone on from."""
         runtime, outcome = self._inferences.runtime, request.outcome
         if not generate:
             made: tuple[str, bytes] | None = await warming.run(runtime, asked, door, outcome)
