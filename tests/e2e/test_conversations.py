@@ -193,18 +193,16 @@ def test_deleted_item_is_not_said_again_when_the_conversation_goes_on(scene: Sce
 
 def test_request_is_refused_when_it_says_twice_what_came_before(client: OpenAI) -> None:
     """Each in OpenAI's words, naming the field."""
-    made = client.conversations.create(
-        items=[{"id": "msg_mine", "type": "message", "role": "user", "content": "x"}]  # type: ignore[list-item]  # ids are welcome
-    )
+    mine: Any = {"id": "msg_mine", "type": "message", "role": "user", "content": "x"}
+    made = client.conversations.create(items=[mine])
     first = client.responses.create(model="gpt", input="echo: one")
     with pytest.raises(openai.BadRequestError) as both:
         client.responses.create(
             model="gpt", input="echo: two", conversation=made.id, previous_response_id=first.id
         )
     assert (both.value.param, both.value.code) == ("previous_response_id", "mutually_exclusive_parameters")
-    again: Any = {"id": "msg_mine", "type": "message", "role": "user", "content": "y"}
     with pytest.raises(openai.BadRequestError) as twice:
-        client.responses.create(model="gpt", input=[again], conversation=made.id)
+        client.responses.create(model="gpt", input=[mine], conversation=made.id)
     assert twice.value.param == "input[0].id"
     with pytest.raises(openai.BadRequestError) as neither:
         client.responses.create(model="gpt", conversation={"id": ""})

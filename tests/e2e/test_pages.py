@@ -170,6 +170,7 @@ def test_description_is_whole_when_asked(scene: Stage) -> None:
         "/metrics",
         "/v1/chat/completions/{id}",
         "/v1/chat/completions/{id}/messages",
+        "/v1/responses/compact",
         "/v1/usage",
         "/v1/usage/breakdown",
         "/v1/usage/requests",

@@ -14,9 +14,11 @@ from sqlalchemy import Connection, func, select, update
 from databases import Place
 from ingot.clock import ManualClock
 from ingot.services.retention import Retention
-from ingot.store.conversations import organizations_with_conversations, take_places
+from ingot.store.conversations import organizations_with_conversations, read_items, take_places
 from ingot.store.erasure import deleted_organizations, erase_organization
-from ingot.store.schema import DEFAULT_ORG, conversation_items, conversations, organizations
+from ingot.store.schema import DEFAULT_ORG, conversation_items, conversations, ledger, organizations
+from ingot.store.settle import Settlement, settle
+from ingot.store.turns import Turn, append_turn
 from keyhouse import Lines
 from ledgerbook import DAY, NOW, add_organization
 from pagehouse import CONTENTLESS, Pages, open_pages
@@ -282,6 +284,83 @@ async def test_all_rows_go_when_a_conversation_or_its_organization_is_deleted(pa
     assert (sum(pieces), max(pieces)) == (12, 4)
     assert await pages.db.read(_left) == (1, 1)
     assert await pages.db.read(deleted_organizations) == []
+
+
+def _turn(conversation: str, *, status: str = "completed", output: list[Any] | None = None) -> Turn:
+    answer = {"id": "resp_1", "status": status, "output": output or [{"type": "message", "id": "msg_a"}]}
+    own = [
+        {"type": "message", "id": "msg_q", "role": "user", "content": [{"type": "input_text", "text": "q"}]}
+    ]
+    return Turn(conversation=conversation, own=own, answer=json.dumps(answer).encode(), streamed=False)
+
+
+def _said(text: str, name: str) -> Any:
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return {"type": "message", "id": name, "role": "assistant", "status": "completed", "content": content}
+
+
+async def test_turn_is_appended_when_its_ids_are_taken(pages: Pages, client: AsyncOpenAI) -> None:
+    """Upstreams that count from zero repeat themselves: such an item gets an id of its own, and none is lost."""
+    made = await client.conversations.create(items=[HELLO_1])
+    output = [_said("one", "msg_1"), _said("two", "msg_q"), _said("three", "msg_new")]
+    turn = _turn(made.id, output=output)
+    await pages.db.write(lambda conn: append_turn(conn, DEFAULT_ORG, turn, maker="up"))
+    listed = [item async for item in client.conversations.items.list(made.id, order="asc")]
+    assert [_text(item) for item in listed] == ["Hello", "q", "one", "two", "three"]
+    ids = [item.id or "" for item in listed]
+    assert (ids[0], ids[1], ids[4], len(set(ids))) == ("msg_1", "msg_q", "msg_new", 5)
+    rows = await pages.db.read(lambda conn: read_items(conn, made.id))
+    assert [row.maker for row in rows] == [None, None, "up", "up", "up"]
+
+
+async def test_conversation_is_as_it_was_when_a_turn_leads_nowhere(pages: Pages, client: AsyncOpenAI) -> None:
+    """An answer that failed, one that nobody can read, one for a conversation that was deleted, or for another's."""
+    made = await client.conversations.create(items=[HELLO_1])
+    foreign = await pages.openai("org_two").conversations.create()
+    broken = Turn(conversation=made.id, own=[], answer=b"event: x\ndata: {", streamed=True)
+    for turn in (_turn(made.id, status="failed"), broken, _turn("conv_gone"), _turn(foreign.id)):
+        await pages.db.write(partial(append_turn, org_id=DEFAULT_ORG, turn=turn, maker="up"))
+    assert await pages.db.read(_left) == (2, 1)
+    incomplete = _turn(made.id, status="incomplete", output=[_said("so f", "msg_2")])
+    await pages.db.write(partial(append_turn, org_id=DEFAULT_ORG, turn=incomplete, maker="up"))
+    assert await pages.db.read(_left) == (2, 3)
+
+
+async def test_turn_is_kept_with_its_ledger_row_when_it_is_settled(pages: Pages, client: AsyncOpenAI) -> None:
+    """In one commit; an organization that was deleted meanwhile pays, and keeps nothing."""
+    made = await client.conversations.create()
+    await pages.db.write(lambda conn: settle(conn, [_settlement(1, _turn(made.id))]))
+    assert await pages.db.read(_left) == (1, 2)
+
+    def end(conn: Connection) -> None:
+        conn.execute(update(organizations).where(organizations.c.id == DEFAULT_ORG).values(deleted_at=1))
+
+    await pages.db.write(end)
+    await pages.db.write(lambda conn: settle(conn, [_settlement(2, _turn(made.id))]))
+    assert await pages.db.read(_left) == (1, 2)
+    assert (
+        await pages.db.read(lambda conn: conn.execute(select(func.count()).select_from(ledger)).scalar()) == 2
+    )
+
+
+def _settlement(number: int, turn: Turn) -> Settlement:
+    return Settlement(
+        id=f"resp_{number}",
+        public_id=f"resp_{number}",
+        org_id=DEFAULT_ORG,
+        key_id="key_one",
+        surface="responses",
+        model="gpt",
+        target="up",
+        status=200,
+        state="completed",
+        window="asap",
+        fidelity="translated",
+        created_at=1,
+        finished_at=2,
+        request_id="req_1",
+        turn=turn,
+    )
 
 
 async def test_nothing_is_made_when_the_organization_was_just_deleted(pages: Pages) -> None:

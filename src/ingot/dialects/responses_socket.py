@@ -37,13 +37,19 @@ class ClientEvent(msgspec.Struct, frozen=True):
     steer: Json | None = None
 
 
-class Lane(msgspec.Struct, frozen=True):
-    """As much of a message as is needed to answer that it is wrong."""
+class Glance(msgspec.Struct, frozen=True):
+    """As much of a message as is needed to answer that it is wrong: its lane, and what it would go on from."""
 
+    lane: str | None = None
+    previous: str | None = None
+
+
+class _Glimpse(msgspec.Struct, frozen=True):
     stream_id: Any = None
+    previous_response_id: Any = None
 
 
-_lane = msgspec.json.Decoder(Lane)
+_glimpse = msgspec.json.Decoder(_Glimpse)
 
 
 def read_event(message: bytes) -> ClientEvent:
@@ -78,13 +84,17 @@ def read_event(message: bytes) -> ClientEvent:
     return ClientEvent(CREATE, lane, generate is not False, own)
 
 
-def read_lane(message: bytes) -> str | None:
-    """The lane of a message that is wrong in some way, where it tells one."""
+def glance_at(message: bytes) -> Glance:
+    """What a message tells that may be wrong in some way."""
     try:
-        lane = _lane.decode(message).stream_id
+        seen = _glimpse.decode(message)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return lane if type(lane) is str and 0 < len(lane) <= LONGEST_LANE else None
+        return Glance()
+    lane, previous = seen.stream_id, seen.previous_response_id
+    return Glance(
+        lane if type(lane) is str and 0 < len(lane) <= LONGEST_LANE else None,
+        previous if type(previous) is str else None,
+    )
 
 
 def _read_steer(value: Json) -> Json:

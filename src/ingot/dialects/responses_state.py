@@ -47,6 +47,7 @@ class _Asked(msgspec.Struct):
 class _Answered(msgspec.Struct):
     output: list[Json]
     status: str | None = None
+    id: str | None = None
 
 
 _asked = msgspec.json.Decoder(_Asked)
@@ -82,9 +83,19 @@ def conversation_of(asked: Mapping[str, Any]) -> str | None:
 
 
 def own_items(call: Call, response_id: str) -> list[Json]:
-    """The items that a continued call has beyond those before it, as they are shown of the response."""
-    own = as_items(call.body.value.get("input"))[len(call.makers) :]
-    return [_shown(item, response_id, index) for index, item in enumerate(own)]
+    """The items that a stamped call has beyond those before it, as they are shown of the response.
+
+    As the client wrote them, but for references: those are what they refer to, and nothing where that came before.
+    """
+    sent_items = as_items(call.body.value.get("input"))
+    before = {item.get("id") for item in sent_items[: len(call.makers)]}
+    asked = [] if call.stamp is None else as_items(call.stamp.asked.value.get("input"))
+    shown = []
+    for index, (own, found) in enumerate(zip(asked, sent_items[len(call.makers) :], strict=True)):
+        refers = kind_of(own, f"input[{index}]") == "item_reference"
+        if not (refers and found.get("id") in before):
+            shown.append(_shown(found if refers else own, response_id, index))
+    return shown
 
 
 def items_out(answer: bytes) -> list[Json]:
@@ -95,6 +106,11 @@ def items_out(answer: bytes) -> list[Json]:
 def status_of(answer: bytes) -> str | None:
     """How a response ended; raises ValueError."""
     return _answered.decode(answer).status
+
+
+def id_of(answer: bytes) -> str | None:
+    """The id of a response; raises ValueError."""
+    return _answered.decode(answer).id
 
 
 def holder_of(item_id: str) -> str | None:

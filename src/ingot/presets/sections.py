@@ -21,6 +21,8 @@ SURFACES: Final = (
     "responses",
     "kept_responses",
     "input_tokens",
+    "compact",
+    "responses_socket",
     "conversations",
     "files",
     "models",
@@ -28,7 +30,7 @@ SURFACES: Final = (
 )
 """What a preset can offer or leave out; a request for one that is left out finds nothing."""
 
-BODIES: Final = ("chat", "completions", "embeddings", "messages", "responses")
+BODIES: Final = ("chat", "completions", "embeddings", "messages", "responses", "compact")
 """The surfaces whose requests have fields to rule over, and run something that a retry must not run again."""
 
 ANSWERED: Final = ("chat", "messages", "responses")
@@ -50,6 +52,8 @@ SurfaceName = Literal[
     "responses",
     "kept_responses",
     "input_tokens",
+    "compact",
+    "responses_socket",
     "conversations",
     "files",
     "models",

@@ -4,6 +4,7 @@ Decides amounts, and what is kept and for how long; which endings are billed and
 Refuses to know when it is written and who waits for it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from ingot.ids import ordered_id
 from ingot.pricing import frozen
 from ingot.services.door import Inference, Outcome
 from ingot.services.endings import ending_of
+from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
 from ingot.store.schema import micros
 from ingot.store.settle import Settlement
@@ -38,12 +40,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     call = inference.call
     body = call.body if call.stamp is None else call.stamp.asked  # as the client sent it
     asked = body.value
-    wanted = asked.get("store")
-    kept = (
-        store.content
-        and grant.keep_content
-        and (runtime.preset.stores if wanted is None else wanted is not False)
-    )
+    kept = keeps_answer(runtime, inference.principal, asked)
     days = store.retention_days if grant.retention_days is None else grant.retention_days
     return Settlement(
         id=inference.response_id,
@@ -84,6 +81,16 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         content_type=outcome.content_type.decode("ascii", "replace"),
         given=None if lead is None else outcome.answer,
         turn=_turn(inference, outcome) if ending.state == "completed" else None,
+    )
+
+
+def keeps_answer(runtime: Runtime, who: Principal, asked: Mapping[str, Any]) -> bool:
+    """Whether a request's content is kept; `asked` is the client's body."""
+    wanted = asked.get("store")
+    return (
+        runtime.config.store.content
+        and who.grant.keep_content
+        and (runtime.preset.stores if wanted is None else wanted is not False)
     )
 
 

@@ -8,6 +8,7 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 """
 
 import asyncio
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -30,6 +31,7 @@ from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
+from ingot.services.recent import Recent
 from ingot.services.runtime import Runtime
 from ingot.services.translation import header_line
 from ingot.store.faults import StoreError
@@ -56,6 +58,8 @@ class Asked(Struct, frozen=True, gc=False):
     deployment: Deployment
     principal: Principal
     window: str = "asap"
+    recent: Recent | None = None
+    """What is not stored and can be gone on from all the same, as the client's connection lives on."""
 
 
 async def run(
@@ -84,7 +88,10 @@ async def run(
     now = runtime.clock.now()
     response_id = new_response_id(now) if lead is None else lead.response_id
     if asked.dialect.stamp_answer is not None:
-        call = replace(call, stamp=Stamp(id=response_id, asked=asked.call.body, now=runtime.clock.now))
+        seal = partial(runtime.history.seal, org_id=asked.principal.org_id)
+        call = replace(
+            call, stamp=Stamp(id=response_id, asked=asked.call.body, now=runtime.clock.now, seal=seal)
+        )
     wanted = Inference(
         asked.id,
         asked.path,
@@ -116,7 +123,9 @@ async def before(runtime: Runtime, asked: Asked) -> Call:
     if conversation_of(asked.call.body.value) is not None:
         check_storage(asked.principal, content=keeps_content(runtime.config.store), param="conversation")
     most = runtime.config.limits.image_body_bytes
-    return await runtime.history.before(asked.call, asked.principal.org_id, most=most)
+    past = runtime.history.before(asked.call, asked.principal.org_id, most=most, recent=asked.recent)
+    call = await past
+    return call if asked.dialect.recast is None else asked.dialect.recast(call)
 
 
 async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:

@@ -4,7 +4,8 @@
     previous_response_id    the chain of responses behind it, oldest first: items in, items out of each; instructions are not
                             carried over
     item_reference          an item of those, or of any response that its id tells of
-    before(...)             both, as the call that targets get
+    compaction              the summary that it seals, for the organization that it was made for
+    before(...)             all of it, as the call that targets get
 
 A response can be gone on from until it is deleted, expires, or was never kept; a chain is read link by link, so that what
 is deleted is in no later request. What an answer leaves for the next request is its own record, written in the commit that
@@ -12,7 +13,9 @@ bills it: nothing is to be added there. Decides nothing about who may see what b
 bound to. Knows no target and no door.
 """
 
-from collections.abc import Sequence
+import base64
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -24,10 +27,13 @@ from ingot.dialects import responses_state as state
 from ingot.dialects.dialect import Call, Past
 from ingot.dialects.items import duplicate
 from ingot.dialects.responses import RESPONSES
+from ingot.dialects.responses_compact import MARK, as_summary
 from ingot.dialects.responses_items import kind_of
 from ingot.errors import InvalidRequest, PlatformError, TooLarge
 from ingot.rawjson import clip
+from ingot.sealing import RandomBytes, seal, unseal
 from ingot.services.conversations import missing_conversation
+from ingot.services.recent import Recent
 from ingot.services.recording import Recorder
 from ingot.store import conversations
 from ingot.store import responses as store
@@ -45,26 +51,69 @@ _item: Final = msgspec.json.Decoder(Json)
 class History:
     """The earlier responses of one database, as requests go on from them."""
 
-    def __init__(self, db: Database, recorder: Recorder, *, clock: Clock) -> None:
-        """`recorder` is where answers may still be on their way into the database."""
+    def __init__(
+        self,
+        db: Database,
+        recorder: Recorder,
+        *,
+        digest: Callable[[bytes], bytes],
+        clock: Clock,
+        random: RandomBytes = os.urandom,
+    ) -> None:
+        """`recorder` is where answers may still be on their way into the database; `digest` is the HMAC under the pepper."""
         self._db = db
         self._recorder = recorder
+        self._digest = digest
         self._clock = clock
+        self._random = random
 
-    async def before(self, call: Call, org_id: str, *, most: int) -> Call:
-        """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before."""
+    async def before(self, call: Call, org_id: str, *, most: int, recent: Recent | None = None) -> Call:
+        """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before.
+
+        `recent` are responses that the store does not have.
+        """
         if not state.needs_past(call):
             return call
         value = call.body.value
         previous = value.get("previous_response_id")
         conversation = state.conversation_of(value)
-        own = state.as_items(value.get("input"))
+        asked = state.as_items(value.get("input"))
         if conversation is not None:
-            past = await self._held(org_id, conversation, own, most=most)
+            source = "conversation"
+            past = await self._held(org_id, conversation, asked, most=most)
         else:
-            links = [] if previous is None else await self._chain(org_id, previous, most=most)
+            source = "previous_response_id"
+            links = [] if previous is None else await self._chain(org_id, previous, most=most, recent=recent)
             past = [each for link in links for each in _past(link)]
-        return state.continued(call, past, await self._resolved(org_id, own, past))
+        own = await self._resolved(org_id, asked, past)
+        opened = [Past(self._opened(each.item, org_id, source), each.maker) for each in past]
+        fresh = [self._opened(item, org_id, f"input[{index}]") for index, item in enumerate(own)]
+        return state.continued(call, opened, fresh)
+
+    def seal(self, text: bytes, *, org_id: str) -> str:
+        """A summary as only requests of the organization have it read again."""
+        sealed = seal(text, self._key(org_id), bound=org_id.encode(), random=self._random)
+        return MARK + base64.urlsafe_b64encode(sealed).decode()
+
+    def _opened(self, item: Json, org_id: str, where: str) -> Json:
+        """The item, and what a compaction of ours says in place of it; one of a target's is passed on."""
+        content = item.get("encrypted_content")
+        if item.get("type") != "compaction" or type(content) is not str or not content.startswith(MARK):
+            return item
+        try:
+            sealed = base64.b64decode(content.removeprefix(MARK).encode(), b"-_", validate=True)
+            text = unseal(sealed, self._key(org_id), bound=org_id.encode()).decode()
+        except ValueError as error:
+            raise InvalidRequest(
+                f"The encrypted content of the compaction at '{where}' could not be verified: it was changed, or another "
+                "organization's request made it.",
+                param=where,
+                code="invalid_encrypted_content",
+            ) from error
+        return as_summary(text)
+
+    def _key(self, org_id: str) -> bytes:
+        return self._digest(b"compaction\0" + org_id.encode())
 
     async def _held(self, org_id: str, which: str, own: Sequence[Json], *, most: int) -> list[Past]:
         """The items of a conversation; of its last answer, too, where that is still on its way into the database."""
@@ -77,8 +126,8 @@ class History:
                 raise duplicate(str(item["id"]), f"{where}.id")
         return past
 
-    async def _chain(self, org_id: str, previous: str, *, most: int) -> list[Exchange]:
-        read = partial(_read_chain, org_id=org_id, previous=previous, most=most)
+    async def _chain(self, org_id: str, previous: str, *, most: int, recent: Recent | None) -> list[Exchange]:
+        read = partial(_read_chain, org_id=org_id, previous=previous, most=most, recent=recent)
         try:
             return await self._db.read(partial(read, now=micros(self._clock.now())))
         except InvalidRequest:
@@ -147,12 +196,15 @@ def items_before(conn: Connection, org_id: str, last: Exchange, *, now: int) -> 
     return items + _items_in(links[-1])
 
 
-def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now: int) -> list[Exchange]:
+def _read_chain(
+    conn: Connection, *, org_id: str, previous: str, most: int, now: int, recent: Recent | None
+) -> list[Exchange]:
     links: list[Exchange] = []
     wanted: str | None = previous
     size = 0
     while wanted is not None:
-        found = store.read_exchange(conn, org_id, wanted)
+        found = recent.get(wanted) if recent is not None else None
+        found = found or store.read_exchange(conn, org_id, wanted)
         if found is None or found.request is None or not is_readable(found, now=now):
             raise _not_found(previous, wanted)
         status = state.status_of(found.answer or b"")

@@ -19,7 +19,9 @@ from ingot.web.admin import AdminApi
 from ingot.web.errors import UNDRESSED, EncodeError, broken, tell
 from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import bare_host, read_request_id
+from ingot.web.sockets import Sockets
 from ingot.web.surfaces import Inferences, Surface
+from ingot.web.websocket import wants_websocket
 
 PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: logged only when something is wrong."""
@@ -56,13 +58,14 @@ KNOWN_HOSTS = 256
 class Front:
     """The API as one preset has it."""
 
-    __slots__ = ("encode", "inferences", "resources", "shared", "surfaces")
+    __slots__ = ("encode", "inferences", "resources", "shared", "sockets", "surfaces")
 
     def __init__(self, inferences: Inferences, resources: ASGIApp, *, surfaces: Iterable[Surface]) -> None:
         preset = inferences.runtime.preset
         self.encode: EncodeError = partial(encode_error, preset)
         self.shared = SHARED if preset.offers("stored") else frozenset()
         self.inferences = inferences
+        self.sockets = Sockets(inferences)
         self.resources = resources
         self.surfaces = {surface.path: surface for surface in surfaces}
 
@@ -88,6 +91,8 @@ class Dispatcher:
             front = self._known.get(host) or self._look_up(host)
         surface = front.surfaces.get(exchange.path)
         if surface is not None and (exchange.method == "POST" or exchange.path not in front.shared):
+            if surface.socket and wants_websocket(exchange.method, exchange.headers):
+                return front.sockets(surface, exchange)
             return front.inferences(surface, exchange)
         return self._serve_resource(front, exchange)
 

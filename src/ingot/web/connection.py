@@ -31,6 +31,7 @@ class Connection(Framing):
 
     __slots__ = (
         "_drained",
+        "_ending",
         "_held",
         "_outbox",
         "_paused_reading",
@@ -55,6 +56,7 @@ class Connection(Framing):
         self._drained: asyncio.Future[None] | None = None
         self._held = 0
         self._tenant: Tenant | None = None
+        self._ending = False
         self.unread_since = 0.0
         self.lingering_since = 0.0
         self.authorization: bytes | None = None
@@ -136,6 +138,8 @@ class Connection(Framing):
         if early is None:
             raise RuntimeError("the connection was not asked to speak another protocol")
         self._tenant = tenant
+        if self._ending:
+            self._loop.call_soon(tenant.drain)
         return early
 
     def hang_up(self) -> None:
@@ -244,6 +248,7 @@ class Connection(Framing):
 
     def shutdown(self) -> None:
         """The server ends: an idle connection is closed, a busy one after its answer."""
+        self._ending = True
         if self._tenant is not None:
             self._tenant.drain()
         elif self._current is None:

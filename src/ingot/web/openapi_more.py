@@ -1,4 +1,4 @@
-"""The description of the pages over stored completions, conversations, files and usage, for `openapi` to take in.
+"""The description of the pages over stored completions, responses, conversations, files and usage to take in.
 
 Rows only: path, method, summary, query, body and answer. The answers are described by the records that they are
 encoded from; a stored completion is what the target answered and has no record.
@@ -27,7 +27,7 @@ from ingot.dialects.files import (
     UploadPart,
 )
 from ingot.dialects.stored import Deleted, UpdateRequest
-from ingot.services import kept
+from ingot.services.kept import DeletedResponse
 from ingot.services.requestlog import RequestList
 from ingot.services.usage import UsageBreakdown, UsageSummary
 from ingot.web.openapi_errors import answers
@@ -64,6 +64,7 @@ _MODEL = ("model", "The model that was asked for")
 _INCLUDE = ("include[]", "What is shown beside the rest, as reasoning.encrypted_content; may be repeated")
 
 _STORED = "/v1/chat/completions"
+_RESPONSE = "/v1/responses/{id}"
 _CONVERSATIONS = "/v1/conversations"
 _ONE = f"{_CONVERSATIONS}/{{id}}"
 _ITEMS = f"{_ONE}/items"
@@ -161,13 +162,13 @@ ROWS = (
             _ALL_THERE,
         ),
     ),
-    Row(_RESPONSE, "delete", "Delete a stored response for good", answer=kept.Deleted),
+    Row(_RESPONSE, "delete", "Delete a stored response for good", answer=DeletedResponse),
     Row(f"{_RESPONSE}/cancel", "post", "Cancel a response that runs in the background"),
     Row(
         f"{_RESPONSE}/input_items",
         "get",
         "The items that a stored response was asked with",
-        query=(*_PAGE, _NEWEST, _INCLUDE),
+        query=(*_PAGE, _NEWEST, _ALL_THERE),
     ),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(

@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from ingot.dialects.responses_socket import error_message, on_lane, read_event, read_lane, steer_failed
+from ingot.dialects.responses_socket import (
+    Glance,
+    error_message,
+    glance_at,
+    on_lane,
+    read_event,
+    steer_failed,
+)
 from ingot.errors import ApiError
 
 
@@ -58,8 +65,8 @@ def test_error_names_the_field_when_a_message_is_wrong(message: dict[str, Any], 
 )
 def test_lane_is_unknown_when_a_message_tells_none(message: bytes) -> None:
     """The error is then everybody's."""
-    assert read_lane(message) is None
-    assert read_lane(b'{"stream_id": "a", "type": 1}') == "a"
+    assert glance_at(message) == Glance()
+    assert glance_at(b'{"stream_id": "a", "previous_response_id": "r", "type": 1}') == Glance("a", "r")
 
 
 def test_lane_stands_in_what_is_told_when_there_is_one() -> None:
