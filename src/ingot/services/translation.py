@@ -28,6 +28,7 @@ from ingot.dialects.usage import USAGE
 from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.door import Inference
+from ingot.services.places import own_losses
 from ingot.sse import SseSplitter, event_data
 
 HEADER: Final = b"x-ingot-loss"
@@ -127,6 +128,7 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     if wire.dialect is CHAT and route.target.quirks.gbnf:
         held = hold(body, request, route.target.quirks, deployment=inference.deployment.name)
         body = held.body
+    losses = own_losses(losses, inference.dialect, call)
     return Translation(wire, near, destination, body, _reply(inference, request), losses, held)
 
 
