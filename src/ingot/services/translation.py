@@ -22,6 +22,8 @@ from ingot.catalog import Route
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
 from ingot.dialects.dialect import Call, Said, StreamTap, Usage
+from ingot.dialects.fitting import Fitted, fit
+from ingot.dialects.principles import MarkedEvents, marked, principled
 from ingot.dialects.usage import USAGE
 from ingot.errors import Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
@@ -58,6 +60,10 @@ class Translation:
     body: bytes
     reply: Reply
     losses: Losses
+    mark: str | None = None
+    """What refusals begin with."""
+    fitted: Fitted | None = None
+    """Where the target's own dialect had to ask otherwise than the codec does."""
 
     async def answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         """The client's answer, and what the target counted; raises ValueError where it is none of its dialect."""
@@ -65,11 +71,16 @@ class Translation:
 
     def _answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         far, quirks = self.wire.codec, self.destination.quirks
+        if self.fitted is not None:
+            data = self.fitted.turn_back(data)
         answer, lost_in = far.decode_answer(data, self.destination.origin)
         if quirks.usage != USAGE:
             answer = msgspec.structs.replace(answer, usage=usage_at(far, data, quirks.usage))
+        lost_marks: Losses = ()
+        if self.mark is not None:
+            answer, lost_marks = marked(answer, self.mark)
         told, lost_out = self.near.encode_answer(answer, self.reply)
-        self.losses = joined(self.losses, lost_in, lost_out)
+        self.losses = joined(self.losses, lost_in, lost_marks, lost_out)
         return told, None if answer.usage is None else counts_of(answer.usage)
 
     def tap(self, inference: Inference) -> "TranslatedTap":
@@ -80,6 +91,7 @@ class Translation:
             decoder=self.wire.codec.decode_stream(self.destination.origin, call.n),
             encoder=self.near.encode_stream(self.reply),
             watch=inference.dialect.tap(call, model=public, public=public),
+            fitted=None if self.fitted is None else self.fitted.tap(),
             error=lambda told: inference.dialect.error_event(told, ""),
         )
 
@@ -97,15 +109,29 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     near = CODECS[inference.dialect.name]
     if wire is None:
         raise LookupError(route.target.name)
+    deployment, quirks = inference.deployment, route.target.quirks
     request, lost_in = near.decode_request(call.body)
+    sent = request
+    if deployment.constitution is not None:
+        sent = principled(request, deployment.constitution, breakpoints=wire.codec.name == "messages")
     origin = Origin(wire.codec.name, route.target.name)
-    destination = Destination(origin, route.model, route.target.quirks, stream=call.stream)
-    body, lost_out = wire.codec.encode_request(request, destination)
+    destination = Destination(origin, route.model, quirks, stream=call.stream)
+    body, lost_out = wire.codec.encode_request(sent, destination)
+    fitted = fit(body, request, quirks=quirks, deployment=deployment.name) if quirks.gbnf else None
     losses = joined(lost_in, lost_out, _lost_headers(call))
     mendable = tuple(loss for loss in losses if not loss.filled)
-    if mendable and inference.deployment.losses == "refuse":
-        raise _refusal(mendable, inference.deployment.name)
-    return Translation(wire, near, destination, body, _reply(inference, request), losses)
+    if mendable and deployment.losses == "refuse":
+        raise _refusal(mendable, deployment.name)
+    return Translation(
+        wire,
+        near,
+        destination,
+        body if fitted is None else fitted.body,
+        _reply(inference, request),
+        losses,
+        mark=deployment.refusal_mark,
+        fitted=fitted,
+    )
 
 
 def _lost_headers(call: Call) -> Losses:
@@ -218,6 +244,8 @@ class TranslatedTap:
         "_decoder",
         "_encoder",
         "_error",
+        "_fitted",
+        "_marked",
         "_splitter",
         "_translation",
         "_watch",
@@ -236,8 +264,9 @@ class TranslatedTap:
         encoder: StreamEncoder,
         watch: StreamTap,
         error: Callable[[UpstreamError], bytes],
+        fitted: StreamTap | None = None,
     ) -> None:
-        """`watch` is the tap of the client's dialect, `error` makes an event of it."""
+        """`watch` is the tap of the client's dialect, `error` makes an event of it; `fitted` comes before the decoder."""
         self.usage: Usage | None = None
         self.deltas = 0
         self.id: str | None = None
@@ -248,6 +277,8 @@ class TranslatedTap:
         self._encoder = encoder
         self._watch = watch
         self._error = error
+        self._fitted = fitted
+        self._marked = None if translation.mark is None else MarkedEvents(translation.mark)
         self._splitter = SseSplitter()
         self._counted = Said()
 
@@ -273,7 +304,8 @@ class TranslatedTap:
     @property
     def losses(self) -> Losses:
         """What was lost of the request, and of the answer so far."""
-        return joined(self._translation.losses, self._decoder.losses, self._encoder.losses)
+        marks = () if self._marked is None else self._marked.losses
+        return joined(self._translation.losses, self._decoder.losses, marks, self._encoder.losses)
 
     @staticmethod
     def frame(data: bytes, /) -> bytes:
@@ -284,8 +316,11 @@ class TranslatedTap:
         """The client's events for the data of one event of the target; nothing once the stream is over."""
         if self.done:
             return None
+        turned = data if self._fitted is None else self._fitted.feed(data)
+        if turned is None:
+            return None
         try:
-            events = self._decoder.feed(data)
+            events = self._decoder.feed(turned)
         except (ValueError, RecursionError):
             return self._break("sent an event that cannot be read")
         path = self._translation.destination.quirks.usage
@@ -301,7 +336,8 @@ class TranslatedTap:
         return self._give(self._decoder.close())
 
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
-        given = self._watched(self._encoder.feed(events))
+        due = events if self._marked is None else self._marked.feed(events)
+        given = self._watched(self._encoder.feed(due))
         for event in events:
             match event:
                 case UsageTold(usage=told):

@@ -20,7 +20,8 @@ from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.messages.answers import UNTOLD_USAGE, lost_around
 from ingot.dialects.codecs.messages.block_encoder import BlockEncoder
 from ingot.dialects.codecs.messages.counts import encode_usage, lost_of_usage
-from ingot.dialects.codecs.messages.ends import NO_USAGE, TIER, encode_end, encode_tier
+from ingot.dialects.codecs.messages.ends import DETAILS, NO_USAGE, TIER, encode_end, encode_tier
+from ingot.dialects.finishes import REFUSED
 from ingot.events import (
     AnyEvent,
     Ended,
@@ -182,7 +183,9 @@ class MessagesEncoder:
             (None, None, None) if finish is None else (finish.reason, finish.told, finish.stop_sequence)
         )
         word = encode_end(reason, told, native=self._native, refused=self._blocks.refused)
-        delta = {"stop_reason": word, "stop_sequence": met, **self._delta}
+        unsaid = word == "refusal" and (self._blocks.refused or not self._native)
+        details = {DETAILS: REFUSED} if unsaid else {}
+        delta = {"stop_reason": word, "stop_sequence": met, **details, **self._delta}
         self._write(b"message_delta", {"delta": delta, "usage": self._counts(), **self._beside})
         self._write(b"message_stop", {})
 
