@@ -144,7 +144,7 @@ def test_constitution_when_targets_speak_several_dialects() -> None:
         "[models.m]", 'dialects = ["chat", "messages", "completions", "embeddings"]\n[models.m]'
     )
     found = build(load(text + 'constitution = "p.md"', {}), constitutions={"m": "Be kind."}).resolve("m")
-    assert found.capabilities == {"chat", "messages", "embeddings"}
+    assert found.capabilities == {"chat", "messages", "responses", "embeddings"}
 
 
 def test_build_when_a_model_has_a_card() -> None:

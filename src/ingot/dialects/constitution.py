@@ -33,8 +33,8 @@ def preface(call: Call, text: str) -> Call:
 def refuse_preface(call: Call, text: str) -> Call:  # noqa: ARG001  # the dialects' signature
     """Refuses a request of a format that has no place for principles: without them the model is not asked."""
     raise Unsupported(
-        f"The model '{call.model}' follows principles that this endpoint has no place for. Use /v1/chat/completions or "
-        "/v1/messages.",
+        f"The model '{call.model}' follows principles that this endpoint has no place for. Use "
+        "/v1/chat/completions, /v1/responses or /v1/messages.",
         param="model",
         code="unsupported_endpoint",
     )

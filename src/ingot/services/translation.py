@@ -19,13 +19,14 @@ import msgspec
 from ingot import canonical
 from ingot.canonical import Loss, Losses, Origin, Request
 from ingot.catalog import Route
+from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
-from ingot.dialects.dialect import Call, Said, StreamTap, Usage
-from ingot.dialects.fitting import Fitted, fit
+from ingot.dialects.codecs.grammars import Held, hold
+from ingot.dialects.dialect import AS_IT_IS, Call, Said, StreamTap, Usage
 from ingot.dialects.principles import MarkedEvents, marked, principled
 from ingot.dialects.usage import USAGE
-from ingot.errors import Unsupported, UpstreamError
+from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.door import Inference
 from ingot.sse import SseSplitter, event_data
@@ -36,7 +37,7 @@ HEADER_BYTES: Final = 1024
 LARGE: Final = 256 * 1024
 """Bytes of a body above which translating leaves the event loop, so that one client's prompt stalls no other's stream."""
 
-_IDS: Final = {"chat": "chatcmpl-", "messages": "msg_"}
+_IDS: Final = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 _OURS: Final = "resp_"
 # What cannot stand in a header, or would end a loss there.
 _UNTOLD: Final = re.compile(r"[^ !-:<-~]|%")
@@ -62,8 +63,8 @@ class Translation:
     losses: Losses
     mark: str | None = None
     """What refusals begin with."""
-    fitted: Fitted | None = None
-    """Where the target's own dialect had to ask otherwise than the codec does."""
+    held: Held | None = None
+    """Where the target is held to schemas by a grammar: what it was sent, and how its answer is turned back."""
 
     async def answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         """The client's answer, and what the target counted; raises ValueError where it is none of its dialect."""
@@ -71,8 +72,8 @@ class Translation:
 
     def _answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         far, quirks = self.wire.codec, self.destination.quirks
-        if self.fitted is not None:
-            data = self.fitted.turn_back(data)
+        if self.held is not None:
+            data = CHAT.turn_back(data, self.held.turn)
         answer, lost_in = far.decode_answer(data, self.destination.origin)
         if quirks.usage != USAGE:
             answer = msgspec.structs.replace(answer, usage=usage_at(far, data, quirks.usage))
@@ -91,9 +92,15 @@ class Translation:
             decoder=self.wire.codec.decode_stream(self.destination.origin, call.n),
             encoder=self.near.encode_stream(self.reply),
             watch=inference.dialect.tap(call, model=public, public=public),
-            fitted=None if self.fitted is None else self.fitted.tap(),
-            error=lambda told: inference.dialect.error_event(told, ""),
+            turned=_turned(self.held),
         )
+
+
+def _turned(held: Held | None) -> StreamTap | None:
+    """What turns a stream back before it is read, where that is needed."""
+    if held is None or held.turn is AS_IT_IS:
+        return None
+    return CHAT.tap(held.call, model=held.call.model, public=held.call.model, turn=held.turn)
 
 
 async def translate(inference: Inference, call: Call, route: Route) -> Translation:
@@ -106,10 +113,15 @@ async def translate(inference: Inference, call: Call, route: Route) -> Translati
 
 def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     wire = wire_of(route.target)
-    near = CODECS[inference.dialect.name]
+    near = CODECS[inference.dialect.codec]
     if wire is None:
         raise LookupError(route.target.name)
     deployment, quirks = inference.deployment, route.target.quirks
+    if inference.dialect.check_translated is not None:
+        try:
+            inference.dialect.check_translated(call, deployment.name)
+        except Unsupported as error:
+            raise Lossy(error.message, param=error.param, code=error.code) from error
     request, lost_in = near.decode_request(call.body)
     sent = request
     if deployment.constitution is not None:
@@ -117,21 +129,16 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     origin = Origin(wire.codec.name, route.target.name)
     destination = Destination(origin, route.model, quirks, stream=call.stream)
     body, lost_out = wire.codec.encode_request(sent, destination)
-    fitted = fit(body, request, quirks=quirks, deployment=deployment.name) if quirks.gbnf else None
     losses = joined(lost_in, lost_out, _lost_headers(call))
     mendable = tuple(loss for loss in losses if not loss.filled)
     if mendable and deployment.losses == "refuse":
         raise _refusal(mendable, deployment.name)
-    return Translation(
-        wire,
-        near,
-        destination,
-        body if fitted is None else fitted.body,
-        _reply(inference, request),
-        losses,
-        mark=deployment.refusal_mark,
-        fitted=fitted,
-    )
+    held = None
+    if wire.dialect is CHAT and quirks.gbnf:
+        held = hold(body, request, quirks, deployment=deployment.name)
+        body = held.body
+    reply = _reply(inference, request)
+    return Translation(wire, near, destination, body, reply, losses, mark=deployment.refusal_mark, held=held)
 
 
 def _lost_headers(call: Call) -> Losses:
@@ -145,11 +152,11 @@ def _lost_headers(call: Call) -> Losses:
 
 def _reply(inference: Inference, request: Request) -> Reply:
     return Reply(
-        id=_IDS[inference.dialect.name] + inference.response_id.removeprefix(_OURS),
+        id=_IDS[inference.dialect.codec] + inference.response_id.removeprefix(_OURS),
         model=inference.deployment.name,
         created=inference.created_at // 1_000_000,
         request=request,
-        body=inference.call.body,
+        body=inference.call.body if inference.call.stamp is None else inference.call.stamp.asked,
     )
 
 
@@ -243,11 +250,10 @@ class TranslatedTap:
         "_counted",
         "_decoder",
         "_encoder",
-        "_error",
-        "_fitted",
         "_marked",
         "_splitter",
         "_translation",
+        "_turned",
         "_watch",
         "deltas",
         "done",
@@ -263,10 +269,9 @@ class TranslatedTap:
         decoder: StreamDecoder,
         encoder: StreamEncoder,
         watch: StreamTap,
-        error: Callable[[UpstreamError], bytes],
-        fitted: StreamTap | None = None,
+        turned: StreamTap | None = None,
     ) -> None:
-        """`watch` is the tap of the client's dialect, `error` makes an event of it; `fitted` comes before the decoder."""
+        """`watch` is the tap of the client's dialect; `turned` turns the target's events back before they are read."""
         self.usage: Usage | None = None
         self.deltas = 0
         self.id: str | None = None
@@ -276,8 +281,7 @@ class TranslatedTap:
         self._decoder = decoder
         self._encoder = encoder
         self._watch = watch
-        self._error = error
-        self._fitted = fitted
+        self._turned = turned
         self._marked = None if translation.mark is None else MarkedEvents(translation.mark)
         self._splitter = SseSplitter()
         self._counted = Said()
@@ -316,11 +320,13 @@ class TranslatedTap:
         """The client's events for the data of one event of the target; nothing once the stream is over."""
         if self.done:
             return None
-        turned = data if self._fitted is None else self._fitted.feed(data)
-        if turned is None:
-            return None
+        if self._turned is not None:
+            kept = self._turned.feed(data)
+            if kept is None:
+                return None
+            data = kept
         try:
-            events = self._decoder.feed(turned)
+            events = self._decoder.feed(data)
         except (ValueError, RecursionError):
             return self._break("sent an event that cannot be read")
         path = self._translation.destination.quirks.usage
@@ -334,6 +340,17 @@ class TranslatedTap:
     def close(self) -> bytes:
         """The client's last events, where the target's stream is whole without its own end; then `done` says so."""
         return self._give(self._decoder.close())
+
+    def fail(self, error: ApiError, request_id: str) -> bytes:
+        """The client's last events, where the stream cannot go on."""
+        self.done = self.failed = True
+        watch = self._watch
+        told = None if watch.done else self._encoder.fail(error, request_id)
+        if told is None:
+            return watch.fail(error, request_id)
+        # The words are ours, so that the client's own tap lets them through.
+        watch.failed = True
+        return self._watched(told)
 
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
         due = events if self._marked is None else self._marked.feed(events)
@@ -362,8 +379,7 @@ class TranslatedTap:
         """Ends the stream with an error: what follows cannot make it whole."""
         self.done = self.failed = True
         name = self._translation.destination.origin.target
-        event = self._error(UpstreamError(f"The target '{name}' {what}."))
-        return self._watched(event)
+        return self.fail(UpstreamError(f"The target '{name}' {what}."), "")
 
     def _watched(self, told: bytes) -> bytes:
         """What the client's own tap lets through of whole events, as if they were its target's."""

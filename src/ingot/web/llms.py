@@ -14,20 +14,14 @@ import msgspec
 
 from ingot.presets.page import section
 from ingot.presets.preset import Preset
+from ingot.web.surfaces import DIALECTS
 
 INDEX: Final = "/llms.txt"
 REFERENCE: Final = "/reference.md"
 
-_STORED: Final = "/v1/chat/completions"
-_SURFACES: Final = {
-    ("post", _STORED): "chat",
-    ("post", "/v1/completions"): "completions",
-    ("post", "/v1/embeddings"): "embeddings",
-    ("post", "/v1/messages"): "messages",
-    ("post", "/v1/messages/count_tokens"): "count_tokens",
-}
-# What begins so, and is none of the above.
-_BELOW: Final = {_STORED: "stored", "/v1/models": "models", "/v1/usage": "usage"}
+_ASKED: Final = {f"/v1{dialect.surface}": name for name, dialect in DIALECTS}
+# What is kept of answers is a surface of its own; any other has the name that its path begins with.
+_KEPT: Final = {"chat": "stored", "responses": "kept_responses"}
 _REFERENCE: Final = "Every field of a request that is required, refused or changed, what answers and errors look like, plans and limits"
 _POINTER: Final = str.maketrans({"~": "~0", "/": "~1", "{": "%7B", "}": "%7D"})
 
@@ -76,10 +70,10 @@ def reference(preset: Preset) -> str:
 
 def surface_of(method: str, path: str) -> str | None:
     """The surface that an operation is part of; None for the pages around the API."""
-    surface = _SURFACES.get((method, path))
-    if surface is not None:
-        return surface
-    return next((name for start, name in _BELOW.items() if path.startswith(start)), None)
+    if method == "post" and path in _ASKED:
+        return _ASKED[path]
+    _, version, name, *_ = [*path.split("/"), "", ""]
+    return _KEPT.get(name, name) if version == "v1" else None
 
 
 def _keys(preset: Preset) -> Iterator[str]:

@@ -41,7 +41,9 @@ def test_preface_when_request_is_written_in_any_way(data: bytes) -> None:
 
 def test_preface_when_surface_is_another() -> None:
     """Completions have no place for principles, so that they are refused; embeddings answer nothing."""
-    with pytest.raises(Unsupported, match=r"Use /v1/chat/completions") as caught:
+    with pytest.raises(
+        Unsupported, match=r"Use /v1/chat/completions, /v1/responses or /v1/messages"
+    ) as caught:
         COMPLETIONS.preface(COMPLETIONS.decode(b'{"model":"m","prompt":"x"}'), TEXT)
     assert (caught.value.param, caught.value.code) == ("model", "unsupported_endpoint")
     call = EMBEDDINGS.decode(b'{"model":"m","input":"x"}')

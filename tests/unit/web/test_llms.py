@@ -8,6 +8,7 @@ import pytest
 
 from ingot.presets import load
 from ingot.presets.page import page
+from ingot.presets.sections import SURFACES
 from ingot.web import llms, openapi
 
 DESCRIPTION = openapi.describe()
@@ -45,6 +46,15 @@ def test_index_when_preset_offers_all() -> None:
         value = {"paths": PATHS}
         for step in pointer.split("/")[1:]:
             value = value[unquote(step).replace("~1", "/").replace("~0", "~")]
+
+
+def test_surfaces_when_operations_are_described() -> None:
+    """Each path of the API belongs to a surface that presets know, and no other does."""
+    found = {(method, path): llms.surface_of(method, path) for path, told in PATHS.items() for method in told}
+    assert {path for (_, path), name in found.items() if name is None} == {
+        path for path in PATHS if not path.startswith("/v1/")
+    }
+    assert set(found.values()) - {None} <= set(SURFACES)
 
 
 def test_index_when_it_begins() -> None:

@@ -22,6 +22,7 @@ from ingot.dialects.codecs.messages.block_encoder import BlockEncoder
 from ingot.dialects.codecs.messages.counts import encode_usage, lost_of_usage
 from ingot.dialects.codecs.messages.ends import DETAILS, NO_USAGE, TIER, encode_end, encode_tier
 from ingot.dialects.finishes import REFUSED
+from ingot.errors import ApiError
 from ingot.events import (
     AnyEvent,
     Ended,
@@ -86,6 +87,9 @@ class MessagesEncoder:
     @property
     def losses(self) -> Losses:
         return tuple(self._losses)
+
+    def fail(self, error: ApiError, request_id: str) -> None:
+        """Nothing: the dialect's error event says it all."""
 
     def feed(self, events: Sequence[AnyEvent]) -> bytes:
         """The bytes for events that came together."""
