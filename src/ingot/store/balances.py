@@ -16,6 +16,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from ingot.store.budgets import matching, period_start
+from ingot.store.bulk import run_kept
 from ingot.store.holds import Account, Part, draw, lock_balance, unhold
 from ingot.store.schema import balances, budget_spend, ledger, organizations
 
@@ -131,16 +132,17 @@ def locked_standing(conn: Connection, org_id: str) -> Standing | None:
 def _charge(conn: Connection, org_id: str, group: Sequence[Charge]) -> list[Shortfall]:
     covered = _covered(group, budget=False)
     values = {"org": org_id, "less": sum(each.amount for each in group), "covered": sum(covered.values())}
-    found = conn.execute(_CHARGE, values).first()
-    if found is None:
+    found, _ = run_kept(conn, _CHARGE, values)
+    if not found:
         lock_balance(conn, org_id)
-        found = conn.execute(_CHARGE, values).one()
+        found, _ = run_kept(conn, _CHARGE, values)
+    ((balance, held, budgets),) = found
     # A lease that is gone, as its time was over, gave back its money when it was collected: nothing is held for it.
     gone = {part for part, amount in covered.items() if not draw(conn, part.lease, amount=amount)}
     lost = sum(covered[part] for part in gone)
     unhold(conn, Account(org_id), amount=-lost)
-    shortfalls = _make_up(conn, org_id, group, gone=gone, missing=found.held + lost - found.balance)
-    if found.budgets or any(part.account.budget_id for each in group for part in each.parts):
+    shortfalls = _make_up(conn, org_id, group, gone=gone, missing=held + lost - balance)
+    if budgets or any(part.account.budget_id for each in group for part in each.parts):
         _spend(conn, org_id, group)
     return shortfalls
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, and_, bindparam, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from ingot.store.bulk import run_kept
 from ingot.store.instants import shared_now
 from ingot.store.schema import balances, budget_spend, budgets, holds
 
@@ -181,7 +182,7 @@ def give_back(conn: Connection, returns: Iterable[Return]) -> None:
 
 def draw(conn: Connection, lease: str, *, amount: int) -> bool:
     """Takes an amount out of a lease; False where it has less, or is gone."""
-    return _changed(conn, _SHRINK, {"lease": lease, "less": amount})
+    return run_kept(conn, _SHRINK, {"lease": lease, "less": amount})[1] > 0
 
 
 def unhold(conn: Connection, account: Account, *, amount: int) -> None:
