@@ -34,15 +34,18 @@ MOST_COMPARED: Final = 200  # a comparison costs some 20 us, and unknown names c
 LONGEST_SHOWN: Final = 100
 TRANSLATED: Final = frozenset({"chat", "responses", "messages"})
 """Dialects that are translated into each other: whoever speaks one of them serves all."""
-PRINCIPLED: Final = frozenset({"chat", "embeddings"})
-"""Dialects that serve models with a constitution; it is not translated."""
+PRINCIPLED: Final = frozenset({*TRANSLATED, "embeddings"})
+"""Dialects that serve models with a constitution: they have a place for it, or give no words of the model's own."""
 NONE: Final[Mapping[str, str]] = {}
 REFUSAL_MARK: Final = "[refusal]"
-# What makes a refusal one that can be told from an answer; it follows every constitution.
-REFUSAL_RULE: Final = (
-    f"If these principles oblige you to refuse, begin your answer with {REFUSAL_MARK} and say why in a sentence or two. "
-    f"Begin no other answer with {REFUSAL_MARK}."
-)
+
+
+def refusal_rule(mark: str = REFUSAL_MARK) -> str:
+    """What makes a refusal one that can be told from an answer; it follows every constitution."""
+    return (
+        f"If these principles oblige you to refuse, begin your answer with {mark} and say why in a sentence or two. "
+        f"Begin no other answer with {mark}."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ class Deployment:
     Those are what any of its targets speaks, and what that can be translated into; `losses` says what becomes of a
     request of which a translation would leave something out. Where it will end, `deprecated` says since when that is
     told and `shutdown_date` on which day. `images` is `refuse` where no route takes any, and `fetch` where one wants them
-    fetched. `constitution` is the text that goes before every request, `added` its bytes.
+    fetched. `constitution` is the text that goes before every request, `added` its bytes; `refusal_mark` begins refusals.
     """
 
     name: str
@@ -171,6 +174,7 @@ class Deployment:
     images: Handling = "relay"
     constitution: str | None = field(default=None, repr=False)
     added: int = 0
+    refusal_mark: str | None = None
     card: CardConfig | None = field(default=None, repr=False)
 
 
@@ -325,6 +329,7 @@ def _deployment(
         capabilities=_served([route.target for route in routes]),
         losses=config.losses,
         images=_images(routes),
+        refusal_mark=config.refusal_mark,
         card=config.card,
     )
 
@@ -337,12 +342,21 @@ def _served(targets: Sequence[Target]) -> frozenset[str]:
 
 def _principled(made: Deployment, text: str) -> Deployment:
     """A deployment with its constitution; ConfigError where no target has a place for it."""
-    spoken = frozenset[str]().union(*(route.target.dialects for route in made.routes))
-    if "chat" not in spoken:
+    if made.capabilities.isdisjoint(TRANSLATED):
         place = f"models.{quoted(made.name)}.constitution"
-        raise ConfigError.at(place, "needs a target that speaks chat; no other dialect has a place for it")
-    whole = f"{text}\n\n{REFUSAL_RULE}"
-    return replace(made, constitution=whole, added=len(whole.encode()), capabilities=spoken & PRINCIPLED)
+        named = " or ".join(sorted(TRANSLATED))
+        raise ConfigError.at(
+            place, f"needs a target that speaks {named}; no other dialect has a place for it"
+        )
+    mark = made.refusal_mark or REFUSAL_MARK
+    whole = f"{text}\n\n{refusal_rule(mark)}"
+    return replace(
+        made,
+        constitution=whole,
+        added=len(whole.encode()),
+        refusal_mark=mark,
+        capabilities=made.capabilities & PRINCIPLED,
+    )
 
 
 def _images(routes: Sequence[Route]) -> Handling:

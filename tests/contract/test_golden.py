@@ -2,6 +2,7 @@
 
     request.json      what the client sent, well-formed or not
     target.json       optional: what the target calls the model, and its quirks
+    model.json        optional: the constitution that the model carries, and what its refusals begin with
     expected.json     either {"status", "error"}, or {"call", "outgoing"} and, for a plain answer, {"usage"}
     upstream.json     optional: the target's plain answer; answer.json is what the client gets of it
     upstream.sse      optional: the target's stream; client.sse is what the client gets of it
@@ -60,6 +61,12 @@ def target(case: Path, call: Call) -> tuple[str, Quirks]:
     )
 
 
+def carried(case: Path) -> dict[str, str]:
+    """What the model carries."""
+    path = case / "model.json"
+    return dict(json.loads(path.read_bytes())) if path.exists() else {}
+
+
 def given_to_client(case: Path, name: str, *, upstream: str) -> bytes:
     """The bytes that a client gets of the target's."""
     path = case / name
@@ -70,10 +77,18 @@ def exchange(dialect: Dialect, case: Path) -> dict[str, Any]:
     """What became of the case's request, as `expected.json` has it."""
     call = dialect.decode((case / "request.json").read_bytes())
     if dialect.stamp_answer is not None:
-        call = replace(call, stamp=Stamp(id="resp_ours", asked=call.body, now=lambda: 1_790_000_000.5))
+        call = replace(
+            call,
+            stamp=Stamp(
+                id="resp_ours", asked=call.body, now=lambda: 1_790_000_000.5, principled=bool(carried(case))
+            ),
+        )
     model, quirks = target(case, call)
     dialect.check_target(call, quirks, call.model)
-    outgoing = dialect.prepare(call, model=model, quirks=quirks)
+    carries = carried(case)
+    sent = dialect.preface(call, carries["constitution"]) if carries else call
+    turn = dialect.turn_of(call, quirks, carries["refusal_mark"] if carries else None)
+    outgoing = dialect.prepare(sent, model=model, quirks=quirks)
     outcome: dict[str, Any] = {"call": told(call)}
     outcome["outgoing"] = "verbatim" if outgoing is call.body.data else json.loads(outgoing)
     usage = None
@@ -81,12 +96,13 @@ def exchange(dialect: Dialect, case: Path) -> dict[str, Any]:
         answer = (case / "upstream.json").read_bytes()
         usage = dialect.read_usage(answer, path=quirks.usage)
         given = given_to_client(case, "answer.json", upstream="upstream.json")
+        turned = dialect.turn_back(answer, turn)
         if dialect.stamp_answer is None:
-            assert dialect.patch_answer(answer, call.model) == given
+            assert dialect.patch_answer(turned, call.model) == given
         else:
-            assert dialect.stamp_answer(answer, call, call.model) == given.rstrip()
+            assert dialect.stamp_answer(turned, call, call.model) == given.rstrip()
     if (case / "upstream.sse").exists():
-        tap = dialect.tap(call, model=model, public=call.model, usage=quirks.usage)
+        tap = dialect.tap(call, model=model, public=call.model, usage=quirks.usage, turn=turn)
         given = b""
         for event in SseSplitter().feed((case / "upstream.sse").read_bytes()):
             data = event_data(event)

@@ -6,6 +6,7 @@ translated/<client>_to_<target>/<case>/
   upstream.sse     the target's          client.sse       the client's
   losses.json      paths and reasons, for requests, answers and streams; what is not there is empty
   target.json      optional: the version of the wire, and what the target is known to refuse
+  model.json       optional: the constitution that the model carries, and what its refusals begin with
 """
 
 import json
@@ -21,6 +22,7 @@ from ingot.dialects.codec import Codec, Destination, Reply
 from ingot.dialects.codecs.chat import CHAT_CODEC
 from ingot.dialects.codecs.messages import MESSAGES_CODEC, MESSAGES_CODECS
 from ingot.dialects.codecs.responses import RESPONSES_CODEC
+from ingot.dialects.principles import MarkedEvents, marked, principled
 from ingot.events import AnyEvent
 from ingot.rawjson import Body, parse
 from ingot.sse import SseSplitter, event_data
@@ -53,6 +55,12 @@ def asked(case: Path, client: Codec) -> tuple[Request, Body]:
     return request, body
 
 
+def carried(case: Path) -> dict[str, str]:
+    """What the model carries."""
+    path = case / "model.json"
+    return dict(json.loads(path.read_bytes())) if path.exists() else {}
+
+
 def listed(losses: Losses) -> list[list[str]]:
     """Losses as the transcripts have them."""
     return [[loss.path, loss.reason] for loss in losses]
@@ -69,6 +77,9 @@ def test_request_when_translated(case: Path) -> None:
     """The target gets what its dialect can say, and the rest is listed by its place in the client's body."""
     client, target, quirks = codecs(case)
     request, _ = asked(case, client)
+    model = carried(case)
+    if model:
+        request = principled(request, model["constitution"], breakpoints=target.name == "messages")
     to = Destination(Origin(target.name, "target"), "upstream-model", quirks, stream=request.stream)
     data, losses = target.encode_request(request, to)
     assert json.loads(data) == json.loads((case / "outgoing.json").read_bytes())
@@ -87,9 +98,13 @@ def test_answer_when_translated(case: Path) -> None:
     answer, unread = target.decode_answer(
         (case / "upstream.json").read_bytes(), Origin(target.name, "target")
     )
+    model = carried(case)
+    marks: Losses = ()
+    if model:
+        answer, marks = marked(answer, model["refusal_mark"])
     data, losses = client.encode_answer(answer, Reply("id-1", "demo", 1_790_000_000, request, body))
     assert json.loads(data) == json.loads((case / "answer.json").read_bytes())
-    assert listed(unread + losses) == expected(case, "answer")
+    assert listed(unread + marks + losses) == expected(case, "answer")
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if (case / "upstream.sse").exists()], ids=named)
@@ -99,12 +114,14 @@ def test_stream_when_translated(case: Path) -> None:
     request, body = asked(case, client)
     decoder = target.decode_stream(Origin(target.name, "target"), 1)
     encoder = client.encode_stream(Reply("id-1", "demo", 1_790_000_000, request, body))
+    model = carried(case)
+    marks = MarkedEvents(model["refusal_mark"] if model else "no mark")
     told = b""
     for event in SseSplitter().feed((case / "upstream.sse").read_bytes()):
         data = event_data(event)
         if data is not None:
-            told += encoder.feed(decoder.feed(data))
+            told += encoder.feed(marks.feed(decoder.feed(data)))
     last: list[AnyEvent] = decoder.close()
-    told += encoder.feed(last)
+    told += encoder.feed(marks.feed(last))
     assert told.decode() == (case / "client.sse").read_text()
-    assert listed(decoder.losses + encoder.losses) == expected(case, "stream")
+    assert listed(decoder.losses + marks.losses + encoder.losses) == expected(case, "stream")

@@ -167,6 +167,8 @@ def test_description_is_whole_when_asked(scene: Stage) -> None:
         "/readyz",
         "/version",
         "/openapi.json",
+        "/llms.txt",
+        "/reference.md",
         "/metrics",
         "/v1/chat/completions/{id}",
         "/v1/chat/completions/{id}/messages",

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ingot.catalog import REFUSAL_RULE, build
+from ingot.catalog import build, refusal_rule
 from ingot.config import CardConfig, ConfigError, Loaded, from_disk, load
 from ingot.config.constitutions import LARGEST, SHIPPED, read_constitutions
 from ingot.differences import differences
@@ -77,7 +77,7 @@ def test_constitution_when_it_is_read(tmp_path: Path) -> None:
     assert found.config.models["m"].constitution == "p.md"
     assert "kind" not in repr(found)
     deployment = build(found.config, constitutions=found.constitutions).resolve("m")
-    assert deployment.constitution == f"# Be kind\n\tAlways.\n\n{REFUSAL_RULE}"
+    assert deployment.constitution == f"# Be kind\n\tAlways.\n\n{refusal_rule()}"
     assert deployment.added == len(deployment.constitution.encode())
     assert "kind" not in repr(deployment)
     without = from_disk(tmp_path / "ingot.toml", {}, directory=Path("/"), options={}, secrets=False)
@@ -109,11 +109,33 @@ def test_constitution_when_it_ships(tmp_path: Path, name: str) -> None:
 
 
 def test_constitution_when_no_target_speaks_chat() -> None:
-    """No other dialect has a place for principles, and they are not translated: the model is not served."""
-    for dialects in ('["messages"]', '["completions", "embeddings"]'):
-        text = BASE.replace("[models.m]", f"dialects = {dialects}\n[models.m]") + 'constitution = "p.md"'
-        with pytest.raises(ConfigError, match="needs a target that speaks chat"):
-            build(load(text, {}), constitutions={"m": "Be kind."})
+    """Completions and embeddings have no place for principles: the model is not served."""
+    text = BASE.replace("[models.m]", 'dialects = ["completions", "embeddings"]\n[models.m]')
+    with pytest.raises(ConfigError, match="needs a target that speaks chat or messages"):
+        build(load(text + 'constitution = "p.md"', {}), constitutions={"m": "Be kind."})
+
+
+@pytest.mark.parametrize(
+    ("lines", "mark", "asked"),
+    [
+        ("", None, False),
+        ('refusal_mark = "NO:"', "NO:", False),
+        ('constitution = "p.md"', "[refusal]", True),
+        ('constitution = "p.md"\nrefusal_mark = "NO:"', "NO:", True),
+    ],
+)
+def test_refusal_mark_when_it_is_given_or_not(lines: str, mark: str | None, *, asked: bool) -> None:
+    """The configured mark counts, and a constitution asks the model for it; without either there is none."""
+    texts = {"m": "Be kind."} if asked else {}
+    found = build(load(BASE + lines, {}), constitutions=texts).resolve("m")
+    assert found.refusal_mark == mark
+    assert found.constitution == (f"Be kind.\n\n{refusal_rule(mark or '')}" if asked else None)
+
+
+@pytest.mark.parametrize("mark", ["", "x", " NO", "NO ", "N" * 41, "A\\nB"])
+def test_refusal_mark_when_it_cannot_be_one(mark: str) -> None:
+    """Too short, too long, or with spaces at its ends: said at the start."""
+    assert "models.m.refusal_mark" in complaint(f'refusal_mark = "{mark}"')
 
 
 def test_constitution_when_targets_speak_several_dialects() -> None:
@@ -122,7 +144,7 @@ def test_constitution_when_targets_speak_several_dialects() -> None:
         "[models.m]", 'dialects = ["chat", "messages", "completions", "embeddings"]\n[models.m]'
     )
     found = build(load(text + 'constitution = "p.md"', {}), constitutions={"m": "Be kind."}).resolve("m")
-    assert found.capabilities == {"chat", "embeddings"}
+    assert found.capabilities == {"chat", "messages", "responses", "embeddings"}
 
 
 def test_build_when_a_model_has_a_card() -> None:

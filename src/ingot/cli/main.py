@@ -10,6 +10,7 @@ from ingot.cli import (
     budgets,
     config,
     conformance,
+    constitution,
     db,
     doctor,
     keys,
@@ -50,6 +51,7 @@ app.add_typer(budgets.app, name="budgets")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(config.app, name="config")
 app.add_typer(presets.app, name="presets")
+app.add_typer(constitution.app, name="constitution")
 app.command("usage")(usage.usage)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)

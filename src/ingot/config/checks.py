@@ -29,6 +29,7 @@ HOST_PATTERN: Final = re.compile(r"\*|(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
 HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 PRESET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
+MARK_LENGTHS: Final = range(2, 41)
 # Set by the client that talks to targets; a second one would contradict it.
 OWN_HEADERS: Final = frozenset(
     {
@@ -239,6 +240,9 @@ def _model(name: str, model: ModelConfig, known: set[str]) -> Iterator[tuple[Pat
         yield ("strategy",), '"ordered" tries targets in their order; weights need strategy = "weighted"'
     for window in repeated(model.windows):
         yield ("windows",), f'names "{window}" twice'
+    mark = model.refusal_mark
+    if mark is not None and not (len(mark) in MARK_LENGTHS and mark == mark.strip()):
+        yield ("refusal_mark",), "must be 2 to 40 characters, with no space at its ends"
     yield from _days(model)
     yield from _price(model)
 

@@ -258,6 +258,13 @@ class ModelConfig(Section, frozen=True, kw_only=True):
             "File of principles that go before every request as system text, relative to this file, or `bundled:aurora`."
         ),
     ] = None
+    refusal_mark: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        about(
+            "What the model's refusals begin with. It is taken away, and what follows marked as a refusal. Unset: `[refusal]` "
+            "where there is a constitution, which then asks the model for it; else nothing is."
+        ),
+    ] = None
     card: Annotated[CardConfig | None, about("What people should know of the model.")] = None
     owned_by: Annotated[str, Meta(min_length=1), about("Whom `/v1/models` names as the model's owner.")] = (
         "ingot"

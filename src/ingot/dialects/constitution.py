@@ -13,14 +13,12 @@ from typing import Any
 import msgspec
 
 from ingot import rawjson
-from ingot.catalog import REFUSAL_MARK
 from ingot.dialects.answer import texts
-from ingot.dialects.dialect import Call
+from ingot.dialects.dialect import AS_IT_IS, Call, Turn
 from ingot.dialects.tap import ChatTap
 from ingot.dialects.usage import USAGE
 from ingot.errors import Unsupported
 
-_MARK = REFUSAL_MARK.encode()
 _decode = msgspec.json.Decoder().decode
 _decode_object = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.Encoder().encode
@@ -35,7 +33,8 @@ def preface(call: Call, text: str) -> Call:
 def refuse_preface(call: Call, text: str) -> Call:  # noqa: ARG001  # the dialects' signature
     """Refuses a request of a format that has no place for principles: without them the model is not asked."""
     raise Unsupported(
-        f"The model '{call.model}' follows principles that this endpoint has no place for. Use /v1/chat/completions.",
+        f"The model '{call.model}' follows principles that this endpoint has no place for. Use "
+        "/v1/chat/completions, /v1/responses or /v1/messages.",
         param="model",
         code="unsupported_endpoint",
     )
@@ -46,17 +45,15 @@ def leave_preface(call: Call, text: str) -> Call:  # noqa: ARG001  # the dialect
     return call
 
 
-def mark_refusals(answer: bytes) -> bytes:
+def mark_refusals(answer: bytes, mark: str) -> bytes:
     """A whole answer with its refusals where clients look for them; the very bytes where there is none."""
-    if _MARK not in answer:
-        return answer
     value = _decode_object(answer)
     marked = False
     for _, message in texts(value, "message"):
         content = message["content"].lstrip()
         message["content"] = message["content"] or None
-        if content.startswith(REFUSAL_MARK):
-            message["refusal"] = content[len(REFUSAL_MARK) :].lstrip()
+        if content.startswith(mark):
+            message["refusal"] = content[len(mark) :].lstrip()
             message["content"] = None
             marked = True
     return _encode(value) if marked else answer
@@ -65,10 +62,19 @@ def mark_refusals(answer: bytes) -> bytes:
 class RefusalTap(ChatTap):
     """A tap that holds the first characters of each answer until it is known whether they are the mark."""
 
-    __slots__ = ("_begun", "_held", "_refusing")
+    __slots__ = ("_begun", "_held", "_mark", "_refusing")
 
-    def __init__(self, call: Call, *, model: str, public: str, usage: tuple[str, ...] = USAGE) -> None:
-        super().__init__(call, model=model, public=public, usage=usage)
+    def __init__(
+        self,
+        call: Call,
+        *,
+        model: str,
+        public: str,
+        usage: tuple[str, ...] = USAGE,
+        turn: Turn = AS_IT_IS,
+    ) -> None:
+        super().__init__(call, model=model, public=public, usage=usage, turn=turn)
+        self._mark = turn.mark
         # The text of answers that have not told yet; once they have, whether they refuse.
         self._held: dict[int, str] = {}
         self._refusing: dict[int, bool] = {}
@@ -122,10 +128,10 @@ class RefusalTap(ChatTap):
         before, text = self._held.get(index, ""), delta["content"]
         whole = before + text
         begun = whole.lstrip()
-        if begun.startswith(REFUSAL_MARK):
+        if begun.startswith(self._mark):
             self._refusing[index] = True
-            return self._refuse(delta, index, begun[len(REFUSAL_MARK) :])
-        if REFUSAL_MARK.startswith(begun) and not choice.get("finish_reason"):
+            return self._refuse(delta, index, begun[len(self._mark) :])
+        if self._mark.startswith(begun) and not choice.get("finish_reason"):
             self._held[index] = whole
             delta["content"] = ""
             return bool(text)

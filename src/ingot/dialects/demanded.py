@@ -17,7 +17,7 @@ import msgspec
 from ingot.catalog import Quirks
 from ingot.dialects import gbnf
 from ingot.dialects.answer import texts
-from ingot.dialects.dialect import Call
+from ingot.dialects.dialect import AS_IT_IS, Call, Turn
 from ingot.dialects.tap import ChatTap
 from ingot.dialects.usage import USAGE
 
@@ -100,6 +100,7 @@ class _Reader:
     def __init__(self) -> None:
         self.name: str | None = None
         self.ended = False
+        self._begun = False
         self._head = ""
         self._depth = 0
         self._quoted = False
@@ -116,6 +117,10 @@ class _Reader:
             text = self._head[head.end() :]
         if self.ended:
             return ""
+        if not self._begun:
+            # A piece of space alone is no JSON that clients could read as far as it has come.
+            text = text.lstrip()
+            self._begun = bool(text)
         for at, char in enumerate(text):
             if self._quoted:
                 self._quoted = self._escaped or char != '"'
@@ -142,8 +147,16 @@ class CallTap(ChatTap):
 
     __slots__ = ("_begun", "_reader")
 
-    def __init__(self, call: Call, *, model: str, public: str, usage: tuple[str, ...] = USAGE) -> None:
-        super().__init__(call, model=model, public=public, usage=usage)
+    def __init__(
+        self,
+        call: Call,
+        *,
+        model: str,
+        public: str,
+        usage: tuple[str, ...] = USAGE,
+        turn: Turn = AS_IT_IS,
+    ) -> None:
+        super().__init__(call, model=model, public=public, usage=usage, turn=turn)
         self._reader = _Reader()
         self._begun = False
 

@@ -11,7 +11,7 @@ a format, and where bytes come from.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -20,8 +20,15 @@ from ingot.dialects.envelope import EncodeError, Encoder, encoder
 from ingot.errors import ApiError, InvalidRequest
 from ingot.rawjson import Body, Place
 
-Turn = Literal["none", "call", "refusal"]
-"""What an answer is turned back from: nothing, a call that came as text, a refusal that is marked in the text."""
+
+class Turn(msgspec.Struct, frozen=True, gc=False):
+    """What an answer is turned back from: nothing, a call that came as text, a refusal that begins with `mark`."""
+
+    kind: Literal["none", "call", "refusal"] = "none"
+    mark: str = ""
+
+
+AS_IT_IS: Final = Turn()
 
 
 class Found(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +64,8 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     asked: Body
     now: Callable[[], float]
+    # Principles were put before the instructions, which the answer tells as the client gave them.
+    principled: bool = False
     # Makes of a text what only the organization that asks can have read again.
     seal: Callable[[bytes], str] | None = None
 
@@ -201,7 +210,7 @@ class MakeTap(Protocol):
         model: str,
         public: str,
         usage: tuple[str, ...] = ("usage",),
-        turn: Turn = "none",
+        turn: Turn = AS_IT_IS,
     ) -> StreamTap: ...
 
     def dressed(self, encode: EncodeError, reshape: Reshape | None = None, /) -> "MakeTap":
@@ -258,8 +267,8 @@ class Dialect:
     read_id: Callable[[bytes], str | None]
     # The call with a deployment's principles before all else; raises Unsupported where there is no place for them.
     preface: Callable[[Call, str], Call]
-    # How this target's answer has to be turned back, where the deployment has principles or not; and that done.
-    turn_of: Callable[[Call, Quirks, bool], Turn]
+    # How this target's answer has to be turned back, where refusals begin with a mark, or with none; and that done.
+    turn_of: Callable[[Call, Quirks, str | None], Turn]
     turn_back: Callable[[bytes, Turn], bytes]
     # The answer with the public model name at its top level, all other values byte-identical.
     patch_answer: Callable[[bytes, str], bytes]

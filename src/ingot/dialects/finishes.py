@@ -5,6 +5,8 @@ a filter's and a model's own refusal are one to `messages`, a stop sequence is a
 An end that comes back as another one from there is a loss. Knows no wire format beyond these words.
 """
 
+from typing import Any, Final
+
 from ingot.canonical import DialectName, FinishReason, Loss, Losses
 
 CHAT: dict[FinishReason, str] = {
@@ -36,6 +38,8 @@ MESSAGES: dict[FinishReason, str] = {
     "refusal": "refusal",
     "other": "end_turn",
 }
+# What `messages` says beside the end `refusal`, where nobody told more.
+REFUSED: Final[dict[str, Any]] = {"type": "refusal", "category": None, "explanation": None}
 FROM_MESSAGES: dict[str, FinishReason] = {
     "end_turn": "stop",
     "stop_sequence": "stop_sequence",

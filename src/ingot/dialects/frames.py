@@ -128,6 +128,10 @@ class FramedTap(ABC):
         self._characters += length[0]
         self._size += length[1]
 
+    def _forget(self) -> None:
+        """No event is known by its frame."""
+        self._least = 2**62
+
     def _learn(self, data: bytes, given: bytes) -> None:
         """Takes the frame of an event that is nothing but text, and of what the client got of it."""
         frame = self.framed.fullmatch(data)

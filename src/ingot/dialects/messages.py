@@ -20,9 +20,9 @@ from ingot import rawjson
 from ingot.catalog import Quirks
 from ingot.dialects.bounds import check_schemas
 from ingot.dialects.complaint import complain
-from ingot.dialects.constitution import refuse_preface
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.envelope import USUAL
+from ingot.dialects.messages_constitution import TAPS, preface, turn_back
 from ingot.dialects.messages_errors import dotted, encoder, error_event, refusal, restyle
 from ingot.dialects.messages_images import images_of, inline_images
 from ingot.dialects.messages_request import (
@@ -38,10 +38,9 @@ from ingot.dialects.messages_request import (
     ToolUseBlock,
     UserMessage,
 )
-from ingot.dialects.messages_tap import MessagesTap
 from ingot.dialects.messages_usage import read_count, read_usage
 from ingot.dialects.outgoing import apply_quirks, asks_nothing, patch_answer
-from ingot.dialects.turning import leave_answer, never_turned
+from ingot.dialects.turning import refused_by
 from ingot.dialects.usage import read_id
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.sse import encode_event
@@ -341,11 +340,11 @@ MESSAGES = Dialect(
     inline_images=inline_images,
     read_usage=read_usage,
     read_id=read_id,
-    preface=refuse_preface,
-    turn_of=never_turned,
-    turn_back=leave_answer,
+    preface=preface,
+    turn_of=refused_by,
+    turn_back=turn_back,
     patch_answer=patch_answer,
-    tap=MessagesTap,
+    tap=TAPS,
     encode_error=encoder(USUAL),
     error_event=error_event,
     end_event=encode_event(b'{"type":"message_stop"}', b"message_stop"),

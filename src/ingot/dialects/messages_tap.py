@@ -7,12 +7,12 @@ upstream is replaced by ours, and nothing that follows it makes the stream look 
 """
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.dialect import Call, Reshape, Turn
+from ingot.dialects.dialect import AS_IT_IS, Call, Reshape, Turn
 from ingot.dialects.envelope import USUAL, EncodeError
 from ingot.dialects.frames import FramedTap
 from ingot.dialects.messages_errors import encoder
@@ -20,7 +20,7 @@ from ingot.dialects.messages_usage import Tally
 from ingot.dialects.usage import USAGE
 from ingot.dialects.wordage import length_of, length_of_block
 from ingot.errors import ApiError, UpstreamError, UpstreamUnavailable
-from ingot.sse import DONE, encode_event
+from ingot.sse import BETWEEN, DONE, encode_event
 
 _FRAMED = re.compile(
     rb'(.*?"(?:text|thinking|partial_json)":\s*")(?!")[^"\\]*(?:\\.[^"\\]*)*(".*)', re.DOTALL
@@ -41,6 +41,8 @@ _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 def named_event(data: bytes, /) -> bytes:
     """Data as an event under the name that its `type` gives it; an error in another envelope has none, and is one."""
+    if BETWEEN in data:
+        return b"".join([named_event(each) for each in data.split(BETWEEN)])
     try:
         name = _kind.decode(data).type
     except ValueError:
@@ -51,18 +53,21 @@ def named_event(data: bytes, /) -> bytes:
 class MessagesTap(FramedTap):
     """Follows one stream; see `dialect.StreamTap` for what each attribute says."""
 
-    __slots__ = ("_path", "_public", "_tally", "finished")
+    __slots__ = ("_following", "_path", "_public", "_tally", "finished")
 
     encode = staticmethod(encoder(USUAL))
     framed = _FRAMED
     frame = staticmethod(named_event)
 
-    @staticmethod
-    def dressed(encode: EncodeError, reshape: Reshape | None = None, /) -> "type[MessagesTap]":  # noqa: ARG004  # its rules are on whole answers
-        """The tap whose errors look as `encode` has them."""
+    reshape: ClassVar[Reshape | None] = None
 
-        class Dressed(MessagesTap):
+    @classmethod
+    def dressed(cls, encode: EncodeError, changes: Reshape | None = None, /) -> "type[MessagesTap]":
+        """The tap whose errors look as `encode` has them, and whose events as `changes` does."""
+
+        class Dressed(cls):  # type: ignore[valid-type,misc]  # mypy knows no base that is a variable
             __slots__ = ()
+            reshape = changes
 
         Dressed.encode = staticmethod(encode)
         return Dressed
@@ -75,16 +80,28 @@ class MessagesTap(FramedTap):
         model: str,
         public: str,
         usage: tuple[str, ...] = USAGE,
-        turn: Turn = "none",  # noqa: ARG002  # nothing is turned back here
+        turn: Turn = AS_IT_IS,  # noqa: ARG002  # for the tap that turns a stream back
     ) -> None:
         super().__init__()
         self._path = usage
         self._public = None if public == model else public
         self._tally = Tally()
+        self._following = None if self.reshape is None else self.reshape.follow()
         self.finished = False
         """Whether the answer has its stop reason."""
 
     def _study(self, data: bytes) -> bytes | None:
+        """`feed` for an event that may say more than the next piece of text."""
+        given = self._read(data)
+        if self._following is None or given is None or self.failed:
+            return given
+        ruled = self._following.feed(given)
+        # A text goes on in the same frame only where nothing changes it.
+        if ruled is not given:
+            self._forget()
+        return None if ruled is None else ruled.replace(b"\r", b" ").replace(b"\n", b" ")
+
+    def _read(self, data: bytes) -> bytes | None:
         if self.done or data.startswith(DONE):
             return None  # some gateways end every stream as OpenAI does
         try:

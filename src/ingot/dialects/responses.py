@@ -17,11 +17,11 @@ from ingot.catalog import Quirks
 from ingot.dialects.bounds import check_grammar, judge_schemas
 from ingot.dialects.chat import streamless
 from ingot.dialects.complaint import complain
-from ingot.dialects.constitution import refuse_preface
 from ingot.dialects.dialect import Call, Dialect, Schema
 from ingot.dialects.envelope import USUAL, encode_error
 from ingot.dialects.outgoing import apply_quirks, asks_nothing, inline_images, patch_answer
 from ingot.dialects.responses_compact import compacted, summarizing
+from ingot.dialects.responses_constitution import TAPS, preface, turn_back
 from ingot.dialects.responses_errors import error_event
 from ingot.dialects.responses_items import check_items, check_row, check_tool, images_of, kind_of, parts_of
 from ingot.dialects.responses_request import (
@@ -37,9 +37,8 @@ from ingot.dialects.responses_request import (
 )
 from ingot.dialects.responses_stamp import stamp_answer
 from ingot.dialects.responses_state import for_target, own_place
-from ingot.dialects.responses_tap import ResponsesTap
 from ingot.dialects.responses_usage import read_count, read_usage
-from ingot.dialects.turning import leave_answer, never_turned
+from ingot.dialects.turning import refused_by
 from ingot.dialects.usage import read_id
 from ingot.errors import InvalidRequest, Unsupported
 
@@ -295,11 +294,11 @@ RESPONSES = Dialect(
     inline_images=inline_images,
     read_usage=read_usage,
     read_id=read_id,
-    preface=refuse_preface,
-    turn_of=never_turned,
-    turn_back=leave_answer,
+    preface=preface,
+    turn_of=refused_by,
+    turn_back=turn_back,
     patch_answer=patch_answer,
-    tap=ResponsesTap,
+    tap=TAPS,
     encode_error=partial(encode_error, table=USUAL),
     error_event=error_event,
     end_event=b"",

@@ -3,6 +3,7 @@
     id, model                       the same on every target, so that the response can be asked for again
     previous_response_id, store,    as the client asked: a target is told otherwise, for we keep its state
     conversation, metadata
+    instructions                    as the client gave them, where principles were put before them
     completed_at                    the instant of its end, where its maker does not tell it
 
 Every other value keeps its bytes. Decides nothing about output.
@@ -37,6 +38,8 @@ def stamp_response(response: bytes, call: Call, public: str) -> bytes:
         replace["id"] = _encode(stamp.id)
         replace["previous_response_id"] = _encode(asked.get("previous_response_id"))
         replace["store"] = _encode(asked.get("store") is not False)
+        if stamp.principled:
+            replace["instructions"] = _encode(asked.get("instructions"))
         replace["metadata"] = _encode(asked.get("metadata") or {})
         conversation = conversation_of(asked)
         if conversation is not None:

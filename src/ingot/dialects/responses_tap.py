@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from ingot import rawjson
 from ingot.dialects.cuts import load, mend_all
-from ingot.dialects.dialect import Call, Reshape, Said, Turn, Usage
+from ingot.dialects.dialect import AS_IT_IS, Call, Reshape, Said, Turn, Usage
 from ingot.dialects.envelope import USUAL, EncodeError, encoder
 from ingot.dialects.responses_errors import error_data, failed_error
 from ingot.dialects.responses_fold import BEGINS, ENDS, Assembly
@@ -24,7 +24,7 @@ from ingot.dialects.responses_usage import usage_at
 from ingot.dialects.usage import USAGE
 from ingot.dialects.wordage import length_of, length_of_items
 from ingot.errors import ApiError, UpstreamError
-from ingot.sse import DONE, encode_event
+from ingot.sse import BETWEEN, DONE, encode_event
 
 Json = dict[str, Any]
 
@@ -84,6 +84,8 @@ class _Run:
 
 def named_event(data: bytes, /) -> bytes:
     """Data as an event under the name that its `type` gives it."""
+    if BETWEEN in data:
+        return b"".join([named_event(each) for each in data.split(BETWEEN)])
     try:
         name = _kind.decode(data).type
     except ValueError:
@@ -114,11 +116,11 @@ class ResponsesTap:
     encode: ClassVar["staticmethod[[ApiError, str], tuple[int, bytes]]"] = staticmethod(encoder(USUAL))
     frame = staticmethod(named_event)
 
-    @staticmethod
-    def dressed(encode: EncodeError, reshape: Reshape | None = None, /) -> "type[ResponsesTap]":  # noqa: ARG004  # its rules are on whole answers
+    @classmethod
+    def dressed(cls, encode: EncodeError, reshape: Reshape | None = None, /) -> "type[ResponsesTap]":  # noqa: ARG003  # its rules are on whole answers
         """The tap whose errors look as `encode` has them."""
 
-        class Dressed(ResponsesTap):
+        class Dressed(cls):  # type: ignore[valid-type,misc]  # mypy knows no base that is a variable
             __slots__ = ()
 
         Dressed.encode = staticmethod(encode)
@@ -132,7 +134,7 @@ class ResponsesTap:
         model: str,
         public: str,
         usage: tuple[str, ...] = USAGE,
-        turn: Turn = "none",  # noqa: ARG002  # nothing is turned back here
+        turn: Turn = AS_IT_IS,  # noqa: ARG002  # for the tap that turns a stream back
     ) -> None:
         self.usage: Usage | None = None
         self.deltas = 0

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.dialect import Call, Reshape
+from ingot.dialects.dialect import AS_IT_IS, Call, Reshape, Turn
 from ingot.dialects.envelope import USUAL, EncodeError, encoder
 from ingot.dialects.frames import FramedTap
 from ingot.dialects.usage import USAGE, read_id, usage_at
@@ -55,7 +55,15 @@ class ChatTap(FramedTap):
         Dressed.encode = staticmethod(encode)
         return Dressed
 
-    def __init__(self, call: Call, *, model: str, public: str, usage: tuple[str, ...] = USAGE) -> None:
+    def __init__(
+        self,
+        call: Call,
+        *,
+        model: str,
+        public: str,
+        usage: tuple[str, ...] = USAGE,
+        turn: Turn = AS_IT_IS,  # noqa: ARG002  # for the taps that turn a stream back
+    ) -> None:
         super().__init__()
         self._call = call
         self._path = usage

@@ -1,50 +1,51 @@
 """Answers that come back otherwise than the client asked, and are turned back: which, whole and streamed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from ingot.catalog import Quirks
 from ingot.dialects.constitution import RefusalTap, mark_refusals
 from ingot.dialects.demanded import CallTap, by_schema, turn_back_call
-from ingot.dialects.dialect import Call, Reshape, Turn
+from ingot.dialects.dialect import AS_IT_IS, Call, MakeTap, Reshape, StreamTap, Turn
 from ingot.dialects.envelope import EncodeError
 from ingot.dialects.tap import ChatTap
 from ingot.dialects.usage import USAGE
 from ingot.sse import encode_event
 
+CALLED: Final = Turn("call")
 
-def turn_of(call: Call, quirks: Quirks, principled: bool) -> Turn:  # noqa: FBT001  # the dialects' signature
+
+def turn_of(call: Call, quirks: Quirks, mark: str | None) -> Turn:
     """What has to be done to an answer; a demanded call cannot be refused."""
     if by_schema(call, quirks):
-        return "call"
-    return "refusal" if principled else "none"
+        return CALLED
+    return refused_by(call, quirks, mark)
+
+
+def refused_by(call: Call, quirks: Quirks, mark: str | None) -> Turn:  # noqa: ARG001  # the dialects' signature
+    """The same where calls come as they were asked for."""
+    return AS_IT_IS if mark is None else Turn("refusal", mark)
 
 
 def turn_back(answer: bytes, turn: Turn) -> bytes:
     """A whole answer as the client asked for it; raises ValueError where it is no JSON object."""
-    if turn == "call":
+    if turn.kind == "call":
         return turn_back_call(answer)
-    return mark_refusals(answer) if turn == "refusal" else answer
-
-
-def never_turned(call: Call, quirks: Quirks, principled: bool) -> Turn:  # noqa: ARG001, FBT001  # the dialects' signature
-    """For dialects whose answers come as they were asked for."""
-    return "none"
-
-
-def leave_answer(answer: bytes, turn: Turn) -> bytes:  # noqa: ARG001  # the dialects' signature
-    """The answer itself."""
-    return answer
+    return mark_refusals(answer, turn.mark) if turn.kind == "refusal" else answer
 
 
 class Taps:
-    """The taps on chat streams, one for each way in which a stream is turned back."""
+    """The taps on the streams of a dialect, one for each way in which a stream is turned back."""
 
-    __slots__ = ("_by_turn",)
+    __slots__ = ("_by_kind", "_frame")
 
-    frame = staticmethod(encode_event)
+    def __init__(self, by_kind: Mapping[str, MakeTap], *, frame: Callable[[bytes], bytes]) -> None:
+        self._by_kind = by_kind
+        self._frame = frame
 
-    def __init__(self, by_turn: Mapping[Turn, type[ChatTap]]) -> None:
-        self._by_turn = by_turn
+    def frame(self, data: bytes, /) -> bytes:
+        """Data of ours as an event of such a stream."""
+        return self._frame(data)
 
     def __call__(
         self,
@@ -54,14 +55,15 @@ class Taps:
         model: str,
         public: str,
         usage: tuple[str, ...] = USAGE,
-        turn: Turn = "none",
-    ) -> ChatTap:
+        turn: Turn = AS_IT_IS,
+    ) -> StreamTap:
         """The tap on a stream."""
-        return self._by_turn[turn](call, model=model, public=public, usage=usage)
+        return self._by_kind[turn.kind](call, model=model, public=public, usage=usage, turn=turn)
 
     def dressed(self, encode: EncodeError, reshape: Reshape | None = None, /) -> "Taps":
         """The taps in which our errors look as `encode` has them."""
-        return Taps({turn: tap.dressed(encode, reshape) for turn, tap in self._by_turn.items()})
+        by_kind = {kind: tap.dressed(encode, reshape) for kind, tap in self._by_kind.items()}
+        return Taps(by_kind, frame=self._frame)
 
 
-TAPS = Taps({"none": ChatTap, "call": CallTap, "refusal": RefusalTap})
+TAPS = Taps({"none": ChatTap, "call": CallTap, "refusal": RefusalTap}, frame=encode_event)

@@ -18,6 +18,7 @@ from msgspec import UNSET
 
 from ingot.dialects.dialect import Following
 from ingot.presets.gathering import Gathering
+from ingot.presets.message_events import Fills, MessageEvents, every
 from ingot.presets.sections import CALLS, UNKNOWN, AnswerRule, Told, answer_rule
 
 Path = tuple[str, ...]
@@ -36,9 +37,11 @@ _encode = msgspec.json.Encoder().encode
 class Answers:
     """The rules on the answers of one surface."""
 
-    __slots__ = ("_gathers", "_top")
+    __slots__ = ("_gathers", "_named", "_top")
 
-    def __init__(self, table: Mapping[str, Told]) -> None:
+    def __init__(self, table: Mapping[str, Told], *, named_events: bool = False) -> None:
+        """`named_events`: a stream spells the answer out, as that of messages does, and is not made of smaller answers."""
+        self._named = named_events
         rules = {tuple(path.split(".")): answer_rule(said) for path, said in table.items()}
         self._gathers = CALLS in rules and rules[CALLS].whole
         self._top = _Level(rules)
@@ -58,6 +61,8 @@ class Answers:
 
     def follow(self) -> Following:
         """What follows one stream."""
+        if self._named:
+            return MessageEvents(self._top)
         return Gathering(self.whole) if self._gathers else _Plain(self)
 
 
@@ -102,30 +107,42 @@ class _Level:
             or any(not _silent(each) for each in self._rules.values())
         )
 
-    def apply(self, data: bytes) -> bytes:
-        """The JSON of an object, or of a list of objects, as the rules leave it; anything else as it is."""
+    def below(self, name: str) -> "_Level | None":
+        """The rules on the members of what is found under a name."""
+        return self._below.get(name)
+
+    def silences(self, name: str) -> bool:
+        """Whether nothing of what the target gave under a name goes on."""
+        rule = self._rules.get(name)
+        return self._strict and name not in self._below if rule is None else rule.drop or rule.null
+
+    def apply(self, data: bytes, fills: Fills = every, inner: Fills = every) -> bytes:
+        """The JSON of an object, or of a list of objects, as the rules leave it; anything else as it is.
+
+        What is missing is filled in where `fills` says so, and below where `inner` does.
+        """
         if data.startswith(b"["):
             old = [bytes(item) for item in _items.decode(data)]
-            new = [self.apply(item) for item in old]
+            new = [self.apply(item, fills, inner) for item in old]
             return data if new == old else b"[" + b",".join(new) + b"]"
         if not data.startswith(b"{"):
             return data
         members = {name: bytes(raw) for name, raw in _members.decode(data).items()}
         ruled: dict[str, bytes] = {}
         for name, value in members.items():
-            self._take(name, value, ruled)
+            self._take(name, value, ruled, inner)
         for name, value in self._missing.items():
-            if ruled.get(name, NULL) == NULL:
+            if ruled.get(name, NULL) == NULL and fills(name):
                 ruled[name] = value
         if ruled == members:
             return data
         return b"{" + b",".join([_encode(name) + b":" + value for name, value in ruled.items()]) + b"}"
 
-    def _take(self, name: str, value: bytes, ruled: dict[str, bytes]) -> None:
+    def _take(self, name: str, value: bytes, ruled: dict[str, bytes], inner: Fills) -> None:
         rule, below = self._rules.get(name), self._below.get(name)
         if rule is None:
             if below is not None:
-                ruled[name] = below.apply(value)
+                ruled[name] = below.apply(value, inner, inner)
             elif not self._strict:
                 ruled[name] = value
             return
@@ -133,7 +150,7 @@ class _Level:
             return
         value = NULL if rule.null else _told(rule, value)
         if below is not None:
-            value = below.apply(value)
+            value = below.apply(value, inner, inner)
         if rule.rename is None:
             ruled[name] = value
         elif ruled.get(rule.rename, NULL) == NULL:

@@ -82,7 +82,7 @@ def page() -> str:
     """docs/reference/presets.md."""
     presets = [load(name) for name in names()]
     listed = "".join(f"| [`{each.name}`](#{each.name}) | {each.about} |\n" for each in presets)
-    sections = "".join(_section(each) for each in presets)
+    sections = "".join(section(each) for each in presets)
     tables = "".join(_table(cls) for cls in _TABLES)
     return f"{_HEAD}| preset | in short |\n|---|---|\n{listed}{sections}{_KEYS_HEAD}{tables}"
 
@@ -125,7 +125,8 @@ def _leaves(path: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[tuple[s
             yield dotted(place), toml(value)
 
 
-def _section(preset: Preset) -> str:
+def section(preset: Preset) -> str:
+    """One preset, as the page has it."""
     keys, errors, base = preset.keys, preset.errors, preset.extends
     rows = [
         ("surfaces", ", ".join(preset.tree["surfaces"])),

@@ -123,7 +123,11 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
         model_extras=frozenset(file.models.extras),
         rules={surface: rules for surface, table in file.fields.items() if (rules := Rules(table))},
         fields=file.fields,
-        answers={surface: told for surface, table in file.answers.items() if (told := Answers(table))},
+        answers={
+            surface: told
+            for surface, table in file.answers.items()
+            if (told := Answers(table, named_events=surface == "messages"))
+        },
         looks=file.answers,
         tree=tree,
     )

@@ -91,9 +91,11 @@ async def run(
     response_id = new_response_id(now) if lead is None else lead.response_id
     if asked.dialect.stamp_answer is not None:
         seal = partial(runtime.history.seal, org_id=asked.principal.org_id)
-        call = replace(
-            call, stamp=Stamp(id=response_id, asked=asked.call.body, now=runtime.clock.now, seal=seal)
+        principled = asked.deployment.constitution is not None
+        stamp = Stamp(
+            id=response_id, asked=asked.call.body, now=runtime.clock.now, principled=principled, seal=seal
         )
+        call = replace(call, stamp=stamp)
     wanted = Inference(
         asked.id,
         asked.path,

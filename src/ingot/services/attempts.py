@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from ingot.catalog import Route
 from ingot.dialects.codecs import CODECS
-from ingot.dialects.dialect import Call, Turn, Usage
+from ingot.dialects.dialect import AS_IT_IS, Call, Turn, Usage
 from ingot.errors import (
     ApiError,
     Overloaded,
@@ -61,7 +61,7 @@ class Opened(Struct):
     content_type: bytes = b"application/json"
     translation: Translation | None = None
     """Where the target does not speak the client's dialect; `body` is the client's already."""
-    turn: Turn = "none"
+    turn: Turn = AS_IT_IS
     """How a stream is turned back; a whole body has been already."""
     fidelity: Fidelity = "verbatim"
 
@@ -81,9 +81,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     deployment = inference.deployment
     links = runtime.fleet.links
     dialect = inference.dialect
-    routes = routes_for(
-        deployment, dialect.format, translatable=dialect.codec in CODECS and deployment.constitution is None
-    )
+    routes = routes_for(deployment, dialect.format, translatable=dialect.codec in CODECS)
     if not routes:
         raise _unserved(inference)
     with own_places(dialect, inference.call):
@@ -139,20 +137,18 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
 async def _as_sent(
     runtime: Runtime, inference: Inference, routes: Sequence[Route]
 ) -> tuple[Sequence[Route], Call]:
-    """The routes that can take the call, and the call as targets get it: images fetched, principles before it."""
+    """The routes that can take the call, and the call with its images fetched."""
     call, deployment = inference.call, inference.deployment
     if call.images:
         routes = [route for route in routes if route.images != "refuse"]
         if not routes:  # those that take images speak other dialects
             raise refuse_images(call, deployment)
         call = await runtime.images.fetch(call, deployment, inference.dialect)
-    if deployment.constitution is not None:
-        call = inference.dialect.preface(call, deployment.constitution)
     return routes, call
 
 
 async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Route, link: Link) -> Opened:
-    """One try; `call` is the inference's own, as targets get it."""
+    """One try; `call` is the inference's own with its images fetched."""
     dialect = inference.dialect
     native = dialect.format in route.target.dialects
     if dialect.for_target is not None and call.makers:
@@ -173,9 +169,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
         raise Retryable(error, wait=down.retry_after) from down
     opened = Opened(route, link, reply, began, translation=translation)
     if translation is None:
-        opened.turn = dialect.turn_of(
-            call, route.target.quirks, inference.deployment.constitution is not None
-        )
+        opened.turn = dialect.turn_of(call, route.target.quirks, inference.deployment.refusal_mark)
     opened.fidelity = _fidelity(inference, call, opened)
     try:
         if reply.status not in SUCCESS:
@@ -202,14 +196,19 @@ def _prepare(inference: Inference, call: Call, route: Route) -> bytes:
     # What the client sent is judged, and what came before it: errors name places in it.
     judged = call if call.makers else inference.call
     dialect.check_target(judged, quirks, inference.deployment.name)
+    if inference.deployment.constitution is not None:
+        call = dialect.preface(call, inference.deployment.constitution)
     return dialect.prepare(call, model=route.model, quirks=quirks)
 
 
 def _fidelity(inference: Inference, call: Call, opened: Opened) -> Fidelity:
     """How near the exchange stays to its target's own bytes."""
-    if opened.translation is not None or opened.turn == "call":
+    deployment = inference.deployment
+    if opened.translation is not None or opened.turn.kind == "call":
         return "translated"
-    same = call is inference.call and opened.route.model == inference.deployment.name
+    same = (
+        call is inference.call and opened.route.model == deployment.name and deployment.constitution is None
+    )
     own = inference.dialect.reshape is None and inference.dialect.stamp_answer is None
     return "verbatim" if same and own else "patched"
 
@@ -244,7 +243,7 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
             opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
         else:
             opened.body, opened.usage = await opened.translation.answer(opened.body)
-        if opened.turn != "none":
+        if opened.turn is not AS_IT_IS:
             opened.body = inference.dialect.turn_back(opened.body, opened.turn)
     except ValueError as error:
         opened.link.fail(opened.began)

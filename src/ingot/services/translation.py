@@ -22,7 +22,8 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
 from ingot.dialects.codecs.grammars import Held, hold
-from ingot.dialects.dialect import Call, Said, StreamTap, Usage
+from ingot.dialects.dialect import AS_IT_IS, Call, Said, StreamTap, Usage
+from ingot.dialects.principles import MarkedEvents, marked, principled
 from ingot.dialects.usage import USAGE
 from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
@@ -57,6 +58,8 @@ class Translation:
     body: bytes
     reply: Reply
     losses: Losses
+    mark: str | None = None
+    """What refusals begin with."""
     held: Held | None = None
     """Where the target is held to schemas by a grammar: what it was sent, and how its answer is turned back."""
 
@@ -71,8 +74,11 @@ class Translation:
         answer, lost_in = far.decode_answer(data, self.destination.origin)
         if quirks.usage != USAGE:
             answer = msgspec.structs.replace(answer, usage=usage_at(far, data, quirks.usage))
+        lost_marks: Losses = ()
+        if self.mark is not None:
+            answer, lost_marks = marked(answer, self.mark)
         told, lost_out = self.near.encode_answer(answer, self.reply)
-        self.losses = joined(self.losses, lost_in, lost_out)
+        self.losses = joined(self.losses, lost_in, lost_marks, lost_out)
         return told, None if answer.usage is None else counts_of(answer.usage)
 
     def tap(self, inference: Inference) -> "TranslatedTap":
@@ -89,7 +95,7 @@ class Translation:
 
 def _turned(held: Held | None) -> StreamTap | None:
     """What turns a stream back before it is read, where that is needed."""
-    if held is None or held.turn == "none":
+    if held is None or held.turn is AS_IT_IS:
         return None
     return CHAT.tap(held.call, model=held.call.model, public=held.call.model, turn=held.turn)
 
@@ -107,25 +113,30 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     near = CODECS[inference.dialect.codec]
     if wire is None:
         raise LookupError(route.target.name)
+    deployment, quirks = inference.deployment, route.target.quirks
     if inference.dialect.check_translated is not None:
         try:
-            inference.dialect.check_translated(call, inference.deployment.name)
+            inference.dialect.check_translated(call, deployment.name)
         except Unsupported as error:
             raise Lossy(error.message, param=error.param, code=error.code) from error
     request, lost_in = near.decode_request(call.body)
+    sent = request
+    if deployment.constitution is not None:
+        sent = principled(request, deployment.constitution, breakpoints=wire.codec.name == "messages")
     origin = Origin(wire.codec.name, route.target.name)
-    destination = Destination(origin, route.model, route.target.quirks, stream=call.stream)
-    body, lost_out = wire.codec.encode_request(request, destination)
+    destination = Destination(origin, route.model, quirks, stream=call.stream)
+    body, lost_out = wire.codec.encode_request(sent, destination)
     losses = joined(lost_in, lost_out, _lost_headers(call))
     mendable = tuple(loss for loss in losses if not loss.filled)
-    if mendable and inference.deployment.losses == "refuse":
-        raise _refusal(mendable, inference.deployment.name)
+    if mendable and deployment.losses == "refuse":
+        raise _refusal(mendable, deployment.name)
     held = None
-    if wire.dialect is CHAT and route.target.quirks.gbnf:
-        held = hold(body, request, route.target.quirks, deployment=inference.deployment.name)
+    if wire.dialect is CHAT and quirks.gbnf:
+        held = hold(body, request, quirks, deployment=deployment.name)
         body = held.body
     losses = own_losses(losses, inference.dialect, call)
-    return Translation(wire, near, destination, body, _reply(inference, request), losses, held)
+    reply = _reply(inference, request)
+    return Translation(wire, near, destination, body, reply, losses, mark=deployment.refusal_mark, held=held)
 
 
 def _lost_headers(call: Call) -> Losses:
@@ -230,6 +241,7 @@ class TranslatedTap:
         "_counted",
         "_decoder",
         "_encoder",
+        "_marked",
         "_splitter",
         "_translation",
         "_turned",
@@ -261,6 +273,7 @@ class TranslatedTap:
         self._encoder = encoder
         self._watch = watch
         self._turned = turned
+        self._marked = None if translation.mark is None else MarkedEvents(translation.mark)
         self._splitter = SseSplitter()
         self._counted = Said()
 
@@ -286,7 +299,8 @@ class TranslatedTap:
     @property
     def losses(self) -> Losses:
         """What was lost of the request, and of the answer so far."""
-        return joined(self._translation.losses, self._decoder.losses, self._encoder.losses)
+        marks = () if self._marked is None else self._marked.losses
+        return joined(self._translation.losses, self._decoder.losses, marks, self._encoder.losses)
 
     @staticmethod
     def frame(data: bytes, /) -> bytes:
@@ -330,7 +344,8 @@ class TranslatedTap:
         return self._watched(told)
 
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
-        given = self._watched(self._encoder.feed(events))
+        due = events if self._marked is None else self._marked.feed(events)
+        given = self._watched(self._encoder.feed(due))
         for event in events:
             match event:
                 case UsageTold(usage=told):

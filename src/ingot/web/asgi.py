@@ -43,6 +43,8 @@ PAGES = PROBES | {
     "/v1/usage/export",
     "/version",
     "/openapi.json",
+    "/llms.txt",
+    "/reference.md",
 }
 _PATTERNS = (
     ("/v1/models/", "/v1/models/{model}"),

@@ -83,6 +83,8 @@ _PAGES = {
     "/readyz": ("Whether traffic belongs here", False),
     "/version": ("Name and version", False),
     "/openapi.json": ("This document", False),
+    "/llms.txt": ("An index of the documentation, for programs that read", False),
+    "/reference.md": ("What this service takes, refuses and answers, as text", False),
     "/metrics": ("Prometheus metrics", False),
     "/v1/models": ("List the models", True),
     "/v1/models/{model}": ("One model; ids may contain slashes", True),

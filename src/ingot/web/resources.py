@@ -31,7 +31,7 @@ from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import conversations, files, metrics, responses, stored, usage
+from ingot.web import conversations, files, llms, metrics, responses, stored, usage
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
@@ -112,9 +112,6 @@ def build(state: State) -> ASGIApp:
     async def version(_: Request) -> Response:
         return Response(msgspec.json.encode({"name": "ingot", "version": __version__}), media_type=JSON)
 
-    async def description(_: Request) -> Response:
-        return Response(state.description, media_type=JSON)
-
     async def measures(request: Request) -> Response:
         # On a loopback bind a scraper on this machine needs no key; what comes through a proxy is not it.
         if not state.open_metrics or request.url.hostname not in LOOPBACK_NAMES:
@@ -127,7 +124,9 @@ def build(state: State) -> ASGIApp:
         ("/livez", alive),
         ("/readyz", ready),
         ("/version", version),
-        ("/openapi.json", description),
+        ("/openapi.json", _page(state.description, JSON)),
+        (llms.INDEX, _page(llms.index(preset, state.description).encode(), "text/plain; charset=utf-8")),
+        (llms.REFERENCE, _page(llms.reference(preset).encode(), "text/markdown; charset=utf-8")),
     ]
     if state.runtime.config.server.metrics:
         routes.append(("/metrics", measures))
@@ -141,6 +140,15 @@ def build(state: State) -> ASGIApp:
         routes=[*kept, *(Route(path, _guarded(state, handler)) for path, handler in routes)],
         exception_handlers={404: lost, 405: lost, ApiError: refuse, StoreError: refuse, Exception: refuse},
     )
+
+
+def _page(body: bytes, media_type: str) -> Handler:
+    """What answers with the same bytes for ever."""
+
+    async def answer(_: Request) -> Response:
+        return Response(body, media_type=media_type)
+
+    return answer
 
 
 def _kept(state: State) -> Pages:

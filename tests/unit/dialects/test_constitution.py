@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from ingot.catalog import REFUSAL_MARK, Quirks
 from ingot.dialects.chat import CHAT
 from ingot.dialects.constitution import RefusalTap
-from ingot.dialects.dialect import Call
+from ingot.dialects.dialect import AS_IT_IS, Call, Turn
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
+from ingot.dialects.turning import CALLED
 from ingot.errors import Unsupported
 
+REFUSES = Turn("refusal", REFUSAL_MARK)
 TEXT = 'Be "honest".\nAlways.'
 WRITTEN = b'{"role":"system","content":"Be \\"honest\\".\\nAlways."},'
 
@@ -39,7 +41,9 @@ def test_preface_when_request_is_written_in_any_way(data: bytes) -> None:
 
 def test_preface_when_surface_is_another() -> None:
     """Completions have no place for principles, so that they are refused; embeddings answer nothing."""
-    with pytest.raises(Unsupported, match=r"Use /v1/chat/completions") as caught:
+    with pytest.raises(
+        Unsupported, match=r"Use /v1/chat/completions, /v1/responses or /v1/messages"
+    ) as caught:
         COMPLETIONS.preface(COMPLETIONS.decode(b'{"model":"m","prompt":"x"}'), TEXT)
     assert (caught.value.param, caught.value.code) == ("model", "unsupported_endpoint")
     call = EMBEDDINGS.decode(b'{"model":"m","input":"x"}')
@@ -57,7 +61,7 @@ def whole(*contents: str | None) -> bytes:
 def test_turn_back_when_answer_refuses() -> None:
     """The mark goes, what follows is the refusal; another choice keeps its content."""
     turned = json.loads(
-        CHAT.turn_back(whole(f"\n{REFUSAL_MARK} Not that.", f"I say {REFUSAL_MARK}", None), "refusal")
+        CHAT.turn_back(whole(f"\n{REFUSAL_MARK} Not that.", f"I say {REFUSAL_MARK}", None), REFUSES)
     )
     messages = [choice["message"] for choice in turned["choices"]]
     assert messages == [
@@ -70,8 +74,8 @@ def test_turn_back_when_answer_refuses() -> None:
 @pytest.mark.parametrize("answer", [whole("Yes."), whole(f"I say {REFUSAL_MARK}"), whole("[refus")])
 def test_turn_back_when_nothing_is_refused(answer: bytes) -> None:
     """The very bytes come back."""
-    assert CHAT.turn_back(answer, "refusal") is answer
-    assert CHAT.turn_back(answer, "none") is answer
+    assert CHAT.turn_back(answer, REFUSES) is answer
+    assert CHAT.turn_back(answer, AS_IT_IS) is answer
 
 
 def asked(n: int = 1) -> Call:
@@ -111,7 +115,7 @@ CUTS = st.lists(st.integers(1, 40), max_size=8)
 @given(st.sampled_from(["", " ", "\n"]), st.sampled_from(["", " ", "\n"]), CUTS)
 def test_feed_when_stream_refuses(before: str, between: str, cuts: list[int]) -> None:
     """However the text is cut, the mark never shows, and what follows is the refusal."""
-    tap = CHAT.tap(asked(), model="m", public="m", turn="refusal")
+    tap = CHAT.tap(asked(), model="m", public="m", turn=REFUSES)
     assert isinstance(tap, RefusalTap)
     events = streamed(f"{before}{REFUSAL_MARK}{between}No, since [x].", cuts)
     given_ = [data for data in map(tap.feed, events) if data is not None]
@@ -124,7 +128,7 @@ def test_feed_when_stream_refuses(before: str, between: str, cuts: list[int]) ->
 @given(st.sampled_from(["Yes.", "[ref. 3] says", "[", " [refusal", "", f"Not {REFUSAL_MARK}"]), CUTS)
 def test_feed_when_stream_answers(text: str, cuts: list[int]) -> None:
     """An answer comes whole, also one that begins like the mark; once it is clear, its events pass as they came."""
-    tap = CHAT.tap(asked(), model="m", public="m", turn="refusal")
+    tap = CHAT.tap(asked(), model="m", public="m", turn=REFUSES)
     events = streamed(text, cuts)
     given_ = [data for data in map(tap.feed, events) if data is not None]
     assert told(given_, "content") == text
@@ -136,7 +140,7 @@ def test_feed_when_stream_answers(text: str, cuts: list[int]) -> None:
 
 def test_feed_when_one_of_two_answers_refuses() -> None:
     """Each answer is told for itself."""
-    tap = CHAT.tap(asked(2), model="m", public="m", turn="refusal")
+    tap = CHAT.tap(asked(2), model="m", public="m", turn=REFUSES)
     events = [
         chunk({"content": "[ref"}, index=0),
         chunk({"content": "Yes"}, index=1),
@@ -171,7 +175,7 @@ SHAPES: st.SearchStrategy[Any] = st.recursive(
 
 
 @given(
-    st.dictionaries(st.sampled_from(["choices", "id", "usage"]), SHAPES), st.sampled_from(["call", "refusal"])
+    st.dictionaries(st.sampled_from(["choices", "id", "usage"]), SHAPES), st.sampled_from([CALLED, REFUSES])
 )
 def test_turning_when_answer_has_any_shape(answer: dict[str, Any], turn: Any) -> None:
     """An answer that is shaped like none passes, whole and as an event of a stream."""

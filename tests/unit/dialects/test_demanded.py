@@ -13,6 +13,7 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.demanded import CallTap, by_schema
 from ingot.dialects.demanded import turn_back_call as turn_back
 from ingot.dialects.dialect import Call
+from ingot.dialects.turning import CALLED
 
 PARAMETERS = {
     "type": "object",
@@ -139,9 +140,10 @@ ARGUMENTS = {"n": 1, 'k"{': ['a\\"}', {"x": "é😀"}]}
 def test_feed_when_text_comes_in_any_pieces(cuts: list[int], spaced: bool) -> None:  # noqa: FBT001  # drawn
     """However the text is cut, name and id come first and once, and the pieces add up to the arguments."""
     text = json.dumps({"name": "add", "arguments": ARGUMENTS}, indent=1 if spaced else None)
+    text = text.replace('"arguments": ', '"arguments":   ')
     ends = sorted({min(cut, len(text)) for cut in cuts} | {len(text)})
     pieces = [text[low:high] for low, high in zip([0, *ends], ends, strict=False)]
-    tap = CHAT.tap(call("required", stream=True), model="m", public="pub", turn="call")
+    tap = CHAT.tap(call("required", stream=True), model="m", public="pub", turn=CALLED)
     assert isinstance(tap, CallTap)
     events = [
         chunk({"role": "assistant", "content": None}),
@@ -159,6 +161,7 @@ def test_feed_when_text_comes_in_any_pieces(cuts: list[int], spaced: bool) -> No
     first, *rest = [entry for each in chunks[1:-1] for entry in each["choices"][0]["delta"]["tool_calls"]]
     assert (first["id"], first["type"], first["function"]["name"]) == ("call_AbC", "function", "add")
     assert all(set(entry) == {"index", "function"} for entry in rest)
+    assert "".join(entry["function"]["arguments"] for entry in (first, *rest)).startswith("{")
     assert json.loads("".join(entry["function"]["arguments"] for entry in (first, *rest))) == ARGUMENTS
     assert (tap.done, tap.finished, tap.failed, tap.id) == (True, True, False, "chatcmpl-AbC")
     assert tap.usage is not None
@@ -168,7 +171,7 @@ def test_feed_when_text_comes_in_any_pieces(cuts: list[int], spaced: bool) -> No
 
 def test_feed_when_stream_fails() -> None:
     """An error and what is no JSON pass as they do without a call."""
-    tap = CHAT.tap(call("required", stream=True), model="m", public="m", turn="call")
+    tap = CHAT.tap(call("required", stream=True), model="m", public="m", turn=CALLED)
     assert tap.feed(b"not json") == b"not json"
     assert tap.feed(b"[1]") == b"[1]"
     assert b"error" in (tap.feed(b'{"error":{"message":"secret"}}') or b"")

@@ -1,5 +1,6 @@
 """What the systems' own documentation adds to what they say of themselves. Rows C-01 to C-66."""
 
+import re
 from typing import Any, Final
 
 from ingot.conformance.examples import PIXEL, picture
@@ -176,9 +177,16 @@ def ending(model: Json) -> bool:
 
 
 async def llms(subject: Subject) -> None:
-    """Text, beside the API."""
+    """Text, beside the API: a title, and links of which those to the same host lead somewhere."""
     answer = await subject.page("/llms.txt")
     expect(answer.status == 200 and answer.content_type.startswith("text/"), "a text at /llms.txt", answer)
+    text = answer.body.decode("utf-8", "replace")
+    expect(text.startswith("# "), "a title in its first line", text[:40])
+    links = re.findall(r"^- \[[^\]]+\]\(([^)]+)\)", text, re.MULTILINE)
+    expect(bool(links), "a list of links", text[:200])
+    for path in list(dict.fromkeys(link.partition("#")[0] for link in links if link.startswith("/")))[:5]:
+        found = await subject.page(path)
+        expect(found.status == 200, f"200 for {path}, which it links to", found)
 
 
 async def image_limits(subject: Subject) -> None:

@@ -41,7 +41,7 @@ def hold(body: bytes, request: Request, quirks: Quirks, *, deployment: str) -> H
         sent = CHAT.prepare(call, model=call.model, quirks=quirks)
     except ClientError as error:
         raise _renamed(error, body, request) from error
-    return Held(sent, call, CHAT.turn_of(call, quirks, False))
+    return Held(sent, call, CHAT.turn_of(call, quirks, None))
 
 
 def _renamed(error: ClientError, body: bytes, request: Request) -> ClientError:

@@ -38,7 +38,7 @@ from ingot.dialects.codecs.messages.ends import (
     encode_tier,
 )
 from ingot.dialects.codecs.values import text_of
-from ingot.dialects.finishes import lost_finish
+from ingot.dialects.finishes import REFUSED, lost_finish
 
 Json = dict[str, Any]
 
@@ -107,6 +107,8 @@ def encode_answer(answer: Answer, reply: Reply) -> tuple[bytes, Losses]:
         "stop_sequence": output.stop_sequence,
         "usage": _usage(answer, losses),
     }
+    if value["stop_reason"] == "refusal" and (refused or not native):
+        value[DETAILS] = REFUSED
     losses += _lost(answer, output)
     restore(output.extras, value, dialect="messages")
     restore(output.message_extras, value, dialect="messages")

@@ -20,8 +20,8 @@ from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.messages.answers import UNTOLD_USAGE, lost_around
 from ingot.dialects.codecs.messages.block_encoder import BlockEncoder
 from ingot.dialects.codecs.messages.counts import encode_usage, lost_of_usage
-from ingot.dialects.codecs.messages.ends import NO_USAGE, TIER, encode_end, encode_tier
-from ingot.dialects.finishes import lost_finish
+from ingot.dialects.codecs.messages.ends import DETAILS, NO_USAGE, TIER, encode_end, encode_tier
+from ingot.dialects.finishes import REFUSED, lost_finish
 from ingot.errors import ApiError
 from ingot.events import (
     AnyEvent,
@@ -191,7 +191,9 @@ class MessagesEncoder:
         blocks = self._blocks
         word = encode_end(reason, told, native=native, refused=blocks.refused, called=blocks.called)
         self._losses += lost_finish(reason, told, of=self._of, to="messages")
-        delta = {"stop_reason": word, "stop_sequence": met, **self._delta}
+        unsaid = word == "refusal" and (blocks.refused or not native)
+        details = {DETAILS: REFUSED} if unsaid else {}
+        delta = {"stop_reason": word, "stop_sequence": met, **details, **self._delta}
         self._write(b"message_delta", {"delta": delta, "usage": self._counts(), **self._beside})
         self._write(b"message_stop", {})
 
