@@ -43,7 +43,7 @@ def no_tool_results(messages: Any) -> ApiError | None:
 
 def asked_for_something(told: Any) -> ApiError | None:
     """The input is not empty."""
-    if told != "" and told != []:
+    if told not in ("", []):
         return None
     return InvalidRequest("'input' is empty. Send a text, or at least one message.", param="input")
 

@@ -28,6 +28,7 @@ from ingot.dialects.usage import USAGE
 from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.door import Inference
+from ingot.services.places import own_losses
 from ingot.sse import SseSplitter, event_data
 
 HEADER: Final = b"x-ingot-loss"
@@ -107,7 +108,7 @@ async def translate(inference: Inference, call: Call, route: Route) -> Translati
 
 def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     wire = wire_of(route.target)
-    near = CODECS[inference.dialect.name]
+    near = CODECS[inference.dialect.codec]
     if wire is None:
         raise LookupError(route.target.name)
     if inference.dialect.check_translated is not None:
@@ -127,6 +128,7 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     if wire.dialect is CHAT and route.target.quirks.gbnf:
         held = hold(body, request, route.target.quirks, deployment=inference.deployment.name)
         body = held.body
+    losses = own_losses(losses, inference.dialect, call)
     return Translation(wire, near, destination, body, _reply(inference, request), losses, held)
 
 
@@ -141,7 +143,7 @@ def _lost_headers(call: Call) -> Losses:
 
 def _reply(inference: Inference, request: Request) -> Reply:
     return Reply(
-        id=_IDS[inference.dialect.name] + inference.response_id.removeprefix(_OURS),
+        id=_IDS[inference.dialect.codec] + inference.response_id.removeprefix(_OURS),
         model=inference.deployment.name,
         created=inference.created_at // 1_000_000,
         request=request,

@@ -1,4 +1,4 @@
-"""The description of the pages over stored completions and usage, for `openapi` to take in.
+"""The description of the pages over stored completions, responses and usage, for `openapi` to take in.
 
 Rows only: path, method, summary, query, body and answer. The answers are described by the records that they are
 encoded from; a stored completion is what the target answered and has no record.
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot.dialects.stored import Deleted, UpdateRequest
-from ingot.services import kept
+from ingot.services.kept import DeletedResponse
 from ingot.services.requestlog import RequestList
 from ingot.services.usage import UsageBreakdown, UsageSummary
 from ingot.web.openapi_errors import answers
@@ -70,21 +70,21 @@ ROWS = (
     Row(
         _RESPONSE,
         "get",
-        "A stored response, whole or as the stream that it was",
+        "A stored response",
         query=(
-            ("stream", "true: as a stream"),
-            ("starting_after", "With stream: only the events behind this number"),
+            ("stream", "true: as a stream of events"),
+            ("starting_after", "With stream=true, only events behind this number"),
             _INCLUDE,
         ),
     ),
-    Row(_RESPONSE, "delete", "Delete a stored response for good", answer=kept.Deleted),
-    Row(f"{_RESPONSE}/cancel", "post", "Cancel a response that runs in the background"),
+    Row(_RESPONSE, "delete", "Delete a stored response for good", answer=DeletedResponse),
     Row(
         f"{_RESPONSE}/input_items",
         "get",
-        "The items that a stored response was asked with",
+        "The items that a response was asked with, those before its own included",
         query=(*_PAGE, _NEWEST, _INCLUDE),
     ),
+    Row(f"{_RESPONSE}/cancel", "post", "Cancel a response that runs in the background"),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(
         "/v1/usage/breakdown",
