@@ -31,7 +31,7 @@ from ingot.dialects.codecs.messages import MESSAGES_CODEC, MESSAGES_CODECS
 from ingot.dialects.codecs.responses import RESPONSES_CODEC
 from ingot.dialects.codecs.responses.echo import ECHOED
 from ingot.dialects.dialect import StreamTap
-from ingot.dialects.messages import MESSAGES, NEWER
+from ingot.dialects.messages import MESSAGES
 from ingot.dialects.responses import RESPONSES
 from ingot.events import AnyEvent
 from ingot.rawjson import Body
@@ -82,7 +82,7 @@ def send(body: Json, client: str, target: str, *, stream: bool = False, newer: b
 
     `newer`: a target of `messages` that speaks the newer version.
     """
-    far = MESSAGES_CODECS[NEWER] if newer and target == "messages" else CODECS[target]
+    far = MESSAGES_CODECS["2026-10-21"] if newer and target == "messages" else CODECS[target]
     asked = CHECKS[client](dumped({**body, **STREAMED[client]} if stream else body))
     request, unread = CODECS[client].decode_request(asked)
     to = Destination(Origin(CODECS[target].name, "target"), "upstream-model", Quirks(), stream=stream)
