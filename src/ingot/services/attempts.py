@@ -7,6 +7,7 @@ What is not: the other 4xx. They are the client's to mend and come back in its d
 import asyncio
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Never
 
 import msgspec
@@ -23,6 +24,7 @@ from ingot.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from ingot.services.apart import apart
 from ingot.services.door import Fidelity, Inference, Outcome
 from ingot.services.images import refuse_images
 from ingot.services.places import own_places
@@ -153,8 +155,9 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     """One try; `call` is the inference's own, as targets get it."""
     dialect = inference.dialect
     native = dialect.format in route.target.dialects
-    if dialect.for_target is not None:
-        call = dialect.for_target(call, route.target.name, native=native)
+    if dialect.for_target is not None and call.makers:
+        fitted = partial(dialect.for_target, call, route.target.name, native=native)
+        call = await apart(len(call.body.data), fitted)
     with own_places(dialect, call):
         translation = None if native else await translate(inference, call, route)
         body = translation.body if translation else _prepare(inference, call, route)
