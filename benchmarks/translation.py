@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import surfaces
 from benchmarks.report import machine
 from benchmarks.talks import ANSWERS, asked, conversation, stream_of
 
@@ -208,8 +209,13 @@ def main() -> int:
     """Measures, prints and writes the table; 1 where a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.translation", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15, help="how often each pair is visited")
+    parser.add_argument(
+        "--served", type=int, default=0, metavar="ROUNDS", help="measure a server too, in so many rounds"
+    )
     options = parser.parse_args()
     text, met = table(measure(works(), options.rounds))
+    if options.served:
+        text += f"\n\n## End to end\n\n{surfaces.__doc__}\n{surfaces.table(surfaces.measure(options.served))}"
     head = (
         f"# Translation\n\n{machine()}. Median of {options.rounds} rounds, processor time of one thread. Rows with one "
         "name are the verbatim path; `over verbatim` is what translation costs more.\n\n"

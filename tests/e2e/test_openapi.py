@@ -33,6 +33,8 @@ OPTIONS = [
     "--continue-on-failure",
     "--generation-database",
     "none",
+    "--generation-with-security-parameters",
+    "false",
     "--suppress-health-check",
     "all",
     "--warnings",

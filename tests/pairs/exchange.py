@@ -8,6 +8,8 @@ A golden file holds, under `asked` and `told`, what clients ask and targets answ
     answer     the answer at the client    unsaid     path and reason of what it does not say
     stream     the same, event by event    unsaid_streamed
 
+and under `request_newer`, `lost_newer` what a target of messages gets in its newer version where that is different.
+
 Of answers of `responses` the settings that it echoes from its client's request are left out, of streams what every
 event repeats: the id, the model, the time, the number of an event. A dialect that has no words for a feature neither
 asks for it nor answers it.
@@ -25,7 +27,7 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply
 from ingot.dialects.codecs import Wire
 from ingot.dialects.codecs.chat import CHAT_CODEC
-from ingot.dialects.codecs.messages import MESSAGES_CODEC
+from ingot.dialects.codecs.messages import MESSAGES_CODEC, MESSAGES_CODECS
 from ingot.dialects.codecs.responses import RESPONSES_CODEC
 from ingot.dialects.codecs.responses.echo import ECHOED
 from ingot.dialects.dialect import StreamTap
@@ -75,12 +77,16 @@ class Sent:
     losses: Losses
 
 
-def send(body: Json, client: str, target: str, *, stream: bool = False) -> Sent:
-    """A client's request at a target; raises ClientError where its dialect refuses it."""
+def send(body: Json, client: str, target: str, *, stream: bool = False, newer: bool = False) -> Sent:
+    """A client's request at a target; raises ClientError where its dialect refuses it.
+
+    `newer`: a target of `messages` that speaks the newer version.
+    """
+    far = MESSAGES_CODECS["2026-10-21"] if newer and target == "messages" else CODECS[target]
     asked = CHECKS[client](dumped({**body, **STREAMED[client]} if stream else body))
     request, unread = CODECS[client].decode_request(asked)
     to = Destination(Origin(CODECS[target].name, "target"), "upstream-model", Quirks(), stream=stream)
-    data, losses = CODECS[target].encode_request(request, to)
+    data, losses = far.encode_request(request, to)
     return Sent(request, asked, data, unread + losses)
 
 
@@ -155,6 +161,9 @@ def exchange(feature: str, client: str, target: str) -> Json:
     if feature not in ANSWERS:
         sent = send(asked_of(feature, client), client, target)
         passed |= {"request": json.loads(sent.data), "lost": listed(sent.losses)}
+        newer = send(asked_of(feature, client), client, target, newer=True)
+        if newer.data != sent.data:
+            passed |= {"request_newer": json.loads(newer.data), "lost_newer": listed(newer.losses)}
     if feature in TOLD and target in TOLD[feature]:
         passed |= _answered(feature, client, target)
     return passed
