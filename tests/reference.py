@@ -96,6 +96,7 @@ CODES = {
     "signup_closed": "Ask a member of an organization to invite you, or the operator for an account.",
     "storage_unavailable": "Send the request again after `retry-after` seconds; the operator looks at the disk or the database.",
     "string_above_max_length": "Shorten the value that `param` names.",
+    "thread_unsupported_request": "Send the whole conversation without `thread`; Anthropic's tool runners do so by themselves.",
     "too_many_tries": "Wait for as long as `retry-after` says.",
     "unknown_parameter": "Leave the field out, or check its spelling.",
     "unknown_url": "Check the path; `GET /openapi.json` lists all.",

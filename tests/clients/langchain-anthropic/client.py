@@ -1,0 +1,14 @@
+"""LangChain's ChatAnthropic, on Anthropic's messages, alone and in an agent."""
+
+from langchain_anthropic import ChatAnthropic
+
+from chain import scenarios
+from report import KEY, URL, perform
+
+
+def made(model: str, key: str = KEY) -> ChatAnthropic:
+    """The library's model before the server."""
+    return ChatAnthropic(model=model, base_url=URL, api_key=key, max_retries=0, max_tokens=256)
+
+
+perform({"messages": scenarios(made)})

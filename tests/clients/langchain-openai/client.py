@@ -1,0 +1,18 @@
+"""LangChain's ChatOpenAI, on chat completions and on responses, alone and in an agent."""
+
+from functools import partial
+
+from langchain_openai import ChatOpenAI
+
+from chain import scenarios
+from report import KEY, V1, perform
+
+
+def made(model: str, key: str = KEY, *, responses: bool) -> ChatOpenAI:
+    """The library's model before the server."""
+    return ChatOpenAI(
+        model=model, base_url=V1, api_key=key, max_retries=0, use_responses_api=responses, stream_usage=True
+    )
+
+
+perform({"chat": scenarios(partial(made, responses=False))})

@@ -1,0 +1,113 @@
+"""Clients as their users install them, before targets of every kind: each does what it does elsewhere.
+
+`INGOT_CLIENTS=all` runs all clients, `INGOT_CLIENTS=llm,vercel-ai` these; without it the quick ones run.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from environments import perform
+from matrix import ENGINE, EVIDENCE, ROWS, TARGETS, Client, Line, chosen, clients, complaint, rows_of
+from repository import ROOT
+from rig import Backstage
+from served import Served, serving
+
+SPOKEN = tuple(model for model in TARGETS if model != ENGINE)
+CHOSEN = chosen(os.environ.get("INGOT_CLIENTS", ""))
+PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
+CELLS = [
+    pytest.param(client, surface, row, id=f"{client.name}-{surface}-{row}")
+    for client in CHOSEN
+    for surface in client.surfaces
+    for row in ROWS
+]
+
+Told = Callable[[Client], list[Line]]
+
+
+def config(url: str) -> str:
+    """A model for each kind of target; those that are meant to fail have targets of their own."""
+    lines = []
+    for name in (name for model in SPOKEN for name in (model, f"limited-{model}")):
+        dialect = name.removeprefix("limited-")
+        lines += [
+            f"[targets.{name}]",
+            f'base_url = "{url}"',
+            f'dialects = ["{dialect}"]',
+            "breaker = { failures = 1000 }",
+            f"[models.{name}]",
+            f'targets = ["{name}"]',
+            'price = "free"',
+            "attempts = 1",
+        ]
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Served, Backstage]]:
+    """A server with the engine and the scripted upstream behind it."""
+    with (
+        Backstage() as upstream,
+        serving(config(upstream.url), tmp_path_factory.mktemp("clients")) as served,
+    ):
+        yield served, upstream
+
+
+@pytest.fixture(scope="module")
+def told(scene: tuple[Served, Backstage]) -> Told:
+    """What a client saw; it runs once for all of its tests."""
+    served, upstream = scene
+    known: dict[str, list[Line]] = {}
+
+    def run(client: Client) -> list[Line]:
+        if client.name not in known:
+            upstream.up.log.clear()
+            known[client.name] = lines = perform(client, served)
+            for row, needles in EVIDENCE.items():
+                for model in SPOKEN:
+                    _check_arrivals(upstream, model, needles, [line for line in lines if line.name == row])
+        return known[client.name]
+
+    return run
+
+
+def _check_arrivals(upstream: Backstage, model: str, needles: tuple[str, ...], lines: list[Line]) -> None:
+    """As many requests with these texts came to the target as scenarios went well."""
+    texts = [needle.encode() for needle in needles]
+    arrived = [
+        record
+        for record in upstream.up.log
+        if record.path == PATHS[model] and all(text in record.body for text in texts)
+    ]
+    wanted = sum(line.model == model and line.ok for line in lines)
+    assert len(arrived) == wanted, f"{needles} came to {model} {len(arrived)} times in place of {wanted}"
+
+
+@pytest.mark.parametrize(("client", "surface", "row"), CELLS)
+def test_client_sees_what_is_right(client: Client, surface: str, row: str, told: Told) -> None:
+    """Before every kind of target; what the client is said to be unable to do, it does not do."""
+    lines = {line.model: line for line in told(client) if (line.surface, line.name) == (surface, row)}
+    asked = {model for model in TARGETS if row in rows_of(model)}
+    wrong = {model: complaint(client, line) for model, line in lines.items()}
+    if client.lack(surface, row):
+        assert all(wrong.values()), "it can do what client.toml says that it cannot"
+    else:
+        assert lines.keys() == asked
+        assert set(wrong.values()) == {""}, wrong
+
+
+def test_folder_of_a_client_is_whole() -> None:
+    """Each has its table, its lock and its script, and what it lacks is something that is asked."""
+    folders = {path.parent.name for path in (ROOT / "tests" / "clients").glob("*/client.*")}
+    assert folders == {client.name for client in clients()}
+    for client in clients():
+        script = "client.py" if client.language == "python" else "client.mjs"
+        assert (client.folder / script).is_file()
+        assert client.versions()
+        assert client.errors.keys() == {row for row in ROWS if row.isdigit()}
+        for lack in client.lacks:
+            surface, _, row = lack.rpartition(": ")
+            assert row in ROWS
+            assert surface in {"", *client.surfaces}
