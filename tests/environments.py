@@ -38,8 +38,7 @@ def _environ() -> dict[str, str]:
 
 def environment(client: Client) -> Path:
     """The client's environment, made if its lock is new; older ones of this client go."""
-    texts = [path.read_bytes() for path in (client.lock, FOLDER / "scenes.json")]
-    folder = BUILD / f"{client.name}-{hashlib.sha256(texts[0]).hexdigest()[:16]}"
+    folder = BUILD / f"{client.name}-{hashlib.sha256(client.lock.read_bytes()).hexdigest()[:16]}"
     done = folder / ".done"
     if not done.exists():
         for old in BUILD.glob(f"{client.name}-*"):
@@ -54,9 +53,10 @@ def environment(client: Client) -> Path:
 
 
 def _install_python(client: Client, folder: Path) -> None:
-    uv = str(ROOT / _call(["sh", "-c", '. scripts/uv.sh && printf %s "$UV"'], ROOT, _environ()))
-    uv = shutil.which("uv") or uv
     environ = _environ()
+    # Either a command, or a path below the root.
+    named = _call(["sh", "-c", '. scripts/uv.sh && printf %s "$UV"'], ROOT, environ)
+    uv = str(ROOT / named) if "/" in named else named
     _call([uv, "venv", "--quiet", "--python", sys.executable, "venv"], folder, environ)
     environ["VIRTUAL_ENV"] = str(folder / "venv")
     _call([uv, "pip", "install", "--quiet", "--require-hashes", "-r", str(client.lock)], folder, environ)

@@ -159,9 +159,7 @@ def chosen(wish: str) -> tuple[Client, ...]:
     if wish and wish != "all" and not known.issuperset(names):
         raise ValueError(f"INGOT_CLIENTS is {wish!r}; it may be 'all', or some of {', '.join(sorted(known))}")
     return tuple(
-        client
-        for client in clients()
-        if wish == "all" or client.name in names or (not wish and client.quick)
+        client for client in clients() if wish == "all" or client.name in names or (not wish and client.quick)
     )
 
 

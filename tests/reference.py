@@ -21,6 +21,7 @@ from ingot.conformance import ROWS
 from ingot.dialects.envelope import USUAL, error_object
 from ingot.errors import ApiError, MethodNotAllowed, UpstreamRejected
 from ingot.presets.page import page as presets_page
+from matrix import page as clients_page
 from repository import ROOT, python_files, tree
 
 FOLDER = ROOT / "docs" / "reference"
@@ -310,6 +311,7 @@ def pages() -> dict[str, str]:
     return {
         "errors.md": errors_page(),
         "cli.md": cli_page(),
+        "clients.md": clients_page(),
         "config.md": config_page(),
         "conformance.md": conformance_page(),
         "presets.md": presets_page(),

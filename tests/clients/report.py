@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 URL = os.environ["INGOT_URL"]
 V1 = f"{URL}/v1"
@@ -22,8 +22,30 @@ UNKNOWN = "unheard-of"
 SCENES: dict[str, Any] = json.loads(Path(__file__).with_name("scenes.json").read_text(encoding="utf-8"))
 PATIENCE = 60.0
 
+ROWS = (
+    "plain",
+    "stream",
+    "usage",
+    "turns",
+    "image",
+    "parse",
+    "tools",
+    "streamed_tools",
+    "parallel_tools",
+    "forced_tool",
+    "loop",
+)
+
 Seen = dict[str, Any]
 Scenario = Callable[[str], Awaitable[Seen]]
+
+
+class Client(Protocol):
+    """A client on one surface: a method for each scenario that it can do, which takes a model's name."""
+
+    def ask(self, model: str, text: str, key: str) -> Awaitable[object]:
+        """One call, which may fail."""
+        ...
 
 
 def weather(city: Literal["Oslo", "Rome"]) -> str:
@@ -40,20 +62,33 @@ def picture() -> bytes:
     return base64.b64decode(SCENES["png"])
 
 
-async def raised(call: Callable[[], Awaitable[object]]) -> Seen:
-    """The class of the error that a call ends in."""
-    try:
-        await call()
-    except Exception as error:  # noqa: BLE001  # which class it is is the question
-        return {"raised": type(error).__name__}
-    return {"raised": None}
-
-
 async def collect(pieces: Iterable[str] | Any) -> Seen:
     """The text of a stream, and in how many pieces it came."""
     held = [piece async for piece in pieces] if hasattr(pieces, "__aiter__") else list(pieces)
     held = [piece for piece in held if piece]
     return {"text": "".join(held), "streamed": len(held) > 1}
+
+
+def scenarios(client: Client) -> dict[str, Scenario]:
+    """The client's scenarios by name; its errors are made of one call each."""
+
+    def failing(text: str, *, name: str = "{}", key: str = KEY) -> Scenario:
+        async def raised(model: str) -> Seen:
+            try:
+                await client.ask(name.format(model), text, key)
+            except Exception as error:  # noqa: BLE001  # which class it is is the question
+                return {"raised": type(error).__name__}
+            return {"raised": None}
+
+        return raised
+
+    found = {row.replace("_", " "): getattr(client, row) for row in ROWS if hasattr(client, row)}
+    return found | {
+        "400": failing(SCENES["refused"]),
+        "401": failing(SCENES["plain"], key=WRONG_KEY),
+        "404": failing(SCENES["plain"], name=UNKNOWN),
+        "429": failing(SCENES["limited"], name="limited-{}"),
+    }
 
 
 async def _run(surface: str, model: str, name: str, scenario: Scenario) -> None:
@@ -67,14 +102,14 @@ async def _run(surface: str, model: str, name: str, scenario: Scenario) -> None:
     print(json.dumps(line), flush=True)
 
 
-def perform(surfaces: Mapping[str, Mapping[str, Scenario]]) -> None:
-    """Runs the scenarios of each surface against each model; the engine's model is asked for those it can do."""
+def perform(clients: Mapping[str, Client]) -> None:
+    """Runs the scenarios of each surface against each model that INGOT_MODELS names them for."""
     wanted = json.loads(os.environ["INGOT_MODELS"])
 
     async def run() -> None:
-        for surface, scenarios in surfaces.items():
+        for surface, client in clients.items():
             for model, names in wanted.items():
-                for name, scenario in scenarios.items():
+                for name, scenario in scenarios(client).items():
                     if name in names:
                         await _run(surface, model, name, scenario)
 

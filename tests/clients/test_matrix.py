@@ -60,17 +60,29 @@ def told(scene: tuple[Served, Backstage]) -> Told:
     """What a client saw; it runs once for all of its tests."""
     served, upstream = scene
     known: dict[str, list[Line]] = {}
+    broken: dict[str, str] = {}
 
     def run(client: Client) -> list[Line]:
+        if client.name in broken:
+            pytest.fail(broken[client.name])
         if client.name not in known:
             upstream.up.log.clear()
-            known[client.name] = lines = perform(client, served)
-            for row, needles in EVIDENCE.items():
-                for model in SPOKEN:
-                    _check_arrivals(upstream, model, needles, [line for line in lines if line.name == row])
+            try:
+                known[client.name] = _run(client, served, upstream)
+            except AssertionError as error:
+                broken[client.name] = str(error)  # told by each test, and not tried by each
+                raise
         return known[client.name]
 
     return run
+
+
+def _run(client: Client, served: Served, upstream: Backstage) -> list[Line]:
+    lines = perform(client, served)
+    for row, needles in EVIDENCE.items():
+        for model in SPOKEN:
+            _check_arrivals(upstream, model, needles, [line for line in lines if line.name == row])
+    return lines
 
 
 def _check_arrivals(upstream: Backstage, model: str, needles: tuple[str, ...], lines: list[Line]) -> None:

@@ -66,9 +66,9 @@ def decode(data: bytes) -> Call:
     request = _read(body.value, MessagesRequest)
     # Before what is said of the turns: a client continues a thread without those that it thinks are kept.
     if request.thread is not None:
-        raise refusal(
-            "thread",
-            "Conversations are not kept here between requests. Send all messages, without 'thread'.",
+        raise InvalidRequest(
+            "thread: Conversations are not kept here between requests. Send all messages, without 'thread'.",
+            param="thread",
             code="thread_unsupported_request",
         )
     _check(request, len(data))

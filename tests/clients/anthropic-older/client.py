@@ -2,16 +2,19 @@
 
 from typing import Any, Literal
 
-from anthropic import AsyncAnthropic
+from anthropic import AsyncAnthropic, beta_async_tool
 from anthropic.types import Message
 from pydantic import BaseModel
-
-from report import KEY, SCENES, UNKNOWN, URL, WRONG_KEY, Seen, collect, perform, raised, weather
+from report import KEY, SCENES, URL, Seen, collect, perform, weather
 
 TOOL: Any = {
     "name": "weather",
     "description": "The weather in a city.",
-    "input_schema": {"type": "object", "properties": {"city": {"enum": ["Oslo", "Rome"]}}, "required": ["city"]},
+    "input_schema": {
+        "type": "object",
+        "properties": {"city": {"enum": ["Oslo", "Rome"]}},
+        "required": ["city"],
+    },
 }
 
 
@@ -46,6 +49,18 @@ async def ask(model: str, messages: list[Any], key: str = KEY, **more: Any) -> M
     )
 
 
+async def called(city: Literal["Oslo", "Rome"]) -> str:
+    """The weather in a city.
+
+    Args:
+        city: The city's name.
+    """
+    return weather(city)
+
+
+called.__name__ = "weather"
+
+
 def text_of(message: Message) -> str:
     """The message's text."""
     return "".join(block.text for block in message.content if block.type == "text")
@@ -54,49 +69,6 @@ def text_of(message: Message) -> str:
 def calls_of(message: Message) -> list[Any]:
     """The message's tool calls."""
     return [[block.name, block.input] for block in message.content if block.type == "tool_use"]
-
-
-async def plain(model: str) -> Seen:
-    return {"text": text_of(await ask(model, says(SCENES["plain"])))}
-
-
-async def stream(model: str) -> Seen:
-    async with made().messages.stream(model=model, max_tokens=256, messages=says(SCENES["stream"])) as events:
-        told = await collect(events.text_stream)
-        whole = await events.get_final_text()
-    if whole != told["text"]:
-        raise ValueError(f"{whole} in the end")
-    return told
-
-
-async def usage(model: str) -> Seen:
-    whole = await ask(model, says(SCENES["plain"]))
-    async with made().messages.stream(model=model, max_tokens=256, messages=says(SCENES["plain"])) as events:
-        streamed = await events.get_final_message()
-    return {
-        "whole": [whole.usage.input_tokens, whole.usage.output_tokens],
-        "streamed": [streamed.usage.input_tokens, streamed.usage.output_tokens],
-    }
-
-
-async def turns(model: str) -> Seen:
-    said = says(SCENES["turns"][0])
-    first = await ask(model, said, system=SCENES["system"])
-    said += [{"role": "assistant", "content": first.content}, *says(SCENES["turns"][1])]
-    return {"text": text_of(await ask(model, said, system=SCENES["system"]))}
-
-
-async def image(model: str) -> Seen:
-    source = {"type": "base64", "media_type": "image/png", "data": SCENES["png"]}
-    content = [{"type": "text", "text": SCENES["image"]}, {"type": "image", "source": source}]
-    return {"text": text_of(await ask(model, says(content)))}
-
-
-async def parse(model: str) -> Seen:
-    answer = await made().messages.parse(
-        model=model, max_tokens=256, messages=says(SCENES["parse"]), output_format=Pet
-    )
-    return {"value": answer.parsed_output.model_dump()}
 
 
 async def _answered(model: str, asked: list[Any], first: Message) -> Seen:
@@ -109,47 +81,82 @@ async def _answered(model: str, asked: list[Any], first: Message) -> Seen:
     return {"calls": calls_of(first), "text": text_of(await ask(model, said, tools=[TOOL]))}
 
 
-async def tools(model: str) -> Seen:
-    asked = says(SCENES["tools"])
-    return await _answered(model, asked, await ask(model, asked, tools=[TOOL]))
+class Scenarios:
+    """The scenarios on messages, the only surface."""
+
+    async def ask(self, model: str, text: str, key: str) -> object:
+        return await ask(model, says(text), key)
+
+    async def plain(self, model: str) -> Seen:
+        return {"text": text_of(await ask(model, says(SCENES["plain"])))}
+
+    async def stream(self, model: str) -> Seen:
+        async with made().messages.stream(
+            model=model, max_tokens=256, messages=says(SCENES["stream"])
+        ) as events:
+            told = await collect(events.text_stream)
+            whole = await events.get_final_text()
+        if whole != told["text"]:
+            raise ValueError(f"{whole} in the end")
+        return told
+
+    async def usage(self, model: str) -> Seen:
+        whole = await ask(model, says(SCENES["plain"]))
+        async with made().messages.stream(
+            model=model, max_tokens=256, messages=says(SCENES["plain"])
+        ) as events:
+            streamed = await events.get_final_message()
+        return {
+            "whole": [whole.usage.input_tokens, whole.usage.output_tokens],
+            "streamed": [streamed.usage.input_tokens, streamed.usage.output_tokens],
+        }
+
+    async def turns(self, model: str) -> Seen:
+        said = says(SCENES["turns"][0])
+        first = await ask(model, said, system=SCENES["system"])
+        said += [{"role": "assistant", "content": first.content}, *says(SCENES["turns"][1])]
+        return {"text": text_of(await ask(model, said, system=SCENES["system"]))}
+
+    async def image(self, model: str) -> Seen:
+        source = {"type": "base64", "media_type": "image/png", "data": SCENES["png"]}
+        content = [{"type": "text", "text": SCENES["image"]}, {"type": "image", "source": source}]
+        return {"text": text_of(await ask(model, says(content)))}
+
+    async def parse(self, model: str) -> Seen:
+        answer = await made().messages.parse(
+            model=model, max_tokens=256, messages=says(SCENES["parse"]), output_format=Pet
+        )
+        return {"value": answer.parsed_output.model_dump()}
+
+    async def tools(self, model: str) -> Seen:
+        asked = says(SCENES["tools"])
+        return await _answered(model, asked, await ask(model, asked, tools=[TOOL]))
+
+    async def parallel_tools(self, model: str) -> Seen:
+        asked = says(SCENES["parallel"])
+        return await _answered(model, asked, await ask(model, asked, tools=[TOOL]))
+
+    async def streamed_tools(self, model: str) -> Seen:
+        asked = says(SCENES["tools"])
+        async with made().messages.stream(
+            model=model, max_tokens=256, messages=asked, tools=[TOOL]
+        ) as events:
+            first = await events.get_final_message()
+        return await _answered(model, asked, first)
+
+    async def loop(self, model: str) -> Seen:
+        runner = made().beta.messages.tool_runner(
+            model=model, max_tokens=256, messages=says(SCENES["tools"]), tools=[beta_async_tool(called)]
+        )
+        calls = []
+        async for message in runner:
+            calls += calls_of(message)
+            text = text_of(message)
+        return {"calls": calls, "text": text}
+
+    async def forced_tool(self, model: str) -> Seen:
+        choice = {"type": "tool", "name": "weather", "disable_parallel_tool_use": True}
+        return {"calls": calls_of(await ask(model, says(SCENES["forced"]), tools=[TOOL], tool_choice=choice))}
 
 
-async def parallel(model: str) -> Seen:
-    asked = says(SCENES["parallel"])
-    return await _answered(model, asked, await ask(model, asked, tools=[TOOL]))
-
-
-async def streamed_tools(model: str) -> Seen:
-    asked = says(SCENES["tools"])
-    async with made().messages.stream(model=model, max_tokens=256, messages=asked, tools=[TOOL]) as events:
-        first = await events.get_final_message()
-    return await _answered(model, asked, first)
-
-
-async def forced(model: str) -> Seen:
-    choice = {"type": "tool", "name": "weather", "disable_parallel_tool_use": True}
-    return {"calls": calls_of(await ask(model, says(SCENES["forced"]), tools=[TOOL], tool_choice=choice))}
-
-
-async def fails(model: str, text: str, key: str = KEY) -> Seen:
-    return await raised(lambda: ask(model, says(text), key))
-
-
-perform({
-    "messages": {
-        "plain": plain,
-        "stream": stream,
-        "usage": usage,
-        "turns": turns,
-        "image": image,
-        "parse": parse,
-        "tools": tools,
-        "streamed tools": streamed_tools,
-        "parallel tools": parallel,
-        "forced tool": forced,
-        "400": lambda model: fails(model, SCENES["refused"]),
-        "401": lambda model: fails(model, SCENES["plain"], WRONG_KEY),
-        "404": lambda _: fails(UNKNOWN, SCENES["plain"]),
-        "429": lambda model: fails(f"limited-{model}", SCENES["limited"]),
-    }
-})
+perform({"messages": Scenarios()})

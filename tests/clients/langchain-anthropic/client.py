@@ -1,8 +1,7 @@
 """LangChain's ChatAnthropic, on Anthropic's messages, alone and in an agent."""
 
+from chain import Scenarios
 from langchain_anthropic import ChatAnthropic
-
-from chain import scenarios
 from report import KEY, URL, perform
 
 
@@ -11,4 +10,4 @@ def made(model: str, key: str = KEY) -> ChatAnthropic:
     return ChatAnthropic(model=model, base_url=URL, api_key=key, max_retries=0, max_tokens=256)
 
 
-perform({"messages": scenarios(made)})
+perform({"messages": Scenarios(made)})

@@ -2,9 +2,8 @@
 
 from functools import partial
 
+from chain import Scenarios
 from langchain_openai import ChatOpenAI
-
-from chain import scenarios
 from report import KEY, V1, perform
 
 
@@ -15,4 +14,4 @@ def made(model: str, key: str = KEY, *, responses: bool) -> ChatOpenAI:
     )
 
 
-perform({"chat": scenarios(partial(made, responses=False))})
+perform({"chat": Scenarios(partial(made, responses=False))})

@@ -13,8 +13,7 @@ os.environ["LLM_USER_PATH"] = str(FOLDER)  # read when the library is imported
 
 import llm  # noqa: E402  # after its folder is known
 from pydantic import BaseModel  # noqa: E402  # as above
-
-from report import KEY, SCENES, UNKNOWN, V1, WRONG_KEY, Scenario, Seen, collect, perform, picture, raised, weather  # noqa: E402  # as above
+from report import KEY, SCENES, UNKNOWN, V1, Seen, collect, perform, picture, weather  # noqa: E402  # as above
 
 
 class Owner(BaseModel):
@@ -43,46 +42,53 @@ def configure(models: list[str]) -> None:
     (FOLDER / "keys.json").write_text(json.dumps({"ingot": KEY}), encoding="utf-8")
 
 
-def scenarios(surface: str) -> dict[str, Scenario]:
+class Scenarios:
     """The scenarios on one of its two kinds of model."""
 
-    def made(model: str) -> Any:
-        return llm.get_async_model(f"{surface}/{model}")
+    def __init__(self, surface: str) -> None:
+        self.surface = surface
 
-    async def plain(model: str) -> Seen:
+    def made(self, model: str) -> Any:
+        """The library's model before the server."""
+        return llm.get_async_model(f"{self.surface}/{model}")
+
+    async def ask(self, model: str, text: str, key: str) -> object:
+        return await self.made(model).prompt(text, key=key, stream=False).text()
+
+    async def plain(self, model: str) -> Seen:
+        command = ["-m", "llm", "-m", f"{self.surface}/{model}", "--no-log", SCENES["plain"]]
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "llm", "-m", f"{surface}/{model}", "--no-log", SCENES["plain"],
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+            sys.executable, *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+        )
         said, _ = await process.communicate()
         return {"text": said.decode().strip()}
 
-    async def stream(model: str) -> Seen:
-        return await collect(made(model).prompt(SCENES["stream"]))
+    async def stream(self, model: str) -> Seen:
+        return await collect(self.made(model).prompt(SCENES["stream"]))
 
-    async def usage(model: str) -> Seen:
+    async def usage(self, model: str) -> Seen:
         found = {}
         for name, streamed in (("whole", False), ("streamed", True)):
-            counted = await (made(model).prompt(SCENES["plain"], stream=streamed)).usage()
+            counted = await (self.made(model).prompt(SCENES["plain"], stream=streamed)).usage()
             found[name] = [counted.input, counted.output]
         return found
 
-    async def turns(model: str) -> Seen:
-        conversation = made(model).conversation()
+    async def turns(self, model: str) -> Seen:
+        conversation = self.made(model).conversation()
         await conversation.prompt(SCENES["turns"][0], system=SCENES["system"]).text()
         return {"text": await conversation.prompt(SCENES["turns"][1], system=SCENES["system"]).text()}
 
-    async def image(model: str) -> Seen:
+    async def image(self, model: str) -> Seen:
         shown = llm.Attachment(content=picture(), type="image/png")
-        return {"text": await made(model).prompt(SCENES["image"], attachments=[shown]).text()}
+        return {"text": await self.made(model).prompt(SCENES["image"], attachments=[shown]).text()}
 
-    async def parse(model: str) -> Seen:
-        text = await made(model).prompt(SCENES["parse"], schema=Pet).text()
+    async def parse(self, model: str) -> Seen:
+        text = await self.made(model).prompt(SCENES["parse"], schema=Pet).text()
         return {"value": Pet.model_validate_json(text).model_dump()}
 
-    async def tools(model: str, asked: str = SCENES["tools"], *, stream: bool = False) -> Seen:
+    async def tools(self, model: str, asked: str = SCENES["tools"], *, stream: bool = False) -> Seen:
         offered = llm.Tool.function(weather)
-        conversation = made(model).conversation()
+        conversation = self.made(model).conversation()
         calls = await conversation.prompt(asked, tools=[offered], stream=stream).tool_calls()
         results = [
             llm.ToolResult(name=call.name, output=weather(**call.arguments), tool_call_id=call.tool_call_id)
@@ -91,8 +97,14 @@ def scenarios(surface: str) -> dict[str, Scenario]:
         said = await conversation.prompt(tool_results=results, tools=[offered], stream=stream).text()
         return {"calls": [[call.name, call.arguments] for call in calls], "text": said}
 
-    async def loop(model: str) -> Seen:
-        chain = made(model).chain(SCENES["tools"], tools=[weather])
+    async def streamed_tools(self, model: str) -> Seen:
+        return await self.tools(model, stream=True)
+
+    async def parallel_tools(self, model: str) -> Seen:
+        return await self.tools(model, SCENES["parallel"])
+
+    async def loop(self, model: str) -> Seen:
+        chain = self.made(model).chain(SCENES["tools"], tools=[weather])
         calls = []
         text = ""
         async for response in chain.responses():
@@ -100,27 +112,7 @@ def scenarios(surface: str) -> dict[str, Scenario]:
             text = await response.text()
         return {"calls": calls, "text": text}
 
-    async def fails(model: str, text: str, key: str = KEY) -> Seen:
-        return await raised(lambda: made(model).prompt(text, key=key, stream=False).text())
-
-    return {
-        "plain": plain,
-        "stream": stream,
-        "usage": usage,
-        "turns": turns,
-        "image": image,
-        "parse": parse,
-        "tools": tools,
-        "streamed tools": lambda model: tools(model, stream=True),
-        "loop": loop,
-        "parallel tools": lambda model: tools(model, SCENES["parallel"]),
-        "400": lambda model: fails(model, SCENES["refused"]),
-        "401": lambda model: fails(model, SCENES["plain"], WRONG_KEY),
-        "404": lambda _: fails(UNKNOWN, SCENES["plain"]),
-        "429": lambda model: fails(f"limited-{model}", SCENES["limited"]),
-    }
-
 
 asked = list(json.loads(os.environ["INGOT_MODELS"]))
 configure([*asked, *(f"limited-{name}" for name in asked), UNKNOWN])
-perform({"chat": scenarios("chat")})
+perform({"chat": Scenarios("chat")})
