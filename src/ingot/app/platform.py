@@ -26,6 +26,7 @@ from ingot.presets import Preset
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.admission import Gate
 from ingot.services.changes import Changes
+from ingot.services.history import History
 from ingot.services.idempotency import Retries
 from ingot.services.keys import KeyRing
 from ingot.services.levels import TICK_SECONDS, LevelKeeper
@@ -55,6 +56,7 @@ class Platform:
     limiter: Limiter
     purse: Purse
     retries: Retries
+    history: History
     changes: Changes
     recorder: Recorder
     gate: Gate
@@ -106,6 +108,7 @@ async def opened(
             limiter=limiter,
             purse=purse,
             retries=retries,
+            history=History(database, recorder, clock=clock),
             changes=Changes(database, retries, digest=keys.digest, clock=clock),
             recorder=recorder,
             gate=Gate(limiter, purse),

@@ -229,6 +229,7 @@ async def opened(
             recorder=parts.recorder,
             gate=parts.gate,
             retries=parts.retries,
+            history=parts.history,
             images=images,
             clock=clock,
             rng=random.Random(),  # noqa: S311  # jitter

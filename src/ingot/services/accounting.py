@@ -33,7 +33,10 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     lead = inference.lead if ending.final else None
     price = inference.deployment.price
     store = runtime.config.store
-    asked = inference.call.body.value
+    call = inference.call
+    # What the client sent, whatever was put before it.
+    body = call.body if call.stamp is None else call.stamp.asked
+    asked = body.value
     wanted = asked.get("store")
     kept = (
         store.content
@@ -68,7 +71,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         estimated=usage.estimated,
         amount=price.cost(usage, window=inference.window, factor=grant.price_factor) if billable else 0,
         price=frozen(price, window=inference.window, factor=grant.price_factor) if billable else None,
-        request=inference.call.body.data if kept else None,
+        request=body.data if kept else None,
         answer=outcome.answer if kept and ending.kept else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
         losses=_encode(outcome.losses).decode() if kept and outcome.losses else None,

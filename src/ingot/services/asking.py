@@ -11,9 +11,10 @@ import asyncio
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ingot.catalog import Deployment
-from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.dialect import Call, Dialect, Stamp
 from ingot.errors import ApiError, Overloaded, PlatformError
 from ingot.idempotency import REPLAYED, fingerprint
 from ingot.limits.headers import anthropic_lines, every_line, ietf_lines, openai_lines
@@ -63,26 +64,28 @@ async def run(
             code="storage_unavailable",
             retry_after=2.0,
         )
-    if asked.call.images:
-        await runtime.images.check(asked.call, asked.deployment)
+    call = await before(runtime, asked)
+    if call.images:
+        await runtime.images.check(call, asked.deployment)
     admission = Admission()
     try:
-        await gate.admit(
-            asked.principal, asked.call, asked.deployment, window=asked.window, admission=admission
-        )
+        await gate.admit(asked.principal, call, asked.deployment, window=asked.window, admission=admission)
     finally:
         outcome.standing = admission.standing
     if outcome.standing is not None:
         door.lines += standing_lines(runtime, outcome.standing)
     now = runtime.clock.now()
+    response_id = new_response_id(now) if lead is None else lead.response_id
+    if asked.dialect.stamp_answer is not None:
+        call = replace(call, stamp=Stamp(id=response_id, asked=asked.call.body, now=runtime.clock.now))
     wanted = Inference(
         asked.id,
         asked.path,
         asked.dialect,
-        asked.call,
+        call,
         asked.deployment,
         asked.principal,
-        response_id=new_response_id(now) if lead is None else lead.response_id,
+        response_id=response_id,
         created_at=int(now * 1_000_000),
         window=asked.window,
         hold=admission.hold,
@@ -94,9 +97,17 @@ async def run(
         if admission.reservation is not None:
             usage = outcome.usage
             if usage is not None and not usage.estimated:
-                size = len(asked.call.body.data) + asked.deployment.added
+                size = len(call.body.data) + asked.deployment.added
                 gate.learn(asked.deployment.name, size=size, tokens=usage.input)
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
+
+
+async def before(runtime: Runtime, asked: Asked) -> Call:
+    """The call with all that earlier responses put before it; raises ClientError."""
+    if asked.dialect.for_target is None:
+        return asked.call
+    most = runtime.config.limits.image_body_bytes
+    return await runtime.history.before(asked.call, asked.principal.org_id, most=most)
 
 
 async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:

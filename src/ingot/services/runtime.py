@@ -9,6 +9,7 @@ from ingot.config import Config
 from ingot.logs import Log
 from ingot.presets import Preset
 from ingot.services.admission import Gate
+from ingot.services.history import History
 from ingot.services.idempotency import Retries
 from ingot.services.images import Images
 from ingot.services.keys import KeyRing
@@ -30,6 +31,7 @@ class Runtime:
     recorder: Recorder
     gate: Gate
     retries: Retries
+    history: History
     images: Images
     clock: Clock
     rng: random.Random
