@@ -28,6 +28,7 @@ ENGINE = "demo-tiny"
 TARGETS = {
     "chat": "a target that speaks chat completions",
     "messages": "a target that speaks Anthropic's messages",
+    "responses": "a target that speaks responses",
     ENGINE: "the embedded engine with the demo model",
 }
 """The models that are asked, each with one kind of target behind it."""
@@ -44,11 +45,15 @@ ROWS = {
     "parallel tools": "Two calls at once; both results reach the target.",
     "forced tool": "A named tool is called because the client demands it.",
     "loop": "The client's own loop calls the tool and goes on to the last answer.",
+    "previous": "The next turn names the earlier response alone, and the target gets both.",
     "400": "A request that the target refuses raises the client's own class.",
     "401": "So does a wrong key,",
     "404": "an unknown model,",
     "429": "a target without capacity.",
 }
+
+RESPONSES_ROWS = ("previous",)
+"""What only the surface of that name has."""
 
 ENGINE_ROWS = ("plain", "stream", "usage", "turns", "parse", "forced tool")
 """What the small model can do whatever it says; errors are the same before every target."""
@@ -68,6 +73,7 @@ SEEN: dict[str, Any] = {
     "parallel tools": {"calls": [_OSLO, _ROME], "text": "The tool said: sun"},
     "forced tool": {"calls": [_OSLO]},
     "loop": _RAIN,
+    "previous": {"text": "four"},
 }
 """What a client sees before the scripted upstream, which answers by the prompt; errors have the client's own classes."""
 
@@ -75,6 +81,7 @@ EVIDENCE = {
     "image": (SCENES["png"],),
     "turns": ("Be brief.", "echo: one", "echo: two"),
     "parallel tools": ("rain", "sun"),
+    "previous": ("echo: three", "echo: four"),
 }
 """What one request to the target must hold together, for a client cannot see what arrived there."""
 
@@ -163,9 +170,10 @@ def chosen(wish: str) -> tuple[Client, ...]:
     )
 
 
-def rows_of(model: str) -> tuple[str, ...]:
-    """The scenarios that a model is asked for."""
-    return ENGINE_ROWS if model == ENGINE else tuple(ROWS)
+def rows_of(model: str, surface: str = "responses") -> tuple[str, ...]:
+    """The scenarios that a model is asked for on a surface."""
+    asked = ENGINE_ROWS if model == ENGINE else tuple(ROWS)
+    return tuple(row for row in asked if surface == "responses" or row not in RESPONSES_ROWS)
 
 
 def complaint(client: Client, line: Line) -> str:
@@ -244,7 +252,7 @@ def _section(client: Client) -> Iterator[str]:
     yield from (f"- {surface}: {says}\n" for surface, says in client.surfaces.items())
     notes: list[str] = []
     table = []
-    for row in ROWS:
+    for row in (row for row in ROWS if row not in RESPONSES_ROWS or "responses" in client.surfaces):
         cells = [
             _cell(client, surface, row, model, notes) for surface in client.surfaces for model in TARGETS
         ]
@@ -258,7 +266,7 @@ def _section(client: Client) -> Iterator[str]:
 
 def _cell(client: Client, surface: str, row: str, model: str, notes: list[str]) -> str:
     """`green`, the number of a note, or nothing where it is not tried."""
-    if row not in rows_of(model):
+    if row not in rows_of(model, surface):
         return ""
     reason = client.lack(surface, row)
     if not reason:

@@ -34,6 +34,7 @@ ROWS = (
     "parallel_tools",
     "forced_tool",
     "loop",
+    "previous",
 )
 
 Seen = dict[str, Any]

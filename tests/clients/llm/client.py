@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 FOLDER = Path(tempfile.mkdtemp())
+SURFACES = ("chat", "responses")
 os.environ["LLM_USER_PATH"] = str(FOLDER)  # read when the library is imported
 
 import llm  # noqa: E402  # after its folder is known
@@ -34,7 +35,15 @@ def configure(models: list[str]) -> None:
     """Writes what a user writes: the models and the key."""
     abilities = {"supports_schema": True, "supports_tools": True, "vision": True, "can_stream": True}
     rows = [
-        {"model_id": f"chat/{name}", "model_name": name, "api_base": V1, "api_key_name": "ingot", **abilities}
+        {
+            "model_id": f"{surface}/{name}",
+            "model_name": name,
+            "api_base": V1,
+            "api_key_name": "ingot",
+            "responses": surface == "responses",
+            **abilities,
+        }
+        for surface in SURFACES
         for name in models
     ]
     # JSON is YAML.
@@ -115,4 +124,4 @@ class Scenarios:
 
 asked = list(json.loads(os.environ["INGOT_MODELS"]))
 configure([*asked, *(f"limited-{name}" for name in asked), UNKNOWN])
-perform({"chat": Scenarios("chat")})
+perform({surface: Scenarios(surface) for surface in SURFACES})

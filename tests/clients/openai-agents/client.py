@@ -128,5 +128,18 @@ class Scenarios:
         return {"calls": told(await Runner.run(agent, SCENES["forced"]))["calls"]}
 
 
+class ResponsesScenarios(Scenarios):
+    """What responses add."""
+
+    async def previous(self, model: str) -> Seen:
+        first = await Runner.run(self.agent(model), SCENES["previous"][0])
+        second = await Runner.run(
+            self.agent(model), SCENES["previous"][1], previous_response_id=first.last_response_id
+        )
+        return {"text": second.final_output}
+
+
 set_tracing_disabled(disabled=True)
-perform({"chat": Scenarios(OpenAIChatCompletionsModel)})
+perform(
+    {"chat": Scenarios(OpenAIChatCompletionsModel), "responses": ResponsesScenarios(OpenAIResponsesModel)}
+)

@@ -19,7 +19,7 @@ from pydantic_ai import (
 from pydantic_ai.direct import model_request
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel, OpenAIResponsesModelSettings
 from pydantic_ai.profiles.anthropic import AnthropicModelProfile
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -135,4 +135,18 @@ class Scenarios:
         return {"calls": calls_in([answer])}
 
 
-perform({"chat": Scenarios(chat), "messages": Scenarios(messages)})
+class ResponsesScenarios(Scenarios):
+    """What responses add."""
+
+    async def previous(self, model: str) -> Seen:
+        agent = Agent(
+            self.made(model), model_settings=OpenAIResponsesModelSettings(openai_previous_response_id="auto")
+        )
+        first = await agent.run(SCENES["previous"][0])
+        second = await agent.run(SCENES["previous"][1], message_history=first.all_messages())
+        return {"text": second.output}
+
+
+perform(
+    {"chat": Scenarios(chat), "responses": ResponsesScenarios(responses), "messages": Scenarios(messages)}
+)

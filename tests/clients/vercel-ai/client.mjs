@@ -101,10 +101,21 @@ function scenarios(made) {
   };
 }
 
+const previous = (made) => async (model) => {
+  const [one, two] = scenes.previous;
+  const { openai } = (await generateText({ model: made(model), prompt: one })).providerMetadata;
+  const options = { providerOptions: { openai: { previousResponseId: openai.responseId } } };
+  return { text: (await generateText({ model: made(model), prompt: two, ...options })).text };
+};
+
 const openai = (apiKey = key) => createOpenAI({ baseURL: v1, apiKey });
 
 await perform({
   chat: scenarios((model, apiKey) => openai(apiKey).chat(model)),
+  responses: {
+    ...scenarios((model, apiKey) => openai(apiKey).responses(model)),
+    previous: previous((model) => openai().responses(model)),
+  },
   compatible: scenarios((model, apiKey = key) =>
     createOpenAICompatible({
       name: "ingot",
