@@ -108,7 +108,7 @@ async def opened(
             limiter=limiter,
             purse=purse,
             retries=retries,
-            history=History(database, recorder, clock=clock),
+            history=History(database, recorder, digest=keys.digest, clock=clock),
             changes=Changes(database, retries, digest=keys.digest, clock=clock),
             recorder=recorder,
             gate=Gate(limiter, purse),

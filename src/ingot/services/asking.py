@@ -8,6 +8,7 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 """
 
 import asyncio
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -77,7 +78,10 @@ async def run(
     now = runtime.clock.now()
     response_id = new_response_id(now) if lead is None else lead.response_id
     if asked.dialect.stamp_answer is not None:
-        call = replace(call, stamp=Stamp(id=response_id, asked=asked.call.body, now=runtime.clock.now))
+        seal = partial(runtime.history.seal, org_id=asked.principal.org_id)
+        call = replace(
+            call, stamp=Stamp(id=response_id, asked=asked.call.body, now=runtime.clock.now, seal=seal)
+        )
     wanted = Inference(
         asked.id,
         asked.path,
@@ -107,7 +111,8 @@ async def before(runtime: Runtime, asked: Asked) -> Call:
     if asked.dialect.for_target is None:
         return asked.call
     most = runtime.config.limits.image_body_bytes
-    return await runtime.history.before(asked.call, asked.principal.org_id, most=most)
+    call = await runtime.history.before(asked.call, asked.principal.org_id, most=most)
+    return call if asked.dialect.recast is None else asked.dialect.recast(call)
 
 
 async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:

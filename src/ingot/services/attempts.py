@@ -79,7 +79,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     links = runtime.fleet.links
     dialect = inference.dialect
     routes = routes_for(
-        deployment, dialect.format, translatable=dialect.name in CODECS and deployment.constitution is None
+        deployment, dialect.format, translatable=dialect.codec in CODECS and deployment.constitution is None
     )
     if not routes:
         raise _unserved(inference)

@@ -107,7 +107,7 @@ async def translate(inference: Inference, call: Call, route: Route) -> Translati
 
 def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     wire = wire_of(route.target)
-    near = CODECS[inference.dialect.name]
+    near = CODECS[inference.dialect.codec]
     if wire is None:
         raise LookupError(route.target.name)
     if inference.dialect.check_translated is not None:
@@ -141,7 +141,7 @@ def _lost_headers(call: Call) -> Losses:
 
 def _reply(inference: Inference, request: Request) -> Reply:
     return Reply(
-        id=_IDS[inference.dialect.name] + inference.response_id.removeprefix(_OURS),
+        id=_IDS[inference.dialect.codec] + inference.response_id.removeprefix(_OURS),
         model=inference.deployment.name,
         created=inference.created_at // 1_000_000,
         request=request,

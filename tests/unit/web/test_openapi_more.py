@@ -7,11 +7,12 @@ from starlette.requests import Request
 
 from ingot.clock import ManualClock
 from ingot.services.answers import Answers
+from ingot.services.kept import Responses
 from ingot.services.requestlog import RequestLog
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.engine import open_database
-from ingot.web import openapi_more, stored, usage
+from ingot.web import openapi_more, responses, stored, usage
 
 
 def _described() -> dict[str, Any]:
@@ -30,6 +31,7 @@ def _served(db: Database) -> set[tuple[str, str]]:
 
     pages = {
         **stored.pages(Answers(db, clock=clock), organization=organization),
+        **responses.pages(Responses(db, clock=clock), organization=organization, kept=True),
         **usage.pages(Usage(db, clock=clock), RequestLog(db, clock=clock), organization=organization),
     }
     return {(path.replace(":path", ""), method.lower()) for path, own in pages.items() for method in own}
