@@ -109,7 +109,7 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Ways in which it speaks to a server, each with the client's name for it."""
     errors: dict[str, str]
     lacks: dict[str, str] = {}
-    """What the client itself cannot do, with the reason: `row`, or `surface: row`."""
+    """What does not work, with the reason: `row`, `surface: row`, or `surface: row on model`."""
     quick: bool = False
     """Whether it is run with all other tests."""
     name: str = ""
@@ -124,9 +124,10 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What is installed for it."""
         return self.folder / ("requirements.txt" if self.language == "python" else "package-lock.json")
 
-    def lack(self, surface: str, row: str) -> str:
-        """Why it cannot do this; empty where it can."""
-        return self.lacks.get(f"{surface}: {row}") or self.lacks.get(row, "")
+    def lack(self, surface: str, row: str, model: str) -> str:
+        """Why this does not work; empty where it does."""
+        names = (f"{surface}: {row} on {model}", f"{surface}: {row}", row)
+        return next((self.lacks[name] for name in names if name in self.lacks), "")
 
     def versions(self) -> dict[str, str]:
         """The locked versions of its packages."""
@@ -210,8 +211,8 @@ HEAD = """\
 
 Clients that are run unmodified against a server, each in an environment of its own with locked packages. Before the server
 stand scripted targets, one for each dialect that a target may speak, and the embedded engine; Ingot translates where client and
-target speak differently. `make clients` runs all of them, `make test` the quick ones. Where a cell is not green, the client
-itself cannot do it, for the reason that is told below its table.
+target speak differently. `make clients` runs all of them, `make test` the quick ones. Where a cell is not green, the reason is told below its table; an
+empty one is not tried, for the small model of the engine says what it likes, and errors are the same before every target.
 
 The official clients of OpenAI and Anthropic, in their newest versions for Python and Node, have test suites of their own in `tests/e2e`.
 
@@ -268,7 +269,7 @@ def _cell(client: Client, surface: str, row: str, model: str, notes: list[str]) 
     """`green`, the number of a note, or nothing where it is not tried."""
     if row not in rows_of(model, surface):
         return ""
-    reason = client.lack(surface, row)
+    reason = client.lack(surface, row, model)
     if not reason:
         return "green"
     if reason not in notes:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,8 @@ SURFACES = ("chat", "responses")
 os.environ["LLM_USER_PATH"] = str(FOLDER)  # read when the library is imported
 
 import llm  # noqa: E402  # after its folder is known
+from click.testing import CliRunner  # noqa: E402  # as above
+from llm.cli import cli  # noqa: E402  # as above
 from pydantic import BaseModel  # noqa: E402  # as above
 from report import KEY, SCENES, UNKNOWN, V1, Seen, collect, perform, picture, weather  # noqa: E402  # as above
 
@@ -65,12 +66,9 @@ class Scenarios:
         return await self.made(model).prompt(text, key=key, stream=False).text()
 
     async def plain(self, model: str) -> Seen:
-        command = ["-m", "llm", "-m", f"{self.surface}/{model}", "--no-log", SCENES["plain"]]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
-        )
-        said, _ = await process.communicate()
-        return {"text": said.decode().strip()}
+        command = ["-m", f"{self.surface}/{model}", "--no-log", SCENES["plain"]]
+        done = await asyncio.to_thread(CliRunner().invoke, cli, command)
+        return {"text": done.output.strip()}
 
     async def stream(self, model: str) -> Seen:
         return await collect(self.made(model).prompt(SCENES["stream"]))
