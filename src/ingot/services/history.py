@@ -16,7 +16,7 @@ import base64
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -29,6 +29,7 @@ from ingot.dialects.responses_items import kind_of
 from ingot.errors import InvalidRequest, PlatformError, TooLarge
 from ingot.rawjson import clip
 from ingot.sealing import RandomBytes, seal, unseal
+from ingot.services.apart import apart
 from ingot.services.recording import Recorder
 from ingot.store import responses as store
 from ingot.store.database import Database
@@ -39,6 +40,13 @@ MOST_LINKS: Final = 1_000
 GOES_ON: Final = ("completed", "incomplete")
 
 Json = dict[str, Any]
+
+
+class _Chain(NamedTuple):
+    """The items of a chain, oldest first, and the bytes that it was read from."""
+
+    past: list[Past]
+    size: int
 
 
 class History:
@@ -66,12 +74,13 @@ class History:
             return call
         value = call.body.value
         previous = value.get("previous_response_id")
-        links = [] if previous is None else await self._chain(org_id, previous, most=most)
-        past = [each for link in links for each in _past(link)]
-        own = await self._resolved(org_id, state.as_items(value.get("input")), past)
-        opened = [Past(self._opened(each.item, org_id, "previous_response_id"), each.maker) for each in past]
+        chain = _Chain([], 0) if previous is None else await self._chain(org_id, previous, most=most)
+        own = await self._resolved(org_id, state.as_items(value.get("input")), chain.past)
+        past = [
+            Past(self._opened(each.item, org_id, "previous_response_id"), each.maker) for each in chain.past
+        ]
         fresh = [self._opened(item, org_id, f"input[{index}]") for index, item in enumerate(own)]
-        return state.continued(call, opened, fresh)
+        return await apart(chain.size, partial(state.continued, call, past, fresh))
 
     def seal(self, text: bytes, *, org_id: str) -> str:
         """A summary as only requests of the organization have it read again."""
@@ -98,7 +107,7 @@ class History:
     def _key(self, org_id: str) -> bytes:
         return self._digest(b"compaction\0" + org_id.encode())
 
-    async def _chain(self, org_id: str, previous: str, *, most: int) -> list[Exchange]:
+    async def _chain(self, org_id: str, previous: str, *, most: int) -> _Chain:
         read = partial(_read_chain, org_id=org_id, previous=previous, most=most)
         try:
             return await self._db.read(partial(read, now=micros(self._clock.now())))
@@ -168,7 +177,7 @@ def items_before(conn: Connection, org_id: str, last: Exchange, *, now: int) -> 
     return items + _items_in(links[-1])
 
 
-def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now: int) -> list[Exchange]:
+def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now: int) -> _Chain:
     links: list[Exchange] = []
     wanted: str | None = previous
     size = 0
@@ -191,7 +200,7 @@ def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now:
                 param="previous_response_id",
             )
         wanted = state.previous_of(found.request)
-    return links[::-1]
+    return _Chain([each for link in reversed(links) for each in _past(link)], size)
 
 
 def _past(link: Exchange) -> list[Past]:
