@@ -16,7 +16,7 @@ for folder in tests/clients/*/; do
     if [ -f "$folder/requirements.in" ]; then
         # shellcheck disable=SC2086
         "$UV" pip compile $common "$folder/requirements.in" -o "$folder/requirements.txt"
-    elif command -v npm >/dev/null 2>&1; then
+    elif [ -f "$folder/package.json" ] && command -v npm >/dev/null 2>&1; then
         case $folder in *anthropic-node/) until=$now ;; *) until=$before ;; esac
         (cd "$folder" && rm -f package-lock.json && npm install --silent --package-lock-only --no-audit --no-fund --ignore-scripts --before "$until")
     fi
