@@ -2,7 +2,7 @@
 #   make serve   install, then run the server
 #   make test    install, lint, types, architecture, all tests
 .POSIX:
-.PHONY: serve test install install-dev lint format types unit stores lock bench chaos clean
+.PHONY: serve test install install-dev lint format types unit stores clients lock bench chaos clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +49,12 @@ bench: install-dev
 # The suites of store, limits and retries: SQLite and memory, PostgreSQL, PostgreSQL with Valkey; INGOT_EXAMPLES=2000 digs deep.
 stores: install-dev
 	$(BIN)/python -m pytest tests/store tests/limits tests/unit/limits tests/unit/services/test_idempotency.py $(ARGS)
+
+# Every client of the matrix in an environment of its own; then the page of what holds, docs/reference/clients.md.
+clients: install-dev
+	INGOT_CLIENTS=$${INGOT_CLIENTS:-all} $(BIN)/python -m pytest tests/clients $(ARGS)
+	$(BIN)/python tests/reference.py
+	cat docs/reference/clients.md
 
 # The abort storm and the kill tests at length; INGOT_CHAOS_SEED repeats a run.
 chaos: install-dev

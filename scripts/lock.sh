@@ -11,3 +11,13 @@ common="--quiet --universal --python-version 3.11 --generate-hashes --no-header 
 "$UV" pip compile $common pyproject.toml --group build -o locks/runtime.txt
 # shellcheck disable=SC2086
 "$UV" pip compile $common pyproject.toml --group build --group dev -c locks/runtime.txt -o locks/dev.txt
+# Each client of the matrix has a lock of its own: one for all would hold every client back to what the others bear.
+for folder in tests/clients/*/; do
+    if [ -f "$folder/requirements.in" ]; then
+        # shellcheck disable=SC2086
+        "$UV" pip compile $common "$folder/requirements.in" -o "$folder/requirements.txt"
+    elif [ -f "$folder/package.json" ] && command -v npm >/dev/null 2>&1; then
+        case $folder in *anthropic-node/) until=$now ;; *) until=$before ;; esac
+        (cd "$folder" && rm -f package-lock.json && npm install --silent --package-lock-only --no-audit --no-fund --ignore-scripts --before "$until")
+    fi
+done

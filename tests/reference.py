@@ -21,6 +21,7 @@ from ingot.conformance import ROWS
 from ingot.dialects.envelope import USUAL, error_object
 from ingot.errors import ApiError, MethodNotAllowed, UpstreamRejected
 from ingot.presets.page import page as presets_page
+from matrix import page as clients_page
 from pairs.page import page as translation_page
 from repository import ROOT, python_files, tree
 
@@ -110,6 +111,7 @@ CODES = {
     "storage_off": "Send what came before in `input`; the server or the organization keeps no content.",
     "storage_unavailable": "Send the request again after `retry-after` seconds; the operator looks at the disk or the database.",
     "string_above_max_length": "Shorten the value that `param` names.",
+    "thread_unsupported_request": "Send the whole conversation without `thread`; Anthropic's tool runners do so by themselves.",
     "too_many_tries": "Wait for as long as `retry-after` says.",
     "unknown_parameter": "Leave the field out, or check its spelling.",
     "unknown_url": "Check the path; `GET /openapi.json` lists all.",
@@ -323,6 +325,7 @@ def pages() -> dict[str, str]:
     return {
         "errors.md": errors_page(),
         "cli.md": cli_page(),
+        "clients.md": clients_page(),
         "config.md": config_page(),
         "conformance.md": conformance_page(),
         "presets.md": presets_page(),

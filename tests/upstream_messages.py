@@ -47,6 +47,9 @@ def as_chat(body: Json) -> Json:
             {"type": "function", "function": {"name": name}} if name else _WISHES[choice["type"]]
         )
         chat["parallel_tool_calls"] = not choice.get("disable_parallel_tool_use", False)
+    form = (body.get("output_config") or {}).get("format")
+    if form:
+        chat["response_format"] = {"type": form["type"], "json_schema": {"schema": form["schema"]}}
     return chat
 
 
@@ -152,9 +155,7 @@ def message_events(body: Json, *, step: Step | None = None) -> list[Json]:
         "delta": {"stop_reason": whole["stop_reason"], "stop_sequence": whole["stop_sequence"]},
     }
     if isinstance(counts, dict):
-        end["usage"] = {"output_tokens": counts["output_tokens"]}
-        if "output_tokens_details" in counts:
-            end["usage"]["output_tokens_details"] = counts["output_tokens_details"]
+        end["usage"] = {name: count for name, count in counts.items() if name != "service_tier"}
     return [*events, end] if step.no_done else [*events, end, {"type": "message_stop"}]
 
 

@@ -21,7 +21,9 @@ def examples(*languages: str) -> list[Block]:
     return [block for page in markdown_files() for block in blocks(page, *languages)]
 
 
-@pytest.mark.parametrize("name", ["cli.md", "config.md", "conformance.md", "errors.md", "presets.md"])
+@pytest.mark.parametrize(
+    "name", ["cli.md", "clients.md", "config.md", "conformance.md", "errors.md", "presets.md"]
+)
 def test_generated_pages_are_current(name: str) -> None:
     """`python tests/reference.py` would change nothing."""
     assert (FOLDER / name).read_text(encoding="utf-8") == pages()[name]

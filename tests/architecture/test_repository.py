@@ -1,6 +1,7 @@
 """What every file of the repository owes its reader: no foreign places, links that lead somewhere, locks that hold."""
 
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -34,6 +35,8 @@ MAKERS = re.compile(
 # Paths in these are data: what an upstream's error must be cleaned of, or an example for an operator.
 INVENTED_PLACES = re.compile(r"/(?:home|Users)/(?:ada|alice|bob|me|someone|user|ubuntu|ingot)\b")
 LOCKS = tuple(sorted((ROOT / "locks").glob("*.txt")))
+CLIENT_LOCKS = tuple(sorted((ROOT / "tests" / "clients").glob("*/requirements.txt")))
+NODE_LOCKS = tuple(sorted((ROOT / "tests").glob("*/*/package-lock.json")))
 SHELL = ("sh", "bash", "console")
 COMMAND = re.compile(
     r"(?:^|[;&|(]|\bdo\b|[\w/.]*/)\s*(?:[A-Z_]+=\S+ +)*(?:\S*/)?ingot +((?!=)[^;|&>)#\n]+)", re.MULTILINE
@@ -107,7 +110,7 @@ def test_the_licence_is_apache_2() -> None:
     assert project["license"] == "Apache-2.0"
 
 
-@pytest.mark.parametrize("lock", LOCKS, ids=shown)
+@pytest.mark.parametrize("lock", [*LOCKS, *CLIENT_LOCKS], ids=shown)
 def test_every_locked_requirement_has_hashes(lock: Path) -> None:
     """A requirement is one exact version, with the sums of its files and no address."""
     text = lock.read_text(encoding="utf-8")
@@ -117,6 +120,18 @@ def test_every_locked_requirement_has_hashes(lock: Path) -> None:
     assert len(wanted) > 10
     exact = re.compile(r"[a-z0-9._\[\]-]+==\S+( ; .+?)?( +--hash=sha256:[0-9a-f]{64})+", re.IGNORECASE)
     assert [line[:80] for line in wanted if not exact.fullmatch(line.strip())] == []
+
+
+@pytest.mark.parametrize("lock", NODE_LOCKS, ids=shown)
+def test_every_locked_node_package_has_a_sum(lock: Path) -> None:
+    """A package is one exact version, with the sum of its file and no address."""
+    packages = json.loads(lock.read_text(encoding="utf-8"))["packages"]
+    locked = {name: held for name, held in packages.items() if name}
+    assert locked
+    assert [
+        name for name, held in locked.items() if not (held.get("integrity") and held.get("version"))
+    ] == []
+    assert [name for name, held in locked.items() if "resolved" in held] == []
 
 
 def test_the_runtime_lock_is_part_of_the_development_lock() -> None:

@@ -3,15 +3,19 @@
 The client speaks version 2026-10-21 of the API, and sends its key as a bearer token.
 """
 
+import base64
 from collections.abc import Iterator
+from typing import Literal
 
 import anthropic
 import pytest
-from anthropic import Anthropic, AsyncAnthropic
+from anthropic import Anthropic, AsyncAnthropic, beta_tool
 from anthropic.types import MessageParam, ToolParam
+from pydantic import BaseModel
 
 from messagehouse import CONFIG, Scene
-from rig import stage
+from pictures import png
+from rig import fresh_id, stage
 from upstream_messages import SIGNATURE
 
 TOOL: ToolParam = {
@@ -87,6 +91,69 @@ def test_tools_when_called_and_answered(client: Anthropic) -> None:
     (said,) = client.messages.create(model="claude", max_tokens=64, messages=turns, tools=[TOOL]).content
     assert said.type == "text"
     assert said.text == "The tool said: rain"
+
+
+def test_tool_runner_when_it_loops(client: Anthropic) -> None:
+    """It calls, answers and finishes; a thread that it would have kept here is refused, and it goes on without one."""
+    called: list[str] = []
+
+    @beta_tool
+    def weather(city: str) -> str:
+        """The weather in a city."""
+        called.append(city)
+        return "rain"
+
+    runner = client.beta.messages.tool_runner(
+        model="claude",
+        max_tokens=64,
+        messages=[{"role": "user", "content": 'call weather with {"city": "Bern"}'}],
+        tools=[weather],
+    )
+    (said,) = runner.until_done().content
+    assert said.type == "text"
+    assert (said.text, called) == ("The tool said: rain", ["Bern"])
+
+
+class Pet(BaseModel):
+    """What a structured answer is parsed into."""
+
+    kind: Literal["cat", "dog"]
+    name: str
+
+
+def test_answer_is_parsed_when_it_has_a_schema(client: Anthropic) -> None:
+    """Whole, and out of a stream."""
+    asked = says("Which pet?")
+    whole = client.messages.parse(model="claude", max_tokens=64, messages=asked, output_format=Pet)
+    assert whole.parsed_output == Pet(kind="cat", name="text")
+    with client.messages.stream(model="claude", max_tokens=64, messages=asked, output_format=Pet) as stream:
+        assert stream.get_final_message().parsed_output == whole.parsed_output
+
+
+@pytest.mark.parametrize("model", NAMES)
+def test_image_arrives_when_it_is_shown(scene: Scene, client: Anthropic, model: str) -> None:
+    """As it was sent, to the byte."""
+    data = base64.b64encode(png(16, 16)).decode()
+    request_id = fresh_id()
+    answer = client.messages.create(
+        model=model,
+        max_tokens=64,
+        messages=[
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "echo: seen"},
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+                ],
+            }
+        ],
+        extra_headers={"x-request-id": request_id},
+    )
+    assert answer.content[0].type == "text"
+    assert answer.content[0].text == "seen"
+    (record,) = scene[1].seen(request_id)
+    assert record.json is not None
+    assert record.json["messages"][0]["content"][1]["source"]["data"] == data
 
 
 async def test_message_when_asked_without_blocking(scene: Scene) -> None:

@@ -1,7 +1,5 @@
 """A request that alone asks for more than the limit of a minute: the official clients are told so and do not come back."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,9 +8,9 @@ import pytest
 from openai import OpenAI
 
 from databases import Place
-from nodejs import FOLDER, find_node
+from nodejs import run_program
 from operator_hands import Customer, Hands, house
-from served import PATIENCE, Served
+from served import Served
 from standing import says
 
 CONFIG = """
@@ -67,12 +65,4 @@ def test_python_client_asks_once_when_no_wait_would_help(
 
 def test_node_client_asks_once_when_no_wait_would_help(scene: Scene) -> None:
     """The same for the official client of the other language."""
-    done = subprocess.run(
-        [find_node(), str(FOLDER / "beyond.mjs")],
-        env=os.environ | {"INGOT_URL": scene.served.v1, "INGOT_KEY": scene.customer.key},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_program("beyond", url=scene.served.v1, key=scene.customer.key)

@@ -15,7 +15,7 @@ from openai.types.chat import (
 from pydantic import BaseModel
 
 from pictures import data_uri, png
-from standing import NAMES, says
+from standing import NAMES, Standing, says
 
 WEATHER: ChatCompletionFunctionToolParam = {
     "type": "function",
@@ -67,6 +67,29 @@ def test_chat_with_every_kind_of_message(client: OpenAI) -> None:
         tools=[WEATHER],
     )
     assert answer.choices[0].message.content == "The tool said: rain"
+
+
+@pytest.mark.parametrize("model", NAMES)
+def test_image_arrives_when_it_is_shown(client: OpenAI, standing: Standing, model: str) -> None:
+    """As it was sent, to the byte."""
+    url = data_uri(png(16, 16))
+    text = f"echo: seen by {model}"
+    answer = client.chat.completions.create(
+        model=model,
+        messages=[
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": text},
+                    {"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+                ],
+            }
+        ],
+    )
+    assert answer.choices[0].message.content == f"seen by {model}"
+    (record,) = standing.received(text)
+    assert record.json is not None
+    assert record.json["messages"][0]["content"][1]["image_url"] == {"url": url, "detail": "low"}
 
 
 def _function(call: object) -> tuple[str, str]:

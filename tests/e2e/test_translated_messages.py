@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import anthropic
 import pytest
@@ -175,3 +176,55 @@ def test_demo_model_answers_when_asked_by_anthropics_client(demo: Served, *, str
     assert answer.stop_reason in {"end_turn", "max_tokens"}
     assert answer.usage.input_tokens > 0
     assert answer.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_demo_model_makes_one_call_when_it_is_demanded(demo: Served, *, streamed: bool) -> None:
+    """One call, no word before it, and input that fits: as a client of chat gets it from the same engine."""
+    fields: dict[str, Any] = {
+        "model": "demo-tiny",
+        "max_tokens": 256,
+        "messages": _says("Rex is a tame dog."),
+        "tools": [
+            {
+                "name": "note",
+                "input_schema": {
+                    "type": "object",
+                    "properties": {"kind": {"enum": ["cat", "dog"]}, "tame": {"type": "boolean"}},
+                    "required": ["kind", "tame"],
+                    "additionalProperties": False,
+                },
+            }
+        ],
+        "tool_choice": {"type": "tool", "name": "note"},
+    }
+    with Anthropic(base_url=demo.url, api_key=demo.key, max_retries=0) as client:
+        if streamed:
+            with client.messages.stream(**fields) as stream:
+                answer: Message = stream.get_final_message()
+        else:
+            answer = client.messages.create(**fields)
+    (call,) = answer.content
+    assert call.type == "tool_use"
+    assert (call.name, answer.stop_reason) == ("note", "tool_use")
+    assert set(call.input) == {"kind", "tame"}
+    assert call.input["kind"] in {"cat", "dog"}
+
+
+def test_demo_model_refuses_a_schema_when_it_cannot_hold_it(demo: Served) -> None:
+    """The place is named as this client wrote it."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "array", "uniqueItems": True}},
+        "required": ["a"],
+    }
+    asked = {"model": "demo-tiny", "max_tokens": 9, "messages": _says("hi")}
+    format_ = {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
+    forced = {"tools": [{"name": "f", "input_schema": schema}], "tool_choice": {"type": "any"}}
+    for fields, place in (
+        (format_, "output_config.format.schema.properties.a"),
+        (forced, "tools[0].input_schema.properties.a"),
+    ):
+        status, _, answer, request_id = ask(demo, {**asked, **fields})
+        assert status == 400
+        assert place in error_of(answer, request_id)["message"]

@@ -63,6 +63,13 @@ def decode(data: bytes) -> Call:
     """The request, checked; raises InvalidRequest that names the field and what would be right."""
     body = rawjson.parse(data)
     request = _read(body.value, MessagesRequest)
+    # Before what is said of the turns: a client continues a thread without those that it thinks are kept.
+    if request.thread is not None:
+        raise InvalidRequest(
+            "thread: Conversations are not kept here between requests. Send all messages, without 'thread'.",
+            param="thread",
+            code="thread_unsupported_request",
+        )
     _check(request, len(data))
     thinking = request.thinking
     # With tools, thinking goes on between their calls, and a budget is for all of it.

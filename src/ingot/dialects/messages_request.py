@@ -357,3 +357,4 @@ class MessagesRequest(CountRequest, frozen=True, kw_only=True):
     speed: Literal["standard", "fast"] | None = None
     stop_sequences: list[Name] | None = None
     stream: bool | None = None
+    thread: dict[str, Any] | None = None

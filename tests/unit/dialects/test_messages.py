@@ -212,6 +212,14 @@ def test_refusal_names_the_field_when_a_request_is_wrong(
     assert error.message.startswith(message)
 
 
+def test_thread_is_refused_when_a_client_means_it_to_be_kept() -> None:
+    """The code is the one on which Anthropic's tool runners send the whole conversation; it comes before the missing turns."""
+    for thread in ({"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}):
+        error = refusal(minimal(messages=talk([RESULT]), thread=thread))
+        assert (error.param, error.code) == ("thread", "thread_unsupported_request")
+    assert decode(minimal(thread=None)).model == "m"
+
+
 def test_missing_fields_are_named_when_nothing_else_is_there() -> None:
     """`max_tokens` has no default; to count takes none."""
     data = b'{"model":"m","messages":[{"role":"user","content":"hi"}]}'
