@@ -76,7 +76,7 @@ async def run(
             code="storage_unavailable",
             retry_after=2.0,
         )
-    call = await before(runtime, asked)
+    call = asked.call if asked.dialect.for_target is None else await before(runtime, asked)
     if call.images:
         with own_places(asked.dialect, call):
             await runtime.images.check(call, asked.deployment)
