@@ -273,6 +273,8 @@ class Dialect:
     stamp_answer: Callable[[bytes, Call, str], bytes] | None = None
     # The call as the target of this name gets it, which speaks the dialect or does not: what it may not see is not in it.
     for_target: ForTarget | None = None
+    # A place in the call's body as its client would name it, where the body holds more than the client's own.
+    own_place: Callable[[str, Call], str] | None = None
     # The call that is asked in place of the client's, once all that comes before it is there.
     recast: Callable[[Call], Call] | None = None
     # Raises Unsupported for what no translation may leave out; the name is the deployment's.

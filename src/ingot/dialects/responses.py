@@ -36,7 +36,7 @@ from ingot.dialects.responses_request import (
     ResponsesRequest,
 )
 from ingot.dialects.responses_stamp import stamp_answer
-from ingot.dialects.responses_state import for_target
+from ingot.dialects.responses_state import for_target, own_place
 from ingot.dialects.responses_tap import ResponsesTap
 from ingot.dialects.responses_usage import read_count, read_usage
 from ingot.dialects.turning import leave_answer, never_turned
@@ -305,6 +305,7 @@ RESPONSES = Dialect(
     end_event=b"",
     stamp_answer=stamp_answer,
     for_target=for_target,
+    own_place=own_place,
     check_translated=check_translated,
 )
 

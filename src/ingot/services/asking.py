@@ -29,6 +29,7 @@ from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
+from ingot.services.places import own_places
 from ingot.services.recent import Recent
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
@@ -72,7 +73,8 @@ async def run(
         )
     call = await before(runtime, asked)
     if call.images:
-        await runtime.images.check(call, asked.deployment)
+        with own_places(asked.dialect, call):
+            await runtime.images.check(call, asked.deployment)
     admission = Admission()
     try:
         await gate.admit(asked.principal, call, asked.deployment, window=asked.window, admission=admission)

@@ -17,7 +17,7 @@ import base64
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -32,6 +32,7 @@ from ingot.dialects.responses_items import kind_of
 from ingot.errors import InvalidRequest, PlatformError, TooLarge
 from ingot.rawjson import clip
 from ingot.sealing import RandomBytes, seal, unseal
+from ingot.services.apart import apart
 from ingot.services.conversations import missing_conversation
 from ingot.services.recent import Recent
 from ingot.services.recording import Recorder
@@ -46,6 +47,13 @@ MOST_LINKS: Final = 1_000
 Json = dict[str, Any]
 
 _item: Final = msgspec.json.Decoder(Json)
+
+
+class _Chain(NamedTuple):
+    """The items of a chain, oldest first, and the bytes that it was read from."""
+
+    past: list[Past]
+    size: int
 
 
 class History:
@@ -79,16 +87,16 @@ class History:
         conversation = state.conversation_of(value)
         asked = state.as_items(value.get("input"))
         if conversation is not None:
-            source = "conversation"
-            past = await self._held(org_id, conversation, asked, most=most)
-        else:
+            source, chain = "conversation", await self._held(org_id, conversation, asked, most=most)
+        elif previous is not None:
             source = "previous_response_id"
-            links = [] if previous is None else await self._chain(org_id, previous, most=most, recent=recent)
-            past = [each for link in links for each in _past(link)]
-        own = await self._resolved(org_id, asked, past)
-        opened = [Past(self._opened(each.item, org_id, source), each.maker) for each in past]
+            chain = await self._chain(org_id, previous, most=most, recent=recent)
+        else:
+            source, chain = "", _Chain([], 0)
+        own = await self._resolved(org_id, asked, chain.past)
+        past = [Past(self._opened(each.item, org_id, source), each.maker) for each in chain.past]
         fresh = [self._opened(item, org_id, f"input[{index}]") for index, item in enumerate(own)]
-        return state.continued(call, opened, fresh)
+        return await apart(chain.size, partial(state.continued, call, past, fresh))
 
     def seal(self, text: bytes, *, org_id: str) -> str:
         """A summary as only requests of the organization have it read again."""
@@ -115,18 +123,18 @@ class History:
     def _key(self, org_id: str) -> bytes:
         return self._digest(b"compaction\0" + org_id.encode())
 
-    async def _held(self, org_id: str, which: str, own: Sequence[Json], *, most: int) -> list[Past]:
+    async def _held(self, org_id: str, which: str, own: Sequence[Json], *, most: int) -> _Chain:
         """The items of a conversation; of its last answer, too, where that is still on its way into the database."""
         await self._recorder.caught_up()
-        past = await self._db.read(partial(_read_conversation, org_id=org_id, which=which, most=most))
-        known = {each.item.get("id") for each in past}
+        chain = await self._db.read(partial(_read_conversation, org_id=org_id, which=which, most=most))
+        known = {each.item.get("id") for each in chain.past}
         for index, item in enumerate(own):
             where = f"input[{index}]"
             if item.get("id") in known and kind_of(item, where) != "item_reference":
                 raise duplicate(str(item["id"]), f"{where}.id")
-        return past
+        return chain
 
-    async def _chain(self, org_id: str, previous: str, *, most: int, recent: Recent | None) -> list[Exchange]:
+    async def _chain(self, org_id: str, previous: str, *, most: int, recent: Recent | None) -> _Chain:
         read = partial(_read_chain, org_id=org_id, previous=previous, most=most, recent=recent)
         try:
             return await self._db.read(partial(read, now=micros(self._clock.now())))
@@ -198,7 +206,7 @@ def items_before(conn: Connection, org_id: str, last: Exchange, *, now: int) -> 
 
 def _read_chain(
     conn: Connection, *, org_id: str, previous: str, most: int, now: int, recent: Recent | None
-) -> list[Exchange]:
+) -> _Chain:
     links: list[Exchange] = []
     wanted: str | None = previous
     size = 0
@@ -222,19 +230,21 @@ def _read_chain(
                 param="previous_response_id",
             )
         wanted = state.previous_of(found.request)
-    return links[::-1]
+    return _Chain([each for link in reversed(links) for each in _past(link)], size)
 
 
-def _read_conversation(conn: Connection, *, org_id: str, which: str, most: int) -> list[Past]:
+def _read_conversation(conn: Connection, *, org_id: str, which: str, most: int) -> _Chain:
     if conversations.find_conversation(conn, org_id, which) is None:
         raise missing_conversation(which)
-    if conversations.weigh(conn, which) > most:
+    size = conversations.weigh(conn, which)
+    if size > most:
         raise TooLarge(
             f"The conversation '{clip(which)}' has grown too large: at most {most:,} bytes of items are gone on from. Begin "
             "another with a summary of it, or delete items.",
             param="conversation",
         )
-    return [Past(_item.decode(kept.item), kept.maker) for kept in conversations.read_items(conn, which)]
+    kept = conversations.read_items(conn, which)
+    return _Chain([Past(_item.decode(each.item), each.maker) for each in kept], size)
 
 
 def _past(link: Exchange) -> list[Past]:
