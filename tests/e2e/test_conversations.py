@@ -125,6 +125,20 @@ def test_tool_call_is_answered_when_it_stands_in_the_conversation(client: OpenAI
     assert kinds == ["message", "function_call", "function_call_output", "message"]
 
 
+def test_conversation_is_as_it_was_when_it_is_compacted(client: OpenAI) -> None:
+    """The summary is of all its items, and goes where the client takes it: into another conversation, too."""
+    made = client.conversations.create(items=[{"role": "user", "content": "echo: a long story"}])
+    compacted = client.responses.compact(model="gpt", extra_body={"conversation": made.id})
+    assert len(said(client, made.id)) == 1
+    item: Any = compacted.output[-1].to_dict()
+    assert item["type"] == "compaction"
+    other = client.conversations.create(items=[item])
+    told = client.responses.create(model="gpt", input="echo: next", conversation=other.id)
+    assert told.output_text == "next"
+    kinds = [each.type for each in client.conversations.items.list(other.id, order="asc")]
+    assert kinds == ["compaction", "message", "message"]
+
+
 def test_nothing_is_appended_when_the_answer_fails(scene: Scene, client: OpenAI) -> None:
     """The conversation is as it was, and the next request goes on from there."""
     made = client.conversations.create()

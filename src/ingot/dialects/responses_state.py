@@ -192,10 +192,10 @@ def own_place(path: str, call: Call) -> str:
     if found is None:
         return path
     index = int(found[1]) - len(call.makers)
+    asked = {} if call.stamp is None else call.stamp.asked.value
     if index < 0:
-        return "previous_response_id"
-    asked = None if call.stamp is None else call.stamp.asked.value.get("input")
-    return "input" if type(asked) is str else f"input[{index}]{path[found.end() :]}"
+        return "previous_response_id" if asked.get("conversation") is None else "conversation"
+    return "input" if type(asked.get("input")) is str else f"input[{index}]{path[found.end() :]}"
 
 
 def _passed(item: Json, *, same: bool) -> Json | None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ingot.dialects.dialect import Usage
+from ingot.dialects.responses import RESPONSES
 from ingot.dialects.responses_state import conversation_of, own_items
 from ingot.ids import ordered_id
 from ingot.pricing import frozen
@@ -97,8 +98,10 @@ def keeps_answer(runtime: Runtime, who: Principal, asked: Mapping[str, Any]) -> 
 def _turn(inference: Inference, outcome: Outcome) -> Turn | None:
     """What the answer adds to its conversation, whether the response itself is stored or not, as OpenAI does it."""
     call = inference.call
-    conversation = None if call.stamp is None else conversation_of(call.stamp.asked.value)
-    if conversation is None or outcome.answer is None:
+    if call.stamp is None or outcome.answer is None or inference.dialect.name != RESPONSES.name:
+        return None  # a compaction reads the conversation, and is no part of it
+    conversation = conversation_of(call.stamp.asked.value)
+    if conversation is None:
         return None
     return Turn(
         conversation=conversation,

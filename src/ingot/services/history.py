@@ -86,11 +86,13 @@ class History:
         previous = value.get("previous_response_id")
         conversation = state.conversation_of(value)
         asked = state.as_items(value.get("input"))
-        chain, source = _Chain([], 0), "previous_response_id"
         if conversation is not None:
-            chain, source = await self._held(org_id, conversation, asked, most=most), "conversation"
+            source, chain = "conversation", await self._held(org_id, conversation, asked, most=most)
         elif previous is not None:
+            source = "previous_response_id"
             chain = await self._chain(org_id, previous, most=most, recent=recent)
+        else:
+            source, chain = "", _Chain([], 0)
         own = await self._resolved(org_id, asked, chain.past)
         past = [Past(self._opened(each.item, org_id, source), each.maker) for each in chain.past]
         fresh = [self._opened(item, org_id, f"input[{index}]") for index, item in enumerate(own)]
@@ -234,16 +236,15 @@ def _read_chain(
 def _read_conversation(conn: Connection, *, org_id: str, which: str, most: int) -> _Chain:
     if conversations.find_conversation(conn, org_id, which) is None:
         raise missing_conversation(which)
-    if conversations.weigh(conn, which) > most:
+    size = conversations.weigh(conn, which)
+    if size > most:
         raise TooLarge(
             f"The conversation '{clip(which)}' has grown too large: at most {most:,} bytes of items are gone on from. Begin "
             "another with a summary of it, or delete items.",
             param="conversation",
         )
-    rows = conversations.read_items(conn, which)
-    return _Chain(
-        [Past(_item.decode(row.item), row.maker) for row in rows], sum(len(row.item) for row in rows)
-    )
+    kept = conversations.read_items(conn, which)
+    return _Chain([Past(_item.decode(each.item), each.maker) for each in kept], size)
 
 
 def _past(link: Exchange) -> list[Past]:
