@@ -40,7 +40,8 @@ OPTIONS = [
     "--warnings",
     "off",
 ]
-MODELS = ["gpt", "claude"]
+THERE = {"model": ["gpt", "claude"], "org": ["org_default"]}
+LAST = ("/admin/v1/organizations/{org}", "delete")
 CONFIG = """
     [targets]
     up = { base_url = "{up}", dialects = ["chat", "completions", "embeddings"], breaker = { failures = 1000 } }
@@ -76,15 +77,17 @@ def key_for(served: Served, name: str) -> str:
 
 
 def strict(document: dict[str, Any]) -> dict[str, Any]:
-    """The document without its way out, the errors under `default`; and with models that are there, to get past the door."""
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            if isinstance(operation, dict) and "responses" in operation:
-                operation["responses"].pop("default", None)
+    """The document without its way out, the errors under `default`; and with names of what is there, to get past the door."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            operation["responses"].pop("default", None)
+            # The organization whose key is used stays.
+            for parameter in operation.get("parameters", ()) if (path, method) != LAST else ():
+                if parameter["in"] == "path" and parameter["name"] in THERE:
+                    parameter["schema"] = {"enum": THERE[parameter["name"]]}
     for schema in document["components"]["schemas"].values():
-        model = schema.get("properties", {}).get("model", {})
-        if model.get("type") == "string" and "enum" not in model:
-            schema["properties"]["model"] = {"enum": MODELS}
+        if schema.get("properties", {}).get("model", {}).get("type") == "string":
+            schema["properties"]["model"] = {"enum": THERE["model"]}
     return document
 
 
