@@ -205,7 +205,7 @@ def expire(conn: Connection, owner: str) -> None:
 
 def walk(conn: Connection, span: Span) -> Iterator[Entry]:
     """All rows of a span in one transaction."""
-    after = 0
+    after: Entry | None = None
     while rows := page(conn, span, after=after):
         yield from rows
-        after = rows[-1].seq
+        after = rows[-1]

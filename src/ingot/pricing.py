@@ -18,6 +18,8 @@ import msgspec
 from ingot.config import PriceConfig, RatesConfig, price_problem
 
 UNITS_PER_USD: Final = 10**12
+LARGEST: Final = 10**6 * UNITS_PER_USD
+"""The largest amount that is taken at once: more is a slip of the hand."""
 TOKENS: Final = 10**6  # prices are written per million tokens
 WHOLE: Final = 10**6  # a factor of 1, in parts per million
 MOST_DIGITS: Final = 12
@@ -269,9 +271,11 @@ def parse_usd(text: str) -> int:
         raise ValueError(
             f"{text[:40]!r} has more than 12 decimals; the smallest amount is 0.000000000001 USD"
         )
-    if len(whole.lstrip("0")) > 6:
-        raise ValueError(f"{text[:40]!r} is more than 999,999 USD; enter it in parts if it is meant")
-    amount = int(whole) * UNITS_PER_USD + int(rest[:MOST_DIGITS].ljust(MOST_DIGITS, "0"))
+    amount = LARGEST + 1
+    if len(whole.lstrip("0")) <= len(str(LARGEST // UNITS_PER_USD)):
+        amount = int(whole) * UNITS_PER_USD + int(rest[:MOST_DIGITS].ljust(MOST_DIGITS, "0"))
+    if amount > LARGEST:
+        raise ValueError(f"{text[:40]!r} is more than {usd(LARGEST)} USD; enter it in parts if it is meant")
     return -amount if text.startswith("-") else amount
 
 

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, event, insert
 
 from databases import Place, open_store, postgres_server
-from ingot.store import conversations, requestlog, responses, schema, usage
+from ingot.store import conversations, ledger, requestlog, responses, schema, usage
 from ingot.store import idempotency as idempotency_rows
+from ingot.store.ledger import Span
 from ingot.store.requestlog import RequestFilter
 from ingot.store.responses import Filter, Mark, Step
 from ingot.store.schema import idempotency, micros, response_losses
@@ -88,6 +89,9 @@ NEWEST, OLDEST = Step(None, 20, descending=True), Step(None, 20, descending=Fals
 LATER, EARLIER = Step(MIDDLE, 20, descending=False), Step(MIDDLE, 20, descending=True)
 WEEK = (micros(NOW - 7 * DAY), micros(NOW))
 
+OWN = Span(ORG)
+ENTRY = ledger.Entry(_entry(_AT).id, ORG, "inference", 0, micros(_entry(_AT).at), seq=_AT)
+
 READS: dict[str, Work] = {
     "one": lambda conn: responses.find_response(conn, ORG, "chatcmpl-unknown"),
     "content": lambda conn: responses.read_part(conn, ORG, "resp_unknown", part="answer"),
@@ -111,6 +115,11 @@ READS: dict[str, Work] = {
     "hours": lambda conn: usage.read_shares(conn, ORG, since=HOUR - 23, until=HOUR + 1, width=1),
     "a summary": lambda conn: usage.read_shares(conn, ORG, since=HOUR - 23, until=HOUR + 1, width=0),
     "totals": lambda conn: usage.read_totals(conn, ORG, since=HOUR - 119, until=HOUR + 1),
+    "ledger, oldest first": lambda conn: ledger.page(conn, OWN, after=ENTRY, limit=100),
+    "ledger, newest first": lambda conn: ledger.latest(conn, OWN, limit=100, before=ENTRY),
+    "ledger of a kind in a week": lambda conn: ledger.page(
+        conn, Span(ORG, *WEEK, kind="inference"), after=ENTRY, limit=100
+    ),
     "account": lambda conn: usage.read_account(conn, ORG),
     "period": lambda conn: usage.period_start(conn, ORG),
     "a conversation": lambda conn: conversations.find_conversation(conn, ORG, "conv_0001"),

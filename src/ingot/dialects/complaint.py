@@ -162,10 +162,15 @@ _PLAIN: dict[type[rows.Type], str] = {
 def _range(low: float | None, high: float | None) -> str:
     if low is not None and high is not None:
         # Bounds at the ends of 64 bits are the type's own.
-        return f" from {low:g} to {high:g}" if high < 2**53 else " of 64 bits"
+        return f" from {_figure(low)} to {_figure(high)}" if high <= 2**53 else " of 64 bits"
     if low is not None:
-        return f" of at least {low:g}"
-    return f" of at most {high:g}" if high is not None else ""
+        return f" of at least {_figure(low)}"
+    return f" of at most {_figure(high)}" if high is not None else ""
+
+
+def _figure(bound: float) -> str:
+    """A bound with all of its digits: a rounded one would be another."""
+    return str(int(bound)) if bound == int(bound) else repr(bound)
 
 
 def _sized(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import InvalidRequest, NotFound
-from ingot.pricing import usd
+from ingot.pricing import LARGEST, usd
 from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.store import budgets as store
 from ingot.store.audit import note
@@ -41,8 +41,8 @@ class Budgets:
         keep: Keep[BudgetRow] = keep_nothing,
     ) -> BudgetRow:
         """Caps a month's spending, or all of it, of an organization or of one of its keys; 0 stops it."""
-        if not 0 <= cap <= 10**18:
-            raise InvalidRequest("A budget's cap is 0 to 1,000,000 USD.", param="cap")
+        if not 0 <= cap <= LARGEST:
+            raise InvalidRequest(f"A budget's cap is 0 to {usd(LARGEST)} USD.", param="cap")
         if period not in {"month", "total"}:
             raise InvalidRequest("A budget's period is month or total.", param="period")
         budget = Budget(self._new_id("bud"), key_id, period, cap)

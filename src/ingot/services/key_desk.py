@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import InvalidRequest
-from ingot.pricing import usd
+from ingot.pricing import LARGEST, usd
 from ingot.services import key_changes
 from ingot.services.bootstrap import BOOTSTRAP_NAME, bootstrap_token
 from ingot.services.grants import read_models, write_models
@@ -30,7 +30,8 @@ from ingot.store.schema import DEFAULT_ORG, micros, seconds
 NAME_LENGTH = 100
 MODEL_LENGTH = 200
 MODELS = 1_000
-MOST = 2**63 - 1
+MOST = 2**53
+"""Of requests and tokens a minute: the largest integer that all readers of JSON agree on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,9 +255,15 @@ def _check(order: KeyOrder, *, now: float) -> None:
         raise InvalidRequest("A key's expiry must lie in the future.", param="expires_at")
     if order.scope not in ("inference", "admin"):
         raise InvalidRequest("A key's scope is `inference` or `admin`.", param="scope")
-    for param, value in (("rpm", order.rpm), ("tpm", order.tpm), ("cap", order.cap)):
+    for param, value in (("rpm", order.rpm), ("tpm", order.tpm)):
         if value is not None and not 1 <= value <= MOST:
-            raise InvalidRequest(f"A key's {param} must be above zero; leave it out for none.", param=param)
+            raise InvalidRequest(
+                f"A key's {param} lies between 1 and {MOST}; leave it out for none.", param=param
+            )
+    if order.cap is not None and not 0 < order.cap <= LARGEST:
+        raise InvalidRequest(
+            f"A key's cap is more than 0 and at most {usd(LARGEST)} USD; leave it out for none.", param="cap"
+        )
     if order.models is None:
         return
     if not 1 <= len(order.models) <= MODELS or not all(

@@ -65,9 +65,9 @@ class Ledger:
         """All rows of a span as text, the oldest first, in pieces."""
         if form == "csv":
             yield _csv([COLUMNS])
-        after = 0
+        after: Entry | None = None
         while rows := await self._db.read(partial(page, span=span, after=after)):
-            after = rows[-1].seq
+            after = rows[-1]
             told = [entry_info(each) for each in rows]
             yield _csv([astuple(each) for each in told]) if form == "csv" else _jsonl(told)
 
@@ -76,15 +76,14 @@ COLUMNS: Final = EntryInfo.__struct_fields__
 
 
 def _latest(conn: Connection, *, span: Span, limit: int, before: str | None) -> Sequence[Entry]:
-    if before is not None:
-        found = find_entry(conn, before)
-        # Another organization's row is told from none by nothing.
-        if found is None or (span.org_id is not None and found.org_id != span.org_id):
-            raise InvalidRequest(
-                "'before' names no row of this ledger; take it from `next` of the page before.",
-                param="before",
-            )
-    return latest(conn, span, limit=limit, before=before)
+    found = None if before is None else find_entry(conn, before)
+    # Another organization's row is told from none by nothing.
+    foreign = found is not None and span.org_id is not None and found.org_id != span.org_id
+    if foreign or (before is not None and found is None):
+        raise InvalidRequest(
+            "'before' names no row of this ledger; take it from `next` of the page before.", param="before"
+        )
+    return latest(conn, span, limit=limit, before=found)
 
 
 def _verify(conn: Connection, *, most: int, deep: bool) -> Proof:

@@ -19,7 +19,7 @@ from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import Conflict, InvalidRequest, NotFound
 from ingot.presets.preset import Plan
-from ingot.pricing import decimal_text, usd
+from ingot.pricing import LARGEST, decimal_text, usd
 from ingot.services.grants import PAR, read_models, write_models
 from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.store import audit
@@ -30,7 +30,8 @@ from ingot.store.plans import PlanRow
 from ingot.store.schema import micros, seconds
 from ingot.store.steps.organizations import PLAN_ROWS
 
-MOST = 2**63 - 1
+MOST = 2**53
+"""The largest integer that all readers of JSON agree on."""
 MODELS = 1_000
 WEIGHTS = 1_000
 FACTOR_PLACES = 6
@@ -42,15 +43,15 @@ ADOPTER = "server"
 
 _FACTOR = re.compile(r"([0-9]{1,4})(?:\.([0-9]{1,6})0*)?")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_RANGES = {
+RANGES = {
     "rpm": (1, MOST),
     "tpm": (1, MOST),
     "concurrency": (1, MOST),
     "keys": (0, 100_000),
     "price_factor": (0, 1_000 * PAR),
     "weight": (1, WEIGHTS),
-    "monthly_credits": (0, MOST),
-    "monthly_price": (0, MOST),
+    "monthly_credits": (0, LARGEST),
+    "monthly_price": (0, LARGEST),
 }
 
 
@@ -295,7 +296,7 @@ def _lock(conn: Connection, which: str) -> PlanRow:
 def _apply(row: PlanRow, wanted: PlanFields) -> PlanRow:
     """The plan with what is wanted of it; raises InvalidRequest."""
     values = {name: value for name, value in structs.asdict(wanted).items() if value is not UNSET}
-    for name, (least, most) in _RANGES.items():
+    for name, (least, most) in RANGES.items():
         value = values.get(name)
         if value is not None and not least <= value <= most:
             raise InvalidRequest(f"A plan's {name} lies between {_shown(name, least, most)}.", param=name)

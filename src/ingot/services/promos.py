@@ -65,7 +65,9 @@ class Promos:
                 f"A promo code gives more than 0 and at most {usd(MOST)} USD.", param="amount"
             )
         if most_uses is not None and not 1 <= most_uses <= MOST_USES:
-            raise InvalidRequest("A promo code has at least one use, or no limit.", param="most_uses")
+            raise InvalidRequest(
+                f"A promo code has 1 to {MOST_USES} uses, or no limit; leave it out then.", param="most_uses"
+            )
         if expires is not None and expires <= self._clock.now():
             raise InvalidRequest("A promo code's expiry must lie in the future.", param="expires_at")
         name = self._random_text(CODE_LENGTH).upper() if code is None else _code(code)

@@ -10,14 +10,14 @@ from typing import Final
 from sqlalchemy import Connection
 
 from ingot.errors import Conflict, InvalidRequest, NotFound
-from ingot.pricing import usd
+from ingot.pricing import LARGEST, usd
 from ingot.store.audit import note
 from ingot.store.balances import Standing, add, locked_standing
 from ingot.store.holds import Account, collect
 from ingot.store.instants import shared_now
 from ingot.store.ledger import Entry, add_entry
 
-MOST: Final = 10**18
+MOST: Final = LARGEST
 """A million USD in one row: more is a slip of the hand, and a balance has to stay within 64 bits."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, Select, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, tuple_
 
 from ingot.store.schema import ledger
 
@@ -77,20 +77,30 @@ def referring(conn: Connection, billable_id: str, *, org_id: str, kind: Kind) ->
     return int(conn.execute(query).scalar_one())
 
 
-def page(conn: Connection, span: Span, *, after: int, limit: int = PAGE) -> Sequence[Entry]:
-    """The next rows of a span after row number `after`, the oldest first."""
-    query = _within(select(*_COLUMNS), span).where(ledger.c.seq > after).order_by(ledger.c.seq).limit(limit)
+def page(conn: Connection, span: Span, *, after: Entry | None, limit: int = PAGE) -> Sequence[Entry]:
+    """The next rows of a span after a row, the oldest first."""
+    query = _within(select(*_COLUMNS), span).order_by(*_order(span)).limit(limit)
+    if after is not None:
+        query = query.where(tuple_(*_order(span)) > tuple_(*_at(after, span)))
     return [Entry(*row) for row in conn.execute(query)]
 
 
-def latest(conn: Connection, span: Span, *, limit: int, before: str | None = None) -> Sequence[Entry]:
-    """The last rows of a span, the newest first; `before` is the billable id of the row at which the page before ended."""
-    query = _within(select(*_COLUMNS), span).order_by(ledger.c.seq.desc()).limit(limit)
+def latest(conn: Connection, span: Span, *, limit: int, before: Entry | None = None) -> Sequence[Entry]:
+    """The last rows of a span, the newest first; `before` is the row at which the page before ended."""
+    query = _within(select(*_COLUMNS), span).order_by(*(each.desc() for each in _order(span))).limit(limit)
     if before is not None:
-        query = query.where(
-            ledger.c.seq < select(ledger.c.seq).where(ledger.c.billable_id == before).scalar_subquery()
-        )
+        query = query.where(tuple_(*_order(span)) < tuple_(*_at(before, span)))
     return [Entry(*row) for row in conn.execute(query)]
+
+
+def _order(span: Span) -> tuple[ColumnElement[int], ...]:
+    """The order that an index has: by time within an organization, else in which the rows came."""
+    return (ledger.c.seq,) if span.org_id is None else (ledger.c.at, ledger.c.seq)
+
+
+def _at(entry: Entry, span: Span) -> tuple[int, ...]:
+    """A row's place in that order."""
+    return (entry.seq,) if span.org_id is None else (entry.at, entry.seq)
 
 
 def sums_by_kind(conn: Connection, org_id: str) -> dict[str, int]:

@@ -15,7 +15,7 @@ from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call
 class Page(Struct, frozen=True):
     """Which rows: `before` is the `next` of the page before."""
 
-    before: Annotated[int, Meta(ge=1)] | None = None
+    before: Annotated[int, Meta(ge=1, le=2**53)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 

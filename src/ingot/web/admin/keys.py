@@ -11,13 +11,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingot.errors import Forbidden
 from ingot.services.accounts.permissions import may
-from ingot.services.key_desk import IssuedKey, KeyDesk, KeyInfo, KeyOrder
+from ingot.services.key_desk import MOST, IssuedKey, KeyDesk, KeyInfo, KeyOrder
 from ingot.store.keys import Scope
 from ingot.store.schema import DEFAULT_ORG
 from ingot.web.admin.reading import read_usd
 from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call
+from ingot.web.admin.shapes import Seconds
 
-Number = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Rate = Annotated[int, Meta(ge=1, le=MOST)]
 
 
 class NewKey(Struct, frozen=True):
@@ -29,9 +30,9 @@ class NewKey(Struct, frozen=True):
     user: Annotated[str, Meta(min_length=1, max_length=254)] | UnsetType | None = UNSET
     scope: Scope = "inference"
     models: Annotated[list[str], Meta(min_length=1, max_length=1000)] | None = None
-    expires_at: Number | None = None
-    rpm: Number | None = None
-    tpm: Number | None = None
+    expires_at: Seconds | None = None
+    rpm: Rate | None = None
+    tpm: Rate | None = None
     cap: Annotated[str, Meta(min_length=1, max_length=40)] | None = None
 
 

@@ -17,7 +17,7 @@ from ingot.services.budgets import Budgets
 from ingot.services.credits import Credits
 from ingot.services.ledger import Form, Ledger
 from ingot.services.money import Money
-from ingot.services.promos import Promos
+from ingot.services.promos import MOST_USES, Promos
 from ingot.services.statements import (
     AccountInfo,
     BudgetInfo,
@@ -38,6 +38,7 @@ from ingot.store.schema import MICROSECOND
 from ingot.web.admin import usage
 from ingot.web.admin.reading import read_usd
 from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call, Download, Gone
+from ingot.web.admin.shapes import Seconds
 
 ORGANIZATION = f"{PREFIX}/organizations/{{org}}"
 
@@ -46,8 +47,7 @@ Ident = Annotated[str, Meta(min_length=1, max_length=200)]
 Code = Annotated[str, Meta(min_length=1, max_length=100)]
 Reference = Annotated[str, Meta(min_length=1, max_length=100)]
 Note = Annotated[str, Meta(max_length=500)]
-Seconds = Annotated[int, Meta(ge=0, le=2**43)]
-Count = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Count = Annotated[int, Meta(ge=1, le=MOST_USES)]
 
 
 class TopUp(Struct, frozen=True):

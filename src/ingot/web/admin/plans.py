@@ -11,10 +11,12 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ingot.errors import InvalidRequest
 from ingot.pricing import parse_usd
 from ingot.services.accounts.permissions import OPERATOR
-from ingot.services.plans import PlanFields, PlanInfo, Plans, parse_factor
+from ingot.services.plans import MOST, WEIGHTS, PlanFields, PlanInfo, Plans, parse_factor
 from ingot.web.admin.routes import PREFIX, AdminRoute, Answer, Call
 
-Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Rate = Annotated[int, Meta(ge=1, le=MOST)]
+Keys = Annotated[int, Meta(ge=0, le=100_000)]
+Weight = Annotated[int, Meta(ge=1, le=WEIGHTS)]
 Decimal = Annotated[str, Meta(min_length=1, max_length=40)]
 Models = Annotated[list[str], Meta(min_length=1, max_length=1000)]
 
@@ -22,13 +24,13 @@ Models = Annotated[list[str], Meta(min_length=1, max_length=1000)]
 class PlanChange(Struct, frozen=True, kw_only=True):
     """What to set; what is left out stays, null is no limit."""
 
-    rpm: Number | UnsetType | None = UNSET
-    tpm: Number | UnsetType | None = UNSET
-    concurrency: Number | UnsetType | None = UNSET
-    keys: Number | UnsetType | None = UNSET
+    rpm: Rate | UnsetType | None = UNSET
+    tpm: Rate | UnsetType | None = UNSET
+    concurrency: Rate | UnsetType | None = UNSET
+    keys: Keys | UnsetType | None = UNSET
     models: Models | UnsetType | None = UNSET
     price_factor: Decimal | UnsetType = UNSET
-    weight: Number | UnsetType = UNSET
+    weight: Weight | UnsetType = UNSET
     monthly_credits: Decimal | UnsetType = UNSET
     monthly_price: Decimal | UnsetType = UNSET
 

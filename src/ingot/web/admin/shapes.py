@@ -1,11 +1,16 @@
 """The objects that several routes of the admin API show; instants in seconds since the epoch, as everywhere in the API."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from ingot.store.accounts import UserRow
 from ingot.store.members import Membership, Role
 from ingot.store.organizations import OrganizationRow
 from ingot.store.schema import seconds
+
+Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
+"""An instant, up to the end of the year 9999: no calendar here goes further."""
 
 
 class User(Struct, frozen=True):
