@@ -1,18 +1,19 @@
-"""`ingot constitution` as a process: a table and JSON, results that can be compared, exit codes, wrong usage."""
+"""`ingot constitution` against a server: a table and JSON, results that can be compared, exit codes, wrong usage."""
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from ingot.cli.main import app
 from rig import Backstage, stage
-from served import PATIENCE, Served
+from served import Served
 
 CONFIG = """
     [targets]
@@ -63,17 +64,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield both
 
 
-def constitution(*words: str, key: str = "") -> subprocess.CompletedProcess[str]:
-    """Runs `ingot constitution WORDS` with a key in its variable."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("INGOT_")}
-    return subprocess.run(
-        [sys.executable, "-m", "ingot", "constitution", *words],
-        env={**clean, "NO_COLOR": "1", "COLUMNS": "140", "INGOT_API_KEY": key},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
+def constitution(*words: str, key: str = "") -> Result:
+    """Runs `ingot constitution WORDS` in this process, with a key in its variable."""
+    cleared: dict[str, str | None] = {name: None for name in os.environ if name.startswith("INGOT_")}
+    env = {**cleared, "NO_COLOR": "1", "COLUMNS": "140", "TERMINAL_WIDTH": "140", "INGOT_API_KEY": key}
+    return CliRunner().invoke(app, ["constitution", *words], env=env)
 
 
 @pytest.fixture
@@ -91,7 +86,7 @@ def test_scores_are_a_table_when_all_was_answered(scene: Scene, files: Path) -> 
     config.write_text(f"[server]\nport = {urlsplit(served.url).port}\n")
     words = ("score", "good", "--config", str(config), "--probes", str(files / "probes.toml"))
     done = constitution(*words, key=served.key)
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     assert "67% (2/3)" in done.stdout
     assert 'rude: breaks mentions = ["hello"]' in done.stdout
     assert served.key not in done.stdout + done.stderr
@@ -106,7 +101,7 @@ def test_scores_are_json_when_there_is_a_judge(scene: Scene, files: Path) -> Non
     done = constitution(
         *words, "--probes", str(files / "probes.toml"), "--out", str(out), "--json", key=served.key
     )
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     assert json.loads(out.read_bytes()) == result
     assert (result["object"], result["model"], result["judge"]) == ("constitution.score", "good", "judge")
@@ -131,7 +126,7 @@ def test_scores_are_incomplete_when_a_probe_has_no_answer(scene: Scene, files: P
     served, _ = scene
     words = ("score", "good", "--url", served.v1, "--probes", str(files / "failing.toml"), "--json")
     done = constitution(*words, key=served.key)
-    assert done.returncode == 3
+    assert done.exit_code == 3
     assert "1 probes without an answer" in done.stderr
     whole = json.loads(done.stdout)["areas"][-1]["rules"]
     assert (whole["good"], whole["judged"], whole["missing"]) == (2, 3, 1)
@@ -143,7 +138,7 @@ def test_judge_fails_when_its_answers_are_no_verdicts(scene: Scene, files: Path)
     served, _ = scene
     words = ("score", "good", "--url", served.v1, "--probes", str(files / "probes.toml"), "--json")
     done = constitution(*words, "--judge", "prose", key=served.key)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "the judge gave no verdict: the judge's answer is no JSON" in done.stderr
     judge = json.loads(done.stdout)["areas"][-1]["judge"]
     assert (judge["good"], judge["judged"], judge["missing"], judge["score"]) == (0, 0, 3, None)
@@ -164,7 +159,7 @@ def test_results_are_compared_when_there_are_two(scene: Scene, files: Path) -> N
             "--out",
             str(out),
         )
-        assert constitution(*words, key=served.key).returncode == 0
+        assert constitution(*words, key=served.key).exit_code == 0
     done = constitution("compare", str(one), str(two), "--json")
     told = json.loads(done.stdout)
     assert (told["by"], told["same_probes"]) == ("rules", True)
@@ -188,7 +183,7 @@ def test_results_are_compared_when_there_are_two(scene: Scene, files: Path) -> N
 def test_command_when_it_cannot_score(words: tuple[str, ...], status: int, said: str) -> None:
     """What is wrong, and how it ended."""
     done = constitution(*words)
-    assert done.returncode == status
+    assert done.exit_code == status
     assert said in " ".join(done.stderr.replace("│", "").split())
 
 

@@ -208,7 +208,8 @@ def test_usd_when_read_again(units: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-", "1.", ".5", "1e3", "1,5", "+1", "--1", "1.0000000000001", "1000000.000000000001", "\u0661"]
+    "text",
+    ["", "-", "1.", ".5", "1e3", "1,5", "+1", "--1", "1.0000000000001", "1000000.000000000001", "\u0661"],
 )
 def test_usd_when_it_is_no_amount(text: str) -> None:
     """What people would not write as an amount, or could not mean, is refused."""

@@ -316,7 +316,7 @@ def _complaint(outcome: Outcome) -> str:
         f"judge: bad, {outcome.reason}" if outcome.by_judge is False else "",
         f"no verdict: {outcome.unjudged}" if outcome.unjudged else "",
     ]
-    return "; ".join(part for part in parts if part)
+    return " ".join("; ".join(part for part in parts if part).split())
 
 
 def _cells(tally: Tally) -> list[str]:
