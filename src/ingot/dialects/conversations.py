@@ -13,7 +13,8 @@ from msgspec import Meta
 from ingot import rawjson
 from ingot.dialects.chat_request import Metadata, Rows
 from ingot.dialects.complaint import complain
-from ingot.dialects.items import Item, cut, encode_item, read_items
+from ingot.dialects.item_checks import read_items
+from ingot.dialects.items import Item, cut, encode_item
 from ingot.dialects.stored import render_list
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.ids import NewId

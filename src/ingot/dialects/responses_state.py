@@ -15,6 +15,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.dialects.dialect import Call, Past
+from ingot.dialects.items import complete
 from ingot.dialects.responses_items import images_of, kind_of
 from ingot.rawjson import Body
 
@@ -24,16 +25,8 @@ PREFIX: Final = "resp_"
 GOES_ON: Final = ("completed", "incomplete")
 """How a response has to have ended to be gone on from."""
 
-_PREFIXES: Final = {
-    "message": "msg",
-    "function_call": "fc",
-    "custom_tool_call": "ctc",
-    "reasoning": "rs",
-    "compaction": "cmp",
-}
 _MADE: Final = re.compile(r"[a-z]+_([0-9a-f]{28})i?[0-9a-f]{4}")
 _ITEM: Final = re.compile(r"input\[(\d+)\]")
-_TEXTS: Final = {"assistant": "output_text"}
 # Says what came before, which no target knows.
 _OURS: Final = ("previous_response_id", "conversation")
 
@@ -122,16 +115,8 @@ def holder_of(item_id: str) -> str | None:
 
 def _shown(item: Json, response_id: str, index: int) -> Json:
     kind = kind_of(item, f"input[{index}]")
-    made = f"{_PREFIXES.get(kind, 'item')}_{response_id.removeprefix(PREFIX)}i{index:04x}"
-    shown: Json = {"id": item.get("id") or made, "type": kind, **{k: v for k, v in item.items() if k != "id"}}
-    shown["type"] = kind
-    if kind == "message":
-        role, content = item.get("role"), item.get("content")
-        shown.setdefault("status", "completed")
-        if type(content) is str:
-            part: Json = {"type": _TEXTS.get(str(role), "input_text"), "text": content}
-            shown["content"] = [part if role != "assistant" else {**part, "annotations": []}]
-    return shown
+    end = f"{response_id.removeprefix(PREFIX)}i{index:04x}"
+    return complete({**item, "type": kind}, new_id=lambda prefix: f"{prefix}_{end}").value
 
 
 # ---- going on

@@ -17,7 +17,8 @@ from ingot.clock import Clock
 from ingot.config import StoreConfig
 from ingot.dialects import conversations as wire
 from ingot.dialects.conversations import ConversationDeleted, ConversationObject
-from ingot.dialects.items import Item, duplicate, encode_item
+from ingot.dialects.item_checks import duplicate
+from ingot.dialects.items import Item, encode_item
 from ingot.errors import InvalidRequest, NotFound, Unauthenticated, Unsupported
 from ingot.ids import new_id, ordered_id
 from ingot.rawjson import clip

@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 from ingot.clock import Clock
 from ingot.dialects import responses_state as state
 from ingot.dialects.dialect import Call, Past
-from ingot.dialects.items import duplicate
+from ingot.dialects.item_checks import duplicate
 from ingot.dialects.responses import RESPONSES
 from ingot.dialects.responses_compact import MARK, as_summary
 from ingot.dialects.responses_items import kind_of

@@ -90,6 +90,9 @@ class Connection(Framing):
         self.unread_since = self._loop.time()
         self._held = self.transport.get_write_buffer_size()
         self._drained = self._loop.create_future()
+        if self._tenant is not None:
+            # What comes is answered unasked, as pings are: a client that reads nothing must not pile that up.
+            self.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has caught up, or is gone."""
@@ -98,6 +101,9 @@ class Connection(Framing):
             if not self._drained.done():
                 self._drained.set_result(None)
             self._drained = None
+            if self._tenant is not None:
+                self.resume_reading()
+                self._tenant.receive(b"")  # whoever reads is there
 
     # ---- the framing's side
 

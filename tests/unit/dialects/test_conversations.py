@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from ingot.dialects.conversations import decode_create, decode_items, decode_update, read_body, render_item
+from ingot.dialects.dialect import Call, Past, Stamp
 from ingot.dialects.items import INCLUDABLE, PREFIXES, complete, encode_item, read_include
+from ingot.dialects.responses_state import continued, own_items
 from ingot.errors import ApiError, InvalidRequest
+from ingot.rawjson import Body
 
 HELLO: Any = {"role": "user", "content": "Hello"}
 
@@ -107,6 +110,32 @@ def test_field_is_shown_when_it_is_asked_for(wish: str) -> None:
     stored = encode_item(whole)
     assert render_item(stored, read_include([wish])) == stored
     assert render_item(stored, ()) == encode_item(bare)
+
+
+def test_own_items_are_the_clients_when_others_came_before() -> None:
+    """With ids that tell their response; a reference is what it refers to, and nothing where that came before."""
+    old = {"type": "message", "id": "msg_old", "role": "user", "content": "old"}
+    other = {"type": "message", "id": "msg_other", "role": "user", "content": "other"}
+    asked: dict[str, Any] = {
+        "model": "m",
+        "input": [
+            HELLO,
+            {"type": "item_reference", "id": "msg_old"},
+            {"type": "item_reference", "id": "msg_other"},
+            {"type": "compaction", "encrypted_content": "sealed"},
+            {"type": "function_call_output", "call_id": "c", "output": "x"},
+        ],
+    }
+    body = Body(b"", asked)
+    call = continued(
+        Call(model="m", body=Body(b"{}", asked), stamp=Stamp(id="resp_1", asked=body, now=float)),
+        [Past(old)],
+        [HELLO, old, other, {"role": "user", "content": "what was sealed"}, asked["input"][4]],
+    )
+    shown = own_items(call, "resp_0123")
+    assert [item["id"] for item in shown] == ["msg_0123i0000", "msg_other", "cmp_0123i0003", "fco_0123i0004"]
+    assert shown[0]["content"] == [{"type": "input_text", "text": "Hello"}]
+    assert shown[2]["encrypted_content"] == "sealed"
 
 
 def test_wish_is_refused_when_there_is_no_such_field() -> None:

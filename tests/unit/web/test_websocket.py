@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -288,6 +289,32 @@ async def test_handler_is_cancelled_when_its_client_goes_away(scene: Scene) -> N
         await raw.writer.drain()
     await scene.until_ended()
     assert scene.ends == ["gone"]
+
+
+async def test_pongs_do_not_pile_up_when_a_client_does_not_read(scene: Scene) -> None:
+    """It is not heard either, until it reads; then nothing is lost."""
+    pings = 12_000
+    plain = socket.socket()
+    plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    plain.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(plain, ("127.0.0.1", scene.port))
+    reader, writer = await asyncio.open_connection(sock=plain, limit=4096)
+    raw = Raw(reader, writer)
+    writer.write(ASKED)
+    await raw.head()
+    [connection] = scene.connections
+    connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    writer.write(_frame(PING, b"p" * 125) * pings)
+    async with asyncio.timeout(30):
+        while not connection.unread_since:  # noqa: ASYNC110  # the transport's business, which sets no event
+            await asyncio.sleep(0.005)
+    assert connection.transport.get_write_buffer_size() < 1_000_000
+    assert not connection.transport.is_reading()
+    assert [await raw.read() for _ in range(pings)] == [(PONG, b"p" * 125)] * pings
+    writer.write(_frame(TEXT, b"here"))
+    assert await raw.read() == (TEXT, b"here")
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_silent_client_is_asked_and_given_up_when_it_says_nothing(scene: Scene) -> None:
