@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from ingot.cli.main import app
 from rig import Backstage, stage

@@ -89,6 +89,8 @@ _PAGES = {
     "/v1/models/{model}": ("One model; ids may contain slashes", True),
 }
 
+_TEXTS = {"/llms.txt": "text/plain", "/reference.md": "text/markdown", "/metrics": "text/plain"}
+
 
 def describe() -> bytes:
     """The document."""
@@ -108,7 +110,8 @@ def describe() -> bytes:
         paths[path] = {"post": _operation(_SUMMARIES[path], told, body=body, streams=path not in _UNSTREAMED)}
     answers = {"/v1/models": listing, "/v1/models/{model}": model, "/health": readiness, "/readyz": readiness}
     for path, (summary, guarded) in _PAGES.items():
-        operation = _operation(summary, error, answer=answers.get(path), guarded=guarded)
+        media = _TEXTS.get(path, "application/json")
+        operation = _operation(summary, error, answer=answers.get(path), guarded=guarded, media=media)
         if "{model}" in path:
             operation["parameters"] = [
                 {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -139,8 +142,9 @@ def _operation(
     answer: Any = None,
     streams: bool = False,
     guarded: bool = True,
+    media: str = "application/json",
 ) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": answer or {}}}
+    content: dict[str, Any] = {media: {"schema": answer or {}}}
     if streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
     operation: dict[str, Any] = {
