@@ -1,13 +1,11 @@
 """What a real server does with data made from its own description, right and wrong: no fault, and no status that it keeps quiet.
 
-The server is asked by Schemathesis' command `st`, where that is installed beside Python or INGOT_SCHEMATHESIS says where it is.
-INGOT_SCHEMATHESIS_SECONDS makes a long run of it: fuzzing goes on for that time for each of the two documents.
+The server is asked by Schemathesis' command `st`. INGOT_SCHEMATHESIS_SECONDS makes a long run of it: fuzzing goes on for that time for each of the two documents.
 """
 
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ import pytest
 from rig import Backstage, stage
 from served import KEY, Served
 
-ST = os.environ.get("INGOT_SCHEMATHESIS") or shutil.which("st", path=str(Path(sys.executable).parent))
+ST = Path(sys.executable).parent / "st"
 SECONDS = int(os.environ.get("INGOT_SCHEMATHESIS_SECONDS", "0"))
 OPTIONS = [
     "--checks",
@@ -102,25 +100,19 @@ def test_description_when_its_statuses_are_counted(scene: tuple[Served, Backstag
             assert ("413" in told) == ("requestBody" in operation)
 
 
-if ST is not None:
-
-    @pytest.mark.parametrize("name", DOCUMENTS)
-    def test_server_when_it_is_asked_by_its_description(
-        scene: tuple[Served, Backstage], tmp_path: Path, name: str
-    ) -> None:
-        """Requests that fit it, and such that do not, get a status that it lists, none a 5xx, and a body as it says."""
-        served, _ = scene
-        document = tmp_path / "openapi.json"
-        document.write_text(json.dumps(strict(described(served, DOCUMENTS[name]))))
-        how = (
-            ["coverage,fuzzing", "--max-time", str(SECONDS)]
-            if SECONDS
-            else ["fuzzing", "--max-examples", "3"]
-        )
-        command = [str(ST), "run", str(document), "--url", served.url, "--phases", *how, *OPTIONS]
-        command += ["--header", f"Authorization: Bearer {key_for(served, name)}"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert re.search(r"[1-9]\d* generated", done.stdout), done.stdout
-        assert served.process.poll() is None
-        assert [line for line in served.logs() if line.get("level") in ("error", "critical")] == []
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_server_when_it_is_asked_by_its_description(
+    scene: tuple[Served, Backstage], tmp_path: Path, name: str
+) -> None:
+    """Requests that fit it, and such that do not, get a status that it lists, none a 5xx, and a body as it says."""
+    served, _ = scene
+    document = tmp_path / "openapi.json"
+    document.write_text(json.dumps(strict(described(served, DOCUMENTS[name]))))
+    how = ["coverage,fuzzing", "--max-time", str(SECONDS)] if SECONDS else ["fuzzing", "--max-examples", "3"]
+    command = [str(ST), "run", str(document), "--url", served.url, "--phases", *how, *OPTIONS]
+    command += ["--header", f"Authorization: Bearer {key_for(served, name)}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"[1-9]\d* generated", done.stdout), done.stdout
+    assert served.process.poll() is None
+    assert [line for line in served.logs() if line.get("level") in ("error", "critical")] == []

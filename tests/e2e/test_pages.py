@@ -186,6 +186,9 @@ def test_description_is_whole_when_asked(scene: Stage) -> None:
                 continue  # nothing is stored under an id that was made up; tests/e2e/test_stored.py asks for real ones
             status = served.call(path.replace("{model}", "mock"), b"{}" if method == "post" else None)[0]
             assert status == (400 if method == "post" else 200)
+    for path in ("/llms.txt", "/reference.md", "/metrics", "/version"):
+        [media] = document["paths"][path]["get"]["responses"]["200"]["content"]
+        assert served.call(path, key=KEY)[1]["content-type"].startswith(media)
     for reference in _references(document):
         found = document
         for name in reference.removeprefix("#/").split("/"):

@@ -90,6 +90,8 @@ _PAGES = {
     "/v1/models/{model}": ("One model; ids may contain slashes", True),
 }
 
+_TEXTS = {"/llms.txt": "text/plain", "/reference.md": "text/markdown", "/metrics": "text/plain"}
+
 
 def describe() -> bytes:
     """The document."""
@@ -109,7 +111,7 @@ def describe() -> bytes:
         paths[path] = {"post": _operation(_SUMMARIES[path], told, body=body, streams=path not in _UNSTREAMED)}
     found = {"/v1/models": listing, "/v1/models/{model}": model, "/health": readiness, "/readyz": readiness}
     for path, (summary, guarded) in _PAGES.items():
-        media = "text/plain" if path == "/metrics" else "application/json"
+        media = _TEXTS.get(path, "application/json")
         operation = _operation(summary, error, answer=found.get(path), guarded=guarded, media=media)
         if "{model}" in path:
             operation["parameters"] = [
