@@ -109,7 +109,7 @@ class Engine:
         *,
         clock: Clock,
         log: Log,
-        new_key: Callable[[], str] = secrets.token_urlsafe,
+        new_key: Callable[[], str] = secrets.token_hex,
         tempo: Tempo = Tempo(),
     ) -> None:
         """`new_key` makes the key of each started process."""
