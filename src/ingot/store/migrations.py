@@ -37,7 +37,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         3, "records", records.apply, tables=("responses", "ledger", "balances", "idempotency", "usage_hours")
     ),
     Migration(4, "translations", translations.apply, tables=("response_losses",)),
-    Migration(5, "conversations", conversations.apply, tables=("conversations", "conversation_items")),
+    Migration(6, "conversations", conversations.apply, tables=("conversations", "conversation_items")),
 )
 
 
@@ -90,9 +90,9 @@ def pending(conn: Connection, steps: Sequence[Migration] = MIGRATIONS) -> list[M
 
 def _judge(conn: Connection, steps: Sequence[Migration]) -> None:
     rows = conn.execute(select(schema_migrations).order_by(schema_migrations.c.number)).all()
-    known = {step.number: step for step in steps}
-    newest = max(known, default=0)
-    for place, row in enumerate(rows, start=1):
+    known = sorted(steps, key=lambda step: step.number)
+    newest = known[-1].number if known else 0
+    for place, row in enumerate(rows):
         if row.number > newest:
             raise StoreError(
                 f"The database was written by a newer Ingot (schema {rows[-1].number}; this version knows up to "
@@ -102,9 +102,9 @@ def _judge(conn: Connection, steps: Sequence[Migration]) -> None:
             raise StoreError(
                 f"Migration {row.number} ({row.name}) is half-applied: it was begun and never finished. {_RESTORE}"
             )
-        if row.number != place or known[row.number].name != row.name:
+        if (row.number, row.name) != (known[place].number, known[place].name):
             raise StoreError(
-                f"The record of migrations does not fit this version of Ingot: place {place} holds "
+                f"The record of migrations does not fit this version of Ingot: place {place + 1} holds "
                 f"{row.number} ({row.name}). {_RESTORE}"
             )
 
