@@ -10,7 +10,7 @@ import pytest
 from openai import OpenAI
 
 from messagehouse import Scene, ask, events, row
-from rig import fresh_id, stage
+from rig import fresh_id, logged, stage
 
 CONFIG = """
     [targets]
@@ -203,6 +203,15 @@ def test_deleted_item_is_not_said_again_when_the_conversation_goes_on(scene: Sce
     with pytest.raises(openai.NotFoundError) as missing:
         client.responses.create(model="gpt", input="echo: go", conversation=made.id)
     assert made.id in str(missing.value)
+
+
+def test_ids_stay_out_of_the_log_when_conversations_are_asked_for(scene: Scene) -> None:
+    """The log names the kind of page."""
+    served, _ = scene
+    for path, name in (("", "{id}"), ("/items", "{id}/items"), ("/items/msg_1", "{id}/items/{item_id}")):
+        request_id = fresh_id()
+        served.call(f"/v1/conversations/conv_secret{path}", headers={"x-request-id": request_id})
+        assert logged(served, request_id)["path"] == f"/v1/conversations/{name}"
 
 
 def test_request_is_refused_when_it_says_twice_what_came_before(client: OpenAI) -> None:
