@@ -53,7 +53,12 @@ class Scene:
             "status": "completed",
             "content": [{"type": "output_text", "text": text, "annotations": []}],
         }
-        answer: dict[str, Any] = {"id": which, "object": "response", "status": "completed", "output": [message]}
+        answer: dict[str, Any] = {
+            "id": which,
+            "object": "response",
+            "status": "completed",
+            "output": [message],
+        }
         made = Settlement(
             id=which,
             public_id=which,
