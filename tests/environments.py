@@ -25,9 +25,14 @@ STEERING = ("ANTHROPIC_", "INGOT_", "LLM_", "OPENAI_", "PYTHON", "VIRTUAL_ENV")
 
 
 def _call(command: list[str], folder: Path, environ: dict[str, str]) -> str:
-    done = subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE
-    )
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(
+            f"{command} in {folder} was not done after {PATIENCE} s:\n{late.stderr!r}"
+        ) from late
     assert done.returncode == 0, f"{command} in {folder}:\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

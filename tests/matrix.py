@@ -110,7 +110,11 @@ class Client(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Those whose versions are told, the client's own first."""
     surfaces: dict[str, str]
     """Ways in which it speaks to a server, each with the client's name for it."""
+    connect: str
+    """How it is pointed at a server, as code."""
     errors: dict[str, str]
+    connect_in: str = ""
+    """The language of `connect`, where not the client's own."""
     lacks: dict[str, str] = {}
     """What does not work, with the reason: `row`, `surface: row`, or `surface: row on model`."""
     quick: bool = False
@@ -254,6 +258,8 @@ def _section(client: Client) -> Iterator[str]:
     """A client's table: rows are scenarios, columns are surfaces before targets."""
     yield f"\n## {client.title}\n\n"
     yield from (f"- {surface}: {says}\n" for surface, says in client.surfaces.items())
+    language = client.connect_in or {"python": "python", "node": "js"}[client.language]
+    yield f"\n```{language}\n{client.connect.strip()}\n```\n"
     notes: list[str] = []
     table = []
     for row in (row for row in ROWS if row not in RESPONSES_ROWS or "responses" in client.surfaces):

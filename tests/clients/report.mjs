@@ -28,6 +28,20 @@ export async function collect(stream) {
   return { text: pieces.join(""), streamed: pieces.length > 1 };
 }
 
+const patience = 60_000;
+
+async function inTime(work) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${patience} ms`)), patience);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 // Runs the scenarios of each surface against each model that INGOT_MODELS names them for.
 export async function perform(surfaces) {
   const wanted = JSON.parse(process.env.INGOT_MODELS);
@@ -37,7 +51,7 @@ export async function perform(surfaces) {
         if (!names.includes(name)) continue;
         let line = { surface, model, name };
         try {
-          line = { ...line, ok: true, seen: await scenario(model) };
+          line = { ...line, ok: true, seen: await inTime(scenario(model)) };
         } catch (error) {
           console.error(error);
           line = { ...line, ok: false, seen: { error: `${error?.name}: ${error?.message}`.slice(0, 500) } };

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -299,3 +300,16 @@ def test_retry_gets_the_same_response_when_it_has_a_key(scene: Scene, *, streame
     assert [data["sequence_number"] for _, data in named] == list(range(len(named)))
     assert named[-1][1]["response"] == told[-1][1]["response"]
     assert len(named) < len(told)
+
+
+def test_retry_joins_when_the_first_request_still_runs(scene: Scene) -> None:
+    """Two at once with one key are one call of the target, and get one response."""
+    served, upstream = scene
+    key = {"idempotency-key": fresh_id()}
+    text = f"echo: {fresh_id()} {{{{delay 0.5}}}}"
+    body = {"model": "gpt", "input": text, "stream": True}
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(lambda _: ask(served, body, path=PATH, headers=key)[2], range(2)))
+    first, second = (events(each)[-1][1]["response"] for each in told)
+    assert first == second
+    assert len([record for record in list(upstream.up.log) if text.encode() in record.body]) == 1
