@@ -32,6 +32,7 @@ AWAITED = {
     "X19": "responses in the background",
     "R-09": "responses in the background",
     "C-03": "completion windows that requests ask for",
+    "C-66": "the windows priority and flex",
     "C-52": "/llms.txt",
 }
 """Rows that are red until something is built."""

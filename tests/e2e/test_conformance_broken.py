@@ -38,7 +38,7 @@ BROKEN: dict[str, tuple[str, str, set[str]]] = {
 
 BASES = ("valar", "valley", "aurora", "metask")
 
-ALWAYS = {"S4-01", "C-03", "C-52", "S0-06", "S1-04"}
+ALWAYS = {"S4-01", "S4-18", "S4-19", "S4-55", "X19", "R-09", "C-03", "C-52", "S0-06", "S1-04"}
 """Red for want of a surface or of windows, or as keys are the server's and begin as its own preset says."""
 
 Scene = tuple[Served, Backstage]
