@@ -1,5 +1,6 @@
 """The pages of a store without a server: called in process, by raw requests and by OpenAI's client."""
 
+import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,15 +15,26 @@ from starlette.routing import Route
 
 from databases import Place, open_store
 from ingot.clock import ManualClock
+from ingot.config import LimitsConfig
 from ingot.dialects.chat import CHAT
 from ingot.errors import ApiError
 from ingot.services.answers import Answers
+from ingot.services.changes import Changes
+from ingot.services.conversations import Conversations
+from ingot.services.grants import Grant
+from ingot.services.idempotency import Retries
+from ingot.services.kept import Responses
+from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
 from ingot.services.usage import Usage
 from ingot.store.database import Database
-from ingot.web import stored, usage
-from ingot.web.query import by_method
+from ingot.web import conversations, responses, stored, usage
+from ingot.web import query as routes
+from keyhouse import Lines
 from ledgerbook import NOW
+
+CONTENTLESS = "org_contentless"
+"""An organization that keeps prompts and answers out of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +50,17 @@ class Pages:
         return AsyncOpenAI(api_key=org_id, base_url="http://pages/v1", http_client=self.http, max_retries=0)
 
     async def call(
-        self, path: str, *, org: str = "org_default", method: str = "GET", body: bytes | None = None
+        self,
+        path: str,
+        *,
+        org: str = "org_default",
+        method: str = "GET",
+        body: bytes | None = None,
+        key: str | None = None,
     ) -> tuple[int, bytes]:
-        """Status and body of one request."""
-        answer = await self.http.request(
-            method, f"http://pages{path}", headers={"authorization": f"Bearer {org}"}, content=body
-        )
+        """Status and body of one request, with an idempotency key where there is one."""
+        headers = {"authorization": f"Bearer {org}"} | ({"idempotency-key": key} if key else {})
+        answer = await self.http.request(method, f"http://pages{path}", headers=headers, content=body)
         return answer.status_code, answer.content
 
 
@@ -52,23 +69,48 @@ async def open_pages(place: Place) -> AsyncIterator[Pages]:
     """An empty store at a place, with its pages."""
     clock = ManualClock(NOW)
     async with open_store(place, clock=clock) as db:
-        app = _application(db, clock)
+        retries = await Retries.open(db, clock=clock, log=Lines())
+        app = _application(db, clock, retries)
         async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app)) as http:
             yield Pages(db, clock, http)
+        await retries.close()
 
 
-def _application(db: Database, clock: ManualClock) -> Starlette:
+def all_pages(db: Database, clock: ManualClock, retries: Retries) -> routes.Pages:
+    """The handlers of all pages over a store, by path and method."""
+
     async def organization(request: Request) -> str:
         return request.headers["authorization"].removeprefix("Bearer ")
 
-    all_pages = {
+    async def caller(request: Request) -> Principal:
+        org_id = await organization(request)
+        return Principal(
+            "key_one", "kid", "one", org_id, "inference", Grant(keep_content=org_id != CONTENTLESS)
+        )
+
+    return {
         **stored.pages(Answers(db, clock=clock), organization=organization),
+        **responses.pages(Responses(db, clock=clock), organization=organization, kept=True),
+        **conversations.pages(
+            Conversations(db, clock=clock, content=True),
+            caller=caller,
+            changes=Changes(db, retries, digest=_digest, clock=clock),
+            limits=LimitsConfig(),
+        ),
         **usage.pages(Usage(db, clock=clock), RequestLog(db, clock=clock), organization=organization),
     }
+
+
+def _application(db: Database, clock: ManualClock, retries: Retries) -> Starlette:
+    found = all_pages(db, clock, retries)
     return Starlette(
-        routes=[Route(path, by_method(own), methods=list(own)) for path, own in all_pages.items()],
+        routes=[Route(path, routes.by_method(own), methods=list(own)) for path, own in found.items()],
         exception_handlers={ApiError: _refuse},
     )
+
+
+def _digest(data: bytes) -> bytes:
+    return hmac.digest(b"pepper of the tests", data, "sha256")
 
 
 async def _refuse(_: Request, error: Any) -> Response:

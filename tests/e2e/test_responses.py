@@ -238,7 +238,6 @@ def test_answer_is_parsed_when_it_has_a_schema(client: OpenAI) -> None:
     [
         ({"input": None}, "input"),
         ({"background": True}, "background"),
-        ({"conversation": "conv_1"}, "conversation"),
         ({"tools": [TOOL, {"type": "web_search"}]}, "tools[1].type"),
         ({"max_tool_calls": 2}, "max_tool_calls"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, event, insert
 
 from databases import Place, open_store, postgres_server
-from ingot.store import requestlog, responses, usage
+from ingot.store import conversations, requestlog, responses, schema, usage
 from ingot.store.requestlog import RequestFilter
 from ingot.store.responses import Filter, Mark, Step
 from ingot.store.schema import micros, response_losses
@@ -41,6 +41,17 @@ def _fill(conn: Connection) -> None:
         for each in map(_entry, range(0, ROWS, 2))
     ]
     conn.execute(insert(response_losses), lossy)
+    held = [
+        {"id": f"conv_{number:04}", "org_id": ORG if number % 4 else "org_small", "created_at": number}
+        for number in range(4_000)
+    ]
+    conn.execute(insert(schema.conversations), held)
+    items = [
+        {"conversation_id": each["id"], "place": place, "id": f"msg_{place}", "item": b'{"type":"message"}'}
+        for each in held[:100]
+        for place in range(100)
+    ]
+    conn.execute(insert(schema.conversation_items), items)
 
 
 _AT = ROWS // 2 + 1
@@ -78,12 +89,28 @@ READS: dict[str, Work] = {
     "totals": lambda conn: usage.read_totals(conn, ORG, since=HOUR - 119, until=HOUR + 1),
     "account": lambda conn: usage.read_account(conn, ORG),
     "period": lambda conn: usage.period_start(conn, ORG),
+    "a conversation": lambda conn: conversations.find_conversation(conn, ORG, "conv_0001"),
+    "an item": lambda conn: conversations.find_item(conn, "conv_0001", "msg_50"),
+    "items": lambda conn: conversations.list_items(
+        conn, "conv_0001", after=50, limit=20, descending=True, room=10_000
+    ),
+    "all items": lambda conn: (
+        conversations.weigh(conn, "conv_0001"),
+        conversations.read_items(conn, "conv_0001"),
+    ),
 }
 WRITES: dict[str, Work] = {
     "relabel": lambda conn: responses.relabel_response(conn, ORG, MIDDLE.id, metadata={}),
     "delete": lambda conn: responses.delete_response(conn, ORG, MIDDLE.id),
     "sweep": lambda conn: responses.sweep(conn, micros(NOW + 11 * DAY), most=100),
     "erase": lambda conn: responses.erase_organization(conn, "org_small", most=100),
+    "append": lambda conn: (
+        conversations.take_places(conn, ORG, "conv_0001", count=2),
+        conversations.taken_ids(conn, "conv_0001", {"msg_1", "msg_none"}),
+    ),
+    "delete an item": lambda conn: conversations.delete_item(conn, "conv_0001", "msg_60"),
+    "delete a conversation": lambda conn: conversations.delete_conversation(conn, ORG, "conv_0002"),
+    "erase conversations": lambda conn: conversations.erase_conversations(conn, "org_small", most=100),
     "rederive an hour": lambda conn: usage.rederive(conn, ORG, since=HOUR - 24, until=HOUR - 23),
 }
 

@@ -91,6 +91,7 @@ class App:
         )
         self._access = console_access(runtime.log) if console else json_access(sink)
         self._database = parts.database
+        self._changes = parts.changes
         self._inferences: list[Inferences] = []
         self._states: list[resources.State] = []
         fronts = {name: self._front(preset) for name, preset in chosen.items()}
@@ -136,6 +137,7 @@ class App:
         state = resources.State(
             runtime,
             self._database,
+            changes=self._changes,
             hosts=self._hosts,
             proxies=self._proxies,
             open_metrics=is_loopback(runtime.config.server.host),

@@ -311,6 +311,9 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     idle_seconds: Annotated[
         float, Meta(gt=0, le=3600), about("A connection without a request is closed then.", unit="seconds")
     ] = 75.0
+    socket_seconds: Annotated[
+        float, Meta(gt=0, le=3600), about("A WebSocket takes no more requests then.", unit="seconds")
+    ] = 3600.0
     unread_seconds: Annotated[
         float,
         Meta(gt=0, le=3600),

@@ -47,6 +47,8 @@ Json = dict[str, Any]
 Row = TypeVar("Row", bound=Asked)
 
 _LOCAL: Final = ("function", "custom")
+# Where one of these is given, there may be nothing new to say.
+_INSTEAD: Final = ("previous_response_id", "conversation", "prompt")
 # The words by which quirks call the kinds of parts that a target may refuse.
 _REFUSABLE: Final = {"input_image": ("input_image", "image_url"), "input_file": ("input_file", "file")}
 # Without these a request is not the one that was asked, so that no translation may leave them out.
@@ -93,12 +95,16 @@ def _read(value: Json, row: type[Row]) -> Row:
 
 def _checked(body: rawjson.Body, request: Asked) -> Call:
     """The call of a request whose single fields are right."""
-    if request.conversation is not None:
-        raise Unsupported("'conversation' is not supported yet. Leave it out.", param="conversation")
-    if not request.input and request.previous_response_id is None and body.value.get("prompt") is None:
+    if request.conversation is not None and request.previous_response_id is not None:
+        raise InvalidRequest(
+            "'previous_response_id' and 'conversation' exclude each other: both say what came before. Send one of them.",
+            param="previous_response_id",
+            code="mutually_exclusive_parameters",
+        )
+    if not request.input and not any(body.value.get(name) is not None for name in _INSTEAD):
         raise InvalidRequest(
             "Missing required parameter: 'input'. It must be a string or an array of items, unless "
-            "'previous_response_id' or 'prompt' is given.",
+            "'previous_response_id', 'conversation' or 'prompt' is given.",
             param="input",
             code="missing_required_parameter",
         )

@@ -2,7 +2,7 @@
 
     id, model                       the same on every target, so that the response can be asked for again
     previous_response_id, store,    as the client asked: a target is told otherwise, for we keep its state
-    metadata
+    conversation, metadata
     completed_at                    the instant of its end, where its maker does not tell it
 
 Every other value keeps its bytes. Decides nothing about output.
@@ -14,6 +14,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.dialects.dialect import Call
+from ingot.dialects.responses_state import conversation_of
 
 _encode = msgspec.json.Encoder().encode
 
@@ -37,6 +38,9 @@ def stamp_response(response: bytes, call: Call, public: str) -> bytes:
         replace["previous_response_id"] = _encode(asked.get("previous_response_id"))
         replace["store"] = _encode(asked.get("store") is not False)
         replace["metadata"] = _encode(asked.get("metadata") or {})
+        conversation = conversation_of(asked)
+        if conversation is not None:
+            replace["conversation"] = _encode({"id": conversation})
         if head.status == "completed" and head.completed_at is None:
             replace["completed_at"] = _encode(int(stamp.now()))
     return rawjson.splice_bytes(response, replace=replace)

@@ -8,29 +8,27 @@ no store. Source: contract §3.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from ingot import rawjson
 from ingot.dialects.dialect import Call, Past
+from ingot.dialects.items import complete
 from ingot.dialects.responses_items import images_of, kind_of
 from ingot.rawjson import Body
 
 Json = dict[str, Any]
 
 PREFIX: Final = "resp_"
-_PREFIXES: Final = {
-    "message": "msg",
-    "function_call": "fc",
-    "custom_tool_call": "ctc",
-    "reasoning": "rs",
-    "compaction": "cmp",
-}
+GOES_ON: Final = ("completed", "incomplete")
+"""How a response has to have ended to be gone on from."""
+
 _MADE: Final = re.compile(r"[a-z]+_([0-9a-f]{28})i?[0-9a-f]{4}")
 _ITEM: Final = re.compile(r"input\[(\d+)\]")
-_TEXTS: Final = {"assistant": "output_text"}
+# Says what came before, which no target knows.
+_OURS: Final = ("previous_response_id", "conversation")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -43,6 +41,7 @@ class _Asked(msgspec.Struct):
 class _Answered(msgspec.Struct):
     output: list[Json]
     status: str | None = None
+    id: str | None = None
 
 
 _asked = msgspec.json.Decoder(_Asked)
@@ -71,6 +70,28 @@ def as_items(told: Any) -> list[Json]:
     return told if type(told) is list else []
 
 
+def conversation_of(asked: Mapping[str, Any]) -> str | None:
+    """The conversation that a request belongs to; `asked` is a client's checked body."""
+    told = asked.get("conversation")
+    return told["id"] if isinstance(told, dict) else told
+
+
+def own_items(call: Call, response_id: str) -> list[Json]:
+    """The items that a stamped call has beyond those before it, as they are shown of the response.
+
+    As the client wrote them, but for references: those are what they refer to, and nothing where that came before.
+    """
+    sent_items = as_items(call.body.value.get("input"))
+    before = {item.get("id") for item in sent_items[: len(call.makers)]}
+    asked = [] if call.stamp is None else as_items(call.stamp.asked.value.get("input"))
+    shown = []
+    for index, (own, found) in enumerate(zip(asked, sent_items[len(call.makers) :], strict=True)):
+        refers = kind_of(own, f"input[{index}]") == "item_reference"
+        if not (refers and found.get("id") in before):
+            shown.append(_shown(found if refers else own, response_id, index))
+    return shown
+
+
 def items_out(answer: bytes) -> list[Json]:
     """The items that a response gave; raises ValueError."""
     return _answered.decode(answer).output
@@ -81,6 +102,11 @@ def status_of(answer: bytes) -> str | None:
     return _answered.decode(answer).status
 
 
+def id_of(answer: bytes) -> str | None:
+    """The id of a response; raises ValueError."""
+    return _answered.decode(answer).id
+
+
 def holder_of(item_id: str) -> str | None:
     """The response whose item has this id, where the id tells it."""
     made = _MADE.fullmatch(item_id)
@@ -89,16 +115,8 @@ def holder_of(item_id: str) -> str | None:
 
 def _shown(item: Json, response_id: str, index: int) -> Json:
     kind = kind_of(item, f"input[{index}]")
-    made = f"{_PREFIXES.get(kind, 'item')}_{response_id.removeprefix(PREFIX)}i{index:04x}"
-    shown: Json = {"id": item.get("id") or made, "type": kind, **{k: v for k, v in item.items() if k != "id"}}
-    shown["type"] = kind
-    if kind == "message":
-        role, content = item.get("role"), item.get("content")
-        shown.setdefault("status", "completed")
-        if type(content) is str:
-            part: Json = {"type": _TEXTS.get(str(role), "input_text"), "text": content}
-            shown["content"] = [part if role != "assistant" else {**part, "annotations": []}]
-    return shown
+    end = f"{response_id.removeprefix(PREFIX)}i{index:04x}"
+    return complete({**item, "type": kind}, new_id=lambda prefix: f"{prefix}_{end}").value
 
 
 # ---- going on
@@ -107,7 +125,7 @@ def _shown(item: Json, response_id: str, index: int) -> Json:
 def needs_past(call: Call) -> bool:
     """Whether a request says something that only the store can tell."""
     value = call.body.value
-    if value.get("previous_response_id") is not None:
+    if value.get("previous_response_id") is not None or value.get("conversation") is not None:
         return True
     told = value.get("input")
     return type(told) is list and any(
@@ -116,11 +134,11 @@ def needs_past(call: Call) -> bool:
 
 
 def continued(call: Call, before: Sequence[Past], own: Sequence[Json]) -> Call:
-    """The call with the items of earlier responses before its own, as targets get it."""
+    """The call with the items of earlier responses, or of its conversation, before its own, as targets get it."""
     items = [past.item for past in before] + list(own)
     replace = {"input": _encode(items)}
-    data = rawjson.splice(call.body, replace=replace, drop=("previous_response_id",))
-    value = {name: held for name, held in call.body.value.items() if name != "previous_response_id"}
+    data = rawjson.splice(call.body, replace=replace, drop=_OURS)
+    value = {name: held for name, held in call.body.value.items() if name not in _OURS}
     body = Body(data, {**value, "input": items})
     return msgspec.structs.replace(
         call, body=body, images=tuple(images_of(items)), makers=tuple(past.maker for past in before)
@@ -159,10 +177,10 @@ def own_place(path: str, call: Call) -> str:
     if found is None:
         return path
     index = int(found[1]) - len(call.makers)
+    asked = {} if call.stamp is None else call.stamp.asked.value
     if index < 0:
-        return "previous_response_id"
-    asked = None if call.stamp is None else call.stamp.asked.value.get("input")
-    return "input" if type(asked) is str else f"input[{index}]{path[found.end() :]}"
+        return "previous_response_id" if asked.get("conversation") is None else "conversation"
+    return "input" if type(asked.get("input")) is str else f"input[{index}]{path[found.end() :]}"
 
 
 def _passed(item: Json, *, same: bool) -> Json | None:

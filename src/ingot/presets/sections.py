@@ -22,6 +22,8 @@ SURFACES: Final = (
     "kept_responses",
     "input_tokens",
     "compact",
+    "responses_socket",
+    "conversations",
     "models",
     "usage",
 )
@@ -50,6 +52,8 @@ SurfaceName = Literal[
     "kept_responses",
     "input_tokens",
     "compact",
+    "responses_socket",
+    "conversations",
     "models",
     "usage",
 ]

@@ -4,18 +4,23 @@ Decides amounts, and what is kept and for how long; which endings are billed and
 Refuses to know when it is written and who waits for it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from ingot.dialects.dialect import Usage
+from ingot.dialects.responses import RESPONSES
+from ingot.dialects.responses_state import conversation_of, own_items
 from ingot.ids import ordered_id
 from ingot.pricing import frozen
 from ingot.services.door import Inference, Outcome
 from ingot.services.endings import ending_of
+from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
 from ingot.store.schema import micros
 from ingot.store.settle import Settlement
+from ingot.store.turns import Turn
 
 DAY = 86_400_000_000
 NOTHING = Usage()
@@ -37,12 +42,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     # What the client sent, whatever was put before it.
     body = call.body if call.stamp is None else call.stamp.asked
     asked = body.value
-    wanted = asked.get("store")
-    kept = (
-        store.content
-        and grant.keep_content
-        and (runtime.preset.stores if wanted is None else wanted is not False)
-    )
+    kept = keeps_answer(runtime, inference.principal, asked)
     days = store.retention_days if grant.retention_days is None else grant.retention_days
     return Settlement(
         id=inference.response_id,
@@ -82,6 +82,33 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         lead=lead,
         content_type=outcome.content_type.decode("ascii", "replace"),
         given=None if lead is None else outcome.answer,
+        turn=_turn(inference, outcome) if ending.state == "completed" else None,
+    )
+
+
+def keeps_answer(runtime: Runtime, who: Principal, asked: Mapping[str, Any]) -> bool:
+    """Whether a request's content is kept; `asked` is the client's body."""
+    wanted = asked.get("store")
+    return (
+        runtime.config.store.content
+        and who.grant.keep_content
+        and (runtime.preset.stores if wanted is None else wanted is not False)
+    )
+
+
+def _turn(inference: Inference, outcome: Outcome) -> Turn | None:
+    """What the answer adds to its conversation, whether the response itself is stored or not, as OpenAI does it."""
+    call = inference.call
+    if call.stamp is None or outcome.answer is None or inference.dialect.name != RESPONSES.name:
+        return None  # a compaction reads the conversation, and is no part of it
+    conversation = conversation_of(call.stamp.asked.value)
+    if conversation is None:
+        return None
+    return Turn(
+        conversation=conversation,
+        own=own_items(call, inference.response_id),
+        answer=outcome.answer,
+        streamed=call.stream,
     )
 
 

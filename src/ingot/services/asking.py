@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect, Stamp
+from ingot.dialects.responses_state import conversation_of
 from ingot.errors import ApiError, Overloaded, PlatformError
 from ingot.idempotency import REPLAYED, fingerprint
 from ingot.limits.headers import anthropic_lines, every_line, ietf_lines, openai_lines
@@ -23,11 +24,13 @@ from ingot.limits.limiter import Standing
 from ingot.services import inference
 from ingot.services.accounting import new_response_id
 from ingot.services.admission import Admission
+from ingot.services.conversations import check_storage, keeps_content
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
 from ingot.services.places import own_places
+from ingot.services.recent import Recent
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 
@@ -51,6 +54,8 @@ class Asked(Struct, frozen=True, gc=False):
     deployment: Deployment
     principal: Principal
     window: str = "asap"
+    recent: Recent | None = None
+    """What is not stored and can be gone on from all the same, as the client's connection lives on."""
 
 
 async def run(
@@ -112,8 +117,11 @@ async def before(runtime: Runtime, asked: Asked) -> Call:
     """The call with all that earlier responses put before it; raises ClientError."""
     if asked.dialect.for_target is None:
         return asked.call
+    if conversation_of(asked.call.body.value) is not None:
+        check_storage(asked.principal, content=keeps_content(runtime.config.store), param="conversation")
     most = runtime.config.limits.image_body_bytes
-    call = await runtime.history.before(asked.call, asked.principal.org_id, most=most)
+    past = runtime.history.before(asked.call, asked.principal.org_id, most=most, recent=asked.recent)
+    call = await past
     return call if asked.dialect.recast is None else asked.dialect.recast(call)
 
 

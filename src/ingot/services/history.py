@@ -1,8 +1,9 @@
 """What comes before a request in the words of earlier responses: the one place that says so.
 
+    conversation            its items, in their order, whoever said them
     previous_response_id    the chain of responses behind it, oldest first: items in, items out of each; instructions are not
                             carried over
-    item_reference          an item of that chain, or of any response that its id tells of
+    item_reference          an item of those, or of any response that its id tells of
     compaction              the summary that it seals, for the organization that it was made for
     before(...)             all of it, as the call that targets get
 
@@ -18,11 +19,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from sqlalchemy import Connection
 
 from ingot.clock import Clock
 from ingot.dialects import responses_state as state
 from ingot.dialects.dialect import Call, Past
+from ingot.dialects.item_checks import duplicate
 from ingot.dialects.responses import RESPONSES
 from ingot.dialects.responses_compact import MARK, as_summary
 from ingot.dialects.responses_items import kind_of
@@ -30,16 +33,20 @@ from ingot.errors import InvalidRequest, PlatformError, TooLarge
 from ingot.rawjson import clip
 from ingot.sealing import RandomBytes, seal, unseal
 from ingot.services.apart import apart
+from ingot.services.conversations import missing_conversation
+from ingot.services.recent import Recent
 from ingot.services.recording import Recorder
+from ingot.store import conversations
 from ingot.store import responses as store
 from ingot.store.database import Database
 from ingot.store.responses import Exchange
 from ingot.store.schema import micros
 
 MOST_LINKS: Final = 1_000
-GOES_ON: Final = ("completed", "incomplete")
 
 Json = dict[str, Any]
+
+_item: Final = msgspec.json.Decoder(Json)
 
 
 class _Chain(NamedTuple):
@@ -68,17 +75,26 @@ class History:
         self._clock = clock
         self._random = random
 
-    async def before(self, call: Call, org_id: str, *, most: int) -> Call:
-        """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before."""
+    async def before(self, call: Call, org_id: str, *, most: int, recent: Recent | None = None) -> Call:
+        """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before.
+
+        `recent` are responses that the store does not have.
+        """
         if not state.needs_past(call):
             return call
         value = call.body.value
         previous = value.get("previous_response_id")
-        chain = _Chain([], 0) if previous is None else await self._chain(org_id, previous, most=most)
-        own = await self._resolved(org_id, state.as_items(value.get("input")), chain.past)
-        past = [
-            Past(self._opened(each.item, org_id, "previous_response_id"), each.maker) for each in chain.past
-        ]
+        conversation = state.conversation_of(value)
+        asked = state.as_items(value.get("input"))
+        if conversation is not None:
+            source, chain = "conversation", await self._held(org_id, conversation, asked, most=most)
+        elif previous is not None:
+            source = "previous_response_id"
+            chain = await self._chain(org_id, previous, most=most, recent=recent)
+        else:
+            source, chain = "", _Chain([], 0)
+        own = await self._resolved(org_id, asked, chain.past)
+        past = [Past(self._opened(each.item, org_id, source), each.maker) for each in chain.past]
         fresh = [self._opened(item, org_id, f"input[{index}]") for index, item in enumerate(own)]
         return await apart(chain.size, partial(state.continued, call, past, fresh))
 
@@ -107,8 +123,19 @@ class History:
     def _key(self, org_id: str) -> bytes:
         return self._digest(b"compaction\0" + org_id.encode())
 
-    async def _chain(self, org_id: str, previous: str, *, most: int) -> _Chain:
-        read = partial(_read_chain, org_id=org_id, previous=previous, most=most)
+    async def _held(self, org_id: str, which: str, own: Sequence[Json], *, most: int) -> _Chain:
+        """The items of a conversation; of its last answer, too, where that is still on its way into the database."""
+        await self._recorder.caught_up()
+        chain = await self._db.read(partial(_read_conversation, org_id=org_id, which=which, most=most))
+        known = {each.item.get("id") for each in chain.past}
+        for index, item in enumerate(own):
+            where = f"input[{index}]"
+            if item.get("id") in known and kind_of(item, where) != "item_reference":
+                raise duplicate(str(item["id"]), f"{where}.id")
+        return chain
+
+    async def _chain(self, org_id: str, previous: str, *, most: int, recent: Recent | None) -> _Chain:
+        read = partial(_read_chain, org_id=org_id, previous=previous, most=most, recent=recent)
         try:
             return await self._db.read(partial(read, now=micros(self._clock.now())))
         except InvalidRequest:
@@ -177,16 +204,19 @@ def items_before(conn: Connection, org_id: str, last: Exchange, *, now: int) -> 
     return items + _items_in(links[-1])
 
 
-def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now: int) -> _Chain:
+def _read_chain(
+    conn: Connection, *, org_id: str, previous: str, most: int, now: int, recent: Recent | None
+) -> _Chain:
     links: list[Exchange] = []
     wanted: str | None = previous
     size = 0
     while wanted is not None:
-        found = store.read_exchange(conn, org_id, wanted)
+        found = recent.get(wanted) if recent is not None else None
+        found = found or store.read_exchange(conn, org_id, wanted)
         if found is None or found.request is None or not is_readable(found, now=now):
             raise _not_found(previous, wanted)
         status = state.status_of(found.answer or b"")
-        if status not in GOES_ON:
+        if status not in state.GOES_ON:
             raise InvalidRequest(
                 f"The response '{clip(wanted)}' has the status '{status}', and only one that is whole can be gone on from.",
                 param="previous_response_id",
@@ -201,6 +231,20 @@ def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now:
             )
         wanted = state.previous_of(found.request)
     return _Chain([each for link in reversed(links) for each in _past(link)], size)
+
+
+def _read_conversation(conn: Connection, *, org_id: str, which: str, most: int) -> _Chain:
+    if conversations.find_conversation(conn, org_id, which) is None:
+        raise missing_conversation(which)
+    size = conversations.weigh(conn, which)
+    if size > most:
+        raise TooLarge(
+            f"The conversation '{clip(which)}' has grown too large: at most {most:,} bytes of items are gone on from. Begin "
+            "another with a summary of it, or delete items.",
+            param="conversation",
+        )
+    kept = conversations.read_items(conn, which)
+    return _Chain([Past(_item.decode(each.item), each.maker) for each in kept], size)
 
 
 def _past(link: Exchange) -> list[Past]:

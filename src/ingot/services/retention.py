@@ -1,5 +1,5 @@
 """Lets go of content whose time is over, a little at a time: expired answers, those to retries, and all of deleted
-organizations.
+organizations. Conversations of others have no end.
 
 A turn takes batch after batch, each a write of its own with a pause behind it, so that answers never queue behind
 it for long. Reads do not wait for it: what has expired is out of sight at once. Any number of processes may run it.
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ingot.clock import Clock
 from ingot.logs import Log
-from ingot.store import idempotency
+from ingot.store import conversations, idempotency
 from ingot.store import responses as store
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
@@ -52,6 +52,8 @@ class Retention:
         await self._drain(partial(idempotency.sweep, now=now, most=self._batch))
         for org_id in await self._db.read(store.deleted_organizations):
             gone += await self._drain(partial(store.erase_organization, org_id=org_id, most=self._batch))
+        for org_id in await self._db.read(conversations.organizations_with_conversations):
+            await self._drain(partial(conversations.erase_conversations, org_id=org_id, most=self._batch))
         if gone:
             self._log.info("content was let go", responses=gone)
         return gone

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, inspect, select, update
 from ingot.store.database import Purpose
 from ingot.store.faults import StoreError
 from ingot.store.schema import schema_migrations
-from ingot.store.steps import keys, organizations, records, translations
+from ingot.store.steps import conversations, keys, organizations, records, translations
 
 _RESTORE = "Restore the newest backup, or start with an empty database."
 
@@ -37,6 +37,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         3, "records", records.apply, tables=("responses", "ledger", "balances", "idempotency", "usage_hours")
     ),
     Migration(4, "translations", translations.apply, tables=("response_losses",)),
+    Migration(5, "conversations", conversations.apply, tables=("conversations", "conversation_items")),
 )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
 
 from ingot.errors import Conflict, NotFound
+from ingot.store.conversations import erase_conversations, organizations_with_conversations
 from ingot.store.idempotency import erase
 from ingot.store.schema import (
     api_keys,
@@ -154,7 +155,7 @@ def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
 
 
 def delete_content(conn: Connection, org_id: str, *, limit: int = 500) -> int:
-    """Deletes prompts, answers and metadata of up to `limit` stored responses; 0 once none is left.
+    """Deletes prompts, answers and metadata of up to `limit` stored responses, then conversations; 0 once none is left.
 
     In pieces, so that no write waits for a million rows.
     """
@@ -177,7 +178,7 @@ def delete_content(conn: Connection, org_id: str, *, limit: int = 500) -> int:
             )
         )
         conn.execute(delete(response_losses).where(response_losses.c.response_id.in_(ids)))
-    return len(ids)
+    return len(ids) or erase_conversations(conn, org_id, most=limit)
 
 
 def deleted_with_content(conn: Connection) -> list[str]:
@@ -189,7 +190,7 @@ def deleted_with_content(conn: Connection) -> list[str]:
         .where(responses.c.request.is_not(None) | responses.c.answer.is_not(None))
         .exists(),
     )
-    return list(conn.execute(query).scalars())
+    return list(dict.fromkeys([*conn.execute(query).scalars(), *organizations_with_conversations(conn)]))
 
 
 def _select() -> Select[Any]:

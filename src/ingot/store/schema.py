@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
+from ingot.store.steps import conversations as conversations_step
 from ingot.store.steps import keys as keys_step
 from ingot.store.steps import organizations as organizations_step
 from ingot.store.steps import records as records_step
@@ -46,6 +47,7 @@ keys_step.define(metadata)
 organizations_step.define(metadata)
 records_step.define(metadata)
 translations_step.define(metadata)
+conversations_step.define(metadata)
 
 DEFAULT_ORG = organizations_step.DEFAULT_ORG
 """The operator's own organization; it is there from the start."""
@@ -78,6 +80,8 @@ outbox = metadata.tables["outbox"]
 responses = metadata.tables["responses"]
 response_metadata = metadata.tables["response_metadata"]
 response_losses = metadata.tables["response_losses"]
+conversations = metadata.tables["conversations"]
+conversation_items = metadata.tables["conversation_items"]
 ledger = metadata.tables["ledger"]
 balances = metadata.tables["balances"]
 holds = metadata.tables["holds"]

@@ -30,6 +30,7 @@ from ingot.store.schema import (
     responses,
     usage_hours,
 )
+from ingot.store.turns import Turn, append_turn
 
 HOUR = 3_600_000_000
 
@@ -83,6 +84,8 @@ class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     """The idempotency key whose outcome this is; with it, `content_type` and `given` are what a retry gets."""
     content_type: str = ""
     given: bytes | None = None
+    turn: Turn | None = None
+    """What it adds to the conversation that it belongs to."""
 
 
 _RESPONSE = (
@@ -127,6 +130,9 @@ def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
     insert_rows(conn, response_losses, ("response_id", "org_id", "losses"), lost)
     insert_rows(conn, ledger, _LEDGER, [_ledger(each) for each in billed])
     charge(conn, [_charge(each) for each in billed])
+    for each in entries:
+        if each.turn is not None:
+            append_turn(conn, each.org_id, each.turn, maker=each.target)
     return fenced
 
 
@@ -142,7 +148,7 @@ def _gone(conn: Connection, entries: Sequence[Settlement], known: set[str]) -> s
     asked = {
         each.org_id
         for each in entries
-        if not each.billable and (each.request is not None or each.lead is not None)
+        if not each.billable and (each.request is not None or each.lead is not None or each.turn is not None)
     }
     asked -= {each.org_id for each in entries if each.billable}
     return known | set(conn.execute(_FIND_GONE, {"ids": sorted(asked)}).scalars()) if asked else known
@@ -151,7 +157,9 @@ def _gone(conn: Connection, entries: Sequence[Settlement], known: set[str]) -> s
 def _without_content(conn: Connection, entries: Sequence[Settlement], gone: set[str]) -> Sequence[Settlement]:
     for org_id in {each.org_id for each in entries if each.lead is not None} & gone:
         erase(conn, org_id)  # the answers that were kept for retries, a moment ago
-    bare = {"request": None, "answer": None, "metadata": None, "losses": None, "expires_at": None}
+    bare = {
+        "request": None, "answer": None, "metadata": None, "losses": None, "expires_at": None, "turn": None,
+    }  # fmt: skip
     return [replace(each, **bare) if each.org_id in gone else each for each in entries]
 
 

@@ -19,7 +19,9 @@ from ingot.web.admin import AdminApi
 from ingot.web.errors import UNDRESSED, EncodeError, broken, tell
 from ingot.web.exchange import ClientGone, Exchange
 from ingot.web.intake import bare_host, read_request_id
+from ingot.web.sockets import Sockets
 from ingot.web.surfaces import Inferences, Surface
+from ingot.web.websocket import wants_websocket
 
 PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: logged only when something is wrong."""
@@ -32,6 +34,7 @@ PAGES = PROBES | {
     "/v1/models",
     "/v1/chat/completions",
     "/v1/responses",
+    "/v1/conversations",
     "/v1/usage",
     "/v1/usage/breakdown",
     "/v1/usage/requests",
@@ -52,13 +55,14 @@ KNOWN_HOSTS = 256
 class Front:
     """The API as one preset has it."""
 
-    __slots__ = ("encode", "inferences", "resources", "shared", "surfaces")
+    __slots__ = ("encode", "inferences", "resources", "shared", "sockets", "surfaces")
 
     def __init__(self, inferences: Inferences, resources: ASGIApp, *, surfaces: Iterable[Surface]) -> None:
         preset = inferences.runtime.preset
         self.encode: EncodeError = partial(encode_error, preset)
         self.shared = SHARED if preset.offers("stored") else frozenset()
         self.inferences = inferences
+        self.sockets = Sockets(inferences)
         self.resources = resources
         self.surfaces = {surface.path: surface for surface in surfaces}
 
@@ -84,6 +88,8 @@ class Dispatcher:
             front = self._known.get(host) or self._look_up(host)
         surface = front.surfaces.get(exchange.path)
         if surface is not None and (exchange.method == "POST" or exchange.path not in front.shared):
+            if surface.socket and wants_websocket(exchange.method, exchange.headers):
+                return front.sockets(surface, exchange)
             return front.inferences(surface, exchange)
         return self._serve_resource(front, exchange)
 
@@ -134,6 +140,9 @@ def name_path(path: str) -> str:
     """What the log calls a path: a client's own words stay out of it."""
     if path in PAGES:
         return path
+    if path.startswith("/v1/conversations/"):
+        _, *items = path.removeprefix("/v1/conversations/").split("/")
+        return "/v1/conversations/{id}" + ("/items" if items else "") + ("/{item_id}" if items[1:] else "")
     for beginning, name in _PATTERNS:
         if path.startswith(beginning):
             return name

@@ -3,6 +3,8 @@
 Decides about its life: which request is answered when, how long one may take to arrive, how long an idle or unread
 connection lives, how it ends. What its bytes amount to is decided in `framing`. Knows no route and no dialect.
 
+A request may turn its connection into another protocol's: `switch` then hears all bytes that come.
+
 Takes the place of uvicorn's own protocol class inside uvicorn's server, as every request pays for it (measured
 figures: docs/adr/0002). No timer for each request: one sweep a second looks at the connections' timestamps.
 """
@@ -13,11 +15,13 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from ingot.web.exchange import Exchange, Header
+from ingot.web.exchange import Exchange, Header, Tenant
 from ingot.web.framing import Framing
 from ingot.web.hub import Hub
 
 LINGER_SECONDS = 2.0
+MOST_EARLY = 64 * 1024
+"""Bytes that may follow a request to speak another protocol before that was agreed to."""
 MOST_QUEUED = 8
 """Pipelined requests that wait before reading stops."""
 
@@ -27,11 +31,13 @@ class Connection(Framing):
 
     __slots__ = (
         "_drained",
+        "_ending",
         "_held",
         "_outbox",
         "_paused_reading",
         "_queue",
         "_server",
+        "_tenant",
         "authorization",
         "digest",
         "lingering_since",
@@ -49,6 +55,8 @@ class Connection(Framing):
         self._paused_reading = False
         self._drained: asyncio.Future[None] | None = None
         self._held = 0
+        self._tenant: Tenant | None = None
+        self._ending = False
         self.unread_since = 0.0
         self.lingering_since = 0.0
         self.authorization: bytes | None = None
@@ -82,6 +90,9 @@ class Connection(Framing):
         self.unread_since = self._loop.time()
         self._held = self.transport.get_write_buffer_size()
         self._drained = self._loop.create_future()
+        if self._tenant is not None:
+            # What comes is answered unasked, as pings are: a client that reads nothing must not pile that up.
+            self.pause_reading()
 
     def resume_writing(self) -> None:
         """The client has caught up, or is gone."""
@@ -90,6 +101,9 @@ class Connection(Framing):
             if not self._drained.done():
                 self._drained.set_result(None)
             self._drained = None
+            if self._tenant is not None:
+                self.resume_reading()
+                self._tenant.receive(b"")  # whoever reads is there
 
     # ---- the framing's side
 
@@ -113,7 +127,32 @@ class Connection(Framing):
         # Not in uvicorn's set of tasks as well: that would cost a callback for each request.
         exchange.task = self._loop.create_task(self._hub.handler(exchange))
 
+    def _take_foreign(self, data: bytes) -> None:
+        if self._tenant is not None:
+            self._tenant.receive(data)
+        elif self._early is not None and len(self._early) + len(data) <= MOST_EARLY:
+            self._early += data
+        else:
+            # Nobody may speak before the other protocol is agreed to.
+            self._early = None
+
     # ---- the exchange's side
+
+    def switch(self, tenant: Tenant) -> bytes:
+        """Hands the connection to another protocol; the bytes of it that came already. Raises RuntimeError for none."""
+        early, self._early = self._early, b""
+        if early is None:
+            raise RuntimeError("the connection was not asked to speak another protocol")
+        self._tenant = tenant
+        if self._ending:
+            self._loop.call_soon(tenant.drain)
+        return early
+
+    def hang_up(self) -> None:
+        """Ends what another protocol had, once all is sent; who works for it is cancelled."""
+        if self._current is not None:
+            self._current.leave()
+        self._linger()
 
     @property
     def date(self) -> bytes:
@@ -215,7 +254,10 @@ class Connection(Framing):
 
     def shutdown(self) -> None:
         """The server ends: an idle connection is closed, a busy one after its answer."""
-        if self._current is None:
+        self._ending = True
+        if self._tenant is not None:
+            self._tenant.drain()
+        elif self._current is None:
             self._close()
         else:
             self._current.keep_alive = False
@@ -232,6 +274,8 @@ class Connection(Framing):
             self._look_for_reader(now)
         elif self.lingering_since and now - self.lingering_since > LINGER_SECONDS:
             self.transport.abort()
+        elif self._tenant is not None:
+            self._tenant.sweep(now)
         elif self.idle_since and now - self.idle_since > limits.idle_seconds:
             self._close()
         elif self.arriving_since and not self._paused_reading:

@@ -22,6 +22,22 @@ NO_BODY = frozenset({204, 304})
 Header = tuple[bytes, bytes]
 
 
+class Tenant(Protocol):
+    """Another protocol on a connection that a request turned over to it."""
+
+    def receive(self, data: bytes) -> None:
+        """Bytes came."""
+        ...
+
+    def sweep(self, now: float) -> None:
+        """Ends what has outlived its time; called about once a second."""
+        ...
+
+    def drain(self) -> None:
+        """The server ends: what runs may finish, nothing new begins."""
+        ...
+
+
 class Line(Protocol):
     """What an exchange asks of its connection, and what the connection keeps from one exchange to the next."""
 
@@ -38,6 +54,8 @@ class Line(Protocol):
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
     def answered(self, exchange: "Exchange") -> None: ...
+    def switch(self, tenant: Tenant) -> bytes: ...
+    def hang_up(self) -> None: ...
     def cut(self) -> None: ...
     async def drain(self) -> None: ...
 
@@ -217,6 +235,15 @@ class Exchange:
             self._chunked = True
         close = b"" if self.keep_alive else b"connection: close\r\n"
         self._head = b"%b%b%b%b%b\r\n" % (STATUS_LINE[status], self.line.date, head, framing, close)
+
+    def switch(self, tenant: Tenant, head: bytes) -> None:
+        """The answer that agrees to another protocol, which from now on has the connection; `head` names it."""
+        early = self.line.switch(tenant)
+        self.started = True
+        self.status = 101
+        self.line.write(b"%b%b%b\r\n" % (STATUS_LINE[101], self.line.date, head))
+        if early:
+            tenant.receive(early)
 
     def write(self, piece: bytes) -> bool:
         """A piece of the answer; it leaves at once. True while the client is behind and `drain` should be awaited."""

@@ -28,6 +28,7 @@ class Framing(asyncio.Protocol):
     __slots__ = (
         "_body_size",
         "_current",
+        "_early",
         "_head_bytes",
         "_header_size",
         "_headers",
@@ -53,6 +54,7 @@ class Framing(asyncio.Protocol):
         self._incoming: Exchange | None = None
         self._current: Exchange | None = None
         self._refused = False
+        self._early: bytes | None = None
         self._body_size = 0
         self._head_bytes = 0
         self._in_head = True
@@ -72,18 +74,26 @@ class Framing(asyncio.Protocol):
     def _refuse(self, status: int, message: str) -> None:
         """Answers what cannot be taken for a request, and hears nothing more."""
 
+    @abstractmethod
+    def _take_foreign(self, data: bytes) -> None:
+        """Bytes that followed a request to speak another protocol."""
+
     # ---- asyncio's side
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; nothing that follows a refusal is looked at."""
         if self._refused:
+            if self._early is not None:
+                self._take_foreign(data)
             return
         self.received += len(data)
         began_before = self._in_head
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+        except httptools.HttpParserUpgrade as upgrade:
+            # What follows is no HTTP; whether it is a WebSocket is for the request's handler to say.
             self._refuse(400, "This server speaks HTTP/1.1 and upgrades to nothing else.")
+            self._early = data[upgrade.args[0] :]
         except httptools.HttpParserError:
             self._refuse(400, "The bytes received are not a well-formed HTTP/1.1 request.")
         if self._in_head:

@@ -61,7 +61,7 @@ def take_body(exchange: Exchange, limits: LimitsConfig) -> bytes:
     if not exchange.arrived:
         return b""
     body = exchange.take()
-    _check_size(body, limits)
+    check_size(body, limits)
     return body
 
 
@@ -75,11 +75,12 @@ async def read_body(exchange: Exchange, limits: LimitsConfig) -> bytes:
         body = await exchange.read(ceiling)
     except BodyTooLarge:
         raise too_large(ceiling + 1, ceiling) from None
-    _check_size(body, limits)
+    check_size(body, limits)
     return body
 
 
-def _check_size(body: bytes, limits: LimitsConfig) -> None:
+def check_size(body: bytes, limits: LimitsConfig) -> None:
+    """Raises for a body that is larger than what it holds may be."""
     if len(body) > limits.body_bytes and not any(mark in body for mark in _IMAGE_MARKS):
         raise too_large(len(body), limits.body_bytes)
 

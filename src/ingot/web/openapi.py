@@ -72,7 +72,7 @@ _SUMMARIES = {
     "/v1/embeddings": "Create embeddings (passed through)",
     "/v1/messages": "Create a message, whole or as a stream",
     "/v1/messages/count_tokens": "Count the tokens of a message request",
-    "/v1/responses": "Create a response, whole or as a stream",
+    "/v1/responses": "Create a response, whole or as a stream; a GET that asks for a WebSocket opens one for many",
     "/v1/responses/input_tokens": "Count the tokens of a responses request",
     "/v1/responses/compact": "Put one sealed item in place of a conversation",
 }

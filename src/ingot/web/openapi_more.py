@@ -1,4 +1,4 @@
-"""The description of the pages over stored completions, responses and usage, for `openapi` to take in.
+"""The description of the pages over stored completions, responses, conversations and usage, for `openapi` to take in.
 
 Rows only: path, method, summary, query, body and answer. The answers are described by the records that they are
 encoded from; a stored completion is what the target answered and has no record.
@@ -7,6 +7,14 @@ encoded from; a stored completion is what the target answered and has no record.
 from dataclasses import dataclass
 from typing import Any
 
+from ingot.dialects.conversations import (
+    AddItems,
+    ConversationDeleted,
+    ConversationObject,
+    CreateConversation,
+    ItemList,
+    UpdateConversation,
+)
 from ingot.dialects.stored import Deleted, UpdateRequest
 from ingot.services.kept import DeletedResponse
 from ingot.services.requestlog import RequestList
@@ -37,10 +45,14 @@ _ORDER = ("order", "asc (oldest first, the default) or desc")
 _KEY = ("key", "The id or kid of the key that was used")
 _MODEL = ("model", "The model that was asked for")
 
-_NEWEST = ("order", "asc (oldest first) or desc (the default)")
+_NEWEST = ("order", "desc (newest first, the default) or asc")
+_INCLUDE = ("include[]", "What is shown beside the rest, as reasoning.encrypted_content; may be repeated")
 
 _STORED = "/v1/chat/completions"
 _RESPONSE = "/v1/responses/{id}"
+_CONVERSATIONS = "/v1/conversations"
+_ONE = f"{_CONVERSATIONS}/{{id}}"
+_ITEMS = f"{_ONE}/items"
 
 ROWS = (
     Row(
@@ -75,6 +87,20 @@ ROWS = (
         query=(*_PAGE, _NEWEST),
     ),
     Row(f"{_RESPONSE}/cancel", "post", "Cancel a response that runs in the background"),
+    Row(_CONVERSATIONS, "post", "Create a conversation", body=CreateConversation, answer=ConversationObject),
+    Row(_ONE, "get", "A conversation without its items", answer=ConversationObject),
+    Row(
+        _ONE,
+        "post",
+        "Replace the metadata of a conversation",
+        body=UpdateConversation,
+        answer=ConversationObject,
+    ),
+    Row(_ONE, "delete", "Delete a conversation and its items for good", answer=ConversationDeleted),
+    Row(_ITEMS, "post", "Append items", query=(_INCLUDE,), body=AddItems, answer=ItemList),
+    Row(_ITEMS, "get", "List the items", query=(*_PAGE, _NEWEST, _INCLUDE), answer=ItemList),
+    Row(f"{_ITEMS}/{{item_id}}", "get", "One item", query=(_INCLUDE,)),
+    Row(f"{_ITEMS}/{{item_id}}", "delete", "Delete an item for good", answer=ConversationObject),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(
         "/v1/usage/breakdown",
@@ -115,6 +141,8 @@ def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]
     schema = {"type": "string"} if row.media == "text/csv" else {}
     content = {row.media: {"schema": schema if row.answer is None else schemas[row.answer]}}
     parameters = [_parameter(name, "query", text) for name, text in row.query]
+    if "{item_id}" in row.path:
+        parameters.insert(0, _parameter("item_id", "path", "As the list of items has it"))
     if "{id}" in row.path:
         parameters.insert(0, _parameter("id", "path", "As the answer had it, or ours from the request log"))
     operation: dict[str, Any] = {

@@ -19,6 +19,8 @@ from ingot.errors import ApiError, MethodNotAllowed, NotFound
 from ingot.ids import new_id
 from ingot.presets import encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
+from ingot.services.changes import Changes
+from ingot.services.conversations import Conversations, keeps_content
 from ingot.services.grants import deployment_for, deployments_for
 from ingot.services.kept import Responses
 from ingot.services.keys import Principal
@@ -27,7 +29,7 @@ from ingot.services.runtime import Runtime
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import metrics, responses, stored, usage
+from ingot.web import conversations, metrics, responses, stored, usage
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
@@ -56,6 +58,7 @@ class State:
         runtime: Runtime,
         database: Database,
         *,
+        changes: Changes,
         hosts: Hosts,
         proxies: Proxies,
         open_metrics: bool,
@@ -64,6 +67,7 @@ class State:
         """`open_metrics` serves the metrics page without a key, as on a loopback bind."""
         self.runtime = runtime
         self.database = database
+        self.changes = changes
         self.hosts = hosts
         self.proxies = proxies
         self.open_metrics = open_metrics
@@ -135,12 +139,15 @@ def build(state: State) -> ASGIApp:
 
 
 def _kept(state: State) -> Pages:
-    """What there is to be read of the store: completions and usage, as far as the preset offers them."""
+    """What there is to be read of the store: completions, conversations and usage, as far as the preset offers them."""
     runtime, database = state.runtime, state.database
     clock, preset = runtime.clock, runtime.preset
 
+    async def caller(request: Request) -> Principal:
+        return await _authenticate(state, request)
+
     async def organization(request: Request) -> str:
-        return (await _authenticate(state, request)).org_id
+        return (await caller(request)).org_id
 
     found: Pages = {}
     if preset.offers("stored"):
@@ -151,6 +158,10 @@ def _kept(state: State) -> Pages:
             organization=organization,
             kept=preset.offers("kept_responses"),
         )
+    if preset.offers("conversations"):
+        held = Conversations(database, clock=clock, content=keeps_content(runtime.config.store))
+        limits = runtime.config.limits
+        found |= conversations.pages(held, caller=caller, changes=state.changes, limits=limits)
     if preset.offers("usage"):
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)

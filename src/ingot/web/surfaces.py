@@ -59,6 +59,8 @@ class Surface:
     dialect: Dialect
     retry_headers: tuple[bytes, ...] = ()
     counts: bool = False
+    socket: bool = False
+    """Whether it is a WebSocket, too."""
 
     def id_lines(self, request_id: str) -> bytes:
         """The header lines beside `x-request-id` that tell the request's id."""
@@ -90,6 +92,7 @@ def build_surfaces(preset: Preset) -> tuple[Surface, ...]:
             dressed(dialect, preset),
             tuple(header.encode() for header in preset.idempotency.names(name)),
             counts=dialect in COUNTED,
+            socket=dialect is RESPONSES and preset.offers("responses_socket"),
         )
         for name, dialect in DIALECTS
         if preset.offers(name)
@@ -102,9 +105,9 @@ class Inferences:
     def __init__(self, runtime: Runtime, *, hosts: Hosts, proxies: Proxies, access: Access) -> None:
         """`access` takes one record a request for the log; `runtime` is replaced whole on a reload."""
         self.runtime = runtime
-        self._hosts = hosts
+        self.hosts = hosts
         self._proxies = proxies
-        self._access = access
+        self.access = access
         self._detached: set[asyncio.Task[None]] = set()
 
     async def __call__(self, surface: Surface, exchange: Exchange) -> None:
@@ -115,9 +118,9 @@ class Inferences:
         request_id = read_request_id(headers.get(b"x-request-id"), new_id)
         request = Served(request_id, surface.path, exchange.method)
         try:
-            self._hosts.check(headers.get(b"host"))
+            self.hosts.check(headers.get(b"host"))
             _check_method(surface, exchange.method)
-            principal = recognise(self.runtime.keys, exchange) or await self._authenticate(exchange)
+            principal = recognise(self.runtime.keys, exchange) or await self.authenticate(exchange)
             request.key = principal.kid
             check_encoding(headers)
             limits = self.runtime.config.limits
@@ -139,10 +142,10 @@ class Inferences:
                 await self._answer(asked, door, request.outcome, key=_retry_key(surface, exchange))
             request.status, request.code = request.outcome.status, request.outcome.error
         except (Exception, asyncio.CancelledError) as error:
-            if not self._tell(error, request, surface=surface, exchange=exchange):
+            if not self.tell(error, request, surface=surface, exchange=exchange):
                 raise
         finally:
-            self._access(request, clock.now(), clock.monotonic() - began)
+            self.access(request, clock.now(), clock.monotonic() - began)
 
     def _answer(
         self, asked: Asked, door: HttpDoor, outcome: Outcome, *, key: str | None
@@ -152,29 +155,30 @@ class Inferences:
             return run(self.runtime, asked, door, outcome)
         return self._keyed(asked, key, door, outcome)
 
-    def _tell(self, error: BaseException, request: Served, *, surface: Surface, exchange: Exchange) -> bool:
+    def tell(self, error: BaseException, request: Served, *, surface: Surface, exchange: Exchange) -> bool:
         """Answers what went wrong; False where it has to go on: the server ends, and waits for the task to do so."""
         ends = isinstance(error, ClientGone | asyncio.CancelledError)
-        log = self.runtime.log
         if ends and exchange.gone:
             request.status = 499
             return True
-        if ends:
-            told: ApiError = Overloaded(
-                "The server ends. Send the request again in a moment.", retry_after=1.0
-            )
-        elif isinstance(error, ApiError):
-            told = error
-        elif isinstance(error, StoreError):
-            log.error("store unreadable", request_id=request.request_id, reason=error.message)
-            told = unreadable()
-        else:
-            log.error("request failed", request_id=request.request_id, exc_info=error)
-            told = broken()
+        told = self.explain(error, request.request_id)
         _refuse(self.runtime, request, told, surface=surface, exchange=exchange)
         return not ends
 
-    async def _authenticate(self, exchange: Exchange) -> Principal:
+    def explain(self, error: BaseException, request_id: str) -> ApiError:
+        """What a client is told of it, whatever went wrong; what is not its business is logged."""
+        if isinstance(error, ClientGone | asyncio.CancelledError):
+            return Overloaded("The server ends. Send the request again in a moment.", retry_after=1.0)
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, StoreError):
+            self.runtime.log.error("store unreadable", request_id=request_id, reason=error.message)
+            return unreadable()
+        self.runtime.log.error("request failed", request_id=request_id, exc_info=error)
+        return broken()
+
+    async def authenticate(self, exchange: Exchange) -> Principal:
+        """Who sends the request; raises Unauthenticated."""
         runtime, headers = self.runtime, exchange.headers
         api_key = headers.get(b"x-api-key") if "x-api-key" in runtime.preset.keys.headers else None
         token = read_credential(headers.get(b"authorization"), api_key)

@@ -1,18 +1,16 @@
-"""The description of the pages over stored completions and usage."""
+"""The description of the pages over stored completions, conversations and usage."""
 
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
 
 from ingot.clock import ManualClock
-from ingot.services.answers import Answers
-from ingot.services.kept import Responses
-from ingot.services.requestlog import RequestLog
-from ingot.services.usage import Usage
+from ingot.services.idempotency import Retries
 from ingot.store.database import Database
 from ingot.store.engine import open_database
-from ingot.web import openapi_more, responses, stored, usage
+from ingot.web import openapi_more
+from keyhouse import Lines
+from pagehouse import all_pages
 
 
 def _described() -> dict[str, Any]:
@@ -23,17 +21,11 @@ def _described() -> dict[str, Any]:
     return paths
 
 
-def _served(db: Database) -> set[tuple[str, str]]:
+async def _served(db: Database) -> set[tuple[str, str]]:
     clock = ManualClock()
-
-    async def organization(_: Request) -> str:
-        return "org"
-
-    pages = {
-        **stored.pages(Answers(db, clock=clock), organization=organization),
-        **responses.pages(Responses(db, clock=clock), organization=organization, kept=True),
-        **usage.pages(Usage(db, clock=clock), RequestLog(db, clock=clock), organization=organization),
-    }
+    retries = await Retries.open(db, clock=clock, log=Lines())
+    pages = all_pages(db, clock, retries)
+    await retries.close()
     return {(path.replace(":path", ""), method.lower()) for path, own in pages.items() for method in own}
 
 
@@ -42,7 +34,7 @@ async def test_every_page_is_described_when_served(tmp_path: Any) -> None:
     paths = _described()
     described = {(path, method) for path, own in paths.items() for method in own}
     async with open_database(tmp_path) as db:
-        assert described == _served(db) | {("/v1/chat/completions", "post")}
+        assert described == await _served(db) | {("/v1/chat/completions", "post")}
     assert paths["/v1/chat/completions"]["post"] == {"summary": "there already"}
 
 

@@ -54,21 +54,28 @@ def decode_input(value: Json) -> tuple[Turn, ...]:
     if type(told) is str:
         turns.append(Turn("user", (Text(told, at="input"),)))
     elif told is not None:
-        if type(told) is not list:
-            raise wrong(told, list, path="input")
-        for index, item in enumerate(objects(told, path="input")):
-            at = f"input[{index}]"
-            kind = item.get("type")
-            if kind is None and "role" in item:
-                kind = "message"
-            elif kind is None and type(item.get("id")) is str:
-                # The short form of a reference.
-                kind = "item_reference"
-            elif type(kind) is not str:
-                raise missing(f"{at}.type", expected="a string")
-            reader = _READERS.get(kind)
-            turns.append(_decode_native(item, kind, at) if reader is None else reader(item, at))
+        turns += decode_items(told, path="input")
     return tuple(turns)
+
+
+def decode_items(told: Any, *, path: str) -> list[Turn]:
+    """The turns of a list of items; `path` is the field that holds it."""
+    if type(told) is not list:
+        raise wrong(told, list, path=path)
+    turns: list[Turn] = []
+    for index, item in enumerate(objects(told, path=path)):
+        at = f"{path}[{index}]"
+        kind = item.get("type")
+        if kind is None and "role" in item:
+            kind = "message"
+        elif kind is None and type(item.get("id")) is str:
+            # The short form of a reference.
+            kind = "item_reference"
+        elif type(kind) is not str:
+            raise missing(f"{at}.type", expected="a string")
+        reader = _READERS.get(kind)
+        turns.append(_decode_native(item, kind, at) if reader is None else reader(item, at))
+    return turns
 
 
 def _decode_message(item: Json, at: str) -> Turn:
