@@ -46,13 +46,14 @@ ROWS = {
     "forced tool": "A named tool is called because the client demands it.",
     "loop": "The client's own loop calls the tool and goes on to the last answer.",
     "previous": "The next turn names the earlier response alone, and the target gets both.",
+    "conversation": "Both turns name a conversation that was made before, and the target gets both.",
     "400": "A request that the target refuses raises the client's own class.",
     "401": "So does a wrong key,",
     "404": "an unknown model,",
     "429": "a target without capacity.",
 }
 
-RESPONSES_ROWS = ("previous",)
+RESPONSES_ROWS = ("previous", "conversation")
 """What only the surface of that name has."""
 
 ENGINE_ROWS = ("plain", "stream", "usage", "turns", "parse", "forced tool")
@@ -74,6 +75,7 @@ SEEN: dict[str, Any] = {
     "forced tool": {"calls": [_OSLO]},
     "loop": _RAIN,
     "previous": {"text": "four"},
+    "conversation": {"text": "six"},
 }
 """What a client sees before the scripted upstream, which answers by the prompt; errors have the client's own classes."""
 
@@ -82,6 +84,7 @@ EVIDENCE = {
     "turns": ("Be brief.", "echo: one", "echo: two"),
     "parallel tools": ("rain", "sun"),
     "previous": ("echo: three", "echo: four"),
+    "conversation": ("echo: five", "echo: six"),
 }
 """What one request to the target must hold together, for a client cannot see what arrived there."""
 

@@ -35,6 +35,7 @@ ROWS = (
     "forced_tool",
     "loop",
     "previous",
+    "conversation",
 )
 
 Seen = dict[str, Any]

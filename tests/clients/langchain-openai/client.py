@@ -6,6 +6,7 @@ from typing import Any
 from chain import Scenarios
 from langchain_core.messages import HumanMessage
 from langchain_openai import ChatOpenAI
+from openai import AsyncOpenAI
 from report import KEY, SCENES, V1, Seen, perform
 
 
@@ -23,6 +24,12 @@ class ResponsesScenarios(Scenarios):
         said.append(await going_on.ainvoke(said))
         said.append(HumanMessage(SCENES["previous"][1]))
         return {"text": (await going_on.ainvoke(said)).text}
+
+    async def conversation(self, model: str) -> Seen:
+        made = await AsyncOpenAI(base_url=V1, api_key=KEY, max_retries=0).conversations.create()
+        for text in SCENES["conversation"]:
+            answer = await self.made(model).ainvoke(text, conversation=made.id)
+        return {"text": answer.text}
 
 
 perform(

@@ -9,6 +9,7 @@ from agents import (
     Model,
     ModelSettings,
     OpenAIChatCompletionsModel,
+    OpenAIConversationsSession,
     OpenAIResponsesModel,
     Runner,
     function_tool,
@@ -137,6 +138,14 @@ class ResponsesScenarios(Scenarios):
             self.agent(model), SCENES["previous"][1], previous_response_id=first.last_response_id
         )
         return {"text": second.final_output}
+
+    async def conversation(self, model: str) -> Seen:
+        session = OpenAIConversationsSession(
+            openai_client=AsyncOpenAI(base_url=V1, api_key=KEY, max_retries=0)
+        )
+        for text in SCENES["conversation"]:
+            result = await Runner.run(self.agent(model), text, session=session)
+        return {"text": result.final_output}
 
 
 set_tracing_disabled(disabled=True)

@@ -146,6 +146,14 @@ class ResponsesScenarios(Scenarios):
         second = await agent.run(SCENES["previous"][1], message_history=first.all_messages())
         return {"text": second.output}
 
+    async def conversation(self, model: str) -> Seen:
+        made = await AsyncOpenAI(base_url=V1, api_key=KEY, max_retries=0).conversations.create()
+        settings = OpenAIResponsesModelSettings(openai_conversation_id=made.id)
+        agent = Agent(self.made(model), model_settings=settings)
+        for text in SCENES["conversation"]:
+            result = await agent.run(text)
+        return {"text": result.output}
+
 
 perform(
     {"chat": Scenarios(chat), "responses": ResponsesScenarios(responses), "messages": Scenarios(messages)}

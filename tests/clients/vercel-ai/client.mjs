@@ -108,6 +108,15 @@ const previous = (made) => async (model) => {
   return { text: (await generateText({ model: made(model), prompt: two, ...options })).text };
 };
 
+const conversation = (made) => async (model) => {
+  const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
+  const { id } = await (await fetch(`${v1}/conversations`, { method: "POST", headers, body: "{}" })).json();
+  const options = { providerOptions: { openai: { conversation: id } } };
+  let text;
+  for (const prompt of scenes.conversation) ({ text } = await generateText({ model: made(model), prompt, ...options }));
+  return { text };
+};
+
 const openai = (apiKey = key) => createOpenAI({ baseURL: v1, apiKey });
 
 await perform({
@@ -115,6 +124,7 @@ await perform({
   responses: {
     ...scenarios((model, apiKey) => openai(apiKey).responses(model)),
     previous: previous((model) => openai().responses(model)),
+    conversation: conversation((model) => openai().responses(model)),
   },
   compatible: scenarios((model, apiKey = key) =>
     createOpenAICompatible({
