@@ -16,6 +16,7 @@ def differences(old: Catalog, new: Catalog) -> list[str]:
     return [
         *_changes("targets", old.targets, new.targets),
         *_changes("models", old.deployments, new.deployments),
+        *_changes("windows", old.windows, new.windows),
     ]
 
 

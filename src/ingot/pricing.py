@@ -163,8 +163,7 @@ def parse(price: PriceConfig | Literal["free"]) -> Price:
     """The exact price of a configured one; ValueError if it cannot be billed exactly."""
     if isinstance(price, str):
         return Price.free
-    windows = {} if price.windows is None else price.windows.given()
-    own = tuple((name, _rates(each)) for name, each in windows.items())
+    own = tuple((name, _rates(each)) for name, each in (price.windows or {}).items())
     base = _rates(price)
     return Price(base, tuple((name, each) for name, each in own if each != base))
 

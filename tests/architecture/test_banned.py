@@ -13,6 +13,7 @@ PACKAGE = ROOT / "src" / "ingot"
 PURE = (
     "dialects",
     "catalog",
+    "windows",
     "differences",
     "pricing",
     "signing",

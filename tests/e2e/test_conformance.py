@@ -26,7 +26,6 @@ UNTRIED = {
 
 AWAITED = {
     "S4-01": "responses, messages and batches",
-    "C-03": "completion windows that requests ask for",
     "C-52": "/llms.txt",
 }
 """Rows that are red until something is built."""

@@ -16,6 +16,7 @@ from ingot.services.endings import ending_of
 from ingot.services.runtime import Runtime
 from ingot.store.schema import micros
 from ingot.store.settle import Settlement
+from ingot.windows import for_store
 
 DAY = 86_400_000_000
 NOTHING = Usage()
@@ -33,7 +34,8 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     lead = inference.lead if ending.final else None
     price = inference.deployment.price
     store = runtime.config.store
-    asked = inference.call.body.value
+    body = inference.call.body if inference.asked is None else for_store(inference.asked)
+    asked = body.value
     wanted = asked.get("store")
     kept = (
         store.content
@@ -68,7 +70,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         estimated=usage.estimated,
         amount=price.cost(usage, window=inference.window, factor=grant.price_factor) if billable else 0,
         price=frozen(price, window=inference.window, factor=grant.price_factor) if billable else None,
-        request=inference.call.body.data if kept else None,
+        request=body.data if kept else None,
         answer=outcome.answer if kept and ending.kept else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
         losses=_encode(outcome.losses).decode() if kept and outcome.losses else None,

@@ -10,9 +10,11 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 import asyncio
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
-from ingot.catalog import Deployment
+from ingot import windows
+from ingot.catalog import Catalog, Deployment
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ApiError, Overloaded, PlatformError
 from ingot.idempotency import REPLAYED, fingerprint
@@ -75,11 +77,12 @@ async def run(
     if outcome.standing is not None:
         door.lines += standing_lines(runtime, outcome.standing)
     now = runtime.clock.now()
+    call = for_target(asked.call, asked.deployment)
     wanted = Inference(
         asked.id,
         asked.path,
         asked.dialect,
-        asked.call,
+        call,
         asked.deployment,
         asked.principal,
         response_id=new_response_id(now) if lead is None else lead.response_id,
@@ -87,6 +90,7 @@ async def run(
         window=asked.window,
         hold=admission.hold,
         lead=lead,
+        asked=None if call is asked.call else asked.call.body,
     )
     try:
         await inference.run(runtime, wanted, door, outcome)
@@ -97,6 +101,19 @@ async def run(
                 size = len(asked.call.body.data) + asked.deployment.added
                 gate.learn(asked.deployment.name, size=size, tokens=usage.input)
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
+
+
+def place(catalog: Catalog, call: Call, deployment: Deployment) -> str:
+    """The completion window of a request whose client waits for the answer; raises ApiError that names the field."""
+    window = windows.choose(call.body.value, deployment.windows)
+    windows.refuse_foreground(catalog.windows[window])
+    return window
+
+
+def for_target(call: Call, deployment: Deployment) -> Call:
+    """The call without what is said to this server alone; itself where there is nothing of that kind."""
+    body = windows.for_target(call.body, deployment.windows)
+    return call if body is call.body else msgspec.structs.replace(call, body=body)
 
 
 async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:

@@ -199,8 +199,9 @@ def _fidelity(inference: Inference, call: Call, opened: Opened) -> Fidelity:
     """How near the exchange stays to its target's own bytes."""
     if opened.translation is not None or opened.turn == "call":
         return "translated"
-    same = call is inference.call and opened.route.model == inference.deployment.name
-    return "verbatim" if same and inference.dialect.reshape is None else "patched"
+    same = call is inference.call and inference.asked is None
+    same = same and opened.route.model == inference.deployment.name and inference.dialect.reshape is None
+    return "verbatim" if same else "patched"
 
 
 async def _send(inference: Inference, link: Link, body: bytes, translation: Translation | None) -> Reply:

@@ -8,6 +8,7 @@ from ingot.canonical import Losses
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect, Usage
 from ingot.limits.limiter import Standing
+from ingot.rawjson import Body
 from ingot.services.keys import Principal
 from ingot.services.purse import Hold
 from ingot.store.idempotency import Lead
@@ -61,6 +62,8 @@ class Inference(Struct, frozen=True, gc=False):
     """The money that is reserved for it, where its organization has to have any."""
     lead: Lead | None = None
     """Its idempotency key, where it has one."""
+    asked: Body | None = None
+    """What the client sent, where that is more than `call` has: what was said to this server alone."""
 
 
 class Outcome(Struct):

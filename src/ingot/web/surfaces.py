@@ -20,7 +20,7 @@ from ingot.ids import new_id
 from ingot.presets import Preset, dressed
 from ingot.services import counting
 from ingot.services.admission import LimitReached
-from ingot.services.asking import Asked, run, run_once, standing_lines
+from ingot.services.asking import Asked, place, run, run_once, standing_lines
 from ingot.services.door import Outcome
 from ingot.services.grants import deployment_for
 from ingot.services.keys import KeyRing, Principal
@@ -39,6 +39,7 @@ from ingot.web.intake import (
     take_body,
 )
 from ingot.web.proxies import Proxies
+from ingot.windows import ASAP
 
 _OWN, _ANTHROPIC = (name.lower().encode() for name in (HEADER, ANTHROPIC_HEADER))
 
@@ -121,7 +122,8 @@ class Inferences:
             # A reload may have come while the body did: the catalog is the one of now.
             deployment = deployment_for(self.runtime.catalog, principal.grant, model=call.model)
             request.model = deployment.name
-            asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
+            window = ASAP if surface.counts else place(self.runtime.catalog, call, deployment)
+            asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal, window)
             door = HttpDoor(exchange, request_id.encode(), surface.id_lines(request_id))
             if deployment.deprecated is not None:
                 door.lines += ending_lines(deployment.deprecated, deployment.shutdown_date)
