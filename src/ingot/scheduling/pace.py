@@ -1,0 +1,99 @@
+"""How many calls a target bears at once, learned from how it answers: additive increase, multiplicative decrease.
+
+    answered well, all permits in use    limit + 1/limit         one more after about `limit` answers
+    429, 503                             limit * 0.7             and nothing before Retry-After has passed
+    5xx, reset, time-out                 limit * 0.85
+    answers twice as slow as usual       limit * 0.9             a queue builds up inside the target
+
+A decrease counts once for all calls that were already under way: they tell of the same moment. The limit stays
+between floor and ceiling, so a target that recovers is found by the calls that it still gets. Refuses to know
+calls, retries and time: moments are parameters.
+"""
+
+from typing import Final
+
+from msgspec import Struct, structs
+
+THROTTLED: Final = 0.7
+FAILED: Final = 0.85
+SLOW: Final = 0.9
+SLOW_FROM: Final = 2.0
+"""An answer is slow from this many times the usual seconds per token."""
+LONGEST_PAUSE: Final = 3600.0
+USED_FROM: Final = 0.8
+"""The limit grows only while this part of it is in use: a limit that was not tried tells nothing."""
+QUICK: Final = 0.2
+STEADY: Final = 0.01
+"""How much of the last answer's speed goes into what is seen now, and into what is usual."""
+
+
+class Bounds(Struct, frozen=True):
+    """Where a target's limit starts and between what it stays."""
+
+    start: float = 8.0
+    floor: float = 1.0
+    ceiling: float = 256.0
+
+
+class Pace(Struct, frozen=True):
+    """What is known of a target. `seen` and `usual` are seconds per token; a call that began before `decreased` was
+    under way when the limit last fell.
+    """
+
+    limit: float
+    bounds: Bounds
+    paused_until: float = 0.0
+    decreased: float = float("-inf")
+    seen: float = 0.0
+    usual: float = 0.0
+
+    @property
+    def permits(self) -> int:
+        """Whole calls that may run at once."""
+        return int(self.limit)
+
+    def open(self, now: float) -> bool:
+        """Whether the target may be asked: its Retry-After has passed."""
+        return now >= self.paused_until
+
+
+def started(bounds: Bounds) -> Pace:
+    """Of a target that was never asked."""
+    return Pace(min(max(bounds.start, bounds.floor), bounds.ceiling), bounds)
+
+
+def answered(pace: Pace, now: float, *, began: float, running: int, tokens: int) -> Pace:
+    """After a good answer of so many tokens, while `running` calls were under way with it."""
+    took = (now - began) / max(tokens, 1)
+    seen = took if not pace.seen else pace.seen + QUICK * (took - pace.seen)
+    # What is usual follows a faster target at once and a slower one over hundreds of answers.
+    usual = took if not pace.usual else min(pace.usual + STEADY * (took - pace.usual), max(seen, took))
+    limit, decreased = pace.limit, pace.decreased
+    if seen > SLOW_FROM * usual:
+        if began >= decreased:
+            limit, decreased = _fallen(pace, SLOW), now
+    elif running >= USED_FROM * pace.permits:
+        limit = min(limit + 1.0 / limit, pace.bounds.ceiling)
+    return structs.replace(pace, limit=limit, decreased=decreased, seen=seen, usual=usual)
+
+
+def throttled(pace: Pace, now: float, *, began: float, retry_after: float | None = None) -> Pace:
+    """After a refusal for too many calls; `retry_after` in seconds, at most an hour of it is honoured."""
+    pause = 0.0 if retry_after is None else min(max(retry_after, 0.0), LONGEST_PAUSE)
+    until = max(pace.paused_until, now + pause)
+    return structs.replace(_decreased(pace, now, began, THROTTLED), paused_until=until)
+
+
+def failed(pace: Pace, now: float, *, began: float) -> Pace:
+    """After a call that the target failed."""
+    return _decreased(pace, now, began, FAILED)
+
+
+def _decreased(pace: Pace, now: float, began: float, part: float) -> Pace:
+    if began < pace.decreased:
+        return pace
+    return structs.replace(pace, limit=_fallen(pace, part), decreased=now)
+
+
+def _fallen(pace: Pace, part: float) -> float:
+    return max(pace.limit * part, pace.bounds.floor)
