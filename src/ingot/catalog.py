@@ -28,7 +28,7 @@ from ingot.config import (
 )
 from ingot.errors import NotFound
 from ingot.pricing import Price, parse
-from ingot.windows import SHIPPED, Window
+from ingot.scheduling.windows import WINDOWS, Window
 from ingot.windows import build as build_windows
 
 MOST_NAMED: Final = 5  # models that an error names
@@ -192,7 +192,7 @@ class Catalog:
 
     deployments: dict[str, Deployment]
     targets: dict[str, Target]
-    windows: Mapping[str, Window] = field(default_factory=lambda: SHIPPED)
+    windows: Mapping[str, Window] = field(default_factory=lambda: WINDOWS)
 
     def resolve(self, name: str) -> Deployment:
         """The deployment of a public name; NotFound, with what there is instead."""

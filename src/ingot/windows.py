@@ -9,14 +9,15 @@ model's first. Pure; knows no queue and no price. Source: contract §3, C-03, C-
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from ingot import rawjson
-from ingot.config import OnMiss, WindowConfig
+from ingot.config import WindowConfig
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.rawjson import Body, clip, kind_of
+from ingot.scheduling.windows import ASAP, STANDARD, WINDOWS, Window
 
 NAME: Final = "completion_window"
 FIELD: Final = f"metadata.{NAME}"
@@ -26,41 +27,13 @@ OURS: Final = (NAME, "completion_webhook", SECRET)
 TIERS: Final = ("priority", "flex")
 """Values of `service_tier` that may name a window; `auto` and `default` ask for none, others are a target's own."""
 
-ASAP: Final = "asap"
-STANDARD: Final = "standard"
 AT_ONCE: Final = 1.0
 """Seconds in the queue up to which work was begun at once."""
-TENTH: Final = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A row of the catalog; `seconds` from request to answer, `margin` how long before its end waiting work comes first."""
-
-    name: str
-    seconds: float
-    background_only: bool = False
-    batchable: bool = True
-    margin: float = 0.0
-    on_miss: OnMiss = "escalate"
-
-
-SHIPPED: Final[Mapping[str, Window]] = MappingProxyType(
-    {
-        each.name: each
-        for each in (
-            Window(ASAP, 0.0, batchable=False),
-            Window("priority", 60.0, batchable=False, margin=20.0),
-            Window(STANDARD, 300.0, margin=120.0),
-            Window("flex", 86_400.0, background_only=True, margin=3_600.0),
-        )
-    }
-)
 
 
 def build(configured: Mapping[str, WindowConfig]) -> Mapping[str, Window]:
     """All windows, those that ship with what the configuration changes of them."""
-    return {**SHIPPED, **{name: _window(name, config) for name, config in configured.items()}}
+    return {**WINDOWS, **{name: _window(name, config) for name, config in configured.items()}}
 
 
 def choose(value: Mapping[str, Any], offered: Sequence[str]) -> str:
@@ -83,7 +56,7 @@ def choose(value: Mapping[str, Any], offered: Sequence[str]) -> str:
 
 def usual(offered: Sequence[str]) -> str:
     """The window of a request that names none."""
-    for name in (STANDARD, ASAP):
+    for name in (STANDARD.name, ASAP.name):
         if name in offered:
             return name
     return offered[0]
@@ -102,8 +75,8 @@ def refuse_foreground(window: Window) -> None:
 
 def achieved(windows: Mapping[str, Window], *, queued: float, turn: float) -> str | None:
     """The fastest window that an answer kept, by its seconds in the queue and from request to end; None: no window."""
-    if queued <= AT_ONCE and ASAP in windows:
-        return ASAP
+    if queued <= AT_ONCE and ASAP.name in windows:
+        return ASAP.name
     kept = [each for each in windows.values() if each.seconds >= turn]
     return min(kept, key=lambda each: (each.seconds, each.name)).name if kept else None
 
@@ -114,15 +87,15 @@ def for_target(body: Body, offered: Sequence[str]) -> Body:
     drop = {"background"} & value.keys()
     if value.get("service_tier") in TIERS and value["service_tier"] in offered:
         drop.add("service_tier")
-    replace: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     pairs = value.get("metadata")
     if isinstance(pairs, dict) and not pairs.keys().isdisjoint(OURS):
         rest = {name: held for name, held in pairs.items() if name not in OURS}
         if rest:
-            replace["metadata"] = rest
+            changed["metadata"] = rest
         else:
             drop.add("metadata")
-    return rawjson.edited(body, replace=replace, drop=drop)
+    return rawjson.edited(body, replace=changed, drop=drop)
 
 
 def for_store(body: Body) -> Body:
@@ -135,20 +108,9 @@ def for_store(body: Body) -> Body:
 
 
 def _window(name: str, config: WindowConfig) -> Window:
-    ships = SHIPPED.get(name)
-    seconds = config.seconds if config.seconds is not None else ships.seconds if ships else 0.0
-    margin = config.margin
-    if margin is None:
-        margin = min(ships.margin, seconds) if ships else seconds * TENTH
-    only, batchable = config.background_only, config.batchable
-    return Window(
-        name,
-        float(seconds),
-        background_only=only if only is not None else bool(ships and ships.background_only),
-        batchable=batchable if batchable is not None else ships is None or ships.batchable,
-        margin=float(margin),
-        on_miss=config.on_miss or (ships.on_miss if ships else "escalate"),
-    )
+    ships = WINDOWS.get(name) or Window(name=name, seconds=0.0)
+    said = {each: getattr(config, each) for each in config.__struct_fields__}
+    return replace(ships, **{each: told for each, told in said.items() if told is not None})
 
 
 def _asked(value: Mapping[str, Any]) -> str | None:

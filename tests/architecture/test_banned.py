@@ -14,6 +14,7 @@ PURE = (
     "dialects",
     "catalog",
     "windows",
+    "scheduling",
     "differences",
     "pricing",
     "signing",

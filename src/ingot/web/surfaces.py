@@ -18,6 +18,7 @@ from ingot.errors import ApiError, MethodNotAllowed, Overloaded
 from ingot.idempotency import ANTHROPIC_HEADER, HEADER, read_key
 from ingot.ids import new_id
 from ingot.presets import Preset, dressed
+from ingot.scheduling.windows import ASAP
 from ingot.services import counting
 from ingot.services.admission import LimitReached
 from ingot.services.asking import Asked, place, run, run_once, standing_lines
@@ -39,7 +40,6 @@ from ingot.web.intake import (
     take_body,
 )
 from ingot.web.proxies import Proxies
-from ingot.windows import ASAP
 
 _OWN, _ANTHROPIC = (name.lower().encode() for name in (HEADER, ANTHROPIC_HEADER))
 
@@ -122,7 +122,7 @@ class Inferences:
             # A reload may have come while the body did: the catalog is the one of now.
             deployment = deployment_for(self.runtime.catalog, principal.grant, model=call.model)
             request.model = deployment.name
-            window = ASAP if surface.counts else place(self.runtime.catalog, call, deployment)
+            window = ASAP.name if surface.counts else place(self.runtime.catalog, call, deployment)
             asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal, window)
             door = HttpDoor(exchange, request_id.encode(), surface.id_lines(request_id))
             if deployment.deprecated is not None:
