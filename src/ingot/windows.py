@@ -81,10 +81,13 @@ def achieved(windows: Mapping[str, Window], *, queued: float, turn: float) -> st
     return min(kept, key=lambda each: (each.seconds, each.name)).name if kept else None
 
 
-def for_target(body: Body, offered: Sequence[str]) -> Body:
-    """The body without what is said to this server alone; itself where there is nothing of that kind."""
+def for_target(body: Body, offered: Sequence[str], *, background: bool) -> Body:
+    """The body without what is said to this server alone; itself where there is nothing of that kind.
+
+    `background` says whether the field of that name is.
+    """
     value = body.value
-    drop = {"background"} & value.keys()
+    drop = {"background"} & value.keys() if background else set()
     if value.get("service_tier") in TIERS and value["service_tier"] in offered:
         drop.add("service_tier")
     changed: dict[str, Any] = {}

@@ -74,11 +74,11 @@ def test_for_target_when_words_are_for_this_server() -> None:
         b'{"model": "m", "background": true, "service_tier": "flex", "metadata": {"completion_window": "flex", '
         b'"webhook_token": "t", "trace": "1"}, "messages":  [ 1.0 ]}'
     )
-    seen = windows.for_target(body, ALL)
+    seen = windows.for_target(body, ALL, background=True)
     assert seen.value == {"model": "m", "metadata": {"trace": "1"}, "messages": [1.0]}
     assert rawjson.parse(seen.data) == seen
     assert b"[ 1.0 ]" in seen.data
-    assert windows.for_target(body, BOTH).value["service_tier"] == "flex"
+    assert windows.for_target(body, BOTH, background=False).value["service_tier"] == "flex"
     kept = windows.for_store(body)
     assert kept.value["metadata"] == {"completion_window": "flex", "trace": "1"}
 
@@ -86,7 +86,7 @@ def test_for_target_when_words_are_for_this_server() -> None:
 def test_for_target_when_nothing_is_for_this_server() -> None:
     """A body without such words is the very same."""
     body = rawjson.parse(b'{"model":"m","service_tier":"auto","metadata":{"trace":"1"}}')
-    assert windows.for_target(body, ALL) is body
+    assert windows.for_target(body, ALL, background=True) is body
     assert windows.for_store(body) is body
 
 

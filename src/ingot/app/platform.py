@@ -27,6 +27,7 @@ from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.admission import Gate
 from ingot.services.changes import Changes
 from ingot.services.idempotency import Retries
+from ingot.services.jobs import Jobs
 from ingot.services.keys import KeyRing
 from ingot.services.levels import TICK_SECONDS, LevelKeeper
 from ingot.services.mail import MailSender
@@ -35,6 +36,8 @@ from ingot.services.plans import Plans
 from ingot.services.purse import Purse
 from ingot.services.recording import Recorder
 from ingot.services.retention import Retention
+from ingot.signals.postgres import PostgresSignal
+from ingot.signals.signal import LocalSignal, Signal
 from ingot.store.database import Database
 from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
@@ -55,6 +58,7 @@ class Platform:
     limiter: Limiter
     purse: Purse
     retries: Retries
+    jobs: Jobs
     changes: Changes
     recorder: Recorder
     gate: Gate
@@ -81,6 +85,7 @@ async def opened(
         stack.push_async_callback(purse.close)
         retries = await Retries.open(database, clock=clock, log=log)
         stack.push_async_callback(retries.close)
+        jobs = await _open_jobs(stack, config, database, purse=purse, clock=clock, log=log)
         pause = 0.0 if config.store.durability == "sync" else ASYNC_PAUSE
         recorder = Recorder(database, purse=purse, retries=retries, log=log, pause=pause)
         stack.push_async_callback(recorder.close)
@@ -106,6 +111,7 @@ async def opened(
             limiter=limiter,
             purse=purse,
             retries=retries,
+            jobs=jobs,
             changes=Changes(database, retries, digest=keys.digest, clock=clock),
             recorder=recorder,
             gate=Gate(limiter, purse),
@@ -113,6 +119,24 @@ async def opened(
             plans=plans,
             money=money,
         )
+
+
+async def _open_jobs(
+    stack: contextlib.AsyncExitStack,
+    config: Config,
+    database: Database,
+    *,
+    purse: Purse,
+    clock: Clock,
+    log: Log,
+) -> Jobs:
+    url = config.server.database
+    signal: Signal = PostgresSignal(url, log=log) if url else LocalSignal()
+    await signal.start()
+    stack.push_async_callback(signal.close)
+    jobs = Jobs(database, purse=purse, signal=signal, clock=clock)
+    await jobs.start()
+    return jobs
 
 
 def _limiter(config: Config, node: str, *, clock: Clock, log: Log) -> Limiter:

@@ -25,6 +25,7 @@ from ingot.app.images import open_images
 from ingot.app.models import embedded_models
 from ingot.app.paths import data_directory
 from ingot.app.platform import Platform
+from ingot.app.work import open_worker
 from ingot.catalog import Catalog, EmbeddedModel
 from ingot.clock import Clock, SystemClock
 from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
@@ -49,8 +50,21 @@ from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.proxies import Proxies
 from ingot.web.surfaces import Inferences, build_surfaces
+from ingot.worker.loop import Worker
 
-FIXED = ("server", "engine", "limits", "images", "store", "limiter", "accounts", "mail", "presets", "hosts")
+FIXED = (
+    "server",
+    "engine",
+    "limits",
+    "images",
+    "store",
+    "worker",
+    "limiter",
+    "accounts",
+    "mail",
+    "presets",
+    "hosts",
+)
 """Sections that are read at the start alone."""
 
 Reload = Callable[[], Loaded]
@@ -77,12 +91,14 @@ class App:
         engines: Engines,
         *,
         parts: Platform,
+        worker: Worker | None,
         chosen: Mapping[str, Preset],
         sink: LineSink,
     ) -> None:
-        """`chosen` has the presets of the server and of its hosts by name."""
+        """`worker` is there where this process works on the queue; `chosen` has the presets of the server and of its hosts by name."""
         self.runtime = runtime
         self._engines = engines
+        self._worker = worker
         config = runtime.config
         self._hosts = Hosts(allowed_hosts(config))
         self._proxies = Proxies(config.server.trusted_proxies)
@@ -153,6 +169,8 @@ class App:
         """From now on `/readyz` says that no traffic belongs here."""
         for state in self._states:
             state.draining = True
+        if self._worker is not None:
+            self._worker.stop()
         self.runtime.log.info("draining", seconds=self.runtime.config.server.drain_seconds)
 
     def reload(self, reload: Reload) -> None:
@@ -172,6 +190,8 @@ class App:
         self.runtime = dataclasses.replace(self.runtime, catalog=new)
         for inferences in self._inferences:
             inferences.runtime = dataclasses.replace(inferences.runtime, catalog=new)
+        if self._worker is not None:
+            self._worker.runtime = dataclasses.replace(self._worker.runtime, catalog=new)
         for state in self._states:
             state.runtime = dataclasses.replace(state.runtime, catalog=new)
         log.info("configuration reloaded", changes=changes or ["none"])
@@ -229,6 +249,7 @@ async def opened(
             recorder=parts.recorder,
             gate=parts.gate,
             retries=parts.retries,
+            jobs=parts.jobs,
             images=images,
             clock=clock,
             rng=random.Random(),  # noqa: S311  # jitter
@@ -237,11 +258,16 @@ async def opened(
         watch = asyncio.create_task(fleet.watch())
         if specs:
             await engines.start(specs[0].name)
-        app = App(runtime, engines, parts=parts, chosen=chosen, sink=sink)
+        worker = open_worker(runtime, chosen) if config.worker.enabled else None
+        app = App(runtime, engines, parts=parts, worker=worker, chosen=chosen, sink=sink)
+        working = None if worker is None else asyncio.create_task(worker.run())
         try:
             yield app
         finally:
             await app.finish()
+            if worker is not None and working is not None:
+                await worker.close()
+                await asyncio.gather(working, return_exceptions=True)
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
             await fleet.close()

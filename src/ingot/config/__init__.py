@@ -33,7 +33,7 @@ from ingot.config.model import (
     TargetConfig,
     TimeoutsConfig,
 )
-from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
+from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig, WorkerConfig
 from ingot.config.prices import PriceConfig, RatesConfig
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
@@ -72,6 +72,7 @@ __all__ = [
     "TargetConfig",
     "TimeoutsConfig",
     "WindowConfig",
+    "WorkerConfig",
     "bind_problem",
     "config_file",
     "database_url",

@@ -11,7 +11,7 @@ from msgspec import Meta, field
 
 from ingot.config.extras import CardConfig
 from ingot.config.images import Handling, ImagesConfig
-from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
+from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig, WorkerConfig
 from ingot.config.prices import PRICE_HELP, PriceConfig
 from ingot.config.section import Section, about
 from ingot.config.server import ServerConfig
@@ -339,6 +339,7 @@ class Config(Section, frozen=True, kw_only=True):
     limits: Annotated[LimitsConfig, about("What one request may cost.")] = LimitsConfig()
     images: Annotated[ImagesConfig, about("Images in requests.")] = ImagesConfig()
     store: Annotated[StoreConfig, about("What is kept of requests and answers.")] = StoreConfig()
+    worker: Annotated[WorkerConfig, about("Queued work.")] = WorkerConfig()
     limiter: Annotated[LimiterConfig, about("Where rate limits are counted.")] = LimiterConfig()
     accounts: Annotated[AccountsConfig, about("People, and how they come in.")] = AccountsConfig()
     mail: Annotated[MailConfig, about("How mail leaves.")] = MailConfig()

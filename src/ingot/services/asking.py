@@ -50,6 +50,8 @@ class Asked(Struct, frozen=True, gc=False):
     deployment: Deployment
     principal: Principal
     window: str = "asap"
+    background: bool = False
+    """Nobody waits for the answer."""
 
 
 async def run(
@@ -77,7 +79,8 @@ async def run(
     if outcome.standing is not None:
         door.lines += standing_lines(runtime, outcome.standing)
     now = runtime.clock.now()
-    call = for_target(asked.call, asked.deployment)
+    ours = asked.dialect.name in runtime.preset.background.surfaces
+    call = for_target(asked.call, asked.deployment, ours=ours)
     wanted = Inference(
         asked.id,
         asked.path,
@@ -103,16 +106,20 @@ async def run(
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
 
 
-def place(catalog: Catalog, call: Call, deployment: Deployment) -> str:
-    """The completion window of a request whose client waits for the answer; raises ApiError that names the field."""
+def place(catalog: Catalog, call: Call, deployment: Deployment, *, background: bool) -> str:
+    """The completion window of a request; raises ApiError that names the field."""
     window = windows.choose(call.body.value, deployment.windows)
-    windows.refuse_foreground(catalog.windows[window])
+    if not background:
+        windows.refuse_foreground(catalog.windows[window])
     return window
 
 
-def for_target(call: Call, deployment: Deployment) -> Call:
-    """The call without what is said to this server alone; itself where there is nothing of that kind."""
-    body = windows.for_target(call.body, deployment.windows)
+def for_target(call: Call, deployment: Deployment, *, ours: bool) -> Call:
+    """The call without what is said to this server alone; itself where there is nothing of that kind.
+
+    `ours` says whether the field `background` is.
+    """
+    body = windows.for_target(call.body, deployment.windows, background=ours)
     return call if body is call.body else msgspec.structs.replace(call, body=body)
 
 

@@ -11,6 +11,7 @@ from ingot.presets import Preset
 from ingot.services.admission import Gate
 from ingot.services.idempotency import Retries
 from ingot.services.images import Images
+from ingot.services.jobs import Jobs
 from ingot.services.keys import KeyRing
 from ingot.services.measures import Measures
 from ingot.services.recording import Recorder
@@ -30,6 +31,7 @@ class Runtime:
     recorder: Recorder
     gate: Gate
     retries: Retries
+    jobs: Jobs
     images: Images
     clock: Clock
     rng: random.Random

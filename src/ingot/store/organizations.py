@@ -12,10 +12,12 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, sel
 
 from ingot.errors import Conflict, NotFound
 from ingot.store.idempotency import erase
+from ingot.store.queue import cancel_organization
 from ingot.store.schema import (
     api_keys,
     balances,
     invitations,
+    job_events,
     members,
     organizations,
     plans,
@@ -144,6 +146,7 @@ def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
     conn.execute(live.values(revoked_at=at))
     conn.execute(delete(slots).where(slots.c.org_id == org_id))
     erase(conn, org_id)
+    cancel_organization(conn, org_id, at=at)
     waiting = update(invitations).where(
         invitations.c.org_id == org_id,
         invitations.c.accepted_at.is_(None),
@@ -177,6 +180,7 @@ def delete_content(conn: Connection, org_id: str, *, limit: int = 500) -> int:
             )
         )
         conn.execute(delete(response_losses).where(response_losses.c.response_id.in_(ids)))
+        conn.execute(delete(job_events).where(job_events.c.response_id.in_(ids)))
     return len(ids)
 
 

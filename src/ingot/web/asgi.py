@@ -41,6 +41,7 @@ PAGES = PROBES | {
 _PATTERNS = (
     ("/v1/models/", "/v1/models/{model}"),
     ("/v1/chat/completions/", "/v1/chat/completions/{id}"),
+    ("/v1/messages/", "/v1/messages/{id}"),
 )
 
 

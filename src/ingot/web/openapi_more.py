@@ -54,6 +54,10 @@ ROWS = (
         "The messages that a stored chat completion was asked with",
         query=(*_PAGE, _ORDER),
     ),
+    Row(f"{_STORED}/{{id}}/cancel", "post", "Cancel a chat completion in the background"),
+    Row("/v1/messages/{id}", "get", "A message in the background, as it stands"),
+    Row("/v1/messages/{id}", "delete", "Cancel and delete a message in the background"),
+    Row("/v1/messages/{id}/cancel", "post", "Cancel a message in the background"),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(
         "/v1/usage/breakdown",

@@ -19,6 +19,7 @@ from ingot.errors import ApiError, MethodNotAllowed, NotFound
 from ingot.ids import new_id
 from ingot.presets import encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
+from ingot.services.background import Background
 from ingot.services.grants import deployment_for, deployments_for
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
@@ -26,7 +27,7 @@ from ingot.services.runtime import Runtime
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import metrics, stored, usage
+from ingot.web import background, metrics, stored, usage
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
@@ -147,6 +148,8 @@ def _kept(state: State) -> Pages:
     if preset.offers("usage"):
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)
+    for surface in sorted(preset.background.surfaces & background.PATHS.keys()):
+        found = background.joined(found, Background(runtime, surface), organization=organization)
     return found
 
 

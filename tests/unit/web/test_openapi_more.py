@@ -1,17 +1,39 @@
 """The description of the pages over stored completions and usage."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from starlette.requests import Request
 
 from ingot.clock import ManualClock
+from ingot.errors import NotFound
 from ingot.services.answers import Answers
 from ingot.services.requestlog import RequestLog
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.engine import open_database
-from ingot.web import openapi_more, stored, usage
+from ingot.web import background, openapi_more, stored, usage
+from ingot.web.query import Pages
+
+
+@dataclass
+class Nothing:
+    """A surface without a response in the background."""
+
+    surface: str
+
+    async def read(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
+        return None
+
+    async def cancel(self, org_id: str, which: str) -> bytes:  # noqa: ARG002  # the protocol's names
+        raise self.missing(which)
+
+    async def delete(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
+        return None
+
+    def missing(self, which: str) -> NotFound:
+        return NotFound(which)
 
 
 def _described() -> dict[str, Any]:
@@ -28,10 +50,12 @@ def _served(db: Database) -> set[tuple[str, str]]:
     async def organization(_: Request) -> str:
         return "org"
 
-    pages = {
+    pages: Pages = {
         **stored.pages(Answers(db, clock=clock), organization=organization),
         **usage.pages(Usage(db, clock=clock), RequestLog(db, clock=clock), organization=organization),
     }
+    for surface in background.PATHS:
+        pages = background.joined(pages, Nothing(surface), organization=organization)
     return {(path.replace(":path", ""), method.lower()) for path, own in pages.items() for method in own}
 
 

@@ -1,0 +1,66 @@
+"""Responses in the background by their id: read, cancelled and deleted, beside whatever else a surface offers under that path.
+
+    GET, DELETE    /v1/chat/completions/{id}    /v1/messages/{id}
+    POST           .../{id}/cancel
+
+Decides nothing about what is visible; an id of another kind is the surface's own to answer.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ingot.errors import NotFound
+from ingot.web.query import Handler, Organization, Pages
+
+JSON = "application/json"
+PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
+"""By surface."""
+
+Look = Callable[[str, str], Awaitable[bytes | None]]
+"""Of an organization's response by its id; None where there is none in the background."""
+
+
+class Records(Protocol):
+    """The responses in the background of one surface; bodies are JSON."""
+
+    @property
+    def surface(self) -> str: ...
+
+    async def read(self, org_id: str, which: str) -> bytes | None: ...
+    async def cancel(self, org_id: str, which: str) -> bytes: ...
+    async def delete(self, org_id: str, which: str) -> bytes | None: ...
+    def missing(self, which: str) -> NotFound: ...
+
+
+def joined(pages: Pages, background: Records, *, organization: Organization) -> Pages:
+    """The pages with those of one surface's responses in the background, which are looked for first."""
+    path = f"{PATHS[background.surface]}/{{id:path}}"
+
+    async def cancel(request: Request) -> Response:
+        org_id = await organization(request)
+        return Response(await background.cancel(org_id, request.path_params["id"]), media_type=JSON)
+
+    own = pages.get(path, {})
+    one = own | {
+        "GET": _first(background.read, own.get("GET"), background, organization=organization),
+        "DELETE": _first(background.delete, own.get("DELETE"), background, organization=organization),
+    }
+    rest = {each: handlers for each, handlers in pages.items() if each != path}
+    # The longer path stands first, or the shorter one would take it.
+    return {f"{path}/cancel": {"POST": cancel}, **rest, path: one}
+
+
+def _first(look: Look, other: Handler | None, background: Records, *, organization: Organization) -> Handler:
+    async def handle(request: Request) -> Response:
+        which = request.path_params["id"]
+        found = await look(await organization(request), which)
+        if found is not None:
+            return Response(found, media_type=JSON)
+        if other is None:
+            raise background.missing(which)
+        return await other(request)
+
+    return handle
