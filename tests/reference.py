@@ -81,6 +81,7 @@ CODES = {
     "invalid_login": "Check the address and the password, or have a new password set by mail.",
     "invalid_type": "Send the type that the message names.",
     "invitation_for_another": "Log in with the account that the invitation was sent to.",
+    "item_not_found": "Send the item itself, or name its response in `previous_response_id`.",
     "key_limit_reached": "Revoke a key that is no longer needed, or move to a plan with more keys.",
     "last_owner": "Make another member an owner first.",
     "malformed_request": "The bytes were no HTTP/1.1 request within the limits; check the client and any proxy.",
@@ -93,6 +94,7 @@ CODES = {
     "object_above_max_properties": "Send fewer properties.",
     "object_below_min_properties": "Send more properties.",
     "organization_exists": "Use the organization you have, or ask the operator for another.",
+    "previous_response_not_found": "Send the whole input: the response was deleted, has expired or was never kept.",
     "signup_closed": "Ask a member of an organization to invite you, or the operator for an account.",
     "storage_unavailable": "Send the request again after `retry-after` seconds; the operator looks at the disk or the database.",
     "string_above_max_length": "Shorten the value that `param` names.",
@@ -129,7 +131,7 @@ Where another try helps, `retry-after` (seconds) and `retry-after-ms` say when.
 
 Ingot itself retries a target on 408, 409, 429, 5xx and lost connections, before the first byte of an answer, so a
 client sees such an error only when all tries failed. Once a stream has begun its status is 200: a later failure is one
-last event `data: {"error": {...}}`, and no `[DONE]` follows.
+last event `data: {"error": {...}}`, and no `[DONE]` follows; on `/v1/responses` it is `response.failed`.
 
 A [preset](presets.md) may give an error another status, type, code or message; below is what `open` has.
 

@@ -13,6 +13,7 @@ By hand: `python tests/upstream.py --port 9901`, then steer it by prompt markers
     upstream_script.py    Step: what goes wrong; events as bytes
     upstream_answers.py   what a chat says, a function of the prompt
     upstream_messages.py  the same in Anthropic's format
+    upstream_responses.py the same as responses
     upstream_opaque.py    completions, embeddings, models
     upstream_schema.py    the smallest instance of a JSON schema
 

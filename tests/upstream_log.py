@@ -33,6 +33,8 @@ class Record:
         if not isinstance(self.json, dict):
             return ""
         told = [text_of(message) for message in self.json.get("messages") or ()]
+        items = self.json.get("input")
+        told += [text_of(item) for item in items if isinstance(item, dict)] if isinstance(items, list) else []
         return "\n".join(told + prompts_of(self.json, "prompt") + prompts_of(self.json, "input"))
 
 

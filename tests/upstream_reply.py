@@ -15,6 +15,7 @@ import msgspec
 import upstream_answers as answers
 import upstream_messages as messages
 import upstream_opaque as opaque
+import upstream_responses as responses
 from upstream_log import Record
 from upstream_script import DONE, Step, damage, error_body, error_object, frame
 
@@ -27,6 +28,8 @@ ROUTES = {
     "/v1/embeddings": "input",
     "/v1/messages": "messages",
     "/v1/messages/count_tokens": "messages",
+    "/v1/responses": "input",
+    "/v1/responses/input_tokens": "input",
 }
 
 
@@ -113,6 +116,11 @@ class Reply:
         """Whether the path is one of Anthropic's."""
         return self.record.path.partition("?")[0].startswith("/v1/messages")
 
+    @property
+    def named(self) -> bool:
+        """Whether the events of the path's streams have names."""
+        return self.anthropic or self.record.path.partition("?")[0].startswith("/v1/responses")
+
     def credential(self) -> str | None:
         """The key as the path wants it."""
         headers = self.record.headers
@@ -136,6 +144,8 @@ class Reply:
                 await self.stream(messages.message_events(body, step=step))
             else:
                 await self.whole(messages.message(body, step=step))
+        elif path.startswith("/v1/responses"):
+            await self.respond(path, body)
         elif path == "/v1/chat/completions":
             if body.get("stream"):
                 await self.stream(answers.chat_chunks(body, step=step))
@@ -145,6 +155,18 @@ class Reply:
             await self.stream(opaque.completion_chunks(body, step=step))
         else:
             await self.whole(opaque.completion(body, step=step))
+
+    async def respond(self, path: str, body: answers.Json) -> None:
+        """Answers a request for a response, or for a count."""
+        step, why = self.record.step, responses.refusal(body)
+        if why:
+            await self.error(400, Step(message=why))
+        elif path.endswith("input_tokens"):
+            await self.whole(responses.count(body))
+        elif body.get("stream"):
+            await self.stream(responses.response_events(body, step=step))
+        else:
+            await self.whole(responses.response(body, step=step))
 
     async def write(self, data: bytes) -> None:
         await self.wire.write(data, self.record)
@@ -210,14 +232,18 @@ class Reply:
         step = self.record.step
         encoded = [damage(msgspec.json.encode(chunk), index, step=step) for index, chunk in enumerate(chunks)]
         if step.error_at is not None:
-            told = messages.error_object if self.anthropic else error_object
-            failed = told(step.message or "scripted failure mid stream", 500, code=step.code)
+            text = step.message or "scripted failure mid stream"
+            if self.named and not self.anthropic:
+                failed = responses.error_object(text, code=step.code)
+            else:
+                told = messages.error_object if self.anthropic else error_object
+                failed = told(text, 500, code=step.code)
             return [*encoded[: step.error_at], msgspec.json.encode(failed)]
-        return encoded if step.no_done or self.anthropic else [*encoded, DONE]
+        return encoded if step.no_done or self.named else [*encoded, DONE]
 
     def name(self, payload: bytes) -> str:
-        """The name of a stream's event: its type, in Anthropic's format."""
-        found = re.search(rb'"type":"(\w+)"', payload) if self.anthropic else None
+        """The name of a stream's event, where events have names: its type."""
+        found = re.search(rb'"type":"([\w.]+)"', payload) if self.named else None
         return found[1].decode() if found else ""
 
     async def stream(self, chunks: list[answers.Json]) -> None:

@@ -34,7 +34,7 @@ from ingot.windows import build as build_windows
 MOST_NAMED: Final = 5  # models that an error names
 MOST_COMPARED: Final = 200  # a comparison costs some 20 us, and unknown names cost their sender nothing
 LONGEST_SHOWN: Final = 100
-TRANSLATED: Final = frozenset({"chat", "messages"})
+TRANSLATED: Final = frozenset({"chat", "responses", "messages"})
 """Dialects that are translated into each other: whoever speaks one of them serves all."""
 PRINCIPLED: Final = frozenset({"chat", "embeddings"})
 """Dialects that serve models with a constitution; it is not translated."""

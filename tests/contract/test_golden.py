@@ -6,7 +6,7 @@
     upstream.json     optional: the target's plain answer; answer.json is what the client gets of it
     upstream.sse      optional: the target's stream; client.sse is what the client gets of it
 
-Where no file for the client is there, it gets the target's very bytes. What codecs make of these is `test_codecs`'s.
+Answers that carry an id of ours get `resp_ours`. Where no file for the client is there, it gets the target's very bytes. What codecs make of these is `test_codecs`'s.
 """
 
 import json
@@ -14,18 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from ingot.catalog import Quirks
 from ingot.dialects.chat import CHAT
-from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.dialect import Call, Dialect, Stamp
 from ingot.dialects.messages import MESSAGES
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
+from ingot.dialects.responses import RESPONSES
 from ingot.errors import ApiError
 from ingot.sse import SseSplitter, event_data
 
 HERE = Path(__file__).parent
 DIALECTS = {dialect.name: dialect for dialect in (CHAT, EMBEDDINGS, COMPLETIONS)} | {
-    "messages_relay": MESSAGES
+    "messages_relay": MESSAGES,
+    "responses_relay": RESPONSES,
 }
 CASES = sorted(path.parent for name in DIALECTS for path in HERE.glob(f"{name}/*/request.json"))
 NAMES = [f"{case.parent.name}/{case.name}" for case in CASES]
@@ -66,6 +69,8 @@ def given_to_client(case: Path, name: str, *, upstream: str) -> bytes:
 def exchange(dialect: Dialect, case: Path) -> dict[str, Any]:
     """What became of the case's request, as `expected.json` has it."""
     call = dialect.decode((case / "request.json").read_bytes())
+    if dialect.stamp_answer is not None:
+        call = replace(call, stamp=Stamp(id="resp_ours", asked=call.body, now=lambda: 1_790_000_000.5))
     model, quirks = target(case, call)
     dialect.check_target(call, quirks, call.model)
     outgoing = dialect.prepare(call, model=model, quirks=quirks)
@@ -75,9 +80,11 @@ def exchange(dialect: Dialect, case: Path) -> dict[str, Any]:
     if (case / "upstream.json").exists():
         answer = (case / "upstream.json").read_bytes()
         usage = dialect.read_usage(answer, path=quirks.usage)
-        assert dialect.patch_answer(answer, call.model) == given_to_client(
-            case, "answer.json", upstream="upstream.json"
-        )
+        given = given_to_client(case, "answer.json", upstream="upstream.json")
+        if dialect.stamp_answer is None:
+            assert dialect.patch_answer(answer, call.model) == given
+        else:
+            assert dialect.stamp_answer(answer, call, call.model) == given.rstrip()
     if (case / "upstream.sse").exists():
         tap = dialect.tap(call, model=model, public=call.model, usage=quirks.usage)
         given = b""

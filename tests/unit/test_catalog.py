@@ -42,7 +42,7 @@ def test_build_when_model_has_two_targets() -> None:
     ]
     assert deployment.strategy == "weighted"
     assert deployment.price == Price(rates(150_000, 600_000))
-    assert deployment.capabilities == {"chat", "messages", "embeddings", "completions"}
+    assert deployment.capabilities == {"chat", "responses", "messages", "embeddings", "completions"}
     assert (deployment.created, deployment.attempts, deployment.windows) == (99, 3, ("asap",))
 
 
@@ -101,7 +101,7 @@ def test_build_when_models_are_embedded() -> None:
     assert deployment.routes[0].target.base_url == "engine:demo-tiny"
     assert deployment.routes[0].target.embedded
     assert (deployment.price, deployment.context, deployment.created) == (Price.free, 32768, 17)
-    assert deployment.capabilities == {"chat", "completions", "messages"}
+    assert deployment.capabilities == {"chat", "completions", "responses", "messages"}
     assert set(built.targets) == {"a", "b", "engine:demo-tiny"}
 
 

@@ -26,6 +26,7 @@ from ingot.presets import Preset
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.admission import Gate
 from ingot.services.changes import Changes
+from ingot.services.history import History
 from ingot.services.idempotency import Retries
 from ingot.services.jobs import Jobs
 from ingot.services.keys import KeyRing
@@ -59,6 +60,7 @@ class Platform:
     purse: Purse
     retries: Retries
     jobs: Jobs
+    history: History
     changes: Changes
     recorder: Recorder
     gate: Gate
@@ -112,6 +114,7 @@ async def opened(
             purse=purse,
             retries=retries,
             jobs=jobs,
+            history=History(database, recorder, clock=clock),
             changes=Changes(database, retries, digest=keys.digest, clock=clock),
             recorder=recorder,
             gate=Gate(limiter, purse),

@@ -250,6 +250,7 @@ async def opened(
             gate=parts.gate,
             retries=parts.retries,
             jobs=parts.jobs,
+            history=parts.history,
             images=images,
             clock=clock,
             rng=random.Random(),  # noqa: S311  # jitter

@@ -15,6 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from ingot import rawjson
+from ingot.canonical import Request
+from ingot.dialects.codec import Reply
+from ingot.dialects.codecs.responses.echo import Envelope
 from ingot.pricing import parse_frozen, per_million, usd
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -75,13 +78,33 @@ def render_message(shown: Shown) -> bytes:
     return _encode({**empty, **own, "error": _error(shown)})
 
 
-RENDER: Final[Mapping[str, Callable[[Shown], bytes]]] = {"chat": render_chat, "messages": render_message}
+def render_response(shown: Shown) -> bytes:
+    """As a response, which says back what it was asked."""
+    common = _common(shown)
+    own = {name: common[name] for name in ("background", "completion_window")}
+    if shown.status == "completed" and shown.answer is not None:
+        return _spliced(shown.answer, {"id": shown.id, **own})
+    asked = rawjson.parse(shown.request or b"{}")
+    # An envelope says back what stands in the body alone.
+    nothing = Request(origin="responses", model=shown.model, turns=())
+    envelope = Envelope(Reply(shown.id, shown.model, shown.created_at, nothing, asked))
+    error = _error(shown)
+    told = None if error is None else {"code": "server_error", "message": error["message"]}
+    return _encode({**envelope.write(shown.status, output=[], tier=None, error=told), **own})
+
+
+RENDER: Final[Mapping[str, Callable[[Shown], bytes]]] = {
+    "chat": render_chat,
+    "messages": render_message,
+    "responses": render_response,
+}
 """By surface."""
-NOUNS: Final[Mapping[str, str]] = {"chat": "chat completion", "messages": "message"}
+NOUNS: Final[Mapping[str, str]] = {"chat": "chat completion", "messages": "message", "responses": "response"}
 """What each is called."""
 DELETED: Final[Mapping[str, Mapping[str, Any]]] = {
     "chat": {"object": "chat.completion.deleted", "deleted": True},
     "messages": {"type": "message_deleted"},
+    "responses": {"object": "response", "deleted": True},
 }
 """What a deletion says beside the id."""
 

@@ -1,12 +1,38 @@
-"""Bounds on the JSON schemas of requests, before an engine compiles one of them: 32 KB and 16 levels each."""
+"""Bounds on the JSON schemas and grammars of requests, before an engine compiles one of them: 32 KB and 16 levels each."""
 
 from collections.abc import Iterable
 
 import msgspec
 
 from ingot import rawjson
+from ingot.dialects.dialect import Schema
 from ingot.errors import InvalidRequest
-from ingot.schemas import SCHEMA_BYTES, SCHEMA_DEPTH
+from ingot.schemas import SCHEMA_BYTES, SCHEMA_DEPTH, check_schema
+
+
+def judge_schemas(schemas: Iterable[Schema]) -> InvalidRequest | None:
+    """Judges every schema before an engine sees it; what comes back is the fault of a pattern that may be none.
+
+    A pattern that not every engine takes is refused where the schema is demanded. Elsewhere it is text for most targets,
+    so that the target has the last word.
+    """
+    loose: InvalidRequest | None = None
+    for each in schemas:
+        fault = check_schema(each.schema, each.field)
+        if fault is not None and each.demanded:
+            raise fault
+        loose = loose or fault
+    return loose
+
+
+def check_grammar(definition: str, where: str) -> None:
+    """Raises InvalidRequest for a grammar that is too large."""
+    if len(definition.encode()) > SCHEMA_BYTES:
+        raise InvalidRequest(
+            f"'{where}' is too large: at most {SCHEMA_BYTES} bytes are accepted.",
+            param=where,
+            code="string_above_max_length",
+        )
 
 
 def check_schemas(schemas: Iterable[tuple[str, object]], size: int) -> None:

@@ -5,13 +5,14 @@ Unknown fields pass through untouched, for upstreams have their own (`top_k`, `c
 Decides nothing about deployments, targets or money. Source: contract §2.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from ingot import rawjson
+from ingot.dialects.bounds import check_grammar, judge_schemas
 from ingot.dialects.chat_request import (
     AllowedChoice,
     ChatRequest,
@@ -34,7 +35,6 @@ from ingot.dialects.outgoing import check_target, inline_images, patch_answer, p
 from ingot.dialects.turning import TAPS, turn_back, turn_of
 from ingot.dialects.usage import read_id, read_usage
 from ingot.errors import InvalidRequest
-from ingot.schemas import SCHEMA_BYTES, check_schema
 from ingot.sse import DONE, encode_event
 
 
@@ -76,7 +76,7 @@ def decode(data: bytes) -> Call:
         max_tokens=request.max_tokens if most is None else most,
         images=tuple(_images(request.messages)),
         schemas=schemas,
-        loose_pattern=_check_schemas(schemas),
+        loose_pattern=judge_schemas(schemas),
     )
 
 
@@ -129,35 +129,11 @@ def _check_choice(request: ChatRequest) -> None:
     )
 
 
-def _check_schemas(schemas: Sequence[Schema]) -> InvalidRequest | None:
-    """Judges every schema before an engine sees it; what comes back is the fault of a pattern that may be none.
-
-    A pattern that not every engine takes is refused where the schema is demanded. Elsewhere it is text for most targets,
-    so that the target has the last word.
-    """
-    loose: InvalidRequest | None = None
-    for each in schemas:
-        fault = check_schema(each.schema, each.field)
-        if fault is not None and each.demanded:
-            raise fault
-        loose = loose or fault
-    return loose
-
-
 def _check_grammars(request: ChatRequest) -> None:
     for index, tool in enumerate(request.tools or ()):
         if isinstance(tool, CustomTool) and isinstance(tool.custom.format, GrammarFormat):
             where = f"tools[{index}].custom.format.grammar.definition"
-            _check_grammar(tool.custom.format.grammar.definition, where)
-
-
-def _check_grammar(definition: str, where: str) -> None:
-    if len(definition.encode()) > SCHEMA_BYTES:
-        raise InvalidRequest(
-            f"'{where}' is too large: at most {SCHEMA_BYTES} bytes are accepted.",
-            param=where,
-            code="string_above_max_length",
-        )
+            check_grammar(tool.custom.format.grammar.definition, where)
 
 
 def _schemas(request: ChatRequest) -> Iterator[Schema]:

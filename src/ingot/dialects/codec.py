@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from ingot.canonical import Answer, DialectName, Failure, Losses, Origin, Request, Usage
 from ingot.catalog import Quirks
+from ingot.errors import ApiError
 from ingot.events import AnyEvent
 from ingot.rawjson import Body
 
@@ -71,6 +72,10 @@ class StreamEncoder(Protocol):
 
     def feed(self, events: Sequence[AnyEvent]) -> bytes:
         """The bytes for events that came together; a `Failed` among them is the caller's to report."""
+        ...
+
+    def fail(self, error: ApiError, request_id: str) -> bytes | None:
+        """The bytes that end a stream which cannot go on; None where the dialect's own error event is all."""
         ...
 
 

@@ -48,6 +48,24 @@ class Schema(Found, frozen=True, gc=False):
     demanded: bool
 
 
+class Stamp(msgspec.Struct, frozen=True, kw_only=True):
+    """What is ours to say in an answer that can be asked for again: its id, and what `asked` said, the client's own body.
+
+    `now` tells the instant in Unix seconds.
+    """
+
+    id: str
+    asked: Body
+    now: Callable[[], float]
+
+
+class Past(msgspec.Struct, frozen=True, gc=False):
+    """An item of an earlier response; `maker` is the target that gave it, None where its client sent it."""
+
+    item: dict[str, Any]
+    maker: str | None = None
+
+
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """A valid request, with what routing and accounting need to know of it; `body` keeps the client's bytes."""
 
@@ -68,6 +86,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     schemas: tuple[Schema, ...] = ()
     # The first pattern that not every engine takes, in a schema that nothing enforces.
     loose_pattern: InvalidRequest | None = None
+    # Of dialects whose answers are ours by name; `body` may then hold more than the client's own.
+    stamp: Stamp | None = None
+    # The makers of the first items of the input, where earlier responses were put before it.
+    makers: tuple[str | None, ...] = ()
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +153,10 @@ class StreamTap(Protocol):
         """Data that is not the upstream's own, as an event."""
         ...
 
+    def fail(self, error: ApiError, request_id: str) -> bytes:
+        """The events that end the stream with this error, in place of what would have come; `given` holds them then."""
+        ...
+
 
 class Following(Protocol):
     """Changes the chunks of one stream on their way to the client."""
@@ -192,6 +218,12 @@ class Prepare(Protocol):
     def __call__(self, call: Call, *, model: str, quirks: Quirks, force_usage: bool = True) -> bytes: ...
 
 
+class ForTarget(Protocol):
+    """The call for the target of this name; `native`: it speaks the dialect."""
+
+    def __call__(self, call: Call, target: str, *, native: bool) -> Call: ...
+
+
 class TakeHeaders(Protocol):
     """The call with what the client's headers add to it; raises ApiError where they ask for what cannot be."""
 
@@ -233,6 +265,12 @@ class Dialect:
     error_event: Callable[[ApiError, str], bytes]
     # What a complete stream ends with.
     end_event: bytes
+    # Where answers carry our own id: the whole answer with what is ours, for the call and the public model name.
+    stamp_answer: Callable[[bytes, Call, str], bytes] | None = None
+    # The call as the target of this name gets it, which speaks the dialect or does not: what it may not see is not in it.
+    for_target: ForTarget | None = None
+    # Raises Unsupported for what no translation may leave out; the name is the deployment's.
+    check_translated: Callable[[Call, str], None] | None = None
     # How answers are to look, where not as targets give them; `tap` was handed it already.
     reshape: Reshape | None = None
     # `encode_error` under a preset's table.

@@ -105,6 +105,13 @@ class FramedTap(ABC):
             self._events.append(given)
         return given
 
+    def fail(self, error: ApiError, request_id: str) -> bytes:
+        """The event that ends the stream with this error."""
+        self._join()
+        data = self.encode(error, request_id)[1]
+        self._events.append(data)
+        return self.frame(data)
+
     def _join(self) -> None:
         """Makes one event of the texts that came in one frame; called before the frame changes."""
         if self._texts:

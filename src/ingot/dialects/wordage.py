@@ -60,13 +60,30 @@ def length_of_block(block: object) -> Length:
     return _sum(lengths)
 
 
+def length_of_items(items: list[Any]) -> Length:
+    """The text of the output items of a response."""
+    return _sum([_length_of_item(each) for each in items if type(each) is dict])
+
+
+def _length_of_item(item: Mapping[str, Any]) -> Length:
+    found = _words_of_call(item)
+    for name in ("content", "summary"):
+        parts = item.get(name)
+        for part in parts if type(parts) is list else ():
+            if type(part) is dict:
+                found += [part.get("text"), part.get("refusal")]
+    return _sum([length_of(text) for text in found if type(text) is str])
+
+
 def length_of_answer(answer: bytes) -> Length | None:
-    """The text of all choices, or blocks, of a whole answer; None where it has neither."""
+    """The text of all choices, blocks or items of a whole answer; None where it has none of them."""
     try:
         value = _answer(answer)
     except (ValueError, RecursionError):
         return None
-    choices, content = value.get("choices"), value.get("content")
+    choices, content, output = value.get("choices"), value.get("content"), value.get("output")
+    if type(output) is list:
+        return length_of_items(output)
     if type(content) is list:
         return _sum([length_of_block(each) for each in content])
     if type(choices) is not list:

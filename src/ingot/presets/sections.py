@@ -18,15 +18,18 @@ SURFACES: Final = (
     "embeddings",
     "messages",
     "count_tokens",
+    "responses",
+    "kept_responses",
+    "input_tokens",
     "models",
     "usage",
 )
 """What a preset can offer or leave out; a request for one that is left out finds nothing."""
 
-BODIES: Final = ("chat", "completions", "embeddings", "messages")
+BODIES: Final = ("chat", "completions", "embeddings", "messages", "responses")
 """The surfaces whose requests have fields to rule over, and run something that a retry must not run again."""
 
-ANSWERED: Final = ("chat", "messages")
+ANSWERED: Final = ("chat", "messages", "responses")
 """The surfaces whose answers have rules."""
 
 UNKNOWN: Final = "*"
@@ -36,7 +39,17 @@ CALLS: Final = ("choices", "delta", "tool_calls")
 """The only place where pieces can be gathered."""
 
 SurfaceName = Literal[
-    "chat", "stored", "completions", "embeddings", "messages", "count_tokens", "models", "usage"
+    "chat",
+    "stored",
+    "completions",
+    "embeddings",
+    "messages",
+    "count_tokens",
+    "responses",
+    "kept_responses",
+    "input_tokens",
+    "models",
+    "usage",
 ]
 HeaderForm = Literal["bearer", "x-api-key"]
 LimitHeaders = Literal["openai", "anthropic", "ietf"]

@@ -52,6 +52,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     billable = ending.billed
     lead = inference.lead if ending.final else None
     price = inference.deployment.price
+    # What the client sent, whatever was put before it.
     body = inference.call.body if inference.asked is None else for_store(inference.asked)
     asked = body.value
     expires_at = _kept_until(runtime, grant, asked.get("store"), now=now, waited=inference.claim is not None)

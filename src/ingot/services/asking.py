@@ -10,12 +10,12 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 import asyncio
 from typing import Protocol
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ingot import windows
 from ingot.catalog import Catalog, Deployment
-from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.dialect import Call, Dialect, Stamp
 from ingot.errors import ApiError, Overloaded, PlatformError
 from ingot.idempotency import REPLAYED, fingerprint
 from ingot.limits.headers import anthropic_lines, every_line, ietf_lines, openai_lines
@@ -67,20 +67,20 @@ async def run(
             code="storage_unavailable",
             retry_after=2.0,
         )
-    if asked.call.images:
-        await runtime.images.check(asked.call, asked.deployment)
+    call = await before(runtime, asked.dialect, asked.call, org_id=asked.principal.org_id)
+    if call.images:
+        await runtime.images.check(call, asked.deployment)
     admission = Admission()
     try:
-        await gate.admit(
-            asked.principal, asked.call, asked.deployment, window=asked.window, admission=admission
-        )
+        await gate.admit(asked.principal, call, asked.deployment, window=asked.window, admission=admission)
     finally:
         outcome.standing = admission.standing
     if outcome.standing is not None:
         door.lines += standing_lines(runtime, outcome.standing)
     now = runtime.clock.now()
-    ours = asked.dialect.name in runtime.preset.background.surfaces
-    call = for_target(asked.call, asked.deployment, ours=ours)
+    response_id = new_response_id(now) if lead is None else lead.response_id
+    call = for_target(runtime, asked.dialect, call, deployment=asked.deployment)
+    call = stamped(runtime, asked.dialect, call, asked=asked.call, response_id=response_id)
     wanted = Inference(
         asked.id,
         asked.path,
@@ -88,12 +88,12 @@ async def run(
         call,
         asked.deployment,
         asked.principal,
-        response_id=new_response_id(now) if lead is None else lead.response_id,
+        response_id=response_id,
         created_at=int(now * 1_000_000),
         window=asked.window,
         hold=admission.hold,
         lead=lead,
-        asked=None if call is asked.call else asked.call.body,
+        asked=None if call.body is asked.call.body else asked.call.body,
     )
     try:
         await inference.run(runtime, wanted, door, outcome)
@@ -101,7 +101,7 @@ async def run(
         if admission.reservation is not None:
             usage = outcome.usage
             if usage is not None and not usage.estimated:
-                size = len(asked.call.body.data) + asked.deployment.added
+                size = len(call.body.data) + asked.deployment.added
                 gate.learn(asked.deployment.name, size=size, tokens=usage.input)
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
 
@@ -114,13 +114,27 @@ def place(catalog: Catalog, call: Call, deployment: Deployment, *, background: b
     return window
 
 
-def for_target(call: Call, deployment: Deployment, *, ours: bool) -> Call:
-    """The call without what is said to this server alone; itself where there is nothing of that kind.
+async def before(runtime: Runtime, dialect: Dialect, call: Call, *, org_id: str) -> Call:
+    """The call with all that earlier responses put before it; raises ClientError."""
+    if dialect.for_target is None:
+        return call
+    return await runtime.history.before(call, org_id, most=runtime.config.limits.image_body_bytes)
 
-    `ours` says whether the field `background` is.
-    """
+
+def for_target(runtime: Runtime, dialect: Dialect, call: Call, *, deployment: Deployment) -> Call:
+    """The call without what is said to this server alone; itself where there is nothing of that kind."""
+    ours = dialect.name in runtime.preset.background.surfaces
     body = windows.for_target(call.body, deployment.windows, background=ours)
-    return call if body is call.body else msgspec.structs.replace(call, body=body)
+    return call if body is call.body else replace(call, body=body)
+
+
+def stamped(runtime: Runtime, dialect: Dialect, call: Call, *, asked: Call, response_id: str) -> Call:
+    """The call with what is ours to say in its answer, where the dialect has such; `asked` is as its client sent it."""
+    if dialect.stamp_answer is None:
+        return call
+    return replace(
+        call, stamp=Stamp(id=response_id, asked=windows.for_store(asked.body), now=runtime.clock.now)
+    )
 
 
 async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:

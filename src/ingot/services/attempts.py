@@ -150,7 +150,10 @@ async def _as_sent(
 async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Route, link: Link) -> Opened:
     """One try; `call` is the inference's own, as targets get it."""
     dialect = inference.dialect
-    translation = None if dialect.format in route.target.dialects else await translate(inference, call, route)
+    native = dialect.format in route.target.dialects
+    if dialect.for_target is not None:
+        call = dialect.for_target(call, route.target.name, native=native)
+    translation = None if native else await translate(inference, call, route)
     body = translation.body if translation else _prepare(inference, call, route)
     began = runtime.clock.monotonic()
     try:
@@ -200,8 +203,9 @@ def _fidelity(inference: Inference, call: Call, opened: Opened) -> Fidelity:
     if opened.translation is not None or opened.turn == "call":
         return "translated"
     same = call is inference.call and inference.asked is None
-    same = same and opened.route.model == inference.deployment.name and inference.dialect.reshape is None
-    return "verbatim" if same else "patched"
+    same = same and opened.route.model == inference.deployment.name
+    own = inference.dialect.reshape is None and inference.dialect.stamp_answer is None
+    return "verbatim" if same and own else "patched"
 
 
 async def _send(inference: Inference, link: Link, body: bytes, translation: Translation | None) -> Reply:

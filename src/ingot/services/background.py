@@ -22,17 +22,19 @@ import msgspec
 from ingot import windows
 from ingot.dialects import background as shapes
 from ingot.dialects.background import Shown
+from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import InvalidRequest, NotFound, Overloaded, Unsupported
 from ingot.idempotency import REPLAYED, fingerprint
 from ingot.ids import ordered_id
 from ingot.limits.limiter import Reservation
+from ingot.presets import Preset
 from ingot.pricing import frozen
 from ingot.rawjson import clip, kind_of
 from ingot.scheduling.fairness import service
 from ingot.scheduling.windows import Window
 from ingot.services.accounting import CANCELLED, new_response_id, settle_rates, unrun
 from ingot.services.admission import most_of
-from ingot.services.asking import Asked, ClientDoor, standing_lines
+from ingot.services.asking import Asked, ClientDoor, before, standing_lines
 from ingot.services.door import Outcome
 from ingot.services.idempotency import Replay, Scope
 from ingot.services.jobs import Lost, Order
@@ -46,13 +48,19 @@ from ingot.store.waiting import Record
 
 JSON: Final = b"application/json"
 FIELD: Final = "background"
+OWNERS: Final = frozenset({"responses"})
+"""Dialects of which the field is a part."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def wanted(value: Mapping[str, Any]) -> bool:
-    """Whether a request is for the background; raises InvalidRequest where the field says neither."""
+def wanted(preset: Preset, dialect: Dialect, value: Mapping[str, Any]) -> bool:
+    """Whether a request is for the background; raises ApiError where the field says neither, or cannot be honoured."""
     held = value.get(FIELD)
+    if dialect.name not in preset.background.surfaces:
+        if held and dialect.name in OWNERS:
+            raise Unsupported(f"'{FIELD}' is not supported. Leave it out.", param=FIELD)
+        return False  # a target may know a field of that name
     if held is None or isinstance(held, bool):
         return held is True
     raise InvalidRequest(
@@ -127,7 +135,9 @@ async def _take(
     runtime: Runtime, asked: Asked, response_id: str, *, lead: Lead | None, door: ClientDoor, outcome: Outcome
 ) -> None:
     """Charges rates, reserves money and puts the work in: all of it, or nothing."""
-    gate, call, deployment, principal = runtime.gate, asked.call, asked.deployment, asked.principal
+    gate, deployment, principal = runtime.gate, asked.deployment, asked.principal
+    # What is read with it counts; what is stored is what the client sent.
+    call = await before(runtime, asked.dialect, asked.call, org_id=principal.org_id)
     if call.images:
         await runtime.images.check(call, deployment)
     reservation = await gate.enqueue(principal, call, deployment)
@@ -137,9 +147,9 @@ async def _take(
     grant, free = principal.grant, deployment.price.is_free
     most = 0 if free else most_of(call, deployment, window=asked.window, factor=grant.price_factor)
     headers = _encode(dict(call.headers)).decode() if call.headers else None
-    item = NewItem(response_id, asked.id, windows.for_store(call.body).data, headers)
+    item = NewItem(response_id, asked.id, windows.for_store(asked.call.body).data, headers)
     order = Order(
-        _job(runtime, asked, response_id, reservation),
+        _job(runtime, asked, call, response_id=response_id, reservation=reservation),
         [item],
         payer=grant,
         most=most,
@@ -158,8 +168,11 @@ async def _take(
     outcome.target = "queue"
 
 
-def _job(runtime: Runtime, asked: Asked, response_id: str, reservation: Reservation | None) -> Job:
-    call, deployment, principal = asked.call, asked.deployment, asked.principal
+def _job(
+    runtime: Runtime, asked: Asked, call: Call, *, response_id: str, reservation: Reservation | None
+) -> Job:
+    """The job; `call` is all that is read for it."""
+    deployment, principal = asked.deployment, asked.principal
     now = runtime.clock.now()
     window: Window = runtime.catalog.windows[asked.window]
     grant = principal.grant
@@ -208,10 +221,12 @@ class Background:
         """What a client is told who names none."""
         return _missing(which, self.surface)
 
-    async def cancel(self, org_id: str, which: str) -> bytes:
-        """Ends it where it has not ended, and its record; raises NotFound."""
-        await self._end(org_id, which)
-        return _rendered(await self._find(org_id, which), which, self.surface)
+    async def cancel(self, org_id: str, which: str) -> bytes | None:
+        """Ends it where it has not ended; its record, or None where there is no such response in the background."""
+        record = await self._find(org_id, which)
+        if record is not None and record.ended is None:
+            await self._end(which)
+        return await self.read(org_id, which)
 
     async def delete(self, org_id: str, which: str) -> bytes | None:
         """Ends it and removes what is kept of it; None where there is no such response in the background."""
@@ -219,7 +234,7 @@ class Background:
         if record is None:
             return None
         if record.ended is None:
-            await self._end(org_id, which)
+            await self._end(which)
             record = await self._find(org_id, which)
         if record is None or record.ended is None:
             raise Overloaded(
@@ -230,12 +245,7 @@ class Background:
         await self._runtime.jobs.forget(org_id, record)
         return _encode({"id": which, **shapes.DELETED[self.surface]})
 
-    async def _end(self, org_id: str, which: str) -> None:
-        record = await self._find(org_id, which)
-        if record is None:
-            raise _missing(which, self.surface)
-        if record.ended is not None:
-            return
+    async def _end(self, which: str) -> None:
         taken = await self._runtime.jobs.take_to_end(which)
         if taken is None:
             await self._runtime.jobs.until_ended(which)

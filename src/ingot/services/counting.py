@@ -7,7 +7,7 @@ Where no target counts, that is said: an estimate of ours would be taken for a c
 
 from ingot.errors import ApiError, NotFound
 from ingot.services.accounting import new_response_id
-from ingot.services.asking import Asked, ClientDoor, standing_lines
+from ingot.services.asking import Asked, ClientDoor, before, standing_lines
 from ingot.services.attempts import open_reply
 from ingot.services.door import Inference, Outcome
 from ingot.services.runtime import Runtime
@@ -18,8 +18,9 @@ UNKNOWN_THERE = "upstream_not_found"
 async def run(runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome) -> None:
     """Gives the target's count to `door`; raises ApiError while nothing was given."""
     gate = runtime.gate
-    if asked.call.images:
-        await runtime.images.check(asked.call, asked.deployment)
+    call = await before(runtime, asked.dialect, asked.call, org_id=asked.principal.org_id)
+    if call.images:
+        await runtime.images.check(call, asked.deployment)
     admission = await gate.count(asked.principal)
     outcome.standing = admission.standing
     if outcome.standing is not None:
@@ -29,7 +30,7 @@ async def run(runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome
         asked.id,
         asked.path,
         asked.dialect,
-        asked.call,
+        call,
         asked.deployment,
         asked.principal,
         response_id=new_response_id(now),

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from ingot.canonical import Losses
 from ingot.catalog import Deployment
-from ingot.dialects.dialect import Call, Dialect, Usage
+from ingot.dialects.dialect import Call, Dialect, StreamTap, Usage
 from ingot.limits.limiter import Standing
 from ingot.rawjson import Body
 from ingot.scheduling.windows import OnMiss
@@ -98,5 +98,7 @@ class Outcome(Struct):
     content_type: bytes = b"application/json"
     standing: Standing | None = None
     """How the limits stood once it was admitted, where there are any."""
+    tap: StreamTap | None = None
+    """What its stream goes through, which knows how to end it."""
     recorded: bool = False
     """Whether its record was handed over already."""

@@ -11,6 +11,7 @@ The dialect decides what bytes mean; this module decides what happens to them.
 
 import asyncio
 
+from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError, Overloaded, PlatformError, UpstreamRejected
 from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
@@ -75,14 +76,27 @@ def _conclude(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:
     """Records what ended without a whole answer, if its ending leaves a record; nobody waits for it."""
     recorded = ending_of(outcome).recorded
     if recorded == "always" or (recorded == "keyed" and inference.lead is not None):
-        if inference.lead is not None and outcome.answer and outcome.status == 200:
+        if (
+            inference.lead is not None
+            and outcome.answer
+            and outcome.status == 200
+            and outcome.tap is not None
+        ):
             # A retry gets what came, and must not take it for a whole answer either.
-            outcome.answer += inference.dialect.error_event(_cut_short(), inference.id)
+            outcome.tap.fail(_cut_short(), inference.id)
+            outcome.answer = outcome.tap.given
         outcome.recorded = True
         if _keeps(runtime, inference):
             runtime.recorder.record(account(runtime, inference, outcome), inference.hold)
     elif inference.hold is not None:
         runtime.gate.purse.release(inference.hold)
+
+
+def end_stream(dialect: Dialect, outcome: Outcome, error: ApiError, *, request_id: str) -> bytes:
+    """The events that end a stream which has begun with an error."""
+    if outcome.tap is None:
+        return dialect.error_event(error, request_id)
+    return outcome.tap.fail(error, request_id)
 
 
 def _cut_short() -> Overloaded:
@@ -101,6 +115,8 @@ async def _give_answer(
         door.note(header_line(outcome.losses))
     elif opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
+    if inference.dialect.stamp_answer is not None:
+        body = inference.dialect.stamp_answer(body, inference.call, inference.deployment.name)
     if inference.dialect.reshape is not None:
         body = inference.dialect.reshape.whole(body)
     outcome.status = 200
@@ -128,7 +144,7 @@ async def _give_stream(
         await _make_durable(runtime, inference, outcome)
     except ApiError as error:
         outcome.error = error.code
-        closing = inference.dialect.error_event(error, inference.id)
+        closing = end_stream(inference.dialect, outcome, error, request_id=inference.id)
     door.write(closing)
     door.finish()
     await linger(opened)

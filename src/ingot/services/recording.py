@@ -54,6 +54,7 @@ class Recorder:
         self.failing_since: float | None = None
         """Since when nothing could be written, by the loop's clock; None while writing works."""
         self._waiting: list[_Entry] = []
+        self._latest: asyncio.Future[None] | None = None
         self._busy = False
         self._alone: set[asyncio.Task[None]] = set()
 
@@ -64,10 +65,16 @@ class Recorder:
             self._retries.ending(settlement.lead)
         entry = _Entry(settlement, hold, self._loop.create_future())
         self._waiting.append(entry)
+        self._latest = entry.told
         if not self._busy:
             self._busy = True
             self._soon()
         return entry.told
+
+    async def caught_up(self) -> None:
+        """Returns when all that was recorded so far is durable, or has failed."""
+        if self._latest is not None:
+            await asyncio.wait([self._latest])
 
     def may_try(self) -> bool:
         """Whether work may begin whose record must be written: while writing fails, one request a second finds out."""

@@ -35,7 +35,7 @@ async def relay_stream(
 
     The answer that the door gets is whole with them, or they are an error event.
     """
-    tap = _tap(inference, opened, door=door)
+    tap = outcome.tap = _tap(inference, opened, door=door)
     outcome.status = 200
     told = b""
     pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)
@@ -55,12 +55,12 @@ async def relay_stream(
             outcome.error = "upstream_error"
     except (UpstreamFault, EventTooLarge) as fault:
         opened.link.fail(opened.began)
-        told = _break_off(runtime, inference, opened, fault=fault, outcome=outcome)
+        told = _break_off(runtime, inference, opened, tap, fault=fault, outcome=outcome)
     finally:
         outcome.usage = usage_of(runtime, inference, opened, tap)
         outcome.answer_id = tap.id
         # What a retry with the same key gets must not look like a whole answer either.
-        outcome.answer = tap.given if outcome.error is None else tap.given + told
+        outcome.answer = tap.given
         outcome.content_type = opened.content_type
         if isinstance(tap, TranslatedTap):
             outcome.losses = tap.losses
@@ -191,13 +191,14 @@ def _end(inference: Inference, opened: Opened, tap: StreamTap, *, outcome: Outco
     error = UpstreamError(
         f"The target '{opened.route.target.name}' ended its stream before the answer was complete."
     )
-    return _tell(inference, error, outcome=outcome)
+    return _tell(inference, tap, error, outcome=outcome)
 
 
 def _break_off(
     runtime: Runtime,
     inference: Inference,
     opened: Opened,
+    tap: StreamTap,
     *,
     fault: UpstreamFault | EventTooLarge,
     outcome: Outcome,
@@ -212,9 +213,9 @@ def _break_off(
         error = explain(fault, opened.route)
     else:
         error = UpstreamError(f"The target '{name}' sent an event beyond the size limit.")
-    return _tell(inference, error, outcome=outcome)
+    return _tell(inference, tap, error, outcome=outcome)
 
 
-def _tell(inference: Inference, error: ApiError, *, outcome: Outcome) -> bytes:
+def _tell(inference: Inference, tap: StreamTap, error: ApiError, *, outcome: Outcome) -> bytes:
     outcome.error = error.code
-    return inference.dialect.error_event(error, inference.id)
+    return tap.fail(error, inference.id)

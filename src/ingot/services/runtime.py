@@ -9,6 +9,7 @@ from ingot.config import Config
 from ingot.logs import Log
 from ingot.presets import Preset
 from ingot.services.admission import Gate
+from ingot.services.history import History
 from ingot.services.idempotency import Retries
 from ingot.services.images import Images
 from ingot.services.jobs import Jobs
@@ -32,6 +33,7 @@ class Runtime:
     gate: Gate
     retries: Retries
     jobs: Jobs
+    history: History
     images: Images
     clock: Clock
     rng: random.Random

@@ -19,11 +19,13 @@ import msgspec
 from ingot import canonical
 from ingot.canonical import Loss, Losses, Origin, Request
 from ingot.catalog import Route
+from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
+from ingot.dialects.codecs.grammars import Held, hold
 from ingot.dialects.dialect import Call, Said, StreamTap, Usage
 from ingot.dialects.usage import USAGE
-from ingot.errors import Unsupported, UpstreamError
+from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.door import Inference
 from ingot.sse import SseSplitter, event_data
@@ -34,7 +36,7 @@ HEADER_BYTES: Final = 1024
 LARGE: Final = 256 * 1024
 """Bytes of a body above which translating leaves the event loop, so that one client's prompt stalls no other's stream."""
 
-_IDS: Final = {"chat": "chatcmpl-", "messages": "msg_"}
+_IDS: Final = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 _OURS: Final = "resp_"
 # What cannot stand in a header, or would end a loss there.
 _UNTOLD: Final = re.compile(r"[^ !-:<-~]|%")
@@ -58,6 +60,8 @@ class Translation:
     body: bytes
     reply: Reply
     losses: Losses
+    held: Held | None = None
+    """Where the target is held to schemas by a grammar: what it was sent, and how its answer is turned back."""
 
     async def answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         """The client's answer, and what the target counted; raises ValueError where it is none of its dialect."""
@@ -65,6 +69,8 @@ class Translation:
 
     def _answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         far, quirks = self.wire.codec, self.destination.quirks
+        if self.held is not None:
+            data = CHAT.turn_back(data, self.held.turn)
         answer, lost_in = far.decode_answer(data, self.destination.origin)
         if quirks.usage != USAGE:
             answer = msgspec.structs.replace(answer, usage=usage_at(far, data, quirks.usage))
@@ -80,8 +86,15 @@ class Translation:
             decoder=self.wire.codec.decode_stream(self.destination.origin, call.n),
             encoder=self.near.encode_stream(self.reply),
             watch=inference.dialect.tap(call, model=public, public=public),
-            error=lambda told: inference.dialect.error_event(told, ""),
+            turned=_turned(self.held),
         )
+
+
+def _turned(held: Held | None) -> StreamTap | None:
+    """What turns a stream back before it is read, where that is needed."""
+    if held is None or held.turn == "none":
+        return None
+    return CHAT.tap(held.call, model=held.call.model, public=held.call.model, turn=held.turn)
 
 
 async def translate(inference: Inference, call: Call, route: Route) -> Translation:
@@ -97,6 +110,11 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     near = CODECS[inference.dialect.name]
     if wire is None:
         raise LookupError(route.target.name)
+    if inference.dialect.check_translated is not None:
+        try:
+            inference.dialect.check_translated(call, inference.deployment.name)
+        except Unsupported as error:
+            raise Lossy(error.message, param=error.param, code=error.code) from error
     request, lost_in = near.decode_request(call.body)
     origin = Origin(wire.codec.name, route.target.name)
     destination = Destination(origin, route.model, route.target.quirks, stream=call.stream)
@@ -105,7 +123,11 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     mendable = tuple(loss for loss in losses if not loss.filled)
     if mendable and inference.deployment.losses == "refuse":
         raise _refusal(mendable, inference.deployment.name)
-    return Translation(wire, near, destination, body, _reply(inference, request), losses)
+    held = None
+    if wire.dialect is CHAT and route.target.quirks.gbnf:
+        held = hold(body, request, route.target.quirks, deployment=inference.deployment.name)
+        body = held.body
+    return Translation(wire, near, destination, body, _reply(inference, request), losses, held)
 
 
 def _lost_headers(call: Call) -> Losses:
@@ -123,7 +145,7 @@ def _reply(inference: Inference, request: Request) -> Reply:
         model=inference.deployment.name,
         created=inference.created_at // 1_000_000,
         request=request,
-        body=inference.call.body,
+        body=inference.call.body if inference.call.stamp is None else inference.call.stamp.asked,
     )
 
 
@@ -217,9 +239,9 @@ class TranslatedTap:
         "_counted",
         "_decoder",
         "_encoder",
-        "_error",
         "_splitter",
         "_translation",
+        "_turned",
         "_watch",
         "deltas",
         "done",
@@ -235,9 +257,9 @@ class TranslatedTap:
         decoder: StreamDecoder,
         encoder: StreamEncoder,
         watch: StreamTap,
-        error: Callable[[UpstreamError], bytes],
+        turned: StreamTap | None = None,
     ) -> None:
-        """`watch` is the tap of the client's dialect, `error` makes an event of it."""
+        """`watch` is the tap of the client's dialect; `turned` turns the target's events back before they are read."""
         self.usage: Usage | None = None
         self.deltas = 0
         self.id: str | None = None
@@ -247,7 +269,7 @@ class TranslatedTap:
         self._decoder = decoder
         self._encoder = encoder
         self._watch = watch
-        self._error = error
+        self._turned = turned
         self._splitter = SseSplitter()
         self._counted = Said()
 
@@ -284,6 +306,11 @@ class TranslatedTap:
         """The client's events for the data of one event of the target; nothing once the stream is over."""
         if self.done:
             return None
+        if self._turned is not None:
+            kept = self._turned.feed(data)
+            if kept is None:
+                return None
+            data = kept
         try:
             events = self._decoder.feed(data)
         except (ValueError, RecursionError):
@@ -299,6 +326,17 @@ class TranslatedTap:
     def close(self) -> bytes:
         """The client's last events, where the target's stream is whole without its own end; then `done` says so."""
         return self._give(self._decoder.close())
+
+    def fail(self, error: ApiError, request_id: str) -> bytes:
+        """The client's last events, where the stream cannot go on."""
+        self.done = self.failed = True
+        watch = self._watch
+        told = None if watch.done else self._encoder.fail(error, request_id)
+        if told is None:
+            return watch.fail(error, request_id)
+        # The words are ours, so that the client's own tap lets them through.
+        watch.failed = True
+        return self._watched(told)
 
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
         given = self._watched(self._encoder.feed(events))
@@ -326,8 +364,7 @@ class TranslatedTap:
         """Ends the stream with an error: what follows cannot make it whole."""
         self.done = self.failed = True
         name = self._translation.destination.origin.target
-        event = self._error(UpstreamError(f"The target '{name}' {what}."))
-        return self._watched(event)
+        return self.fail(UpstreamError(f"The target '{name}' {what}."), "")
 
     def _watched(self, told: bytes) -> bytes:
         """What the client's own tap lets through of whole events, as if they were its target's."""

@@ -20,7 +20,7 @@ from ingot.errors import ApiError, NotFound, Overloaded, PlatformError
 from ingot.pricing import Price, parse_frozen
 from ingot.scheduling.backoff import again
 from ingot.services.accounting import CANCELLED, Unrun, account, claim_of, unrun
-from ingot.services.asking import for_target
+from ingot.services.asking import before, for_target, stamped
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.grants import Grant
@@ -77,7 +77,7 @@ class Attempt:
         if refused is not None:
             return await self._fail(refused, dialect)
         try:
-            self.inference = prepare(runtime, dialect, job, self.item, grant=self.grant)
+            self.inference = await prepare(runtime, dialect, job, self.item, grant=self.grant)
         except ApiError as error:
             return await self._fail(error, dialect)
         try:
@@ -151,21 +151,24 @@ class Attempt:
         return micros(self.runtime.clock.now())
 
 
-def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *, grant: Grant) -> Inference:
-    """The inference of an item; raises ApiError where its model is gone."""
+async def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *, grant: Grant) -> Inference:
+    """The inference of an item; raises ApiError where its model is gone, or what it goes on from."""
     # What was agreed when it was put in counts, whatever the model costs by now.
     deployment = replace(runtime.catalog.resolve(job.model), price=Price(parse_frozen(job.price).rates))
     call = dialect.decode(item.request)
     if item.headers is not None:
         headers = msgspec.json.decode(item.headers, type=dict[str, str])
         call = msgspec.structs.replace(call, headers=tuple(headers.items()))
+    asked = call
+    call = await before(runtime, dialect, asked, org_id=job.org_id)
+    call = for_target(runtime, dialect, call, deployment=deployment)
     # Its money is in leases of the queue: there is nothing for the purse to release.
     hold = Hold(job.org_id, item.reserved, bool(job.prepaid), deposits.decode(job.holds), released=True)
     return Inference(
         item.request_id,
         f"/v1{dialect.path}",
         dialect,
-        for_target(call, deployment, ours=True),
+        stamped(runtime, dialect, call, asked=asked, response_id=item.id),
         deployment,
         Principal(job.key_id, "", "", job.org_id, "inference", grant),
         response_id=item.id,
@@ -175,5 +178,5 @@ def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *, gran
         claim=claim_of(job, item),
         begun_at=micros(runtime.clock.now()),
         on_miss=job.on_miss,  # type: ignore[arg-type]  # a window's, as it was then
-        asked=call.body,
+        asked=asked.body,
     )

@@ -88,6 +88,16 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchange:
+    """A stored response with its content, as far as it is kept, and the target that gave it."""
+
+    head: Head
+    target: str
+    request: bytes | None
+    answer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Which responses a list holds: those of one surface that are complete and can be read at `now`."""
 
@@ -121,6 +131,9 @@ _BY_PUBLIC_ID = (
     .where(_r.org_id == bindparam("org"), _r.public_id == bindparam("which"))
     .order_by(_r.id.desc())
     .limit(1)
+)
+_LINK = select(_r.request, _r.answer, _r.target, *_HEAD).where(
+    _r.org_id == bindparam("org"), _r.id == bindparam("which")
 )
 _PARTS = {
     part: select(responses.c[part]).where(_r.org_id == bindparam("org"), _r.id == bindparam("which"))
@@ -157,6 +170,17 @@ def read_part(conn: Connection, org_id: str, response_id: str, *, part: Part) ->
     """The request or the answer as it was kept; `response_id` is ours."""
     found = conn.execute(_PARTS[part], {"org": org_id, "which": response_id}).scalar()
     return None if found is None else bytes(found)
+
+
+def read_exchange(conn: Connection, org_id: str, response_id: str) -> Exchange | None:
+    """What a response was asked and what it gave; `response_id` is ours. None where there is no such row."""
+    if not is_plain(response_id):
+        return None
+    row = conn.execute(_LINK, {"org": org_id, "which": response_id}).first()
+    if row is None:
+        return None
+    parts = [None if part is None else bytes(part) for part in (row.request, row.answer)]
+    return Exchange(_head(row), row.target, *parts)
 
 
 def list_responses(conn: Connection, org_id: str, which: Filter, *, step: Step) -> Sheet:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from sqlalchemy import Connection, bindparam, select
 
-from ingot.dialects import fold, messages_fold
+from ingot.dialects import fold, messages_fold, responses_fold
 from ingot.store.balances import Charge, charge
 from ingot.store.bulk import add_rows, insert_rows
 from ingot.store.conclusions import clear_up, conclude_all
@@ -35,7 +35,7 @@ from ingot.store.schema import (
 
 HOUR = 3_600_000_000
 
-_FOLDS = {"messages": messages_fold.assemble}
+_FOLDS = {"messages": messages_fold.assemble, "responses": responses_fold.assemble}
 """What makes one answer of a stream, by surface, where it is not OpenAI's."""
 
 
@@ -209,7 +209,12 @@ def _response(each: Settlement) -> tuple[Any, ...]:
 
 def _whole(each: Settlement) -> bytes | None:
     """The answer as it is kept: a stream as the whole answer that it spells out, where it is one."""
-    if each.answer is None or not each.streamed or each.state != "completed":
+    # A response says itself whether it is whole, and can be read as far as it came.
+    if (
+        each.answer is None
+        or not each.streamed
+        or (each.state != "completed" and each.surface != "responses")
+    ):
         return each.answer
     try:
         return _FOLDS.get(each.surface, fold.assemble)(each.answer)

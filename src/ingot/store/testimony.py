@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, LargeBinary, and_, bindparam, cast, func, select
 
-from ingot.dialects import messages_usage
+from ingot.dialects import messages_usage, responses_usage
 from ingot.dialects.dialect import Usage
 from ingot.dialects.usage import read_usage, usage_at
 from ingot.dialects.wordage import length_of_answer
@@ -37,11 +37,13 @@ class _Tongue:
 
 _OPENAI: Final = _Tongue(read_usage, usage_at, "prompt_tokens")
 _ANTHROPIC: Final = _Tongue(messages_usage.read_usage, messages_usage.usage_at, "input_tokens")
+_RESPONSES: Final = _Tongue(responses_usage.read_usage, responses_usage.usage_at, "input_tokens")
 _TONGUES: Final = {
     "chat": _OPENAI,
     "completions": _OPENAI,
     "embeddings": _OPENAI,
     "messages": _ANTHROPIC,
+    "responses": _RESPONSES,
 }
 """By surface."""
 

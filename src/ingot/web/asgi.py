@@ -31,6 +31,7 @@ UNKNOWN = "(unknown)"
 PAGES = PROBES | {
     "/v1/models",
     "/v1/chat/completions",
+    "/v1/responses",
     "/v1/usage",
     "/v1/usage/breakdown",
     "/v1/usage/requests",
@@ -42,6 +43,7 @@ _PATTERNS = (
     ("/v1/models/", "/v1/models/{model}"),
     ("/v1/chat/completions/", "/v1/chat/completions/{id}"),
     ("/v1/messages/", "/v1/messages/{id}"),
+    ("/v1/responses/", "/v1/responses/{id}"),
 )
 
 

@@ -1,6 +1,6 @@
 """Responses in the background by their id: read, cancelled and deleted, beside whatever else a surface offers under that path.
 
-    GET, DELETE    /v1/chat/completions/{id}    /v1/messages/{id}
+    GET, DELETE    /v1/chat/completions/{id}    /v1/messages/{id}    /v1/responses/{id}
     POST           .../{id}/cancel
 
 Decides nothing about what is visible; an id of another kind is the surface's own to answer.
@@ -16,7 +16,11 @@ from ingot.errors import NotFound
 from ingot.web.query import Handler, Organization, Pages
 
 JSON = "application/json"
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages"}
+PATHS = {
+    "chat": "/v1/chat/completions/{id:path}",
+    "messages": "/v1/messages/{id:path}",
+    "responses": "/v1/responses/{id}",
+}
 """By surface."""
 
 Look = Callable[[str, str], Awaitable[bytes | None]]
@@ -30,27 +34,24 @@ class Records(Protocol):
     def surface(self) -> str: ...
 
     async def read(self, org_id: str, which: str) -> bytes | None: ...
-    async def cancel(self, org_id: str, which: str) -> bytes: ...
+    async def cancel(self, org_id: str, which: str) -> bytes | None: ...
     async def delete(self, org_id: str, which: str) -> bytes | None: ...
     def missing(self, which: str) -> NotFound: ...
 
 
 def joined(pages: Pages, background: Records, *, organization: Organization) -> Pages:
     """The pages with those of one surface's responses in the background, which are looked for first."""
-    path = f"{PATHS[background.surface]}/{{id:path}}"
-
-    async def cancel(request: Request) -> Response:
-        org_id = await organization(request)
-        return Response(await background.cancel(org_id, request.path_params["id"]), media_type=JSON)
-
-    own = pages.get(path, {})
+    path = PATHS[background.surface]
+    ending = f"{path}/cancel"
+    own, ends = pages.get(path, {}), pages.get(ending, {})
     one = own | {
         "GET": _first(background.read, own.get("GET"), background, organization=organization),
         "DELETE": _first(background.delete, own.get("DELETE"), background, organization=organization),
     }
-    rest = {each: handlers for each, handlers in pages.items() if each != path}
+    cancel = _first(background.cancel, ends.get("POST"), background, organization=organization)
+    rest = {each: handlers for each, handlers in pages.items() if each not in (path, ending)}
     # The longer path stands first, or the shorter one would take it.
-    return {f"{path}/cancel": {"POST": cancel}, **rest, path: one}
+    return {ending: {"POST": cancel}, **rest, path: one}
 
 
 def _first(look: Look, other: Handler | None, background: Records, *, organization: Organization) -> Handler:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.rawjson import clip
+from ingot.store.responses import is_plain
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -57,12 +58,25 @@ def read_limit(query: QueryParams, *, default: int, most: int) -> int:
     return number
 
 
-def read_order(query: QueryParams) -> bool:
+def read_order(query: QueryParams, *, default: str = "asc") -> bool:
     """Whether a list begins with its newest."""
-    text = query.get("order", "asc")
+    text = query.get("order", default)
     if text not in {"asc", "desc"}:
         raise InvalidRequest(f"'order' must be 'asc' or 'desc', but got '{clip(text)}'.", param="order")
     return text == "desc"
+
+
+def read_word(query: QueryParams, name: str) -> str | None:
+    """A text that can be an id or a name; None where it is not given."""
+    text = query.get(name)
+    if text is not None and not is_plain(text):
+        raise InvalidRequest(f"'{name}' is empty, too long or no text.", param=name)
+    return text
+
+
+def without(query: QueryParams, *names: str) -> QueryParams:
+    """The query without lists that say nothing here: their names stand in it as often as they have members."""
+    return QueryParams([pair for pair in query.multi_items() if pair[0].removesuffix("[]") not in names])
 
 
 def by_method(handlers: Mapping[str, Handler]) -> Handler:

@@ -21,13 +21,14 @@ from ingot.presets import encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
 from ingot.services.background import Background
 from ingot.services.grants import deployment_for, deployments_for
+from ingot.services.kept import Responses
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
 from ingot.services.runtime import Runtime
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import background, metrics, stored, usage
+from ingot.web import background, metrics, responses, stored, usage
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
@@ -145,6 +146,12 @@ def _kept(state: State) -> Pages:
     found: Pages = {}
     if preset.offers("stored"):
         found |= stored.pages(Answers(database, clock=clock), organization=organization)
+    if preset.offers("responses"):
+        found |= responses.pages(
+            Responses(database, clock=clock),
+            organization=organization,
+            kept=preset.offers("kept_responses"),
+        )
     if preset.offers("usage"):
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)

@@ -15,8 +15,7 @@ from starlette.responses import Response
 from ingot.errors import InvalidRequest, TooLarge
 from ingot.rawjson import clip
 from ingot.services.answers import Answers, Paging, Wanted
-from ingot.store.responses import is_plain
-from ingot.web.query import Handler, Organization, Pages, read_limit, read_order, single
+from ingot.web.query import Handler, Organization, Pages, read_limit, read_order, read_word, single
 
 JSON = "application/json"
 PATH = "/v1/chat/completions"
@@ -34,7 +33,7 @@ def pages(answers: Answers, *, organization: Organization) -> Pages:
     async def list_completions(request: Request) -> Response:
         org_id = await organization(request)
         query = single(request.query_params)
-        wanted = Wanted(model=_word(query, "model"), metadata=_metadata(query))
+        wanted = Wanted(model=read_word(query, "model"), metadata=_metadata(query))
         return _json(await answers.list(org_id, wanted, paging=_paging(query)))
 
     async def read(request: Request) -> Response:
@@ -64,17 +63,10 @@ def pages(answers: Answers, *, organization: Organization) -> Pages:
 
 def _paging(query: QueryParams) -> Paging:
     return Paging(
-        after=_word(query, "after"),
+        after=read_word(query, "after"),
         limit=read_limit(query, default=20, most=100),
         descending=read_order(query),
     )
-
-
-def _word(query: QueryParams, name: str) -> str | None:
-    text = query.get(name)
-    if text is not None and not is_plain(text):
-        raise InvalidRequest(f"'{name}' is empty, too long or no text.", param=name)
-    return text
 
 
 def _metadata(query: QueryParams) -> dict[str, str]:

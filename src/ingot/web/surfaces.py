@@ -15,6 +15,7 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.messages import COUNT_TOKENS, MESSAGES
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
+from ingot.dialects.responses import INPUT_TOKENS, RESPONSES
 from ingot.errors import ApiError, MethodNotAllowed, Overloaded
 from ingot.idempotency import ANTHROPIC_HEADER, HEADER, read_key
 from ingot.ids import new_id
@@ -26,6 +27,7 @@ from ingot.services.asking import Asked, place, run, run_once, standing_lines
 from ingot.services.background import accept, wanted
 from ingot.services.door import Outcome
 from ingot.services.grants import deployment_for
+from ingot.services.inference import end_stream
 from ingot.services.keys import KeyRing, Principal
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
@@ -73,8 +75,13 @@ DIALECTS = (
     ("embeddings", EMBEDDINGS),
     ("messages", MESSAGES),
     ("count_tokens", COUNT_TOKENS),
+    ("responses", RESPONSES),
+    ("input_tokens", INPUT_TOKENS),
 )
 """Each by the name that presets know its surface by."""
+
+COUNTED = (COUNT_TOKENS, INPUT_TOKENS)
+"""Those that ask for a count and no answer."""
 
 
 def build_surfaces(preset: Preset) -> tuple[Surface, ...]:
@@ -84,7 +91,7 @@ def build_surfaces(preset: Preset) -> tuple[Surface, ...]:
             f"/v1{dialect.path}",
             dressed(dialect, preset),
             tuple(header.encode() for header in preset.idempotency.names(name)),
-            counts=dialect is COUNT_TOKENS,
+            counts=dialect in COUNTED,
         )
         for name, dialect in DIALECTS
         if preset.offers(name)
@@ -152,8 +159,8 @@ class Inferences:
         dialect, background = surface.dialect, False
         window = ASAP.name
         if not surface.counts:
-            if "background" in call.body.value and dialect.name in self.runtime.preset.background.surfaces:
-                background = wanted(call.body.value)
+            if "background" in call.body.value:
+                background = wanted(self.runtime.preset, dialect, call.body.value)
             window = place(self.runtime.catalog, call, deployment, background=background)
         return Asked(request_id, surface.path, dialect, call, deployment, principal, window, background)
 
@@ -278,7 +285,7 @@ def _refuse(
         return
     if exchange.started:
         # An error event and no proper end of the stream: it must not look like a whole one.
-        exchange.write(surface.dialect.error_event(error, request.request_id))
+        exchange.write(end_stream(surface.dialect, request.outcome, error, request_id=request.request_id))
         exchange.finish()
         return
     standing = request.outcome.standing

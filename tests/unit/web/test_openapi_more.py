@@ -26,8 +26,8 @@ class Nothing:
     async def read(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
         return None
 
-    async def cancel(self, org_id: str, which: str) -> bytes:  # noqa: ARG002  # the protocol's names
-        raise self.missing(which)
+    async def cancel(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
+        return None
 
     async def delete(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
         return None

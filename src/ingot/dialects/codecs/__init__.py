@@ -14,8 +14,10 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec
 from ingot.dialects.codecs.chat import CHAT_CODEC
 from ingot.dialects.codecs.messages import MESSAGES_CODEC, MESSAGES_CODECS
+from ingot.dialects.codecs.responses import RESPONSES_CODEC
 from ingot.dialects.dialect import Dialect
 from ingot.dialects.messages import MESSAGES, OLDER
+from ingot.dialects.responses import RESPONSES
 
 VERSION: Final = "anthropic-version"
 
@@ -28,10 +30,13 @@ class Wire(Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-CODECS: Final[Mapping[str, Codec]] = MappingProxyType({"chat": CHAT_CODEC, "messages": MESSAGES_CODEC})
+CODECS: Final[Mapping[str, Codec]] = MappingProxyType(
+    {"chat": CHAT_CODEC, "responses": RESPONSES_CODEC, "messages": MESSAGES_CODEC}
+)
 """By the dialect's name. Of several that a target speaks the first here is taken."""
 
 _CHAT: Final = Wire(CHAT, CHAT_CODEC)
+_RESPONSES: Final = Wire(RESPONSES, RESPONSES_CODEC)
 _MESSAGES: Final[dict[str, Wire]] = {
     version: Wire(MESSAGES, codec, headers=((VERSION, version),))
     for version, codec in MESSAGES_CODECS.items()
@@ -45,6 +50,8 @@ def wire_of(target: Target) -> Wire | None:
     """
     if "chat" in target.dialects:
         return _CHAT
+    if "responses" in target.dialects:
+        return _RESPONSES
     if "messages" not in target.dialects:
         return None
     told = next((value for name, value in target.headers if name.lower() == VERSION), "")

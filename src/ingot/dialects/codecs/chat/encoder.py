@@ -30,6 +30,7 @@ from ingot.dialects.codecs.chat.answers import thoughts_name
 from ingot.dialects.codecs.chat.choice_encoder import ChoiceEncoder
 from ingot.dialects.codecs.chat.choices import STOPPED_BY, encode_citations, encode_end
 from ingot.dialects.codecs.chat.counts import encode_usage, lost_of_usage
+from ingot.errors import ApiError
 from ingot.events import (
     AnyEvent,
     ArgumentsDelta,
@@ -83,6 +84,9 @@ class ChatEncoder:
     @property
     def losses(self) -> Losses:
         return tuple(self._losses)
+
+    def fail(self, error: ApiError, request_id: str) -> None:
+        """Nothing: the dialect's error event says it all."""
 
     def feed(self, events: Sequence[AnyEvent]) -> bytes:
         """The bytes for events that came together."""

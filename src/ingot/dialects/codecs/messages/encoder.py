@@ -21,6 +21,7 @@ from ingot.dialects.codecs.messages.answers import UNTOLD_USAGE, lost_around
 from ingot.dialects.codecs.messages.block_encoder import BlockEncoder
 from ingot.dialects.codecs.messages.counts import encode_usage, lost_of_usage
 from ingot.dialects.codecs.messages.ends import NO_USAGE, TIER, encode_end, encode_tier
+from ingot.errors import ApiError
 from ingot.events import (
     AnyEvent,
     Ended,
@@ -85,6 +86,9 @@ class MessagesEncoder:
     @property
     def losses(self) -> Losses:
         return tuple(self._losses)
+
+    def fail(self, error: ApiError, request_id: str) -> None:
+        """Nothing: the dialect's error event says it all."""
 
     def feed(self, events: Sequence[AnyEvent]) -> bytes:
         """The bytes for events that came together."""

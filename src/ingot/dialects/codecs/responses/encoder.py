@@ -16,9 +16,10 @@ from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.responses.answers import NO_FINGERPRINT, NO_STOP, ONE_ANSWER
 from ingot.dialects.codecs.responses.counts import encode_usage, lost_of_usage
 from ingot.dialects.codecs.responses.echo import Envelope
-from ingot.dialects.codecs.responses.failures import encode_end, error_event, failed_error
+from ingot.dialects.codecs.responses.failures import encode_end
 from ingot.dialects.codecs.responses.item_encoder import EventWriter
 from ingot.dialects.codecs.responses.items_encoder import ItemsEncoder
+from ingot.dialects.responses_errors import error_event, failed_error
 from ingot.errors import ApiError
 from ingot.events import (
     AnyEvent,

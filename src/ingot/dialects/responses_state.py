@@ -1,0 +1,154 @@
+"""What a response keeps of its items, as data: those it was asked with, those it gave, their ids, and how they go on.
+
+    request, answer --items--> what comes before the next request --continued--> the call that targets get
+
+An item that its client sent without an id is shown under one that is made of the response's id and the item's place, and
+so are the items of translated answers: their response is found by it. Decides nothing about who may read what, and knows
+no store. Source: contract §3.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ingot import rawjson
+from ingot.dialects.dialect import Call, Past
+from ingot.dialects.responses_items import images_of, kind_of
+from ingot.rawjson import Body
+
+Json = dict[str, Any]
+
+PREFIX: Final = "resp_"
+_PREFIXES: Final = {
+    "message": "msg",
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+    "reasoning": "rs",
+    "compaction": "cmp",
+}
+_MADE: Final = re.compile(r"[a-z]+_([0-9a-f]{28})i?[0-9a-f]{4}")
+_TEXTS: Final = {"assistant": "output_text"}
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Asked(msgspec.Struct):
+    input: Any = None
+    previous_response_id: str | None = None
+
+
+class _Answered(msgspec.Struct):
+    output: list[Json]
+    status: str | None = None
+
+
+_asked = msgspec.json.Decoder(_Asked)
+_answered = msgspec.json.Decoder(_Answered)
+
+
+def previous_of(request: bytes) -> str | None:
+    """The response that a stored request went on from; raises ValueError."""
+    return _asked.decode(request).previous_response_id
+
+
+def items_in(request: bytes, response_id: str) -> list[Json]:
+    """The items that a response was asked with, each with its id and its content as parts; raises ValueError."""
+    return [_shown(item, response_id, index) for index, item in enumerate(sent(request))]
+
+
+def sent(request: bytes) -> list[Json]:
+    """The items that a response was asked with, as the client wrote them; raises ValueError."""
+    return as_items(_asked.decode(request).input)
+
+
+def as_items(told: Any) -> list[Json]:
+    """An input as items: a text is one message of the user."""
+    if type(told) is str:
+        return [{"type": "message", "role": "user", "content": told}]
+    return told if type(told) is list else []
+
+
+def items_out(answer: bytes) -> list[Json]:
+    """The items that a response gave; raises ValueError."""
+    return _answered.decode(answer).output
+
+
+def status_of(answer: bytes) -> str | None:
+    """How a response ended; raises ValueError."""
+    return _answered.decode(answer).status
+
+
+def holder_of(item_id: str) -> str | None:
+    """The response whose item has this id, where the id tells it."""
+    made = _MADE.fullmatch(item_id)
+    return None if made is None else PREFIX + made[1]
+
+
+def _shown(item: Json, response_id: str, index: int) -> Json:
+    kind = kind_of(item, f"input[{index}]")
+    made = f"{_PREFIXES.get(kind, 'item')}_{response_id.removeprefix(PREFIX)}i{index:04x}"
+    shown: Json = {"id": item.get("id") or made, "type": kind, **{k: v for k, v in item.items() if k != "id"}}
+    shown["type"] = kind
+    if kind == "message":
+        role, content = item.get("role"), item.get("content")
+        shown.setdefault("status", "completed")
+        if type(content) is str:
+            part: Json = {"type": _TEXTS.get(str(role), "input_text"), "text": content}
+            shown["content"] = [part if role != "assistant" else {**part, "annotations": []}]
+    return shown
+
+
+# ---- going on
+
+
+def needs_past(call: Call) -> bool:
+    """Whether a request says something that only the store can tell."""
+    value = call.body.value
+    if value.get("previous_response_id") is not None:
+        return True
+    told = value.get("input")
+    return type(told) is list and any(
+        kind_of(item, "input") in ("item_reference", "compaction") for item in told
+    )
+
+
+def continued(call: Call, before: Sequence[Past], own: Sequence[Json]) -> Call:
+    """The call with the items of earlier responses before its own, as targets get it."""
+    items = [past.item for past in before] + list(own)
+    replace = {"input": _encode(items)}
+    data = rawjson.splice(call.body, replace=replace, drop=("previous_response_id",))
+    value = {name: held for name, held in call.body.value.items() if name != "previous_response_id"}
+    body = Body(data, {**value, "input": items})
+    return msgspec.structs.replace(
+        call, body=body, images=tuple(images_of(items)), makers=tuple(past.maker for past in before)
+    )
+
+
+def for_target(call: Call, target: str, *, native: bool) -> Call:
+    """The call as this target gets it: of earlier responses, thoughts go back to their maker alone, and so do ids.
+
+    A target is asked to store nothing, so that thoughts which it did not write down are nothing to it.
+    """
+    if not call.makers:
+        return call
+    items: list[Json] = call.body.value["input"]
+    kept = []
+    for index, item in enumerate(items):
+        maker = call.makers[index] if index < len(call.makers) else None
+        kept.append(item if maker is None else _passed(item, same=native and maker == target))
+    sent_items = [item for item in kept if item is not None]
+    if sent_items == items:
+        return call
+    data = rawjson.splice(call.body, replace={"input": _encode(sent_items)})
+    body = Body(data, {**call.body.value, "input": sent_items})
+    return msgspec.structs.replace(call, body=body, images=tuple(images_of(sent_items)))
+
+
+def _passed(item: Json, *, same: bool) -> Json | None:
+    """An item of an earlier answer for its maker, or for another target; None where it means nothing there."""
+    if item.get("type") == "reasoning":
+        told = item.get("encrypted_content") or item.get("content")
+        return item if same and told else None
+    return item if same else {name: held for name, held in item.items() if name != "id"}

@@ -1,0 +1,296 @@
+"""The tap on a stream of a response: what each event becomes, and what the stream said of itself.
+
+    response.created, .in_progress --stamped--> response.output_* --as they are--> response.completed --stamped, usage-->
+
+Every event has a number of its own, so that none has the frame of another: each is looked at (1 us), and only those that
+hold the response are changed. An error of the upstream is replaced by ours, and nothing follows it. Knows no transport.
+"""
+
+import re
+from typing import Any, ClassVar, Final
+
+import msgspec
+from msgspec import Raw
+
+from ingot import rawjson
+from ingot.dialects.cuts import load, mend_all
+from ingot.dialects.dialect import Call, Reshape, Said, Turn, Usage
+from ingot.dialects.envelope import USUAL, EncodeError, encoder
+from ingot.dialects.responses_errors import error_data, failed_error
+from ingot.dialects.responses_fold import BEGINS, ENDS, Assembly
+from ingot.dialects.responses_stamp import stamp_response
+from ingot.dialects.responses_usage import usage_at
+from ingot.dialects.usage import USAGE
+from ingot.dialects.wordage import length_of, length_of_items
+from ingot.errors import ApiError, UpstreamError
+from ingot.sse import DONE, encode_event
+
+Json = dict[str, Any]
+
+_NAME: Final = re.compile(r"[a-z_.]{1,100}")
+_FAILED: Final = "response.failed"
+_ADDED: Final = "response.output_item.added"
+_NO_TOKENS: Final = (b"", b"null", b"[]")
+_TOLD: Final = "The upstream reported an error while it was answering."
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class _Event(msgspec.Struct):
+    """What is looked at of an event."""
+
+    type: str = ""
+    sequence_number: int | None = None
+    delta: Any = None
+    response: Raw = Raw(b"")
+    error: Any = None
+    item: Any = None
+    item_id: Any = None
+    output_index: Any = None
+    content_index: Any = None
+    summary_index: Any = None
+    logprobs: Raw = Raw(b"")
+
+
+class _Kind(msgspec.Struct):
+    type: str = "error"
+
+
+_event = msgspec.json.Decoder(_Event)
+_kind = msgspec.json.Decoder(_Kind)
+_tokens = msgspec.json.Decoder(list[Raw])
+
+
+class _Run:
+    """Pieces of one text that came one after the other, of which a replay makes one event."""
+
+    __slots__ = ("first", "place", "texts", "tokens")
+
+    def __init__(self, first: bytes, place: tuple[Any, ...]) -> None:
+        self.first = first
+        self.place = place
+        self.texts: list[str] = []
+        self.tokens: list[Raw] = []
+
+    def whole(self) -> bytes:
+        """One event for all of it."""
+        replace = {"delta": _encode("".join(self.texts))}
+        if self.tokens:
+            replace["logprobs"] = _encode(self.tokens)
+        return rawjson.splice_bytes(self.first, replace=replace, drop=("obfuscation",))
+
+
+def named_event(data: bytes, /) -> bytes:
+    """Data as an event under the name that its `type` gives it."""
+    try:
+        name = _kind.decode(data).type
+    except ValueError:
+        return encode_event(data)
+    return encode_event(data, name.encode() if _NAME.fullmatch(name) else None)
+
+
+class ResponsesTap:
+    """Follows one stream; see `dialect.StreamTap` for what each attribute says."""
+
+    __slots__ = (
+        "_call",
+        "_characters",
+        "_counted",
+        "_events",
+        "_number",
+        "_path",
+        "_public",
+        "_renamed",
+        "_size",
+        "deltas",
+        "done",
+        "failed",
+        "id",
+        "usage",
+    )
+
+    encode: ClassVar["staticmethod[[ApiError, str], tuple[int, bytes]]"] = staticmethod(encoder(USUAL))
+    frame = staticmethod(named_event)
+
+    @staticmethod
+    def dressed(encode: EncodeError, reshape: Reshape | None = None, /) -> "type[ResponsesTap]":  # noqa: ARG004  # its rules are on whole answers
+        """The tap whose errors look as `encode` has them."""
+
+        class Dressed(ResponsesTap):
+            __slots__ = ()
+
+        Dressed.encode = staticmethod(encode)
+        return Dressed
+
+    def __init__(
+        self,
+        call: Call,
+        /,
+        *,
+        model: str,
+        public: str,
+        usage: tuple[str, ...] = USAGE,
+        turn: Turn = "none",  # noqa: ARG002  # nothing is turned back here
+    ) -> None:
+        self.usage: Usage | None = None
+        self.deltas = 0
+        self.done = False
+        self.failed = False
+        self.id: str | None = None
+        self._call = call
+        self._public = public
+        self._renamed = public != model or call.stamp is not None
+        self._path = usage
+        self._characters = 0
+        self._size = 0
+        self._counted = Said()
+        self._number = -1
+        self._events: list[bytes | _Run] = []
+
+    @property
+    def finished(self) -> bool:
+        """Never before its own end, which tells the whole response."""
+        return self.done
+
+    @property
+    def given(self) -> bytes:
+        """What the client was given, in fewer events that are numbered anew."""
+        told = [each if type(each) is bytes else each.whole() for each in self._events]  # type: ignore[union-attr]  # a run
+        return b"".join([self.frame(_numbered(event, number)) for number, event in enumerate(told)])
+
+    @property
+    def said(self) -> Said:
+        """All output that came."""
+        return Said(self.deltas, self._characters, self._size)
+
+    @property
+    def uncounted(self) -> Said:
+        """What came of it after the upstream told its usage, with which it ends."""
+        said, counted = self.said, self._counted
+        return Said(
+            said.pieces - counted.pieces, said.characters - counted.characters, said.size - counted.size
+        )
+
+    def feed(self, data: bytes) -> bytes | None:
+        """What goes to the client: `data` itself where nothing changes, other bytes, or None for nothing."""
+        if self.done or data.startswith(DONE):
+            return None  # some gateways end every stream as chat does
+        try:
+            event = _event.decode(data)
+        except (ValueError, RecursionError):
+            self._keep(data)
+            return data  # not ours to mend: the client sees what the upstream wrote
+        if (event.type == "error" or event.error) and not self.failed:
+            return self._fail(UpstreamError(_TOLD), "")
+        if event.sequence_number is not None:
+            self._number = event.sequence_number
+        if type(event.delta) is str:
+            self._grow(data, event)
+            return data
+        given = data
+        if bytes(event.response) and (event.type in BEGINS or event.type in ENDS):
+            told = self._take_response(data, event, event.response)
+            if told is None:
+                return None
+            given = told
+        elif event.type == _ADDED and type(event.item) is dict and type(event.item.get("name")) is str:
+            self.deltas += 1
+            self._add(event.item["name"])
+        self._keep(given)
+        return given
+
+    def fail(self, error: ApiError, request_id: str) -> bytes:
+        """The event that ends the stream in place of what would have come."""
+        return self.frame(self._fail(error, request_id))
+
+    def _fail(self, error: ApiError, request_id: str) -> bytes:
+        number = self._number if self.done and not self.failed else self._number + 1
+        if self.done and not self.failed and self._events:
+            self._events.pop()  # the end, which was not given
+        assembly = Assembly()
+        for event in self._events:
+            assembly.take(_read(event))
+        told = _decode(self.encode(error, request_id)[1])["error"]
+        begun = assembly.begun
+        if begun is None:
+            data = error_data(error, request_id, number=max(number, 0))
+        else:
+            failure = {**failed_error(error, request_id), "message": told.get("message")}
+            response = {**begun, "status": "failed", "output": assembly.output(), "error": failure}
+            data = _encode({"type": _FAILED, "response": mend_all(response), "sequence_number": number})
+        self.done = self.failed = True
+        self._keep(data)
+        return data
+
+    def _take_response(self, data: bytes, event: _Event, response: Raw) -> bytes | None:
+        """An event that holds the response, with what is ours in it."""
+        told = _decode(response)
+        if type(told) is not dict:
+            return data
+        if event.type == _FAILED and not self.failed:
+            return self._fail(UpstreamError(_TOLD), "")
+        if event.type in ENDS:
+            self.done = True
+            self._end(told)
+        stamp = self._call.stamp
+        self.id = stamp.id if stamp is not None else told.get("id")
+        if not self._renamed:
+            return data
+        inner = stamp_response(bytes(response), self._call, self._public)
+        return _one_line(rawjson.splice_bytes(data, replace={"response": inner}))
+
+    def _end(self, told: Json) -> None:
+        output = told.get("output")
+        if not self.deltas and output:
+            length = length_of_items(output)
+            if length[0]:
+                self.deltas += 1
+                self._characters += length[0]
+                self._size += length[1]
+        usage = usage_at(told, self._path)
+        if usage is not None:
+            self.usage = usage
+            self._counted = self.said
+
+    def _grow(self, data: bytes, event: _Event) -> None:
+        text = event.delta
+        if text:
+            self.deltas += 1
+            self._add(text)
+        place = (event.type, event.item_id, event.output_index, event.content_index, event.summary_index)
+        run = self._events[-1] if self._events else None
+        if not isinstance(run, _Run) or run.place != place:
+            run = _Run(_one_line(data), place)
+            self._events.append(run)
+        run.texts.append(text)
+        if bytes(event.logprobs) not in _NO_TOKENS:
+            run.tokens += _tokens.decode(event.logprobs)
+
+    def _add(self, text: str) -> None:
+        characters, size = length_of(text)
+        self._characters += characters
+        self._size += size
+
+    def _keep(self, data: bytes) -> None:
+        self._events.append(_one_line(data))
+
+
+def _read(event: bytes | _Run) -> Json:
+    try:
+        value = load(event if isinstance(event, bytes) else event.whole())
+    except ValueError:
+        return {}
+    return value if type(value) is dict else {}
+
+
+def _numbered(data: bytes, number: int) -> bytes:
+    try:
+        return rawjson.splice_bytes(data, replace={"sequence_number": b"%d" % number})
+    except ValueError:
+        return data
+
+
+def _one_line(data: bytes) -> bytes:
+    """Line ends in JSON are only ever spaces, and would end the event's line."""
+    return data.replace(b"\r", b" ").replace(b"\n", b" ")

@@ -1,0 +1,188 @@
+"""What comes before a request in the words of earlier responses: the one place that says so.
+
+    previous_response_id    the chain of responses behind it, oldest first: items in, items out of each; instructions are not
+                            carried over
+    item_reference          an item of that chain, or of any response that its id tells of
+    before(...)             both, as the call that targets get
+
+A response can be gone on from until it is deleted, expires, or was never kept; a chain is read link by link, so that what
+is deleted is in no later request. What an answer leaves for the next request is its own record, written in the commit that
+bills it: nothing is to be added there. Decides nothing about who may see what beyond the organization that every read is
+bound to. Knows no target and no door.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from ingot.clock import Clock
+from ingot.dialects import responses_state as state
+from ingot.dialects.dialect import Call, Past
+from ingot.dialects.responses import RESPONSES
+from ingot.dialects.responses_items import kind_of
+from ingot.errors import InvalidRequest, PlatformError, TooLarge
+from ingot.rawjson import clip
+from ingot.services.recording import Recorder
+from ingot.store import responses as store
+from ingot.store.database import Database
+from ingot.store.responses import Exchange
+from ingot.store.schema import micros
+
+MOST_LINKS: Final = 1_000
+GOES_ON: Final = ("completed", "incomplete")
+
+Json = dict[str, Any]
+
+
+class History:
+    """The earlier responses of one database, as requests go on from them."""
+
+    def __init__(self, db: Database, recorder: Recorder, *, clock: Clock) -> None:
+        """`recorder` is where answers may still be on their way into the database."""
+        self._db = db
+        self._recorder = recorder
+        self._clock = clock
+
+    async def before(self, call: Call, org_id: str, *, most: int) -> Call:
+        """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before."""
+        if not state.needs_past(call):
+            return call
+        value = call.body.value
+        previous = value.get("previous_response_id")
+        links = [] if previous is None else await self._chain(org_id, previous, most=most)
+        past = [each for link in links for each in _past(link)]
+        own = await self._resolved(org_id, state.as_items(value.get("input")), past)
+        return state.continued(call, past, own)
+
+    async def _chain(self, org_id: str, previous: str, *, most: int) -> list[Exchange]:
+        read = partial(_read_chain, org_id=org_id, previous=previous, most=most)
+        try:
+            return await self._db.read(partial(read, now=micros(self._clock.now())))
+        except InvalidRequest:
+            # It may be on its way: answers are given before they are written where the operator wants that.
+            await self._recorder.caught_up()
+            return await self._db.read(partial(read, now=micros(self._clock.now())))
+
+    async def _resolved(self, org_id: str, items: Sequence[Json], past: Sequence[Past]) -> list[Json]:
+        """The items of the request itself, each reference replaced by what it refers to."""
+        known = {each.item.get("id"): each.item for each in past}
+        resolved = []
+        for index, item in enumerate(items):
+            where = f"input[{index}]"
+            if kind_of(item, where) != "item_reference":
+                resolved.append(item)
+                continue
+            found = known.get(item["id"]) or await self._find_item(org_id, item["id"])
+            if found is None:
+                raise InvalidRequest(
+                    f"Item with id '{clip(item['id'])}' not found. Send the item itself, or go on from its response with "
+                    "'previous_response_id'.",
+                    param=where,
+                    code="item_not_found",
+                )
+            resolved.append(found)
+        return resolved
+
+    async def _find_item(self, org_id: str, item_id: str) -> Json | None:
+        holder = state.holder_of(item_id)
+        if holder is None:
+            return None
+        now = micros(self._clock.now())
+        found = await self._db.read(partial(store.read_exchange, org_id=org_id, response_id=holder))
+        if found is None or not is_readable(found, now=now):
+            return None
+        items = [*_items_in(found), *_items_out(found)]
+        return next((item for item in items if item.get("id") == item_id), None)
+
+
+def is_readable(found: Exchange, *, now: int) -> bool:
+    """Whether a stored row is a response that can be read: kept, and neither expired nor deleted."""
+    head = found.head
+    fresh = head.expires_at is not None and head.expires_at > now
+    return head.surface == RESPONSES.name and head.kept and fresh and found.answer is not None
+
+
+def read_chain(conn: Connection, org_id: str, last: Exchange, *, now: int) -> list[Exchange]:
+    """A response and those behind it, oldest first, as far back as they can be read."""
+    links = [last]
+    while len(links) < MOST_LINKS:
+        previous = state.previous_of(links[-1].request or b"{}")
+        found = None if previous is None else store.read_exchange(conn, org_id, previous)
+        if found is None or not is_readable(found, now=now):
+            break
+        links.append(found)
+    return links[::-1]
+
+
+def items_before(conn: Connection, org_id: str, last: Exchange, *, now: int) -> list[Json]:
+    """The items that a response was asked with, those of the chain behind it before its own, each with its id."""
+    links = read_chain(conn, org_id, last, now=now)
+    items: list[Json] = []
+    for link in links[:-1]:
+        items += _items_in(link)
+        items += _items_out(link)
+    return items + _items_in(links[-1])
+
+
+def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now: int) -> list[Exchange]:
+    links: list[Exchange] = []
+    wanted: str | None = previous
+    size = 0
+    while wanted is not None:
+        found = store.read_exchange(conn, org_id, wanted)
+        if found is None or found.request is None or not is_readable(found, now=now):
+            raise _not_found(previous, wanted)
+        status = state.status_of(found.answer or b"")
+        if status not in GOES_ON:
+            raise InvalidRequest(
+                f"The response '{clip(wanted)}' has the status '{status}', and only one that is whole can be gone on from.",
+                param="previous_response_id",
+            )
+        links.append(found)
+        size += len(found.request) + len(found.answer or b"")
+        if size > most or len(links) > MOST_LINKS:
+            raise TooLarge(
+                f"The responses behind '{clip(previous)}' are too many: at most {MOST_LINKS} with {most:,} bytes together "
+                "are gone on from. Begin anew with a summary of them.",
+                param="previous_response_id",
+            )
+        wanted = state.previous_of(found.request)
+    return links[::-1]
+
+
+def _past(link: Exchange) -> list[Past]:
+    """What a link says, as the next request has it before it."""
+    try:
+        asked = [Past(item) for item in state.sent(link.request or b"{}")]
+        return asked + [Past(item, link.target) for item in state.items_out(link.answer or b"")]
+    except ValueError as error:
+        raise _unreadable() from error
+
+
+def _items_in(link: Exchange) -> list[Json]:
+    try:
+        return state.items_in(link.request or b"{}", link.head.id)
+    except ValueError as error:
+        raise _unreadable() from error
+
+
+def _items_out(link: Exchange) -> list[Json]:
+    try:
+        return state.items_out(link.answer or b"")
+    except ValueError as error:
+        raise _unreadable() from error
+
+
+def _not_found(previous: str, missing: str) -> InvalidRequest:
+    more = "" if missing == previous else f" It goes on from '{clip(missing)}', which is not stored any more."
+    return InvalidRequest(
+        f"Previous response with id '{clip(previous)}' not found.{more}",
+        param="previous_response_id",
+        code="previous_response_not_found",
+    )
+
+
+def _unreadable() -> PlatformError:
+    return PlatformError("What was stored cannot be read.")
