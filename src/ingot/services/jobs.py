@@ -29,7 +29,7 @@ from ingot.store.database import Database
 from ingot.store.deposits import Deposit, Short
 from ingot.store.idempotency import Lead
 from ingot.store.organizations import organization
-from ingot.store.queue import Choose, Claimer, Item, Job, Leased, NewItem
+from ingot.store.queue import Choose, Claimer, Item, Job, Leased, NewItem, Rest
 from ingot.store.schema import MICROSECOND, micros
 from ingot.store.waiting import Record
 
@@ -189,10 +189,8 @@ class Jobs:
 
     async def give_back(self, job: Leased, *, seconds: float = 0.0, tried: bool = False) -> bool:
         """Puts a job back for so many seconds; False where its lease was lost."""
-        later = self._now() + round(seconds * MICROSECOND) if seconds else 0
-        back = partial(
-            queue.give_back, job_id=job.id, epoch=job.epoch, owner=self.owner, not_before=later, tried=tried
-        )
+        rest = Rest(self._now(), round(seconds * MICROSECOND), tried)
+        back = partial(queue.give_back, job_id=job.id, epoch=job.epoch, owner=self.owner, rest=rest)
         given = await self._db.write(back)
         self.signal.send(WORK)
         return given

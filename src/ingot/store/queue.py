@@ -151,7 +151,7 @@ def enqueue(conn: Connection, job: Job, new: Sequence[NewItem]) -> None:
 def claim(conn: Connection, claimer: Claimer, look: Look, *, choose: Choose) -> list[Leased]:
     """Leases what `choose` grants of the heads of the queue; what another took in between is missing."""
     now = shared_now(conn, claimer.now)
-    queues = _queues(conn, look, now=now, models=claimer.models)
+    queues = _queues(conn, look, claimer, shared=now)
     wanted = list(dict.fromkeys(grant.job for grant in choose(queues))) if queues else []
     if not wanted:
         return []
@@ -194,15 +194,24 @@ def renew(
     return {(row.id, row.epoch) for row in conn.execute(mine.returning(_j.id, _j.epoch))}
 
 
-def give_back(conn: Connection, job_id: str, epoch: int, *, owner: str, not_before: int, tried: bool) -> bool:
-    """Puts a job back, for not before an instant; False where its lease was lost. `tried` counts a try."""
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How a job goes back: for how long nobody takes it, in microseconds, and whether a try is counted."""
+
+    now: int
+    pause: int = 0
+    tried: bool = False
+
+
+def give_back(conn: Connection, job_id: str, epoch: int, *, owner: str, rest: Rest) -> bool:
+    """Puts a job back; False where its lease was lost."""
     values = {
         "state": "queued",
         "epoch": _j.epoch + 1,
         "owner": None,
         "lease_until": None,
-        "not_before": not_before,
-        "tries": _j.tries + int(tried),
+        "not_before": shared_now(conn, rest.now) + rest.pause if rest.pause else 0,
+        "tries": _j.tries + int(rest.tried),
     }
     back = update(jobs).where(_MINE, _j.owner == owner).values(values).returning(*_COLUMNS)
     found = [_leased(row) for row in conn.execute(back, {"job": job_id, "at_epoch": epoch})]
@@ -308,10 +317,18 @@ def waiting(conn: Connection) -> dict[str, int]:
     }
 
 
-def _queues(conn: Connection, look: Look, *, now: int, models: Collection[str]) -> list[Queue]:
-    """The heads that can matter: what is to be lifted, and the first jobs of those who had least service."""
-    ready = [_j.state == "queued", _j.not_before <= now, _j.model.in_(sorted(models))]
-    urgent = select(*_HEAD).where(*ready, _j.lift_at <= now).order_by(_j.lift_at, _j.id).limit(4 * look.rows)
+def _queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> list[Queue]:
+    """The heads that can matter: what is to be lifted, and the first jobs of those who had least service.
+
+    Windows are counted by the clocks of processes, as promises are; leases and pauses by the one that all share.
+    """
+    ready = [_j.state == "queued", _j.not_before <= shared, _j.model.in_(sorted(claimer.models))]
+    urgent = (
+        select(*_HEAD)
+        .where(*ready, _j.lift_at <= claimer.now)
+        .order_by(_j.lift_at, _j.id)
+        .limit(4 * look.rows)
+    )
     rows = {row.id: row for row in conn.execute(urgent)}
     exists = select(literal_column("1")).where(_j.org_id == tenant_clocks.c.org_id, *ready).exists()
     first = select(tenant_clocks).where(exists).order_by(tenant_clocks.c.counter, tenant_clocks.c.org_id)

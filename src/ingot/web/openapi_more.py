@@ -58,6 +58,11 @@ ROWS = (
     Row("/v1/messages/{id}", "get", "A message in the background, as it stands"),
     Row("/v1/messages/{id}", "delete", "Cancel and delete a message in the background"),
     Row("/v1/messages/{id}/cancel", "post", "Cancel a message in the background"),
+    Row("/v1/responses/{id}", "get", "A stored response, or one in the background as it stands"),
+    Row(
+        "/v1/responses/{id}", "delete", "Delete a response for good; one in the background is cancelled first"
+    ),
+    Row("/v1/responses/{id}/cancel", "post", "Cancel a response in the background"),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(
         "/v1/usage/breakdown",
