@@ -5,6 +5,7 @@
     settle      an item of a lease is answered, in time or by a zombie
     give_back   a lease goes back by who holds it
     lapse       a lease is over; somebody takes the job back
+    haunt       who had it writes a result while another has the job
     cancel      waiting work is taken out and ended; what runs is marked
 
 INGOT_EXAMPLES sets how many are tried.
@@ -162,6 +163,15 @@ class Model(RuleBasedStateMachine):
         assert self.run(self.processes[number].reclaim()) == len(lost)
         for each in lost:
             each.zombie = True
+
+    @precondition(lambda self: any(each.zombie and each.items for each in self.leases))
+    @rule(number=processes)
+    def haunt(self, number: int) -> None:
+        """While somebody else has its job again, a zombie still writes nothing."""
+        self.claim(number, 8)
+        for each in self.leases:
+            if each.zombie and each.items:
+                assert not self.run(self.house.settle(each.job, each.items[0]))
 
     @precondition(lambda self: self.known.waiting)
     @rule(place=places, number=processes)
