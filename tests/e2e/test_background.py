@@ -3,7 +3,7 @@
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ CONFIG = f"""
     "valar.example.org" = "valar"
     "valley.example.org" = "valley"
 """
-SURFACES = {
+SURFACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "/v1/chat/completions": lambda text: {"messages": [{"role": "user", "content": text}]},
     "/v1/messages": lambda text: {"messages": [{"role": "user", "content": text}], "max_tokens": 50},
     "/v1/responses": lambda text: {"input": text},

@@ -137,7 +137,7 @@ async def _open_jobs(
     signal: Signal = PostgresSignal(url, log=log) if url else LocalSignal()
     await signal.start()
     stack.push_async_callback(signal.close)
-    jobs = Jobs(database, purse=purse, signal=signal, clock=clock)
+    jobs = Jobs(database, purse=purse, signal=signal, clock=clock, lease=config.worker.lease_seconds)
     await jobs.start()
     return jobs
 

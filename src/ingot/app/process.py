@@ -98,7 +98,7 @@ class App:
         """`worker` is there where this process works on the queue; `chosen` has the presets of the server and of its hosts by name."""
         self.runtime = runtime
         self._engines = engines
-        self._worker = worker
+        self.worker = worker
         config = runtime.config
         self._hosts = Hosts(allowed_hosts(config))
         self._proxies = Proxies(config.server.trusted_proxies)
@@ -169,8 +169,8 @@ class App:
         """From now on `/readyz` says that no traffic belongs here."""
         for state in self._states:
             state.draining = True
-        if self._worker is not None:
-            self._worker.stop()
+        if self.worker is not None:
+            self.worker.stop()
         self.runtime.log.info("draining", seconds=self.runtime.config.server.drain_seconds)
 
     def reload(self, reload: Reload) -> None:
@@ -190,8 +190,8 @@ class App:
         self.runtime = dataclasses.replace(self.runtime, catalog=new)
         for inferences in self._inferences:
             inferences.runtime = dataclasses.replace(inferences.runtime, catalog=new)
-        if self._worker is not None:
-            self._worker.runtime = dataclasses.replace(self._worker.runtime, catalog=new)
+        if self.worker is not None:
+            self.worker.runtime = dataclasses.replace(self.worker.runtime, catalog=new)
         for state in self._states:
             state.runtime = dataclasses.replace(state.runtime, catalog=new)
         log.info("configuration reloaded", changes=changes or ["none"])
@@ -291,15 +291,8 @@ async def serve(
         raise ConfigError.at("server.host", problem)
     listener = _bind(config)
     loop = asyncio.get_running_loop()
-    sink = LineSink(sys.stderr.buffer)
-    sink.later = loop.call_later
-    log = configure(sink, form=config.server.log_format, level=config.server.log_level)
-    capture_stdlib(log)
-    # uvicorn's own lines tell of tasks and sockets; what they mean to an operator is logged by us.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    sink, log = open_log(loaded)
     bootstrapped = bool(environ.get("INGOT_BOOTSTRAP_KEY"))
-    for warning in loaded.warnings:
-        log.warning(warning)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(hold(data_directory(config), config.server.database))
         app = await stack.enter_async_context(
@@ -337,6 +330,20 @@ async def serve(
             log.info("stopped")
             sink.later = None
             sink.flush()
+
+
+def open_log(loaded: Loaded) -> tuple[LineSink, Log]:
+    """Where the lines of this process go, with what the configuration was warned of; the sink is to be flushed at the end."""
+    config = loaded.config
+    sink = LineSink(sys.stderr.buffer)
+    sink.later = asyncio.get_running_loop().call_later
+    log = configure(sink, form=config.server.log_format, level=config.server.log_level)
+    capture_stdlib(log)
+    # uvicorn's own lines tell of tasks and sockets; what they mean to an operator is logged by us.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    for warning in loaded.warnings:
+        log.warning(warning)
+    return sink, log
 
 
 def _bind(config: Config) -> socket.socket:

@@ -24,6 +24,7 @@ from ingot.cli import (
     subscriptions,
     usage,
     users,
+    work,
 )
 from ingot.cli import credits as credit
 from ingot.cli.output import print_json
@@ -36,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command("work")(work.work)
 app.add_typer(keys.app, name="keys")
 app.add_typer(plans.app, name="plans")
 app.add_typer(orgs.app, name="orgs")

@@ -33,6 +33,7 @@ from ingot.store.queue import Choose, Claimer, Item, Job, Leased, NewItem, Rest
 from ingot.store.schema import MICROSECOND, micros
 from ingot.store.waiting import Record
 
+LEASE_SECONDS: Final = 60.0
 PATIENCE_SECONDS: Final = 10.0
 """How long a cancellation waits for the worker that has the work."""
 LOOK_SECONDS: Final = 0.25
@@ -59,10 +60,19 @@ class Jobs:
     """The queue; belongs to one event loop."""
 
     def __init__(
-        self, db: Database, *, purse: Purse, signal: Signal, clock: Clock, new_id: ids.NewId = ids.new_id
+        self,
+        db: Database,
+        *,
+        purse: Purse,
+        signal: Signal,
+        clock: Clock,
+        lease: float = LEASE_SECONDS,
+        new_id: ids.NewId = ids.new_id,
     ) -> None:
+        """`lease` is how long a job is a process's, in seconds, unless it renews it."""
         self.owner = new_id("own")
         self.signal = signal
+        self.lease = lease
         self._db = db
         self._purse = purse
         self._clock = clock
@@ -161,7 +171,7 @@ class Jobs:
     async def claim(self, room: Room, *, models: Collection[str]) -> list[Leased]:
         """Leases the jobs that come next of these models, as many as there is room for."""
         now = self._clock.now()
-        claimer = Claimer(self.owner, micros(now), models=models)
+        claimer = Claimer(self.owner, micros(now), models, lease=micros(self.lease))
         choose: Choose = partial(choice.choose, room=room, now=now)
         return await self._db.write(
             partial(queue.claim, claimer=claimer, look=choice.look(room), choose=choose)
@@ -173,7 +183,9 @@ class Jobs:
 
     async def renew(self, job_ids: Collection[str]) -> set[tuple[str, int]]:
         """Prolongs the leases of these jobs; those that this process still has, with their epochs."""
-        own = partial(queue.renew, owner=self.owner, job_ids=job_ids, now=self._now())
+        own = partial(
+            queue.renew, owner=self.owner, job_ids=job_ids, now=self._now(), lease=micros(self.lease)
+        )
         return await self._db.write(own)
 
     async def reclaim(self) -> int:

@@ -1,7 +1,7 @@
 """The worker of one process: takes jobs while there is room, keeps their leases, and gives back what it cannot end.
 
     look, woken by a hint or by time --room--> claim --> Running ... ended, given back, lost
-    keep, each second: who is to be ended; each 15 s: leases renewed; each 10 s: those of dead processes taken back
+    keep, each second: who is to be ended; four times a lease: leases renewed; each 10 s: those of dead processes taken back
     stop: nothing new is taken      close: what still runs is stopped, and given back
 
 Permits come before claims, so that no job is leased which could not begin. Hints only save time: everything also polls.
@@ -23,8 +23,9 @@ from ingot.worker.running import Running, Why
 BUSY_SECONDS: Final = 0.25
 IDLE_SECONDS: Final = 1.0
 KEEP_SECONDS: Final = 1.0
-RENEW_SECONDS: Final = 15.0
 RECLAIM_SECONDS: Final = 10.0
+RENEWALS: Final = 4
+"""Of a lease, before it is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,6 @@ class Pace:
     busy: float = BUSY_SECONDS
     idle: float = IDLE_SECONDS
     keep: float = KEEP_SECONDS
-    renew: float = RENEW_SECONDS
     reclaim: float = RECLAIM_SECONDS
 
 
@@ -72,10 +72,10 @@ class Worker:
             each.stop(Why.ENDING)
         await asyncio.gather(*(each.task for each in running if each.task), return_exceptions=True)
 
-    @property
-    def busy(self) -> int:
-        """Jobs that it has."""
-        return len(self._running)
+    async def idle(self) -> None:
+        """Returns when nothing runs here; call it after `stop`."""
+        while self._running:
+            await asyncio.wait([each.task for each in self._running.values() if each.task is not None])
 
     # ---- taking
 
@@ -153,12 +153,12 @@ class Worker:
         while True:
             mark = signal.mark(ENDS)
             try:
-                if loop.time() - reclaimed >= self._pace.reclaim:
+                if loop.time() - reclaimed >= min(self._pace.reclaim, self.runtime.jobs.lease / RENEWALS):
                     reclaimed = loop.time()
                     await self.runtime.jobs.reclaim()
                 if self._running:
                     await self._end_cancelled()
-                if self._running and loop.time() - renewed >= self._pace.renew:
+                if self._running and loop.time() - renewed >= self.runtime.jobs.lease / RENEWALS:
                     renewed = loop.time()
                     await self._renew()
             except StoreError as error:
