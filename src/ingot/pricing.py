@@ -242,6 +242,16 @@ def parse_frozen(text: str) -> Frozen:
     return Frozen(own, row.factor)
 
 
+def told_price(text: str) -> dict[str, str]:
+    """A frozen price in USD per 1M tokens, the plan's factor apart; ValueError where the text is not one."""
+    own = parse_frozen(text).rates
+    return {
+        "input": per_million(own.input),
+        "cached_input": per_million(own.cached_input),
+        "output": per_million(own.output),
+    }
+
+
 def _json(value: Mapping[str, int]) -> str:
     return msgspec.json.encode(value).decode()
 

@@ -21,7 +21,7 @@ PRICE = "price = { input = 1, output = 2, windows = { flex = { input = 0.5, outp
 CONFIG = f"""
     [targets]
     up = {{ base_url = "{{up}}", dialects = ["chat"], breaker = {{ failures = 1000 }} }}
-    narrow = {{ base_url = "{{up}}", dialects = ["chat"], capacity = 1 }}
+    narrow = {{ base_url = "{{up}}", dialects = ["chat"], capacity = 4 }}
     [models]
     mock = {{ targets = ["up"], windows = ["asap", "standard", "flex"], {PRICE}, attempts = 1 }}
     quick = {{ targets = ["up"], windows = ["hasty"], price = "free", attempts = 1 }}
@@ -109,6 +109,14 @@ def test_answer_is_polled_when_nobody_waits_for_it(scene: Scene, path: str) -> N
     assert window["queue_ms"] >= 0
     [(amount, name)] = billed(served, taken["id"])
     assert (f"{-amount / 1e12:.12f}".rstrip("0"), name) == (window["cost_usd"], "flex")
+    _, _, listed = served.call("/v1/usage/requests")
+    [told] = [each for each in json.loads(listed)["data"] if each["id"] == taken["id"]]
+    assert (told["window"], told["achieved_window"], told["price"]) == (
+        "flex",
+        window["achieved"],
+        window["price"],
+    )
+    assert told["queue_ms"] == window["queue_ms"]
     [seen] = [record for record in upstream.up.log if text.encode() in record.body]
     assert not any(word in seen.body for word in (b"background", b"completion_window"))
 
@@ -217,15 +225,15 @@ def test_window_fails_or_is_free_when_it_is_missed(scene: Scene) -> None:
 
 
 def test_asap_finds_a_place_when_much_work_waits(scene: Scene) -> None:
-    """Queued work takes a target's places one by one, as many as it has; all of it is done in the end."""
+    """Of a target with four places queued work leaves one to who comes at once; all of it is done in the end."""
     served, upstream = scene
     path = "/v1/chat/completions"
     mark = fresh_id()
-    ids = [ask(served, path, f"{{{{delay 0.05}}}} echo: {mark}", model="single")[2]["id"] for _ in range(6)]
+    ids = [ask(served, path, f"{{{{delay 0.05}}}} echo: {mark}", model="single")[2]["id"] for _ in range(12)]
     status, _, _ = served.chat(f"echo: {mark}", model="single", metadata={"completion_window": "asap"})
     assert status == 200
     assert {poll(served, path, each)["status"] for each in ids} == {"completed"}
-    assert sum(mark.encode() in record.body for record in upstream.up.log) == 7
+    assert sum(mark.encode() in record.body for record in upstream.up.log) == 13
 
 
 def test_answer_can_be_read_for_a_while_when_content_is_not_kept(scene: Scene) -> None:

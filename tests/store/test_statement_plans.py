@@ -11,7 +11,7 @@ from databases import Place, open_store, postgres_server
 from ingot.store import requestlog, responses, usage
 from ingot.store.requestlog import RequestFilter
 from ingot.store.responses import Filter, Mark, Step
-from ingot.store.schema import micros, response_losses
+from ingot.store.schema import job_events, micros, response_losses, response_waits
 from ledgerbook import DAY, NOW, Entry, add_organization, book
 
 ROWS = 20_000
@@ -41,6 +41,10 @@ def _fill(conn: Connection) -> None:
         for each in map(_entry, range(0, ROWS, 2))
     ]
     conn.execute(insert(response_losses), lossy)
+    waited = [{"response_id": each["response_id"], "org_id": each["org_id"], "due_at": 1} for each in lossy]
+    conn.execute(insert(response_waits), waited)
+    said = [{"response_id": each["response_id"], "seq": 0, "epoch": 1, "data": b"x"} for each in lossy]
+    conn.execute(insert(job_events), said)
 
 
 _AT = ROWS // 2 + 1

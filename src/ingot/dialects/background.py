@@ -18,7 +18,7 @@ from ingot import rawjson
 from ingot.canonical import Request
 from ingot.dialects.codec import Reply
 from ingot.dialects.codecs.responses.echo import Envelope
-from ingot.pricing import parse_frozen, per_million, usd
+from ingot.pricing import told_price, usd
 
 _encode: Final = msgspec.json.Encoder().encode
 _SECRET: Final = "webhook_token"  # noqa: S105  # the name of a field
@@ -119,21 +119,9 @@ def _common(shown: Shown) -> dict[str, Any]:
             "achieved": shown.achieved,
             "due_at": shown.due_at,
             "queue_ms": shown.queue_ms,
-            "price": _price(shown.price),
+            "price": None if shown.price is None else told_price(shown.price),
             "cost_usd": None if shown.amount is None else usd(shown.amount),
         },
-    }
-
-
-def _price(text: str | None) -> dict[str, str] | None:
-    """What a million tokens cost, in USD, the plan's factor apart."""
-    if text is None:
-        return None
-    rates = parse_frozen(text).rates
-    return {
-        "input": per_million(rates.input),
-        "cached_input": per_million(rates.cached_input),
-        "output": per_million(rates.output),
     }
 
 
