@@ -135,7 +135,10 @@ def _error(shown: Shown) -> Any:
     """The error object of a kept error body, or what is known without one."""
     if shown.status != "failed":
         return None
-    told = None if shown.answer is None else msgspec.json.decode(shown.answer)
+    try:
+        told = None if shown.answer is None else msgspec.json.decode(shown.answer)
+    except msgspec.DecodeError:
+        told = None  # a stream, as far as it came
     error = told.get("error") if isinstance(told, dict) else None
     return error or {
         "code": shown.error,

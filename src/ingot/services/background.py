@@ -14,7 +14,7 @@ keeps none, or of `store: false`, can be read for ten minutes.
 
 import asyncio
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +23,7 @@ from ingot import windows
 from ingot.dialects import background as shapes
 from ingot.dialects.background import Shown
 from ingot.dialects.dialect import Call, Dialect
-from ingot.errors import InvalidRequest, NotFound, Overloaded, Unsupported
+from ingot.errors import ApiError, InvalidRequest, NotFound, Overloaded, Unsupported
 from ingot.idempotency import REPLAYED, fingerprint
 from ingot.ids import ordered_id
 from ingot.limits.limiter import Reservation
@@ -36,6 +36,7 @@ from ingot.services.accounting import CANCELLED, new_response_id, settle_rates, 
 from ingot.services.admission import most_of
 from ingot.services.asking import Asked, ClientDoor, before, standing_lines
 from ingot.services.door import Outcome
+from ingot.services.following import follow
 from ingot.services.idempotency import Replay, Scope
 from ingot.services.jobs import Lost, Order
 from ingot.services.runtime import Runtime
@@ -47,6 +48,7 @@ from ingot.store.schema import micros, seconds
 from ingot.store.waiting import Record
 
 JSON: Final = b"application/json"
+SSE: Final = b"text/event-stream; charset=utf-8"
 FIELD: Final = "background"
 OWNERS: Final = frozenset({"responses"})
 """Dialects of which the field is a part."""
@@ -98,10 +100,30 @@ async def accept(
         if lead is not None:
             await asyncio.shield(runtime.retries.withdraw(lead))
         raise
-    record = await runtime.jobs.find(asked.principal.org_id, response_id)
     if lead is not None:
         runtime.retries.finished(lead, status=outcome.status, content_type=JSON.decode(), answer=b"")
-    door.answer(outcome.status, _rendered(record, response_id, asked.dialect.name), content_type=JSON)
+    await _give(runtime, asked, response_id, door=door, outcome=outcome)
+
+
+async def _give(
+    runtime: Runtime, asked: Asked, response_id: str, *, door: ClientDoor, outcome: Outcome
+) -> None:
+    """The record as it is now, or the stream from its beginning."""
+    if not asked.call.stream:
+        record = await runtime.jobs.find(asked.principal.org_id, response_id)
+        door.answer(outcome.status, _rendered(record, response_id, asked.dialect.name), content_type=JSON)
+        return
+    outcome.status = 200
+    door.start(200, content_type=SSE)
+
+    def tell(error: ApiError) -> bytes:
+        return asked.dialect.error_event(error, asked.id)
+
+    org_id = asked.principal.org_id
+    async for piece in await follow(runtime.jobs, org_id, response_id, after=None, tell=tell):
+        if door.write(piece):
+            await door.drain()
+    door.finish()
 
 
 async def _begin(runtime: Runtime, asked: Asked, key: str, *, response_id: str) -> Lead | Replay:
@@ -128,7 +150,7 @@ async def _replay(
     )
     outcome.target, outcome.fidelity = "store", "replayed"
     door.lines += REPLAYED
-    door.answer(outcome.status, _rendered(record, stored.response_id, asked.dialect.name), content_type=JSON)
+    await _give(runtime, asked, stored.response_id, door=door, outcome=outcome)
 
 
 async def _take(
@@ -208,9 +230,21 @@ def _job(
 class Background:
     """The responses in the background of one surface's clients. Bodies come as JSON bytes."""
 
-    def __init__(self, runtime: Runtime, surface: str) -> None:
+    def __init__(self, runtime: Runtime, dialect: Dialect) -> None:
+        """`dialect` is the surface's, as its preset dresses it."""
         self._runtime = runtime
-        self.surface = surface
+        self._dialect = dialect
+        self.surface = dialect.name
+
+    async def stream(self, org_id: str, which: str, *, after: int | None) -> AsyncIterator[bytes] | None:
+        """Its events behind the number `after`; None where there is no such stream. Raises InvalidRequest."""
+        record = await self._find(org_id, which)
+        if record is None or not record.streamed:
+            return None
+        return await follow(self._runtime.jobs, org_id, which, after=after, tell=self._tell)
+
+    def _tell(self, error: ApiError) -> bytes:
+        return self._dialect.error_event(error, "")
 
     async def read(self, org_id: str, which: str) -> bytes | None:
         """The record as it is now; None where there is no such response in the background."""

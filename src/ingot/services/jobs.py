@@ -23,13 +23,14 @@ from ingot.scheduling import choice
 from ingot.scheduling.capacity import Room
 from ingot.services.grants import Grant
 from ingot.services.purse import Payer, Purse
-from ingot.signals.signal import ENDS, WORK, Signal
-from ingot.store import deposits, idempotency, queue, waiting
+from ingot.signals.signal import ENDS, EVENTS, WORK, Signal
+from ingot.store import deposits, events, idempotency, queue, waiting
 from ingot.store.database import Database
 from ingot.store.deposits import Deposit, Short
+from ingot.store.events import Event
 from ingot.store.idempotency import Lead
 from ingot.store.organizations import organization
-from ingot.store.queue import Choose, Claimer, Item, Job, Leased, NewItem, Rest
+from ingot.store.queue import Choose, Claim, Claimer, Item, Job, Leased, NewItem, Rest
 from ingot.store.schema import MICROSECOND, micros
 from ingot.store.waiting import Record
 
@@ -157,6 +158,35 @@ class Jobs:
             keep_content=found.keep_content,
             retention_days=found.retention_days,
         )
+
+    # ---- what streams say
+
+    async def begin_events(self, claim: Claim, which: str) -> int:
+        """The number of the first event of a run."""
+        return await self._db.write(partial(events.begin, claim=claim, response_id=which))
+
+    async def append_events(self, claim: Claim, which: str, said: Sequence[Event]) -> bool:
+        """Writes down what a stream said; False where the lease is not held any more."""
+        added = await self._db.write(partial(events.append, claim=claim, response_id=which, events=said))
+        self.signal.send(EVENTS)
+        return added
+
+    async def close_events(self, which: str, said: Sequence[Event]) -> None:
+        """Writes down the last events, once the result is written."""
+        await self._db.write(partial(events.close, response_id=which, events=said))
+        self.signal.send(EVENTS)
+
+    async def events(self, which: str, *, after: int) -> list[Event]:
+        """What a stream said behind a number."""
+        return await self._db.read(partial(events.page, response_id=which, after=after))
+
+    async def event_epoch(self, which: str, seq: int) -> int | None:
+        """The run that an event is of."""
+        return await self._db.read(partial(events.epoch_at, response_id=which, seq=seq))
+
+    async def first_event(self, which: str) -> int | None:
+        """The number of the first event that is there."""
+        return await self._db.read(partial(events.first, response_id=which))
 
     # ---- for those who work
 

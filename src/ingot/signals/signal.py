@@ -13,6 +13,8 @@ WORK: Final = "work"
 """Something was put into the queue, or given back."""
 ENDS: Final = "ends"
 """Somebody wants work ended, or it has ended."""
+EVENTS: Final = "events"
+"""A stream in the background has said more."""
 
 
 class Signal(Protocol):

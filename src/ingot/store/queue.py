@@ -267,14 +267,18 @@ def cancel_organization(conn: Connection, org_id: str, *, at: int) -> int:
     return conn.execute(own.values(cancel_at=at, lift_at=0, not_before=0)).rowcount
 
 
+def is_held(conn: Connection, claim: Claim) -> bool:
+    """Whether the lease is in force, until the transaction ends."""
+    return conn.execute(_HELD, {"job": claim.job_id, "at_epoch": claim.epoch}).first() is not None
+
+
 def conclude(conn: Connection, claim: Claim) -> str | None:
     """Takes an item out of the queue for the result that is written with it; None: the lease was lost, write nothing.
 
     The last one takes the job along: what is then returned are the leases that its money was in, "" before.
     Call it first in the transaction that bills.
     """
-    mine = {"job": claim.job_id, "at_epoch": claim.epoch}
-    if conn.execute(_HELD, mine).first() is None:
+    if not is_held(conn, claim):
         return None
     if not conn.execute(_DROP_ITEM, {"batch": claim.batch_id, "place": claim.seq}).rowcount:
         return None

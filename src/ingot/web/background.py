@@ -6,16 +6,17 @@
 Decides nothing about what is visible; an id of another kind is the surface's own to answer.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from ingot.errors import NotFound
-from ingot.web.query import Handler, Organization, Pages
+from ingot.web.query import Handler, Organization, Pages, read_number, single, without
 
 JSON = "application/json"
+EVENTS = "text/event-stream; charset=utf-8"
 PATHS = {
     "chat": "/v1/chat/completions/{id:path}",
     "messages": "/v1/messages/{id:path}",
@@ -34,6 +35,7 @@ class Records(Protocol):
     def surface(self) -> str: ...
 
     async def read(self, org_id: str, which: str) -> bytes | None: ...
+    async def stream(self, org_id: str, which: str, *, after: int | None) -> AsyncIterator[bytes] | None: ...
     async def cancel(self, org_id: str, which: str) -> bytes | None: ...
     async def delete(self, org_id: str, which: str) -> bytes | None: ...
     def missing(self, which: str) -> NotFound: ...
@@ -44,14 +46,29 @@ def joined(pages: Pages, background: Records, *, organization: Organization) -> 
     path = PATHS[background.surface]
     ending = f"{path}/cancel"
     own, ends = pages.get(path, {}), pages.get(ending, {})
+    read = _first(background.read, own.get("GET"), background, organization=organization)
     one = own | {
-        "GET": _first(background.read, own.get("GET"), background, organization=organization),
+        "GET": _streaming(read, background, organization=organization),
         "DELETE": _first(background.delete, own.get("DELETE"), background, organization=organization),
     }
     cancel = _first(background.cancel, ends.get("POST"), background, organization=organization)
     rest = {each: handlers for each, handlers in pages.items() if each not in (path, ending)}
     # The longer path stands first, or the shorter one would take it.
     return {ending: {"POST": cancel}, **rest, path: one}
+
+
+def _streaming(read: Handler, background: Records, *, organization: Organization) -> Handler:
+    """`read`, but for who asks for the stream of one that is streamed."""
+
+    async def handle(request: Request) -> Response:
+        query = request.query_params
+        if query.get("stream") != "true":
+            return await read(request)
+        after = read_number(single(without(query, "include")).get("starting_after"))
+        found = await background.stream(await organization(request), request.path_params["id"], after=after)
+        return await read(request) if found is None else StreamingResponse(found, media_type=EVENTS)
+
+    return handle
 
 
 def _first(look: Look, other: Handler | None, background: Records, *, organization: Organization) -> Handler:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from ingot import __version__
 from ingot.errors import ApiError, MethodNotAllowed, NotFound
 from ingot.ids import new_id
-from ingot.presets import encode_anthropic_error, encode_error
+from ingot.presets import dressed, encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
 from ingot.services.background import Background
 from ingot.services.grants import deployment_for, deployments_for
@@ -34,6 +34,7 @@ from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_reques
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
 from ingot.web.proxies import Proxies
 from ingot.web.query import Pages, by_method
+from ingot.web.surfaces import DIALECTS
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -156,7 +157,8 @@ def _kept(state: State) -> Pages:
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)
     for surface in sorted(preset.background.surfaces & background.PATHS.keys()):
-        found = background.joined(found, Background(runtime, surface), organization=organization)
+        records = Background(runtime, dressed(dict(DIALECTS)[surface], preset))
+        found = background.joined(found, records, organization=organization)
     return found
 
 

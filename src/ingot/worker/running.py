@@ -16,15 +16,16 @@ from typing import Final
 
 from ingot.errors import ApiError
 from ingot.scheduling.backoff import pause
-from ingot.services.accounting import CANCELLED, settle_rates, unrun
+from ingot.services.accounting import CANCELLED, claim_of, settle_rates, unrun
 from ingot.services.grants import Grant
 from ingot.services.runtime import Runtime
 from ingot.services.work import Attempt, Dialects, Verdict
 from ingot.signals.signal import ENDS
 from ingot.store.faults import StoreError
 from ingot.store.queue import Item, Leased
-from ingot.worker.door import QuietDoor
+from ingot.worker.door import QuietDoor, StreamDoor
 
+OK: Final = 200
 BUSY_SECONDS: Final = 1.0
 """How long work waits that no target had a place for, or whose answer could not be written."""
 
@@ -108,13 +109,17 @@ class Running:
     async def _item(self, item: Item, grant: Grant) -> Verdict:
         async with self._permits:
             attempt = Attempt(self._runtime, self.job, item, grant)
+            door, told = await self._door(item), True
             try:
-                verdict = await attempt.run(self._dialects, QuietDoor())
+                verdict = await attempt.run(self._dialects, QuietDoor() if door is None else door)
             except asyncio.CancelledError:
                 if self._why is not Why.CANCELLED:
                     raise
                 _clear()
+                told = False  # whoever reads along learns it from the record
                 verdict = await attempt.end_cancelled()
+            if door is not None:
+                await door.close(ended=told and verdict is Verdict.ENDED and attempt.outcome.status == OK)
         usage = attempt.outcome.usage
         if usage is not None and verdict is Verdict.ENDED:
             self._tokens += usage.input + usage.output
@@ -122,6 +127,17 @@ class Running:
             self._wait = max(self._wait or 0.0, attempt.wait)
         self._runtime.measures.jobs[verdict.name.lower()] += 1
         return verdict
+
+    async def _door(self, item: Item) -> StreamDoor | None:
+        """Where its events go, if it has any."""
+        if not self.job.streamed:
+            return None
+        claim, runtime = claim_of(self.job, item), self._runtime
+        # The events of responses say their number themselves.
+        numbered = self.job.surface == "responses"
+        door = StreamDoor(runtime.jobs, claim, item.id, log=runtime.log, renumber=numbered)
+        await door.open()
+        return door
 
     async def _end(self, items: list[Item], grant: Grant | None) -> set[Verdict]:
         """Ends all items as cancelled, without a try."""

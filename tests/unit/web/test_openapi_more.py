@@ -1,5 +1,6 @@
 """The description of the pages over stored completions and usage."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,9 @@ class Nothing:
     surface: str
 
     async def read(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
+        return None
+
+    async def stream(self, org_id: str, which: str, *, after: int | None) -> AsyncIterator[bytes] | None:  # noqa: ARG002  # the protocol's names
         return None
 
     async def cancel(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
