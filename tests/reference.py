@@ -75,6 +75,7 @@ CODES = {
     "integer_above_max_value": "Send a value within the range that the message names.",
     "integer_below_min_value": "Send a value within the range that the message names.",
     "invalid_base64_image": "Write `data:image/png;base64,` and the bytes in standard base64, padded, without line breaks.",
+    "invalid_encrypted_content": "Send the item as it was given, with a key of the organization that it was given to.",
     "invalid_image_url": "Send a `https://` URL that leads to the public internet, or a data URI.",
     "invalid_json": "Send one JSON object, in UTF-8, without duplicate keys.",
     "invalid_link": "Ask for another mail; a link works once and for a limited time.",

@@ -25,7 +25,7 @@ UNTRIED = {
 """Rows that nobody can try here, with what is missing."""
 
 AWAITED = {
-    "S4-01": "responses, messages and batches",
+    "S4-01": "batches",
     "C-52": "/llms.txt",
 }
 """Rows that are red until something is built."""

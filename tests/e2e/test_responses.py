@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -258,6 +259,31 @@ def test_field_is_named_when_it_cannot_be_honoured(scene: Scene, fields: dict[st
     assert (status, error["param"], error["type"]) == (400, param, "invalid_request_error"), answer
 
 
+def test_place_is_the_clients_own_when_a_chain_comes_before_it(scene: Scene, client: OpenAI) -> None:
+    """Errors and losses name items as the client sent them, whatever was put before these."""
+    served, _ = scene
+    first = client.responses.create(model="gpt", input="echo: one")
+    shown = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+    body: dict[str, Any] = {
+        "model": "gpt",
+        "previous_response_id": first.id,
+        "input": [
+            {"role": "user", "content": "echo: hi"},
+            {"role": "user", "content": [{"type": "input_text", "text": "echo: hi"}, shown]},
+        ],
+    }
+    status, _, answer, _ = ask(served, body, path=PATH)
+    error = json.loads(answer)["error"]
+    assert (status, error["param"]) == (400, "input[1].content[1].image_url")
+    assert "'input[1].content[1].image_url'" in error["message"]
+    body["input"] = [{"role": "user", "content": [{"type": "input_text", "text": "echo: hi", "odd": 1}]}]
+    status, headers, _, _ = ask(served, body, path=PATH)
+    assert status == 200
+    assert headers["x-ingot-loss"].startswith("input[0].content[0].odd=")
+    status, _, answer, _ = ask(served, {**body, "model": "strict"}, path=PATH)
+    assert (status, json.loads(answer)["error"]["param"]) == (400, "input[0].content[0].odd")
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_retry_gets_the_same_response_when_it_has_a_key(scene: Scene, *, streamed: bool) -> None:
     """A replay is the same response, and as a stream it is one that can be read."""
@@ -274,3 +300,16 @@ def test_retry_gets_the_same_response_when_it_has_a_key(scene: Scene, *, streame
     assert [data["sequence_number"] for _, data in named] == list(range(len(named)))
     assert named[-1][1]["response"] == told[-1][1]["response"]
     assert len(named) < len(told)
+
+
+def test_retry_joins_when_the_first_request_still_runs(scene: Scene) -> None:
+    """Two at once with one key are one call of the target, and get one response."""
+    served, upstream = scene
+    key = {"idempotency-key": fresh_id()}
+    text = f"echo: {fresh_id()} {{{{delay 0.5}}}}"
+    body = {"model": "gpt", "input": text, "stream": True}
+    with ThreadPoolExecutor(2) as pool:
+        told = list(pool.map(lambda _: ask(served, body, path=PATH, headers=key)[2], range(2)))
+    first, second = (events(each)[-1][1]["response"] for each in told)
+    assert first == second
+    assert len([record for record in list(upstream.up.log) if text.encode() in record.body]) == 1

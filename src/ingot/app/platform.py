@@ -114,7 +114,7 @@ async def opened(
             purse=purse,
             retries=retries,
             jobs=jobs,
-            history=History(database, recorder, clock=clock),
+            history=History(database, recorder, digest=keys.digest, clock=clock),
             changes=Changes(database, retries, digest=keys.digest, clock=clock),
             recorder=recorder,
             gate=Gate(limiter, purse),

@@ -57,6 +57,8 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     asked: Body
     now: Callable[[], float]
+    # Makes of a text what only the organization that asks can have read again.
+    seal: Callable[[bytes], str] | None = None
 
 
 class Past(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +92,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     stamp: Stamp | None = None
     # The makers of the first items of the input, where earlier responses were put before it.
     makers: tuple[str | None, ...] = ()
+    # Items that the answer gives back as they were.
+    repeated: tuple[dict[str, Any], ...] = ()
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -269,6 +273,10 @@ class Dialect:
     stamp_answer: Callable[[bytes, Call, str], bytes] | None = None
     # The call as the target of this name gets it, which speaks the dialect or does not: what it may not see is not in it.
     for_target: ForTarget | None = None
+    # A place in the call's body as its client would name it, where the body holds more than the client's own.
+    own_place: Callable[[str, Call], str] | None = None
+    # The call that is asked in place of the client's, once all that comes before it is there.
+    recast: Callable[[Call], Call] | None = None
     # Raises Unsupported for what no translation may leave out; the name is the deployment's.
     check_translated: Callable[[Call, str], None] | None = None
     # How answers are to look, where not as targets give them; `tap` was handed it already.
@@ -279,6 +287,9 @@ class Dialect:
     take_headers: TakeHeaders | None = None
     # What a target's `dialects` must hold; empty: the name.
     spoken: str = ""
+    # Where clients call it, if not at `path`; and whose codec translates it, if not its own.
+    called: str = ""
+    tongue: str = ""
     # The header that carries the target's credential beside the bearer token.
     key_header: str = ""
     # The header that tells the request's id beside `x-request-id`.
@@ -288,3 +299,13 @@ class Dialect:
     def format(self) -> str:
         """What a target must speak to be asked."""
         return self.spoken or self.name
+
+    @property
+    def codec(self) -> str:
+        """The name of the codec that translates it, where there is one."""
+        return self.tongue or self.name
+
+    @property
+    def surface(self) -> str:
+        """Where clients call it, below the version."""
+        return self.called or self.path

@@ -21,11 +21,13 @@ from ingot.dialects.constitution import refuse_preface
 from ingot.dialects.dialect import Call, Dialect, Schema
 from ingot.dialects.envelope import USUAL, encode_error
 from ingot.dialects.outgoing import apply_quirks, asks_nothing, inline_images, patch_answer
+from ingot.dialects.responses_compact import compacted, summarizing
 from ingot.dialects.responses_errors import error_event
 from ingot.dialects.responses_items import check_items, check_row, check_tool, images_of, kind_of, parts_of
 from ingot.dialects.responses_request import (
     AllowedTools,
     Asked,
+    CompactRequest,
     CustomTool,
     FunctionTool,
     Grammar,
@@ -34,7 +36,7 @@ from ingot.dialects.responses_request import (
     ResponsesRequest,
 )
 from ingot.dialects.responses_stamp import stamp_answer
-from ingot.dialects.responses_state import for_target
+from ingot.dialects.responses_state import for_target, own_place
 from ingot.dialects.responses_tap import ResponsesTap
 from ingot.dialects.responses_usage import read_count, read_usage
 from ingot.dialects.turning import leave_answer, never_turned
@@ -68,6 +70,16 @@ def decode_count(data: bytes) -> Call:
     """A request to count the tokens of an input, checked by the same rules."""
     body = rawjson.parse(data)
     return msgspec.structs.replace(_checked(body, _read(body.value, Asked)), max_tokens=0)
+
+
+def decode_compact(data: bytes) -> Call:
+    """A request to compact a conversation, checked by the same rules."""
+    body = rawjson.parse(data)
+    request = _read(body.value, CompactRequest)
+    for field in ("stream", "image"):
+        if body.value.get(field):
+            raise Unsupported(f"'{field}' is not supported here. Leave it out.", param=field)
+    return _checked(body, request)
 
 
 def _read(value: Json, row: type[Row]) -> Row:
@@ -285,6 +297,7 @@ RESPONSES = Dialect(
     end_event=b"",
     stamp_answer=stamp_answer,
     for_target=for_target,
+    own_place=own_place,
     check_translated=check_translated,
 )
 
@@ -296,4 +309,15 @@ INPUT_TOKENS = replace(
     read_usage=read_count,
     stamp_answer=None,
     spoken="responses",
+)
+
+COMPACT = replace(
+    RESPONSES,
+    name="compact",
+    decode=decode_compact,
+    stamp_answer=compacted,
+    recast=summarizing,
+    spoken="responses",
+    called="/responses/compact",
+    tongue="responses",
 )

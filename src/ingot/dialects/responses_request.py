@@ -256,6 +256,15 @@ class Asked(Rows, frozen=True, kw_only=True):
     truncation: Literal["auto", "disabled"] | None = None
 
 
+class CompactRequest(Asked, frozen=True, kw_only=True):
+    """The top level of a request to compact a conversation."""
+
+    prompt_cache_key: Annotated[str, Meta(max_length=64)] | None = None
+    prompt_cache_options: CacheOptions | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    service_tier: Literal["auto", "default", "fast", "flex", "priority"] | None = None
+
+
 class ResponsesRequest(Asked, frozen=True, kw_only=True):
     """The top level, field by field."""
 

@@ -29,6 +29,7 @@ _PREFIXES: Final = {
     "compaction": "cmp",
 }
 _MADE: Final = re.compile(r"[a-z]+_([0-9a-f]{28})i?[0-9a-f]{4}")
+_ITEM: Final = re.compile(r"input\[(\d+)\]")
 _TEXTS: Final = {"assistant": "output_text"}
 
 _encode = msgspec.json.Encoder().encode
@@ -134,16 +135,34 @@ def for_target(call: Call, target: str, *, native: bool) -> Call:
     if not call.makers:
         return call
     items: list[Json] = call.body.value["input"]
-    kept = []
-    for index, item in enumerate(items):
-        maker = call.makers[index] if index < len(call.makers) else None
-        kept.append(item if maker is None else _passed(item, same=native and maker == target))
-    sent_items = [item for item in kept if item is not None]
-    if sent_items == items:
+    before = len(call.makers)
+    kept = [
+        (item if maker is None else _passed(item, same=native and maker == target), maker)
+        for item, maker in zip(items[:before], call.makers, strict=True)
+    ]
+    passed = [(item, maker) for item, maker in kept if item is not None]
+    told = [item for item, _ in passed] + items[before:]
+    if told == items:
         return call
-    data = rawjson.splice(call.body, replace={"input": _encode(sent_items)})
-    body = Body(data, {**call.body.value, "input": sent_items})
-    return msgspec.structs.replace(call, body=body, images=tuple(images_of(sent_items)))
+    data = rawjson.splice(call.body, replace={"input": _encode(told)})
+    return msgspec.structs.replace(
+        call,
+        body=Body(data, {**call.body.value, "input": told}),
+        images=tuple(images_of(told)),
+        makers=tuple(maker for _, maker in passed),
+    )
+
+
+def own_place(path: str, call: Call) -> str:
+    """A place in a body that holds items of earlier responses, as the client of the last request would name it."""
+    found = _ITEM.match(path)
+    if found is None:
+        return path
+    index = int(found[1]) - len(call.makers)
+    if index < 0:
+        return "previous_response_id"
+    asked = None if call.stamp is None else call.stamp.asked.value.get("input")
+    return "input" if type(asked) is str else f"input[{index}]{path[found.end() :]}"
 
 
 def _passed(item: Json, *, same: bool) -> Json | None:

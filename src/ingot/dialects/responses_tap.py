@@ -6,6 +6,7 @@ Every event has a number of its own, so that none has the frame of another: each
 hold the response are changed. An error of the upstream is replaced by ours, and nothing follows it. Knows no transport.
 """
 
+import contextlib
 import re
 from typing import Any, ClassVar, Final
 
@@ -41,7 +42,7 @@ class _Event(msgspec.Struct):
     """What is looked at of an event."""
 
     type: str = ""
-    sequence_number: int | None = None
+    sequence_number: Any = None
     delta: Any = None
     response: Raw = Raw(b"")
     error: Any = None
@@ -183,7 +184,7 @@ class ResponsesTap:
             return data  # not ours to mend: the client sees what the upstream wrote
         if (event.type == "error" or event.error) and not self.failed:
             return self._fail(UpstreamError(_TOLD), "")
-        if event.sequence_number is not None:
+        if type(event.sequence_number) is int:
             self._number = event.sequence_number
         if type(event.delta) is str:
             self._grow(data, event)
@@ -265,7 +266,8 @@ class ResponsesTap:
             self._events.append(run)
         run.texts.append(text)
         if bytes(event.logprobs) not in _NO_TOKENS:
-            run.tokens += _tokens.decode(event.logprobs)
+            with contextlib.suppress(ValueError):
+                run.tokens += _tokens.decode(event.logprobs)
 
     def _add(self, text: str) -> None:
         characters, size = length_of(text)

@@ -12,6 +12,15 @@ from ingot.rawjson import Body, clip, kind_of
 
 Check = Callable[[Any], ApiError | None]
 Changes = Mapping[str, bytes | None]
+_UNGRANTED: Final = frozenset(
+    {
+        "reasoning.encrypted_content",
+        "web_search_call.action.sources",
+        "code_interpreter_call.outputs",
+        "computer_call_output.output.image_url",
+        "file_search_call.results",
+    }
+)
 _TWO_WINDOWS: Final = ("asap", "standard")
 
 Rewrite = Callable[[Body, str], Changes]
@@ -32,14 +41,75 @@ def no_tool_results(messages: Any) -> ApiError | None:
     return _without(messages, "tool_result", "Content blocks")
 
 
-def _without(messages: Any, kind: str, noun: str) -> ApiError | None:
+def asked_for_something(told: Any) -> ApiError | None:
+    """The input is not empty."""
+    if told not in ("", []):
+        return None
+    return InvalidRequest("'input' is empty. Send a text, or at least one message.", param="input")
+
+
+def no_files(items: Any) -> ApiError | None:
+    """No item has a part of the type `input_file`."""
+    return _without(items, "input_file", "Content parts", holder="input")
+
+
+def no_references(items: Any) -> ApiError | None:
+    """No item refers to another."""
+    for row, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, dict) and (item.get("type") == "item_reference" or item.keys() == {"id"}):
+            return Unsupported(
+                "References to items are not supported. Send the items themselves.",
+                param=f"input[{row}]",
+                code="unsupported_value",
+            )
+    return None
+
+
+def local_tools(tools: Any) -> ApiError | None:
+    """Every tool is of the type `function` or `custom`."""
+    for row, tool in enumerate(tools if isinstance(tools, list) else ()):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if isinstance(kind, str) and kind not in ("function", "custom"):
+            return Unsupported(
+                f"Tools of the type '{clip(kind)}' are not supported. Use 'function' or 'custom'.",
+                param=f"tools[{row}].type",
+                code="unsupported_value",
+            )
+    return None
+
+
+def included(wishes: Any) -> ApiError | None:
+    """None of five wishes that nothing here could grant; others are tolerated."""
+    for row, wish in enumerate(wishes if isinstance(wishes, list) else ()):
+        if isinstance(wish, str) and wish in _UNGRANTED:
+            return Unsupported(
+                f"'{wish}' cannot be included. Leave it out.",
+                param=f"include[{row}]",
+                code="unsupported_value",
+            )
+    return None
+
+
+def text_or_schema(text: Any) -> ApiError | None:
+    """The format is `text` or `json_schema`."""
+    form = text.get("format") if isinstance(text, dict) else None
+    if isinstance(form, dict) and form.get("type") == "json_object":
+        return Unsupported(
+            "The format 'json_object' is not supported. Use 'json_schema'.",
+            param="text.format.type",
+            code="unsupported_value",
+        )
+    return None
+
+
+def _without(messages: Any, kind: str, noun: str, *, holder: str = "messages") -> ApiError | None:
     for row, message in enumerate(messages if isinstance(messages, list) else ()):
         content = message.get("content") if isinstance(message, dict) else None
         for column, part in enumerate(content if isinstance(content, list) else ()):
             if isinstance(part, dict) and part.get("type") == kind:
                 return Unsupported(
                     f"{noun} of the type '{kind}' are not supported. Leave them out.",
-                    param=f"messages[{row}].content[{column}].type",
+                    param=f"{holder}[{row}].content[{column}].type",
                     code="unsupported_value",
                 )
     return None
@@ -75,8 +145,14 @@ def system_message(body: Body, key: str) -> Changes:
 
 CHECKS: Final[Mapping[str, Check]] = {
     "asap_or_standard": asap_or_standard,
+    "asked_for_something": asked_for_something,
+    "included": included,
+    "local_tools": local_tools,
     "no_documents": no_documents,
+    "no_files": no_files,
     "no_input_audio": no_input_audio,
+    "no_references": no_references,
     "no_tool_results": no_tool_results,
+    "text_or_schema": text_or_schema,
 }
 REWRITES: Final[Mapping[str, Rewrite]] = {"system_message": system_message}

@@ -21,12 +21,13 @@ SURFACES: Final = (
     "responses",
     "kept_responses",
     "input_tokens",
+    "compact",
     "models",
     "usage",
 )
 """What a preset can offer or leave out; a request for one that is left out finds nothing."""
 
-BODIES: Final = ("chat", "completions", "embeddings", "messages", "responses")
+BODIES: Final = ("chat", "completions", "embeddings", "messages", "responses", "compact")
 """The surfaces whose requests have fields to rule over, and run something that a retry must not run again."""
 
 ANSWERED: Final = ("chat", "messages", "responses")
@@ -48,6 +49,7 @@ SurfaceName = Literal[
     "responses",
     "kept_responses",
     "input_tokens",
+    "compact",
     "models",
     "usage",
 ]

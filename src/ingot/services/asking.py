@@ -8,6 +8,7 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 """
 
 import asyncio
+from functools import partial
 from typing import Protocol
 
 from msgspec import Struct
@@ -27,6 +28,7 @@ from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
+from ingot.services.places import own_places
 from ingot.services.runtime import Runtime
 from ingot.store.faults import StoreError
 
@@ -69,7 +71,8 @@ async def run(
         )
     call = await before(runtime, asked.dialect, asked.call, org_id=asked.principal.org_id)
     if call.images:
-        await runtime.images.check(call, asked.deployment)
+        with own_places(asked.dialect, call):
+            await runtime.images.check(call, asked.deployment)
     admission = Admission()
     try:
         await gate.admit(asked.principal, call, asked.deployment, window=asked.window, admission=admission)
@@ -80,7 +83,8 @@ async def run(
     now = runtime.clock.now()
     response_id = new_response_id(now) if lead is None else lead.response_id
     call = for_target(runtime, asked.dialect, call, deployment=asked.deployment)
-    call = stamped(runtime, asked.dialect, call, asked=asked.call, response_id=response_id)
+    org_id = asked.principal.org_id
+    call = stamped(runtime, asked.dialect, call, asked.call, response_id=response_id, org_id=org_id)
     wanted = Inference(
         asked.id,
         asked.path,
@@ -118,7 +122,8 @@ async def before(runtime: Runtime, dialect: Dialect, call: Call, *, org_id: str)
     """The call with all that earlier responses put before it; raises ClientError."""
     if dialect.for_target is None:
         return call
-    return await runtime.history.before(call, org_id, most=runtime.config.limits.image_body_bytes)
+    call = await runtime.history.before(call, org_id, most=runtime.config.limits.image_body_bytes)
+    return call if dialect.recast is None else dialect.recast(call)
 
 
 def for_target(runtime: Runtime, dialect: Dialect, call: Call, *, deployment: Deployment) -> Call:
@@ -128,13 +133,14 @@ def for_target(runtime: Runtime, dialect: Dialect, call: Call, *, deployment: De
     return call if body is call.body else replace(call, body=body)
 
 
-def stamped(runtime: Runtime, dialect: Dialect, call: Call, *, asked: Call, response_id: str) -> Call:
+def stamped(
+    runtime: Runtime, dialect: Dialect, call: Call, asked: Call, *, response_id: str, org_id: str
+) -> Call:
     """The call with what is ours to say in its answer, where the dialect has such; `asked` is as its client sent it."""
     if dialect.stamp_answer is None:
         return call
-    return replace(
-        call, stamp=Stamp(id=response_id, asked=windows.for_store(asked.body), now=runtime.clock.now)
-    )
+    body, seal = windows.for_store(asked.body), partial(runtime.history.seal, org_id=org_id)
+    return replace(call, stamp=Stamp(id=response_id, asked=body, now=runtime.clock.now, seal=seal))
 
 
 async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:

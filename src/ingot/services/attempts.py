@@ -7,6 +7,7 @@ What is not: the other 4xx. They are the client's to mend and come back in its d
 import asyncio
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Never
 
 import msgspec
@@ -23,8 +24,10 @@ from ingot.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
+from ingot.services.apart import apart
 from ingot.services.door import Fidelity, Inference, Outcome
 from ingot.services.images import refuse_images
+from ingot.services.places import own_places
 from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
 from ingot.services.runtime import Runtime
@@ -79,11 +82,12 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     links = runtime.fleet.links
     dialect = inference.dialect
     routes = routes_for(
-        deployment, dialect.format, translatable=dialect.name in CODECS and deployment.constitution is None
+        deployment, dialect.format, translatable=dialect.codec in CODECS and deployment.constitution is None
     )
     if not routes:
         raise _unserved(inference)
-    routes, call = await _as_sent(runtime, inference, routes)
+    with own_places(dialect, inference.call):
+        routes, call = await _as_sent(runtime, inference, routes)
     weighted = deployment.strategy == "weighted"
     tried: set[str] = set()
     last: ApiError | None = None
@@ -151,10 +155,12 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     """One try; `call` is the inference's own, as targets get it."""
     dialect = inference.dialect
     native = dialect.format in route.target.dialects
-    if dialect.for_target is not None:
-        call = dialect.for_target(call, route.target.name, native=native)
-    translation = None if native else await translate(inference, call, route)
-    body = translation.body if translation else _prepare(inference, call, route)
+    if dialect.for_target is not None and call.makers:
+        fitted = partial(dialect.for_target, call, route.target.name, native=native)
+        call = await apart(len(call.body.data), fitted)
+    with own_places(dialect, call):
+        translation = None if native else await translate(inference, call, route)
+        body = translation.body if translation else _prepare(inference, call, route)
     began = runtime.clock.monotonic()
     try:
         reply = await _send(inference, link, body, translation)
@@ -193,8 +199,9 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
 def _prepare(inference: Inference, call: Call, route: Route) -> bytes:
     """The body for a target that speaks the client's dialect."""
     dialect, quirks = inference.dialect, route.target.quirks
-    # What the client sent is judged: errors name places in it.
-    dialect.check_target(inference.call, quirks, inference.deployment.name)
+    # What the client sent is judged, and what came before it: errors name places in it.
+    judged = call if call.makers else inference.call
+    dialect.check_target(judged, quirks, inference.deployment.name)
     return dialect.prepare(call, model=route.model, quirks=quirks)
 
 

@@ -39,6 +39,7 @@ from ingot.services.door import Outcome
 from ingot.services.following import follow
 from ingot.services.idempotency import Replay, Scope
 from ingot.services.jobs import Lost, Order
+from ingot.services.places import own_places
 from ingot.services.runtime import Runtime
 from ingot.signals.signal import ENDS
 from ingot.store.faults import StoreError
@@ -161,7 +162,8 @@ async def _take(
     # What is read with it counts; what is stored is what the client sent.
     call = await before(runtime, asked.dialect, asked.call, org_id=principal.org_id)
     if call.images:
-        await runtime.images.check(call, deployment)
+        with own_places(asked.dialect, call):
+            await runtime.images.check(call, deployment)
     reservation = await gate.enqueue(principal, call, deployment)
     if reservation is not None:
         outcome.standing = reservation.standing

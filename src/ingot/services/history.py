@@ -3,7 +3,8 @@
     previous_response_id    the chain of responses behind it, oldest first: items in, items out of each; instructions are not
                             carried over
     item_reference          an item of that chain, or of any response that its id tells of
-    before(...)             both, as the call that targets get
+    compaction              the summary that it seals, for the organization that it was made for
+    before(...)             all of it, as the call that targets get
 
 A response can be gone on from until it is deleted, expires, or was never kept; a chain is read link by link, so that what
 is deleted is in no later request. What an answer leaves for the next request is its own record, written in the commit that
@@ -11,9 +12,11 @@ bills it: nothing is to be added there. Decides nothing about who may see what b
 bound to. Knows no target and no door.
 """
 
-from collections.abc import Sequence
+import base64
+import os
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -21,9 +24,12 @@ from ingot.clock import Clock
 from ingot.dialects import responses_state as state
 from ingot.dialects.dialect import Call, Past
 from ingot.dialects.responses import RESPONSES
+from ingot.dialects.responses_compact import MARK, as_summary
 from ingot.dialects.responses_items import kind_of
 from ingot.errors import InvalidRequest, PlatformError, TooLarge
 from ingot.rawjson import clip
+from ingot.sealing import RandomBytes, seal, unseal
+from ingot.services.apart import apart
 from ingot.services.recording import Recorder
 from ingot.store import responses as store
 from ingot.store.database import Database
@@ -36,14 +42,31 @@ GOES_ON: Final = ("completed", "incomplete")
 Json = dict[str, Any]
 
 
+class _Chain(NamedTuple):
+    """The items of a chain, oldest first, and the bytes that it was read from."""
+
+    past: list[Past]
+    size: int
+
+
 class History:
     """The earlier responses of one database, as requests go on from them."""
 
-    def __init__(self, db: Database, recorder: Recorder, *, clock: Clock) -> None:
-        """`recorder` is where answers may still be on their way into the database."""
+    def __init__(
+        self,
+        db: Database,
+        recorder: Recorder,
+        *,
+        digest: Callable[[bytes], bytes],
+        clock: Clock,
+        random: RandomBytes = os.urandom,
+    ) -> None:
+        """`recorder` is where answers may still be on their way into the database; `digest` is the HMAC under the pepper."""
         self._db = db
         self._recorder = recorder
+        self._digest = digest
         self._clock = clock
+        self._random = random
 
     async def before(self, call: Call, org_id: str, *, most: int) -> Call:
         """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before."""
@@ -51,12 +74,40 @@ class History:
             return call
         value = call.body.value
         previous = value.get("previous_response_id")
-        links = [] if previous is None else await self._chain(org_id, previous, most=most)
-        past = [each for link in links for each in _past(link)]
-        own = await self._resolved(org_id, state.as_items(value.get("input")), past)
-        return state.continued(call, past, own)
+        chain = _Chain([], 0) if previous is None else await self._chain(org_id, previous, most=most)
+        own = await self._resolved(org_id, state.as_items(value.get("input")), chain.past)
+        past = [
+            Past(self._opened(each.item, org_id, "previous_response_id"), each.maker) for each in chain.past
+        ]
+        fresh = [self._opened(item, org_id, f"input[{index}]") for index, item in enumerate(own)]
+        return await apart(chain.size, partial(state.continued, call, past, fresh))
 
-    async def _chain(self, org_id: str, previous: str, *, most: int) -> list[Exchange]:
+    def seal(self, text: bytes, *, org_id: str) -> str:
+        """A summary as only requests of the organization have it read again."""
+        sealed = seal(text, self._key(org_id), bound=org_id.encode(), random=self._random)
+        return MARK + base64.urlsafe_b64encode(sealed).decode()
+
+    def _opened(self, item: Json, org_id: str, where: str) -> Json:
+        """The item, and what a compaction of ours says in place of it; one of a target's is passed on."""
+        content = item.get("encrypted_content")
+        if item.get("type") != "compaction" or type(content) is not str or not content.startswith(MARK):
+            return item
+        try:
+            sealed = base64.b64decode(content.removeprefix(MARK).encode(), b"-_", validate=True)
+            text = unseal(sealed, self._key(org_id), bound=org_id.encode()).decode()
+        except ValueError as error:
+            raise InvalidRequest(
+                f"The encrypted content of the compaction at '{where}' could not be verified: it was changed, or another "
+                "organization's request made it.",
+                param=where,
+                code="invalid_encrypted_content",
+            ) from error
+        return as_summary(text)
+
+    def _key(self, org_id: str) -> bytes:
+        return self._digest(b"compaction\0" + org_id.encode())
+
+    async def _chain(self, org_id: str, previous: str, *, most: int) -> _Chain:
         read = partial(_read_chain, org_id=org_id, previous=previous, most=most)
         try:
             return await self._db.read(partial(read, now=micros(self._clock.now())))
@@ -126,7 +177,7 @@ def items_before(conn: Connection, org_id: str, last: Exchange, *, now: int) -> 
     return items + _items_in(links[-1])
 
 
-def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now: int) -> list[Exchange]:
+def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now: int) -> _Chain:
     links: list[Exchange] = []
     wanted: str | None = previous
     size = 0
@@ -149,7 +200,7 @@ def _read_chain(conn: Connection, *, org_id: str, previous: str, most: int, now:
                 param="previous_response_id",
             )
         wanted = state.previous_of(found.request)
-    return links[::-1]
+    return _Chain([each for link in reversed(links) for each in _past(link)], size)
 
 
 def _past(link: Exchange) -> list[Past]:

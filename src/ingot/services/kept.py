@@ -26,7 +26,7 @@ from ingot.store.schema import micros
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Deleted(msgspec.Struct, frozen=True):
+class DeletedResponse(msgspec.Struct, frozen=True):
     """The answer to a deletion."""
 
     id: str
@@ -76,14 +76,14 @@ class Responses:
 
         return await self._db.read(read)
 
-    async def delete(self, org_id: str, which: str) -> Deleted:
+    async def delete(self, org_id: str, which: str) -> DeletedResponse:
         """Removes it for good, with what retries would have been answered; raises NotFound."""
         now = micros(self._clock.now())
 
-        def write(conn: Connection) -> Deleted:
+        def write(conn: Connection) -> DeletedResponse:
             found = _find(conn, org_id, which, now=now)
             store.delete_response(conn, org_id, found.head.id)
-            return Deleted(which)
+            return DeletedResponse(which)
 
         return await self._db.write(write)
 

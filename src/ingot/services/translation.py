@@ -8,11 +8,10 @@ Decides what becomes of losses, and under which id and name an answer is given. 
 and every wire format: those are the codecs'.
 """
 
-import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -27,21 +26,19 @@ from ingot.dialects.dialect import Call, Said, StreamTap, Usage
 from ingot.dialects.usage import USAGE
 from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
+from ingot.services.apart import apart
 from ingot.services.door import Inference
+from ingot.services.places import own_losses
 from ingot.sse import SseSplitter, event_data
 
 HEADER: Final = b"x-ingot-loss"
 HEADER_BYTES: Final = 1024
 """Of all losses in the header; what is beyond is counted there, and told in the record."""
-LARGE: Final = 256 * 1024
-"""Bytes of a body above which translating leaves the event loop, so that one client's prompt stalls no other's stream."""
 
 _IDS: Final = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 _OURS: Final = "resp_"
 # What cannot stand in a header, or would end a loss there.
 _UNTOLD: Final = re.compile(r"[^ !-:<-~]|%")
-
-T = TypeVar("T")
 
 _decode = msgspec.json.Decoder().decode
 
@@ -65,7 +62,7 @@ class Translation:
 
     async def answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         """The client's answer, and what the target counted; raises ValueError where it is none of its dialect."""
-        return await _apart(data, self._answer)
+        return await apart(len(data), lambda: self._answer(data))
 
     def _answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         far, quirks = self.wire.codec, self.destination.quirks
@@ -102,12 +99,12 @@ async def translate(inference: Inference, call: Call, route: Route) -> Translati
 
     `call` is the inference's own, as targets get it.
     """
-    return await _apart(call.body.data, lambda _: _translate(inference, call, route))
+    return await apart(len(call.body.data), lambda: _translate(inference, call, route))
 
 
 def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     wire = wire_of(route.target)
-    near = CODECS[inference.dialect.name]
+    near = CODECS[inference.dialect.codec]
     if wire is None:
         raise LookupError(route.target.name)
     if inference.dialect.check_translated is not None:
@@ -127,6 +124,7 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     if wire.dialect is CHAT and route.target.quirks.gbnf:
         held = hold(body, request, route.target.quirks, deployment=inference.deployment.name)
         body = held.body
+    losses = own_losses(losses, inference.dialect, call)
     return Translation(wire, near, destination, body, _reply(inference, request), losses, held)
 
 
@@ -141,19 +139,12 @@ def _lost_headers(call: Call) -> Losses:
 
 def _reply(inference: Inference, request: Request) -> Reply:
     return Reply(
-        id=_IDS[inference.dialect.name] + inference.response_id.removeprefix(_OURS),
+        id=_IDS[inference.dialect.codec] + inference.response_id.removeprefix(_OURS),
         model=inference.deployment.name,
         created=inference.created_at // 1_000_000,
         request=request,
         body=inference.call.body if inference.call.stamp is None else inference.call.stamp.asked,
     )
-
-
-async def _apart(data: bytes, work: Callable[[bytes], T]) -> T:
-    """Runs `work` here, or beside the event loop where its bytes are many."""
-    if len(data) <= LARGE:
-        return work(data)
-    return await asyncio.get_running_loop().run_in_executor(None, work, data)
 
 
 # --- counts ---

@@ -168,7 +168,7 @@ async def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *
         item.request_id,
         f"/v1{dialect.path}",
         dialect,
-        stamped(runtime, dialect, call, asked=asked, response_id=item.id),
+        stamped(runtime, dialect, call, asked, response_id=item.id, org_id=job.org_id),
         deployment,
         Principal(job.key_id, "", "", job.org_id, "inference", grant),
         response_id=item.id,

@@ -44,6 +44,7 @@ _TONGUES: Final = {
     "embeddings": _OPENAI,
     "messages": _ANTHROPIC,
     "responses": _RESPONSES,
+    "compact": _RESPONSES,
 }
 """By surface."""
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from ingot import __version__
-from ingot.dialects import chat_request, messages_request, opaque
+from ingot.dialects import chat_request, messages_request, opaque, responses_request
 from ingot.web import models, openapi_more, resources
 
 _REF = "#/components/schemas/{name}"
@@ -54,14 +54,27 @@ _BODIES: dict[str, type] = {
     "/v1/embeddings": opaque.EmbeddingsRequest,
     "/v1/messages": messages_request.MessagesRequest,
     "/v1/messages/count_tokens": messages_request.CountRequest,
+    "/v1/responses": responses_request.ResponsesRequest,
+    "/v1/responses/input_tokens": responses_request.Asked,
+    "/v1/responses/compact": responses_request.CompactRequest,
 }
-_UNSTREAMED = frozenset({"/v1/embeddings", "/v1/messages/count_tokens"})
+_UNSTREAMED = frozenset(
+    {
+        "/v1/embeddings",
+        "/v1/messages/count_tokens",
+        "/v1/responses/input_tokens",
+        "/v1/responses/compact",
+    }
+)
 _SUMMARIES = {
     "/v1/chat/completions": "Create a chat completion, whole or as a stream",
     "/v1/completions": "Create a text completion (passed through)",
     "/v1/embeddings": "Create embeddings (passed through)",
     "/v1/messages": "Create a message, whole or as a stream",
     "/v1/messages/count_tokens": "Count the tokens of a message request",
+    "/v1/responses": "Create a response, whole or as a stream",
+    "/v1/responses/input_tokens": "Count the tokens of a responses request",
+    "/v1/responses/compact": "Put one sealed item in place of a conversation",
 }
 _PAGES = {
     "/health": ("Readiness, under the name that engines use", False),

@@ -1,4 +1,4 @@
-"""The description of the pages over stored completions and usage, for `openapi` to take in.
+"""The description of the pages over stored completions, responses and usage, for `openapi` to take in.
 
 Rows only: path, method, summary, query, body and answer. The answers are described by the records that they are
 encoded from; a stored completion is what the target answered and has no record.
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ingot.dialects.stored import Deleted, UpdateRequest
+from ingot.services.kept import DeletedResponse
 from ingot.services.requestlog import RequestList
 from ingot.services.usage import UsageBreakdown, UsageSummary
 
@@ -36,7 +37,15 @@ _ORDER = ("order", "asc (oldest first, the default) or desc")
 _KEY = ("key", "The id or kid of the key that was used")
 _MODEL = ("model", "The model that was asked for")
 
+_NEWEST = ("order", "asc (oldest first) or desc (the default)")
+
+_FOLLOW = (
+    ("stream", "true: as a stream of events"),
+    ("starting_after", "With stream=true, only events behind this number"),
+)
+
 _STORED = "/v1/chat/completions"
+_RESPONSE = "/v1/responses/{id}"
 
 ROWS = (
     Row(
@@ -55,14 +64,23 @@ ROWS = (
         query=(*_PAGE, _ORDER),
     ),
     Row(f"{_STORED}/{{id}}/cancel", "post", "Cancel a chat completion in the background"),
-    Row("/v1/messages/{id}", "get", "A message in the background, as it stands"),
+    Row("/v1/messages/{id}", "get", "A message in the background, as it stands", query=_FOLLOW),
     Row("/v1/messages/{id}", "delete", "Cancel and delete a message in the background"),
     Row("/v1/messages/{id}/cancel", "post", "Cancel a message in the background"),
-    Row("/v1/responses/{id}", "get", "A stored response, or one in the background as it stands"),
     Row(
-        "/v1/responses/{id}", "delete", "Delete a response for good; one in the background is cancelled first"
+        _RESPONSE,
+        "get",
+        "A stored response",
+        query=_FOLLOW,
     ),
-    Row("/v1/responses/{id}/cancel", "post", "Cancel a response in the background"),
+    Row(_RESPONSE, "delete", "Delete a stored response for good", answer=DeletedResponse),
+    Row(
+        f"{_RESPONSE}/input_items",
+        "get",
+        "The items that a response was asked with, those before its own included",
+        query=(*_PAGE, _NEWEST),
+    ),
+    Row(f"{_RESPONSE}/cancel", "post", "Cancel a response that runs in the background"),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(
         "/v1/usage/breakdown",

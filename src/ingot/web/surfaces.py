@@ -15,7 +15,7 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.messages import COUNT_TOKENS, MESSAGES
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
-from ingot.dialects.responses import INPUT_TOKENS, RESPONSES
+from ingot.dialects.responses import COMPACT, INPUT_TOKENS, RESPONSES
 from ingot.errors import ApiError, MethodNotAllowed, Overloaded
 from ingot.idempotency import ANTHROPIC_HEADER, HEADER, read_key
 from ingot.ids import new_id
@@ -77,6 +77,7 @@ DIALECTS = (
     ("count_tokens", COUNT_TOKENS),
     ("responses", RESPONSES),
     ("input_tokens", INPUT_TOKENS),
+    ("compact", COMPACT),
 )
 """Each by the name that presets know its surface by."""
 
@@ -88,7 +89,7 @@ def build_surfaces(preset: Preset) -> tuple[Surface, ...]:
     """The inference surfaces that a preset offers, under its rules."""
     return tuple(
         Surface(
-            f"/v1{dialect.path}",
+            f"/v1{dialect.surface}",
             dressed(dialect, preset),
             tuple(header.encode() for header in preset.idempotency.names(name)),
             counts=dialect in COUNTED,

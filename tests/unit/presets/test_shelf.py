@@ -13,7 +13,7 @@ from ingot.config import PRESETS, ConfigError
 from ingot.dialects.chat import CHAT
 from ingot.dialects.messages import MESSAGES
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
-from ingot.dialects.responses import RESPONSES
+from ingot.dialects.responses import COMPACT, RESPONSES
 from ingot.presets import Preset, dressed, load, load_all, names, page, parse
 from ingot.presets.sections import BODIES, SURFACES, SurfaceName
 from ingot.store.steps.organizations import PLAN_ROWS
@@ -38,7 +38,9 @@ def test_presets_that_ship_are_those_that_a_server_can_choose() -> None:
 def test_names_of_surfaces_are_the_same_in_both_forms() -> None:
     """The type that files are checked against and the list that code reads."""
     assert get_args(SurfaceName) == SURFACES
-    assert {CHAT.name, COMPLETIONS.name, EMBEDDINGS.name, MESSAGES.name, RESPONSES.name} == set(BODIES)
+    assert {CHAT.name, COMPLETIONS.name, EMBEDDINGS.name, MESSAGES.name, RESPONSES.name, COMPACT.name} == set(
+        BODIES
+    )
 
 
 def test_every_preset_rests_on_open() -> None:

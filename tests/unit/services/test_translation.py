@@ -14,12 +14,12 @@ from ingot.dialects.codecs import CODECS, wire_of
 from ingot.dialects.dialect import Dialect, Usage
 from ingot.dialects.messages import MESSAGES
 from ingot.pricing import Price
+from ingot.services.apart import LARGE
 from ingot.services.door import Inference
 from ingot.services.grants import Grant
 from ingot.services.keys import Principal
 from ingot.services.translation import (
     HEADER_BYTES,
-    LARGE,
     Lossy,
     TranslatedTap,
     Translation,

@@ -10,11 +10,12 @@ from starlette.requests import Request
 from ingot.clock import ManualClock
 from ingot.errors import NotFound
 from ingot.services.answers import Answers
+from ingot.services.kept import Responses
 from ingot.services.requestlog import RequestLog
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.engine import open_database
-from ingot.web import background, openapi_more, stored, usage
+from ingot.web import background, openapi_more, responses, stored, usage
 from ingot.web.query import Pages
 
 
@@ -56,6 +57,7 @@ def _served(db: Database) -> set[tuple[str, str]]:
 
     pages: Pages = {
         **stored.pages(Answers(db, clock=clock), organization=organization),
+        **responses.pages(Responses(db, clock=clock), organization=organization, kept=True),
         **usage.pages(Usage(db, clock=clock), RequestLog(db, clock=clock), organization=organization),
     }
     for surface in background.PATHS:
