@@ -36,10 +36,17 @@ def build(configured: Mapping[str, WindowConfig]) -> Mapping[str, Window]:
     return {**WINDOWS, **{name: _window(name, config) for name, config in configured.items()}}
 
 
-def choose(value: Mapping[str, Any], offered: Sequence[str]) -> str:
-    """The window of a request to a model that is offered in these; raises ApiError that names the field."""
+def choose(
+    value: Mapping[str, Any], offered: Sequence[str], *, windows: Mapping[str, Window], background: bool
+) -> str:
+    """The window of a request to a model that is offered in these; raises ApiError that names the field.
+
+    A tier names no window that is not for a client who waits.
+    """
     asked, tier = _asked(value), value.get("service_tier")
     named = tier if tier in TIERS and tier in offered else None
+    if named is not None and windows[named].background_only and not background:
+        named = None
     if asked is not None and asked not in offered:
         raise Unsupported(
             f"Invalid value for '{FIELD}': this model is offered in {_either(offered)}, not in '{clip(asked)}'.",
@@ -81,14 +88,14 @@ def achieved(windows: Mapping[str, Window], *, queued: float, turn: float) -> st
     return min(kept, key=lambda each: (each.seconds, each.name)).name if kept else None
 
 
-def for_target(body: Body, offered: Sequence[str], *, background: bool) -> Body:
+def for_target(body: Body, window: str, *, background: bool) -> Body:
     """The body without what is said to this server alone; itself where there is nothing of that kind.
 
-    `background` says whether the field of that name is.
+    `window` is the one that was chosen; `background` says whether the field of that name is said to this server.
     """
     value = body.value
     drop = {"background"} & value.keys() if background else set()
-    if value.get("service_tier") in TIERS and value["service_tier"] in offered:
+    if value.get("service_tier") == window:
         drop.add("service_tier")
     changed: dict[str, Any] = {}
     pairs = value.get("metadata")

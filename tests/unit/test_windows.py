@@ -42,7 +42,7 @@ def test_choose_when_requests_say_different_things(
     value: dict[str, Any], offered: tuple[str, ...], chosen: str
 ) -> None:
     """C-03: metadata first, then the tier where the model has a window of that name, then standard, then asap."""
-    assert windows.choose(value, offered) == chosen
+    assert windows.choose(value, offered, windows=SHIPPED, background=True) == chosen
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,14 @@ def test_choose_when_requests_say_different_things(
 def test_choose_when_the_window_cannot_be(value: dict[str, Any], kind: type[ApiError], told: str) -> None:
     """C-03: a window that the model lacks is refused, and the error names the field and those it has."""
     with pytest.raises(kind, match=told) as refused:
-        windows.choose(value, ("asap", "priority", "flex"))
+        windows.choose(value, ("asap", "priority", "flex"), windows=SHIPPED, background=True)
     assert (refused.value.param, refused.value.status) == ("metadata.completion_window", 400)
 
 
 def test_flex_when_a_client_waits() -> None:
-    """C-66: flex is for background and batches; the error says so."""
+    """C-66: flex is for background and batches; the error says so. A tier of that name is then left to the target."""
+    value = {"service_tier": "flex"}
+    assert windows.choose(value, ALL, windows=SHIPPED, background=False) == "standard"
     with pytest.raises(Unsupported, match="'background': true"):
         windows.refuse_foreground(SHIPPED["flex"])
     windows.refuse_foreground(SHIPPED["standard"])
@@ -74,11 +76,11 @@ def test_for_target_when_words_are_for_this_server() -> None:
         b'{"model": "m", "background": true, "service_tier": "flex", "metadata": {"completion_window": "flex", '
         b'"webhook_token": "t", "trace": "1"}, "messages":  [ 1.0 ]}'
     )
-    seen = windows.for_target(body, ALL, background=True)
+    seen = windows.for_target(body, "flex", background=True)
     assert seen.value == {"model": "m", "metadata": {"trace": "1"}, "messages": [1.0]}
     assert rawjson.parse(seen.data) == seen
     assert b"[ 1.0 ]" in seen.data
-    assert windows.for_target(body, BOTH, background=False).value["service_tier"] == "flex"
+    assert windows.for_target(body, "asap", background=False).value["service_tier"] == "flex"
     kept = windows.for_store(body)
     assert kept.value["metadata"] == {"completion_window": "flex", "trace": "1"}
 
@@ -86,7 +88,7 @@ def test_for_target_when_words_are_for_this_server() -> None:
 def test_for_target_when_nothing_is_for_this_server() -> None:
     """A body without such words is the very same."""
     body = rawjson.parse(b'{"model":"m","service_tier":"auto","metadata":{"trace":"1"}}')
-    assert windows.for_target(body, ALL, background=True) is body
+    assert windows.for_target(body, "flex", background=True) is body
     assert windows.for_store(body) is body
 
 

@@ -82,7 +82,7 @@ async def run(
         door.lines += standing_lines(runtime, outcome.standing)
     now = runtime.clock.now()
     response_id = new_response_id(now) if lead is None else lead.response_id
-    call = for_target(runtime, asked.dialect, call, deployment=asked.deployment)
+    call = for_target(runtime, asked.dialect, call, window=asked.window)
     org_id = asked.principal.org_id
     call = stamped(runtime, asked.dialect, call, asked.call, response_id=response_id, org_id=org_id)
     wanted = Inference(
@@ -112,7 +112,9 @@ async def run(
 
 def place(catalog: Catalog, call: Call, deployment: Deployment, *, background: bool) -> str:
     """The completion window of a request; raises ApiError that names the field."""
-    window = windows.choose(call.body.value, deployment.windows)
+    window = windows.choose(
+        call.body.value, deployment.windows, windows=catalog.windows, background=background
+    )
     if not background:
         windows.refuse_foreground(catalog.windows[window])
     return window
@@ -126,10 +128,10 @@ async def before(runtime: Runtime, dialect: Dialect, call: Call, *, org_id: str)
     return call if dialect.recast is None else dialect.recast(call)
 
 
-def for_target(runtime: Runtime, dialect: Dialect, call: Call, *, deployment: Deployment) -> Call:
+def for_target(runtime: Runtime, dialect: Dialect, call: Call, *, window: str) -> Call:
     """The call without what is said to this server alone; itself where there is nothing of that kind."""
     ours = dialect.name in runtime.preset.background.surfaces
-    body = windows.for_target(call.body, deployment.windows, background=ours)
+    body = windows.for_target(call.body, window, background=ours)
     return call if body is call.body else replace(call, body=body)
 
 

@@ -161,7 +161,7 @@ async def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *
         call = msgspec.structs.replace(call, headers=tuple(headers.items()))
     asked = call
     call = await before(runtime, dialect, asked, org_id=job.org_id)
-    call = for_target(runtime, dialect, call, deployment=deployment)
+    call = for_target(runtime, dialect, call, window=job.window)
     # Its money is in leases of the queue: there is nothing for the purse to release.
     hold = Hold(job.org_id, item.reserved, bool(job.prepaid), deposits.decode(job.holds), released=True)
     return Inference(

@@ -41,17 +41,21 @@ class Records(Protocol):
     def missing(self, which: str) -> NotFound: ...
 
 
-def joined(pages: Pages, background: Records, *, organization: Organization) -> Pages:
-    """The pages with those of one surface's responses in the background, which are looked for first."""
+def joined(pages: Pages, background: Records, *, organization: Organization, ends: bool = True) -> Pages:
+    """The pages with those of one surface's responses in the background, which are looked for first.
+
+    `ends` says whether clients may cancel and delete.
+    """
     path = PATHS[background.surface]
     ending = f"{path}/cancel"
-    own, ends = pages.get(path, {}), pages.get(ending, {})
+    own = pages.get(path, {})
     read = _first(background.read, own.get("GET"), background, organization=organization)
-    one = own | {
-        "GET": _streaming(read, background, organization=organization),
-        "DELETE": _first(background.delete, own.get("DELETE"), background, organization=organization),
-    }
-    cancel = _first(background.cancel, ends.get("POST"), background, organization=organization)
+    one = own | {"GET": _streaming(read, background, organization=organization)}
+    if not ends:
+        return pages | {path: one}
+    one["DELETE"] = _first(background.delete, own.get("DELETE"), background, organization=organization)
+    before = pages.get(ending, {}).get("POST")
+    cancel = _first(background.cancel, before, background, organization=organization)
     rest = {each: handlers for each, handlers in pages.items() if each not in (path, ending)}
     # The longer path stands first, or the shorter one would take it.
     return {ending: {"POST": cancel}, **rest, path: one}

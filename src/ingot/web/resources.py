@@ -158,7 +158,8 @@ def _kept(state: State) -> Pages:
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)
     for surface in sorted(preset.background.surfaces & background.PATHS.keys()):
         records = Background(runtime, dressed(dict(DIALECTS)[surface], preset))
-        found = background.joined(found, records, organization=organization)
+        ends = surface != "responses" or preset.offers("kept_responses")
+        found = background.joined(found, records, organization=organization, ends=ends)
     return found
 
 
