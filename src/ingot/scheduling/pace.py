@@ -1,8 +1,9 @@
 """How many calls a target bears at once, learned from how it answers: additive increase, multiplicative decrease.
 
     answered well, all permits in use    limit + 1/limit         one more after about `limit` answers
+                                         limit + 1               until it falls for the first time
     429, 503                             limit * 0.7             and nothing before Retry-After has passed
-    5xx, reset, time-out                 limit * 0.85
+    5xx, reset, time-out                 limit * 0.85            from the third in a row on nothing for 1, 2, 4 .. 30 s
     answers twice as slow as usual       limit * 0.9             a queue builds up inside the target
 
 A decrease counts once for all calls that were already under way: they tell of the same moment. The limit stays
@@ -20,8 +21,12 @@ SLOW: Final = 0.9
 SLOW_FROM: Final = 2.0
 """An answer is slow from this many times the usual seconds per token."""
 LONGEST_PAUSE: Final = 3600.0
+PATIENCE: Final = 3
+LONGEST_REST: Final = 30.0
+"""After so many failures in a row a target rests; each further one doubles the rest."""
 USED_FROM: Final = 0.8
 """The limit grows only while this part of it is in use: a limit that was not tried tells nothing."""
+NEVER: Final = float("-inf")
 QUICK: Final = 0.2
 STEADY: Final = 0.01
 """How much of the last answer's speed goes into what is seen now, and into what is usual."""
@@ -43,7 +48,8 @@ class Pace(Struct, frozen=True):
     limit: float
     bounds: Bounds
     paused_until: float = 0.0
-    decreased: float = float("-inf")
+    decreased: float = NEVER
+    failures: int = 0
     seen: float = 0.0
     usual: float = 0.0
 
@@ -73,8 +79,8 @@ def answered(pace: Pace, now: float, *, began: float, running: int, tokens: int)
         if began >= decreased:
             limit, decreased = _fallen(pace, SLOW), now
     elif running >= USED_FROM * pace.permits:
-        limit = min(limit + 1.0 / limit, pace.bounds.ceiling)
-    return structs.replace(pace, limit=limit, decreased=decreased, seen=seen, usual=usual)
+        limit = min(limit + (1.0 if decreased == NEVER else 1.0 / limit), pace.bounds.ceiling)
+    return structs.replace(pace, limit=limit, decreased=decreased, failures=0, seen=seen, usual=usual)
 
 
 def throttled(pace: Pace, now: float, *, began: float, retry_after: float | None = None) -> Pace:
@@ -85,8 +91,14 @@ def throttled(pace: Pace, now: float, *, began: float, retry_after: float | None
 
 
 def failed(pace: Pace, now: float, *, began: float) -> Pace:
-    """After a call that the target failed."""
-    return _decreased(pace, now, began, FAILED)
+    """After a call that the target failed; those that began before it rested tell nothing new."""
+    if began < pace.paused_until:
+        return pace
+    failures = pace.failures + 1
+    until = pace.paused_until
+    if failures >= PATIENCE:
+        until = now + min(2.0 ** (failures - PATIENCE), LONGEST_REST)
+    return structs.replace(_decreased(pace, now, began, FAILED), failures=failures, paused_until=until)
 
 
 def _decreased(pace: Pace, now: float, began: float, part: float) -> Pace:

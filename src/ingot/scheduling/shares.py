@@ -58,7 +58,7 @@ def time_for(
     if steepest >= rate:
         return math.inf
     parts = 1.0 + math.fsum(each.weight for each in neighbours) / weight
-    most = (work + math.fsum(each.waiting for each in neighbours)) * 2.0 / (rate - steepest)
+    most = (work * parts + math.fsum(each.waiting for each in neighbours)) / (rate - steepest)
     t = min(most, work * parts / (rate - own * parts)) if rate > own * parts else most
     for _ in range(STEPS):
         mine = work + own * t

@@ -1,0 +1,244 @@
+"""Truthful admission: when work will be done and what it costs, or when to come again with it.
+
+    work, what is ahead of it, what the targets give
+       |
+       |-- its organization's share: all that is due by each moment fits into `fill` of what it gets until then
+       |-- everybody's promises: with the work, all that is due by each moment still fits into the capacity
+       |
+       |-- both hold ----> Quote: start, finish, the interval around it, how sure the window is, the price
+       `-- else ---------> Refusal: seconds until the same work fits, and a booking for it; None where it never does
+
+A refusal is a promise too: it books the work, so that whoever is refused next is told a later moment, and who comes
+when told is let in before those that come fresh, up to a fuller queue. Bookings count against their own organization
+alone; its share bounds what they can take from others. One that is not claimed in time lapses.
+
+Decides from numbers that others measured; refuses to know the queue's tables, clocks and what the work is.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from ingot.pricing import WHOLE, Price, Tokens
+from ingot.scheduling.backlog import EMPTY, Backlog, excess
+from ingot.scheduling.shares import Neighbour, time_for
+from ingot.scheduling.windows import Window
+
+CAPACITY_FILL: Final = 0.85
+"""How much of the capacity until a due moment all promises together may take."""
+CLAIMED: Final = 0.5
+"""A claimed booking may fill this part of what a fresh request has to leave."""
+SURE: Final = 1.645
+"""Standard deviations on each side of the finish: nine of ten finish within the interval."""
+GRACE_SECONDS: Final = 30.0
+GRACE_SHARE: Final = 0.1
+"""How long after its moment a booking can be claimed, at least, and as a part of the wait."""
+LONGEST_RETRY_AFTER: Final = 7 * 86_400.0
+
+Reason = Literal["share", "capacity", "size", "closed"]
+
+
+class Work(Struct, frozen=True):
+    """What is asked for: its service, that of its largest item, of how many, and how far off estimates usually are
+    (standard deviation of one item, as a part of it).
+    """
+
+    window: Window
+    service: float
+    weight: int = 1
+    items: int = 1
+    largest: float = 0.0
+    deviation: float = 0.0
+    batch: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """The length of its window."""
+        return self.window.length(batch=self.batch)
+
+
+class Booking(Struct, frozen=True):
+    """A moment at which refused work is expected again, and after which it is expected no more."""
+
+    service: float
+    seconds: float
+    at: float
+    until: float
+
+
+class Ahead(Struct, frozen=True):
+    """What the work meets: of its organization what waits, what runs, what arrives a second that is due earlier, and
+    the bookings before it; of the others their load; and what waits of all.
+    """
+
+    own: Backlog = EMPTY
+    running: float = 0.0
+    arriving: float = 0.0
+    bookings: Sequence[Booking] = ()
+    others: Sequence[Neighbour] = ()
+    everyone: Backlog = EMPTY
+
+
+class Supply(Struct, frozen=True):
+    """What the targets give to queued work: service a second of a permit with the standard error of that, permits,
+    and the moment at which the first of them may be asked; None where no target is open at all.
+    """
+
+    each: float
+    error: float
+    permits: float
+    opens: float | None = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Service a second."""
+        return self.each * self.permits
+
+
+class Quote(Struct, frozen=True):
+    """A promise. Moments; `confidence` is the probability of finishing within the window."""
+
+    start: float
+    finish: float
+    earliest: float
+    latest: float
+    due: float
+    confidence: float
+
+
+class Refusal(Struct, frozen=True):
+    """No promise; `retry_after` in seconds, None where waiting does not help; the booking to keep with it."""
+
+    reason: Reason
+    retry_after: float | None
+    booking: Booking | None = None
+
+
+def price(of: Price, window: Window, *, input_tokens: int, output_tokens: int, factor: int = WHOLE) -> int:
+    """Units for these tokens in a window: the deployment's own price for it, else its price at the window's factor."""
+    asked = Tokens(input=input_tokens, output=output_tokens)
+    own = any(name == window.name for name, _ in of.windows)
+    if own or window.factor is None:
+        return of.cost(asked, window=window.name, factor=factor)
+    return of.cost(asked, window=window.name, factor=factor * window.factor // WHOLE)
+
+
+def admit(
+    work: Work, ahead: Ahead, supply: Supply, now: float, *, claimed: Booking | None = None
+) -> Quote | Refusal:
+    """The promise for work, or the refusal; `claimed` is the booking with which it comes."""
+    if supply.opens is None or supply.rate <= 0.0:
+        return Refusal("closed", None)
+    due = now + work.seconds
+    usable = work.seconds - max(supply.opens - now, 0.0)
+    fill, capacity_fill = work.window.fill, CAPACITY_FILL
+    if claimed is not None:
+        fill += (1.0 - fill) * CLAIMED
+        capacity_fill += (1.0 - capacity_fill) * CLAIMED
+    longest = work.largest / supply.each
+    if usable <= 0.0:
+        return _refused("capacity", work, supply.opens - now, now)
+    if longest > usable or work.service > fill * supply.rate * work.seconds:
+        return Refusal("size", None)
+    late = _late(work, ahead, supply, now, fill=fill, claimed=claimed)
+    if late > 0.0 and _time(work.service / fill, work, ahead, supply, own=0.0) > usable:
+        return Refusal("size", None)  # more than its organization gets in the window, however long it waits
+    over = excess(
+        ahead.everyone, work.service, due=due, now=due - usable, rate=supply.rate, fill=capacity_fill
+    )
+    wait = max(late, over / (supply.rate * capacity_fill))
+    if wait > 0.0:
+        return _refused("share" if late >= wait else "capacity", work, wait, now)
+    return quote(work, ahead, supply, now)
+
+
+def quote(work: Work, ahead: Ahead, supply: Supply, now: float) -> Quote:
+    """When work starts and finishes, were it let in now."""
+    due = now + work.seconds
+    opens = max(supply.opens or now, now)
+    before = ahead.own.by(due) + ahead.running / 2.0
+    begin = _time(before, work, ahead, supply, own=ahead.arriving)
+    done = _time(before + work.service, work, ahead, supply, own=ahead.arriving)
+    latest_start = max(due - opens - work.largest / supply.each, 0.0)
+    # Work that its organization's own traffic would hold up for ever is lifted in the end.
+    begin = min(begin, latest_start)
+    run = work.service / work.items / supply.each
+    done = max(min(done, due - opens), begin) + run
+    spread = done * math.hypot(_relative(supply), work.deviation / math.sqrt(work.items)) + run * min(
+        work.deviation, 1.0
+    )
+    finish = opens + done
+    return Quote(
+        start=opens + begin,
+        finish=finish,
+        earliest=max(finish - SURE * spread, opens),
+        latest=finish + SURE * spread,
+        due=due,
+        confidence=_normal((due - finish) / spread) if spread > 0.0 else float(finish <= due),
+    )
+
+
+def claim(bookings: Sequence[Booking], service: float, seconds: float, now: float) -> Booking | None:
+    """The booking of an organization that work of this size may come with now: the earliest that is large enough."""
+    for booking in sorted(bookings, key=lambda each: each.at):
+        if booking.at <= now <= booking.until and service <= booking.service and seconds >= booking.seconds:
+            return booking
+    return None
+
+
+def living(bookings: Sequence[Booking], now: float) -> tuple[Booking, ...]:
+    """Those that have not lapsed."""
+    return tuple(each for each in bookings if each.until >= now)
+
+
+def _late(
+    work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float, claimed: Booking | None
+) -> float:
+    """Seconds by which the worst of its organization's promises would come too late, negative where none would."""
+    due = now + work.seconds
+    usable = max(supply.opens or now, now)
+    booked = math.fsum(
+        each.service
+        for each in ahead.bookings
+        if each.seconds <= work.seconds and (claimed is None or each.at < claimed.at)
+    )
+    extra = booked + ahead.running / 2.0 + work.service
+    worst = -math.inf
+    for step in (due, *_steps(ahead.own, due)):
+        needed = _time((ahead.own.by(step) + extra) / fill, work, ahead, supply, own=0.0)
+        worst = max(worst, needed - (step - usable))
+    return worst
+
+
+def _steps(own: Backlog, due: float) -> tuple[float, ...]:
+    """A few later due moments at which an organization's promises are densest."""
+    later = [
+        (until / (step - due + 1.0), step)
+        for step, until in zip(own.dues, own.until, strict=True)
+        if step > due
+    ]
+    return tuple(step for _, step in sorted(later, reverse=True)[:3])
+
+
+def _time(service: float, work: Work, ahead: Ahead, supply: Supply, *, own: float) -> float:
+    return time_for(service, ahead.others, weight=float(work.weight), rate=supply.rate, own=own)
+
+
+def _refused(reason: Reason, work: Work, wait: float, now: float) -> Refusal:
+    after = min(float(math.ceil(max(wait, 1.0))), LONGEST_RETRY_AFTER)
+    at = now + after
+    grace = max(GRACE_SECONDS, GRACE_SHARE * after)
+    # Whoever is a little early is not sent away for it.
+    return Refusal(reason, after, Booking(work.service, work.seconds, at - 1.0, at + grace))
+
+
+def _relative(supply: Supply) -> float:
+    """Standard error of the rate as a part of it; as good as nothing is known from one sample."""
+    return supply.error / supply.each if math.isfinite(supply.error) else 1.0
+
+
+def _normal(z: float) -> float:
+    """Probability of a standard normal below z."""
+    return 0.5 * (1.0 + math.erf(z / math.sqrt(2.0)))
