@@ -79,7 +79,7 @@ class Look(Struct, frozen=True):
 
 def look(room: Room) -> Look:
     """How far the queries go for so many permits; one more organization, for one may be claimed away meanwhile."""
-    return Look(organizations=room.lifted + 1, rows=min(room.lifted, MOST_ROWS))
+    return Look(organizations=room.ordinary + 1 if room.ordinary else 0, rows=min(room.lifted, MOST_ROWS))
 
 
 class _Open:

@@ -27,9 +27,9 @@ LONGEST_REST: Final = 30.0
 USED_FROM: Final = 0.8
 """The limit grows only while this part of it is in use: a limit that was not tried tells nothing."""
 NEVER: Final = float("-inf")
-QUICK: Final = 0.2
-STEADY: Final = 0.01
-"""How much of the last answer's speed goes into what is seen now, and into what is usual."""
+RECENT: Final = 0.05
+LASTING: Final = 0.002
+"""How much of the last answer goes into what is seen now, and into what is usual: some 20 and some 500 answers."""
 
 
 class Bounds(Struct, frozen=True):
@@ -41,8 +41,8 @@ class Bounds(Struct, frozen=True):
 
 
 class Pace(Struct, frozen=True):
-    """What is known of a target. `seen` and `usual` are seconds per token; a call that began before `decreased` was
-    under way when the limit last fell.
+    """What is known of a target. A call that began before `decreased` was under way when the limit last fell. What is
+    seen and what is usual are seconds and tokens apart, for the sum of many answers tells more than their speeds.
     """
 
     limit: float
@@ -50,8 +50,8 @@ class Pace(Struct, frozen=True):
     paused_until: float = 0.0
     decreased: float = NEVER
     failures: int = 0
-    seen: float = 0.0
-    usual: float = 0.0
+    seen: tuple[float, float] = (0.0, 0.0)
+    usual: tuple[float, float] = (0.0, 0.0)
 
     @property
     def permits(self) -> int:
@@ -69,13 +69,12 @@ def started(bounds: Bounds) -> Pace:
 
 
 def answered(pace: Pace, now: float, *, began: float, running: int, tokens: int) -> Pace:
-    """After a good answer of so many tokens, while `running` calls were under way with it."""
-    took = (now - began) / max(tokens, 1)
-    seen = took if not pace.seen else pace.seen + QUICK * (took - pace.seen)
-    # What is usual follows a faster target at once and a slower one over hundreds of answers.
-    usual = took if not pace.usual else min(pace.usual + STEADY * (took - pace.usual), max(seen, took))
+    """After a good answer of so many written tokens, while `running` calls were under way with it."""
+    piece = (now - began, float(max(tokens, 1)))
+    seen = _moved(pace.seen, piece, RECENT)
+    usual = _moved(pace.usual, piece, LASTING)
     limit, decreased = pace.limit, pace.decreased
-    if seen > SLOW_FROM * usual:
+    if seen[0] * usual[1] > SLOW_FROM * usual[0] * seen[1]:
         if began >= decreased:
             limit, decreased = _fallen(pace, SLOW), now
     elif running >= USED_FROM * pace.permits:
@@ -109,3 +108,8 @@ def _decreased(pace: Pace, now: float, began: float, part: float) -> Pace:
 
 def _fallen(pace: Pace, part: float) -> float:
     return max(pace.limit * part, pace.bounds.floor)
+
+
+def _moved(sums: tuple[float, float], piece: tuple[float, float], part: float) -> tuple[float, float]:
+    """Sums of seconds and tokens that forget."""
+    return sums[0] * (1.0 - part) + piece[0], sums[1] * (1.0 - part) + piece[1]

@@ -16,7 +16,7 @@ Decides from numbers that others measured; refuses to know the queue's tables, c
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -28,8 +28,10 @@ from ingot.scheduling.windows import Window
 
 CAPACITY_FILL: Final = 0.85
 """How much of the capacity until a due moment all promises together may take."""
-CLAIMED: Final = 0.5
+CLAIMED: Final = 0.25
 """A claimed booking may fill this part of what a fresh request has to leave."""
+LONGER: Final = 1.5
+"""An item may run so many times as long as its estimate says."""
 SURE: Final = 1.645
 """Standard deviations on each side of the finish: nine of ten finish within the interval."""
 GRACE_SECONDS: Final = 30.0
@@ -52,6 +54,7 @@ class Work(Struct, frozen=True):
     largest: float = 0.0
     deviation: float = 0.0
     batch: bool = False
+    key: str = ""
 
     @property
     def seconds(self) -> float:
@@ -60,8 +63,11 @@ class Work(Struct, frozen=True):
 
 
 class Booking(Struct, frozen=True):
-    """A moment at which refused work is expected again, and after which it is expected no more."""
+    """A moment at which refused work is expected again, and after which it is expected no more. `key` is whatever
+    tells the work again: a fingerprint of its body.
+    """
 
+    key: str
     service: float
     seconds: float
     at: float
@@ -70,13 +76,13 @@ class Booking(Struct, frozen=True):
 
 class Ahead(Struct, frozen=True):
     """What the work meets: of its organization what waits, what runs, what arrives a second that is due earlier, and
-    the bookings before it; of the others their load; and what waits of all.
+    what is `booked` before it; of the others their load; and what waits of all.
     """
 
     own: Backlog = EMPTY
     running: float = 0.0
     arriving: float = 0.0
-    bookings: Sequence[Booking] = ()
+    booked: float = 0.0
     others: Sequence[Neighbour] = ()
     everyone: Backlog = EMPTY
 
@@ -142,7 +148,7 @@ def admit(
         return _refused("capacity", work, supply.opens - now, now)
     if longest > usable or work.service > fill * supply.rate * work.seconds:
         return Refusal("size", None)
-    late = _late(work, ahead, supply, now, fill=fill, claimed=claimed)
+    late = _late(work, ahead, supply, now, fill=fill)
     if late > 0.0 and _time(work.service / fill, work, ahead, supply, own=0.0) > usable:
         return Refusal("size", None)  # more than its organization gets in the window, however long it waits
     over = excess(
@@ -180,35 +186,36 @@ def quote(work: Work, ahead: Ahead, supply: Supply, now: float) -> Quote:
     )
 
 
-def claim(bookings: Sequence[Booking], service: float, seconds: float, now: float) -> Booking | None:
-    """The booking of an organization that work of this size may come with now: the earliest that is large enough."""
-    for booking in sorted(bookings, key=lambda each: each.at):
-        if booking.at <= now <= booking.until and service <= booking.service and seconds >= booking.seconds:
-            return booking
-    return None
+def claim(bookings: Iterable[Booking], key: str, now: float) -> Booking | None:
+    """The booking that this work may come with now."""
+    return next((each for each in bookings if each.key == key and each.at <= now <= each.until), None)
 
 
-def living(bookings: Sequence[Booking], now: float) -> tuple[Booking, ...]:
-    """Those that have not lapsed."""
-    return tuple(each for each in bookings if each.until >= now)
-
-
-def _late(
-    work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float, claimed: Booking | None
+def booked(
+    bookings: Iterable[Booking], seconds: float, now: float, *, claimed: Booking | None = None
 ) -> float:
+    """Service that is booked before work in a window of so many seconds: in no longer window, and earlier than the
+    booking that it comes with, where it has one.
+    """
+    return math.fsum(
+        each.service
+        for each in bookings
+        if each.seconds <= seconds and each.until >= now and (claimed is None or each.at < claimed.at)
+    )
+
+
+def _late(work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float) -> float:
     """Seconds by which the worst of its organization's promises would come too late, negative where none would."""
     due = now + work.seconds
     usable = max(supply.opens or now, now)
-    booked = math.fsum(
-        each.service
-        for each in ahead.bookings
-        if each.seconds <= work.seconds and (claimed is None or each.at < claimed.at)
-    )
-    extra = booked + ahead.running / 2.0 + work.service
+    extra = ahead.booked + ahead.running / 2.0 + work.service
+    # Its last item must begin in time to end in time, and may turn out longer than it looks.
+    tail = LONGER * work.largest / supply.each
     worst = -math.inf
     for step in (due, *_steps(ahead.own, due)):
         needed = _time((ahead.own.by(step) + extra) / fill, work, ahead, supply, own=0.0)
-        worst = max(worst, needed - (step - usable))
+        last = step - usable - (tail if step == due else 0.0)
+        worst = max(worst, needed - last)
     return worst
 
 
@@ -231,7 +238,7 @@ def _refused(reason: Reason, work: Work, wait: float, now: float) -> Refusal:
     at = now + after
     grace = max(GRACE_SECONDS, GRACE_SHARE * after)
     # Whoever is a little early is not sent away for it.
-    return Refusal(reason, after, Booking(work.service, work.seconds, at - 1.0, at + grace))
+    return Refusal(reason, after, Booking(work.key, work.service, work.seconds, at - 1.0, at + grace))
 
 
 def _relative(supply: Supply) -> float:

@@ -54,7 +54,9 @@ def time_for(
     if rate <= 0.0:
         return math.inf
     # On the far right each neighbour is bound by its part or by its arrivals, whichever grows slower.
-    steepest = own + math.fsum(min(own * each.weight / weight, each.arriving) for each in neighbours)
+    steepest = own
+    if own:
+        steepest += math.fsum(min(own * each.weight / weight, each.arriving) for each in neighbours)
     if steepest >= rate:
         return math.inf
     parts = 1.0 + math.fsum(each.weight for each in neighbours) / weight

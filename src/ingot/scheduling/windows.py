@@ -41,7 +41,7 @@ class Window(Struct, frozen=True, kw_only=True):
     factor: int | None = None
     background_only: bool = False
     margin: float | None = None
-    fill: float = 0.7
+    fill: float = 0.65
     on_miss: OnMiss = "escalate"
     batch_on_miss: OnMiss = "fail"
 
@@ -79,7 +79,7 @@ def ramp(seconds: float) -> float:
 
 
 ASAP: Final = Window(name="asap", seconds=0.0, batchable=False)
-PRIORITY: Final = Window(name="priority", seconds=60.0, batchable=False, fill=0.8)
+PRIORITY: Final = Window(name="priority", seconds=60.0, batchable=False, fill=0.5)
 STANDARD: Final = Window(name="standard", seconds=300.0)
 FLEX: Final = Window(name="flex", seconds=86_400.0, background_only=True, fill=0.5)
 

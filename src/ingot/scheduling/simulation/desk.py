@@ -1,22 +1,25 @@
 """The part of whoever admits: what was measured becomes Supply and Ahead, and `quotes.admit` decides."""
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
 from ingot.scheduling.backlog import Backlog
 from ingot.scheduling.grouping import Bounds, Piece, jobs
-from ingot.scheduling.quotes import Ahead, Booking, Quote, Refusal, Supply, Work, admit, claim, living
+from ingot.scheduling.quotes import Ahead, Quote, Refusal, Supply, Work, admit, claim
 from ingot.scheduling.rates import Arrivals, Average, arrived, flowed, seen
 from ingot.scheduling.shares import Neighbour, merged
-from ingot.scheduling.simulation.load import Asked, Item
-from ingot.scheduling.simulation.queue import Job, Promise, Queues, Tenant
+from ingot.scheduling.simulation.load import Asked
+from ingot.scheduling.simulation.queue import Job, Promise, Queues, Tenant, Waiting
 from ingot.scheduling.simulation.scenario import Scenario
 from ingot.scheduling.simulation.target import Target
 
 EACH: Final = 100.0
 """Service a second of a permit before anything was measured."""
 RATIO: Final = 0.5
-"""Real service as a part of what a request could take at most, before anything was measured."""
+"""Tokens written as a part of the most that was asked for, before anything was measured."""
+MARGIN: Final = 1.5
+"""An item is predicted to run so many times as long as its estimate says."""
 SPEED_HALF_LIFE: Final = 300.0
 PERMITS_HALF_LIFE: Final = 60.0
 RATIO_HALF_LIFE: Final = 3600.0
@@ -35,7 +38,8 @@ class Desk:
         self._targets = targets
         self._speed = Average()
         self._permits = Average()
-        self._neighbours: dict[str, tuple[float, tuple[Neighbour, ...]]] = {}
+        self._neighbours: dict[str, Neighbour] = {}
+        self._read = -math.inf
         self._everyone: tuple[float, Backlog] = (-math.inf, Backlog())
         self._keys = 0
 
@@ -49,11 +53,14 @@ class Desk:
         """Service a second that the targets give to queued work."""
         return self.each * self._permits.or_else(1.0)
 
-    def ended(self, tenant: Tenant, item: Item, now: float, *, real: int, seconds: float) -> None:
-        """Learns from a call: what a permit gives, and what such requests come to."""
+    def ended(self, tenant: Tenant, waited: Waiting, now: float, *, real: int, seconds: float) -> None:
+        """Learns from a call: what a permit gives, what such requests come to, and how far off the estimate was."""
         self._speed = flowed(self._speed, float(real), seconds=seconds, now=now, half_life=SPEED_HALF_LIFE)
         if real:
-            tenant.ratio = seen(tenant.ratio, real / item.raw, now=now, half_life=RATIO_HALF_LIFE)
+            item = waited.item
+            ratio = item.output / max(item.most, item.output, 1)
+            tenant.ratio = seen(tenant.ratio, ratio, now=now, half_life=RATIO_HALF_LIFE)
+            tenant.error = seen(tenant.error, real / waited.estimate, now=now, half_life=RATIO_HALF_LIFE)
 
     def look(self, now: float) -> None:
         """Reads how many permits there are, once a second."""
@@ -64,65 +71,60 @@ class Desk:
         )
         self._permits = seen(self._permits, usable, now=now, half_life=PERMITS_HALF_LIFE)
 
-    def ask(self, asked: Asked, now: float) -> tuple[Quote | Refusal, Booking | None]:
-        """The promise for what is asked, and the booking that it used up."""
+    def ask(self, asked: Asked, key: str, now: float) -> Quote | Refusal:
+        """The promise for what is asked, or the refusal with its booking."""
         tenant = self._queues.tenants[asked.organization]
-        tenant.bookings = list(living(tenant.bookings, now))
-        work = self._work(tenant, asked)
-        booked = claim(tenant.bookings, work.service, work.seconds, now)
+        work = self._work(tenant, asked, key)
+        tenant.bookings.lapse(now)
+        booking = tenant.bookings.remove(key)
+        claimed = None if booking is None else claim((booking,), key, now)
         ahead = Ahead(
             own=tenant.own(),
             running=tenant.running_estimate,
             arriving=_arriving(tenant, now, below=work.seconds),
-            bookings=tenant.bookings,
+            booked=tenant.bookings.before(work.seconds, claimed),
             others=self._others(tenant, now),
             everyone=self._all(now),
         )
-        decided = admit(work, ahead, self._supply(now), now, claimed=booked)
-        if booked is not None:
-            tenant.bookings.remove(booked)
-        if isinstance(decided, Refusal):
-            if decided.booking is not None:
-                tenant.bookings.append(decided.booking)
-        else:
+        decided = admit(work, ahead, self._supply(now), now, claimed=claimed)
+        if not isinstance(decided, Refusal):
             known = tenant.arrivals.get(work.seconds, Arrivals())
             tenant.arrivals[work.seconds] = arrived(
                 known, work.service, now=now, half_life=ARRIVALS_HALF_LIFE
             )
-        return decided, booked
+        elif decided.booking is not None:
+            tenant.bookings.add(decided.booking)
+        return decided
 
-    def jobs(self, promise: Promise) -> list[Job]:
-        """The jobs of what was let in, cut as a batch is cut."""
+    def jobs(self, promise: Promise) -> Iterator[tuple[Job, list[Waiting]]]:
+        """The jobs of what was let in, cut as a batch is cut, and their items."""
         asked = promise.asked
         tenant = self._queues.tenants[asked.organization]
         window = self._windows[asked.window]
+        ratio = tenant.ratio.or_else(RATIO)
         pieces = [
-            Piece(place, 4 * item.input, self._estimate(tenant, item.raw), asked.prefix)
+            Piece(place, 4 * item.input, item.expected(ratio), asked.prefix)
             for place, item in enumerate(asked.items)
         ]
-        found = []
         for group in jobs(pieces, Bounds()):
-            estimate = sum(piece.service for piece in group) // len(group)
             self._keys += 1
-            lift_at = window.lift_at(promise.at, service=1.5 * estimate / self.each, batch=asked.batch)
-            items = [(asked.items[piece.place], 0) for piece in group]
-            found.append(Job(self._keys, promise, items, estimate=max(estimate, 1), lift_at=lift_at))
-        return found
+            longest = MARGIN * max(piece.service for piece in group) / self.each
+            lift_at = window.lift_at(promise.at, service=longest, batch=asked.batch)
+            job = Job(self._keys, promise, lift_at=lift_at)
+            yield job, [Waiting(asked.items[piece.place], piece.service) for piece in group]
 
-    def _estimate(self, tenant: Tenant, raw: int) -> int:
-        return max(int(raw * tenant.ratio.or_else(RATIO)), 1)
-
-    def _work(self, tenant: Tenant, asked: Asked) -> Work:
-        sizes = [self._estimate(tenant, item.raw) for item in asked.items]
-        ratio = tenant.ratio
+    def _work(self, tenant: Tenant, asked: Asked, key: str) -> Work:
+        ratio = tenant.ratio.or_else(RATIO)
+        sizes = [item.expected(ratio) for item in asked.items]
         return Work(
             window=self._windows[asked.window],
             service=float(sum(sizes)),
             weight=tenant.weight,
             items=len(sizes),
             largest=float(max(sizes)),
-            deviation=ratio.deviation / ratio.mean if ratio.mean else 1.0,
+            deviation=tenant.error.deviation if tenant.error.known else 1.0,
             batch=asked.batch,
+            key=key,
         )
 
     def _supply(self, now: float) -> Supply:
@@ -130,20 +132,18 @@ class Desk:
         return Supply(self.each, self._speed.error, self._permits.or_else(1.0), max(opens, now))
 
     def _others(self, tenant: Tenant, now: float) -> tuple[Neighbour, ...]:
-        at, known = self._neighbours.get(tenant.name, (-math.inf, ()))
-        if now - at < FRESH_SECONDS:
-            return known
-        found = []
-        for other in self._queues.tenants.values():
-            if other is tenant:
-                continue
-            waiting = other.waiting + other.running_estimate / 2
-            arriving = _arriving(other, now, below=math.inf)
-            if waiting or arriving:
-                found.append(Neighbour(float(other.weight), float(waiting), arriving))
-        neighbours = merged(found)
-        self._neighbours[tenant.name] = (now, neighbours)
-        return neighbours
+        if now - self._read >= FRESH_SECONDS:
+            self._read = now
+            self._neighbours = {
+                other.name: Neighbour(
+                    float(other.weight),
+                    float(other.waiting + other.running_estimate / 2),
+                    _arriving(other, now, below=math.inf),
+                )
+                for other in self._queues.tenants.values()
+                if other.active or other.arrivals
+            }
+        return merged(each for name, each in self._neighbours.items() if name != tenant.name)
 
     def _all(self, now: float) -> Backlog:
         at, known = self._everyone

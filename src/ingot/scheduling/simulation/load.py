@@ -47,10 +47,9 @@ class Item(Struct, frozen=True):
         """Its service."""
         return service(self.input, self.output)
 
-    @property
-    def raw(self) -> int:
-        """Its service as it looks before it runs."""
-        return service(self.input, max(self.most, self.output))
+    def expected(self, ratio: float) -> int:
+        """Its service as it looks before it runs, where answers come to `ratio` of their most."""
+        return service(self.input, int(max(self.most, self.output) * ratio) + 1)
 
 
 class Asked(Struct, frozen=True):

@@ -39,16 +39,21 @@ class Gaps:
         """An item of an organization that waits begins."""
         name = tenant.name
         self._served[name] = mine = self._served.get(name, 0.0) + real / tenant.weight
+        served, pairs = self._served, self._since
         for other in self._waiting:
             if other == name:
                 continue
-            first = name < other
-            ahead = mine - self._served.get(other, 0.0)
-            since = self._since[(name, other) if first else (other, name)]
-            if first:
-                since[1] = max(since[1], ahead)
+            ahead = mine - served.get(other, 0.0)
+            if name < other:
+                since = pairs[name, other]
+                if ahead <= since[1]:
+                    continue
+                since[1] = ahead
             else:
-                since[0] = min(since[0], -ahead)
+                since = pairs[other, name]
+                if -ahead >= since[0]:
+                    continue
+                since[0] = -ahead
             self.most = max(self.most, since[1] - since[0])
 
     def restart(self) -> None:

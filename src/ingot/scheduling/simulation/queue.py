@@ -4,11 +4,12 @@ Holds all in memory, yet hands out no more than the queries of a worker would: t
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush, nsmallest
-from typing import Final
+from typing import Final, NamedTuple
 
-from ingot.scheduling.backlog import Backlog, backlog
+from ingot.scheduling.backlog import NONE, Backlog, backlog
 from ingot.scheduling.choice import Head, Look, Queue
 from ingot.scheduling.fairness import charged, floor, lifted, settled
 from ingot.scheduling.quotes import Booking, Quote
@@ -36,29 +37,78 @@ class Promise:
         self.expired = False
 
 
+class Waiting(NamedTuple):
+    """An item that waits: its estimate, and how often it failed."""
+
+    item: Item
+    estimate: int
+    tries: int = 0
+
+
 class Job:
-    """The leased unit: items of one promise that wait. `estimate` is that of each."""
+    """The leased unit: items of one promise that wait."""
 
-    __slots__ = ("due", "estimate", "items", "key", "lift_at", "name", "prefix", "promise")
+    __slots__ = ("due", "items", "key", "lift_at", "name", "prefix", "promise")
 
-    def __init__(
-        self, key: int, promise: Promise, items: list[tuple[Item, int]], *, estimate: int, lift_at: float
-    ) -> None:
+    def __init__(self, key: int, promise: Promise, *, lift_at: float) -> None:
         self.key = key
         self.name = f"{key:08}"
         self.promise = promise
-        self.items = items
-        self.estimate = estimate
+        self.items: deque[Waiting] = deque()
         self.due = promise.due
         self.lift_at = lift_at
         self.prefix = promise.asked.prefix
+
+
+class Bookings:
+    """The bookings of one organization, in order of their moments, with their sums."""
+
+    __slots__ = ("_by_key", "_ordered", "_totals")
+
+    def __init__(self) -> None:
+        self._by_key: dict[str, Booking] = {}
+        self._ordered: dict[float, list[tuple[float, str]]] = {}
+        self._totals: dict[float, float] = {}
+
+    def add(self, booking: Booking) -> None:
+        """Keeps one, in place of an older one of the same work."""
+        self.remove(booking.key)
+        self._by_key[booking.key] = booking
+        insort(self._ordered.setdefault(booking.seconds, []), (booking.at, booking.key))
+        self._totals[booking.seconds] = self._totals.get(booking.seconds, 0.0) + booking.service
+
+    def remove(self, key: str) -> Booking | None:
+        """Takes one out."""
+        booking = self._by_key.pop(key, None)
+        if booking is not None:
+            ordered = self._ordered[booking.seconds]
+            del ordered[bisect_left(ordered, (booking.at, key))]
+            self._totals[booking.seconds] -= booking.service
+        return booking
+
+    def lapse(self, now: float) -> None:
+        """Forgets those whose time is over."""
+        for ordered in self._ordered.values():
+            while ordered and self._by_key[ordered[0][1]].until < now:
+                self.remove(ordered[0][1])
+
+    def before(self, seconds: float, claimed: Booking | None) -> float:
+        """As `quotes.booked`, from the sums."""
+        if claimed is None:
+            return sum(total for length, total in self._totals.items() if length <= seconds)
+        return sum(
+            self._by_key[key].service
+            for length, ordered in self._ordered.items()
+            if length <= seconds
+            for _, key in ordered[: bisect_left(ordered, (claimed.at,))]
+        )
 
 
 class Tenant:
     """An organization: its counter, its jobs by due moment, and what was measured of it."""
 
     __slots__ = (
-        "arrivals", "bookings", "counter", "jobs", "name", "ratio", "running", "running_estimate", "steps", "waiting",
+        "arrivals", "bookings", "counter", "error", "jobs", "name", "ratio", "running", "running_estimate", "steps", "waiting",
         "warm", "weight",
     )  # fmt: skip
 
@@ -72,8 +122,9 @@ class Tenant:
         self.waiting = 0
         self.steps: dict[float, int] = {}
         self.arrivals: dict[float, Arrivals] = {}
-        self.bookings: list[Booking] = []
+        self.bookings = Bookings()
         self.ratio = Average()
+        self.error = Average()
         self.warm = ""
 
     @property
@@ -103,12 +154,13 @@ class Queues:
         """Whether any job does."""
         return bool(self._waiting)
 
-    def put(self, tenant: Tenant, job: Job, *, items: int | None = None) -> None:
-        """Queues a job, or so many items of it that come back; an organization that was idle is lifted to the floor."""
-        if not tenant.active:
-            active = (each.counter or 0 for each in self.tenants.values() if each.active)
-            tenant.counter = lifted(tenant.counter, floor(active, last=self._last))
-        self._account(tenant, job, len(job.items) if items is None else items)
+    def put(self, tenant: Tenant, job: Job, items: Sequence[Waiting]) -> None:
+        """Queues items of a job, new ones or some that come back; who did not wait is lifted to the floor."""
+        if not tenant.jobs:
+            waiting = (each.counter or 0 for each in self._waiting.values())
+            tenant.counter = lifted(tenant.counter, floor(waiting, last=self._last))
+        job.items.extend(items)
+        self._account(tenant, job, sum(each.estimate for each in items))
         if job.name not in self._jobs:
             self._jobs[job.name] = (tenant, job)
             insort(tenant.jobs, (job.due, job.key, job))
@@ -117,54 +169,52 @@ class Queues:
                 self._waiting[tenant.name] = tenant
                 self._changed(tenant)
 
-    def peek(self, name: str) -> tuple[Tenant, Job, Item]:
+    def peek(self, name: str) -> tuple[Tenant, Job, Waiting]:
         """The next item of a job."""
         tenant, job = self._jobs[name]
-        return tenant, job, job.items[0][0]
+        return tenant, job, job.items[0]
 
-    def take(self, name: str) -> tuple[Tenant, Job, tuple[Item, int]]:
-        """The next item of a job, charged to its organization."""
+    def take(self, name: str) -> None:
+        """Takes the next item of a job, and charges it to its organization."""
         tenant, job = self._jobs[name]
-        item = job.items.pop(0)
-        tenant.counter = charged(tenant.counter or 0, job.estimate, weight=tenant.weight)
+        estimate = job.items.popleft().estimate
+        tenant.counter = charged(tenant.counter or 0, estimate, weight=tenant.weight)
         tenant.warm = job.prefix
         tenant.running += 1
-        tenant.running_estimate += job.estimate
-        self._account(tenant, job, -1)
+        tenant.running_estimate += estimate
+        self._account(tenant, job, -estimate)
         if not job.items:
             self._forget(tenant, job)
-        return tenant, job, item
 
-    def settle(self, tenant: Tenant, job: Job, real: int) -> None:
+    def settle(self, tenant: Tenant, estimate: int, *, real: int) -> None:
         """Charges what an item really was."""
-        tenant.counter = settled(tenant.counter or 0, job.estimate, real=real, weight=tenant.weight)
+        tenant.counter = settled(tenant.counter or 0, estimate, real=real, weight=tenant.weight)
         tenant.running -= 1
-        tenant.running_estimate -= job.estimate
-        if not tenant.active:
-            self._last = tenant.counter
+        tenant.running_estimate -= estimate
 
     def drop(self, promise: Promise) -> int:
         """Takes out all that still waits of a promise, and says how many items it was."""
         dropped = 0
         tenant = self.tenants[promise.asked.organization]
         for _, _, job in [entry for entry in tenant.jobs if entry[2].promise is promise]:
-            self._account(tenant, job, -len(job.items))
+            self._account(tenant, job, -sum(each.estimate for each in job.items))
             dropped += len(job.items)
             job.items.clear()
             self._forget(tenant, job)
-        if not tenant.active:
-            self._last = tenant.counter or 0
         return dropped
 
     def heads(self, far: Look, now: float, horizon: float) -> list[Queue]:
         """The union of the three queries, by organization."""
         found: dict[str, dict[str, Job]] = {}
+        lifted_now = self._due_for_lift(now, far.rows)
+        if not (far.organizations or lifted_now or horizon > NONE):
+            return []
         for tenant in nsmallest(far.organizations, self._waiting.values(), key=_need):
             found[tenant.name] = {job.name: job for _, _, job in tenant.jobs[: far.rows]}
-        for name in self._due_for_lift(now, far.rows):
+        for name in lifted_now:
             tenant, job = self._jobs[name]
             found.setdefault(tenant.name, {})[name] = job
-        for tenant in self._waiting.values():
+        for tenant in self._waiting.values() if horizon > NONE else ():
             for due, _, job in tenant.jobs[: far.rows]:
                 if due > horizon:
                     break
@@ -193,7 +243,7 @@ class Queues:
 
     def _queue(self, tenant: Tenant, jobs: dict[str, Job]) -> Queue:
         heads = [
-            Head(job.name, job.due, job.lift_at, job.estimate, len(job.items), job.prefix)
+            Head(job.name, job.due, job.lift_at, job.items[0].estimate, len(job.items), job.prefix)
             for job in sorted(jobs.values(), key=lambda job: (job.due, job.key))
         ]
         return Queue(tenant.name, tenant.counter or 0, tenant.weight, heads, tenant.warm)
@@ -207,12 +257,13 @@ class Queues:
             del self._lifted[place]
         if not tenant.jobs:
             del self._waiting[tenant.name]
+            self._last = tenant.counter or 0
             self._changed(tenant)
 
-    def _account(self, tenant: Tenant, job: Job, items: int) -> None:
+    def _account(self, tenant: Tenant, job: Job, service: int) -> None:
         step = job.due // STEP * STEP
-        tenant.waiting += items * job.estimate
-        left = tenant.steps.get(step, 0) + items * job.estimate
+        tenant.waiting += service
+        left = tenant.steps.get(step, 0) + service
         if left:
             tenant.steps[step] = left
         else:

@@ -21,10 +21,10 @@ from ingot.scheduling.quotes import Refusal
 from ingot.scheduling.simulation.desk import Desk
 from ingot.scheduling.simulation.load import Asked, Item, Randomness, drawn, realtime
 from ingot.scheduling.simulation.measures import Measures
-from ingot.scheduling.simulation.queue import Job, Promise, Queues, Tenant
+from ingot.scheduling.simulation.queue import Job, Promise, Queues, Tenant, Waiting
 from ingot.scheduling.simulation.report import Report, reported
 from ingot.scheduling.simulation.scenario import Scenario
-from ingot.scheduling.simulation.target import Ending, Target
+from ingot.scheduling.simulation.target import Called, Target
 
 POLL: Final = 1.0
 COMES_WITHIN: Final = 5.0
@@ -114,11 +114,12 @@ class _Run:
     def _asked(self, asked: Asked, now: float) -> None:
         self._next_asked()
         self._coming -= 1
-        self._offer(asked, now, times=0)
+        self._number += 1
+        self._offer(asked, str(self._number), now, times=0)
 
-    def _offer(self, asked: Asked, now: float, *, times: int) -> None:
+    def _offer(self, asked: Asked, key: str, now: float, *, times: int) -> None:
         """Somebody comes with work, for the first time or when told."""
-        decided, _ = self.desk.ask(asked, now)
+        decided = self.desk.ask(asked, key, now)
         counts = self.measures.window(asked.window, batch=asked.batch)
         if times:
             self.measures.came += 1
@@ -130,21 +131,21 @@ class _Run:
                 self.measures.told += 1
                 self._coming += 1
                 delay = decided.retry_after + self.source.random() * COMES_WITHIN
-                self._at(now + delay, lambda later: self._returns(asked, later, times=times + 1))
+                self._at(now + delay, lambda later: self._returns(asked, key, later, times=times + 1))
             return
         self.measures.kept += bool(times)
         counts.accepted += 1
         promise = Promise(asked, now, decided)
         self._open += 1
         tenant = self.queues.tenants[asked.organization]
-        for job in self.desk.jobs(promise):
-            self.queues.put(tenant, job)
+        for job, items in self.desk.jobs(promise):
+            self.queues.put(tenant, job, items)
         if self.scenario.windows[asked.window].missed(batch=asked.batch) == "fail":
             self._at(promise.due, lambda later: self._due(promise, later))
 
-    def _returns(self, asked: Asked, now: float, *, times: int) -> None:
+    def _returns(self, asked: Asked, key: str, now: float, *, times: int) -> None:
         self._coming -= 1
-        self._offer(asked, now, times=times)
+        self._offer(asked, key, now, times=times)
 
     def _next_realtime(self) -> None:
         coming = next(self._realtime, None)
@@ -161,13 +162,13 @@ class _Run:
             return
         self.measures.asap_served += 1
         target.enter(now, asap=True)
-        ending, seconds, retry_after = target.call(item, now, self.source)
+        called = target.call(item, now, self.source)
 
         def ended(later: float) -> None:
             target.leave(later, asap=True)
-            target.learn(ending, later, began=now, tokens=item.real, retry_after=retry_after)
+            target.learn(called, later, began=now, tokens=item.output)
 
-        self._at(now + seconds, ended)
+        self._at(now + called.seconds, ended)
 
     def _poll(self, now: float) -> None:
         if self._tick is not None:
@@ -198,27 +199,17 @@ class _Run:
         self._watch(now)
 
     def _begin(self, target: Target, name: str, now: float, *, lifted: bool) -> None:
-        tenant, job, item = self.queues.peek(name)
+        tenant, job, waited = self.queues.peek(name)
         first = self.queues.earliest()
         if first is not None and first is not job and first.due < min(now, job.due):
             self.measures.passed_over += 1
-        self.measures.started(tenant, job.promise, item.real, now=now, lifted=lifted)
-        tenant, job, (item, tries) = self.queues.take(name)
+        self.measures.started(tenant, job.promise, waited.item.real, now=now, lifted=lifted)
+        self.queues.take(name)
         target.enter(now, asap=False)
-        ending, seconds, retry_after = target.call(item, now, self.source)
+        called = target.call(waited.item, now, self.source)
         self._at(
-            now + seconds,
-            lambda later: self._ended(
-                target,
-                tenant,
-                job,
-                item,
-                ending=ending,
-                began=now,
-                tries=tries,
-                retry_after=retry_after,
-                now=later,
-            ),
+            now + called.seconds,
+            lambda later: self._ended(target, tenant, job, waited, called=called, began=now, now=later),
         )
 
     def _ended(
@@ -226,37 +217,34 @@ class _Run:
         target: Target,
         tenant: Tenant,
         job: Job,
-        item: Item,
+        waited: Waiting,
         *,
-        ending: Ending,
+        called: Called,
         began: float,
-        tries: int,
-        retry_after: float | None,
         now: float,
     ) -> None:
         target.leave(now, asap=False)
-        target.learn(ending, now, began=began, tokens=item.real, retry_after=retry_after)
-        real = item.real if ending == "done" else 0
-        self.queues.settle(tenant, job, real)
-        self.desk.ended(tenant, item, now, real=real, seconds=now - began)
+        target.learn(called, now, began=began, tokens=waited.item.output)
+        real = waited.item.real if called.ending == "done" else 0
+        self.queues.settle(tenant, waited.estimate, real=real)
+        self.desk.ended(tenant, waited, now, real=real, seconds=now - began)
         promise = job.promise
-        if ending != "done":
+        if called.ending != "done":
             self.measures.repeats += 1
-            wait = pause(tries + 1, self.source.random(), retry_after=retry_after)
+            wait = pause(waited.tries + 1, self.source.random(), retry_after=called.retry_after)
             # A refusal for too many calls is no failed try: the item was not looked at.
-            tries += ending == "failed"
+            tries = waited.tries + (called.ending == "failed")
             if not promise.expired and again(tries, at=now + wait, due=promise.due, service=0.0):
-                self._at(now + wait, lambda _: self._again(tenant, job, item, tries=tries))
+                self._at(now + wait, lambda _: self._again(tenant, job, waited._replace(tries=tries)))
                 return
             promise.failed += not promise.expired
         self._count(promise, now)
 
-    def _again(self, tenant: Tenant, job: Job, item: Item, *, tries: int) -> None:
+    def _again(self, tenant: Tenant, job: Job, waited: Waiting) -> None:
         if job.promise.expired:
             self._count(job.promise, job.promise.due)
-            return
-        job.items.append((item, tries))
-        self.queues.put(tenant, job, items=1)
+        else:
+            self.queues.put(tenant, job, [waited])
 
     def _due(self, promise: Promise, now: float) -> None:
         """A promise whose window ends it: what waits is dropped, what runs may finish."""

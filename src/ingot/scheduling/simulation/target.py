@@ -1,6 +1,6 @@
 """The upstream's part: how long a call takes, what is refused and what fails; and the permits learned from that."""
 
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from ingot.scheduling import pace
 from ingot.scheduling.capacity import Lane
@@ -12,6 +12,14 @@ FULL_RETRY_AFTER: Final = 2.0
 FAILED_AFTER: Final = 1.0
 
 Ending = Literal["done", "throttled", "failed"]
+
+
+class Called(NamedTuple):
+    """How a call ends, after how many seconds, and the Retry-After that it is told."""
+
+    ending: Ending
+    seconds: float
+    retry_after: float | None = None
 
 
 class Target:
@@ -57,28 +65,26 @@ class Target:
         else:
             self.queued -= 1
 
-    def call(self, item: Item, now: float, source: Randomness) -> tuple[Ending, float, float | None]:
-        """How a call that has just entered ends, after how many seconds, and the Retry-After it is told."""
+    def call(self, item: Item, now: float, source: Randomness) -> Called:
+        """How a call that has just entered will end."""
         for trouble in self.troubles:
             if trouble.start <= now < trouble.end and source.random() < trouble.part:
                 if trouble.kind == "storm":
-                    return "throttled", REFUSED_AFTER, trouble.retry_after
-                return "failed", FAILED_AFTER, None
+                    return Called("throttled", REFUSED_AFTER, trouble.retry_after)
+                return Called("failed", FAILED_AFTER)
         model = self.model
         if self.running > model.calls:
-            return "throttled", REFUSED_AFTER, FULL_RETRY_AFTER
+            return Called("throttled", REFUSED_AFTER, FULL_RETRY_AFTER)
         crowd = max(self.running / model.calls - model.knee, 0.0) / (1.0 - model.knee)
         work = model.read * item.input + model.write * item.output
-        return "done", model.overhead + work * (1.0 + model.crowd * crowd), None
+        return Called("done", model.overhead + work * (1.0 + model.crowd * crowd))
 
-    def learn(
-        self, ending: Ending, now: float, *, began: float, tokens: int, retry_after: float | None
-    ) -> None:
+    def learn(self, called: Called, now: float, *, began: float, tokens: int) -> None:
         """What the ending of a call says of the target."""
-        if ending == "done":
+        if called.ending == "done":
             self.pace = pace.answered(self.pace, now, began=began, running=self.running, tokens=tokens)
-        elif ending == "throttled":
-            self.pace = pace.throttled(self.pace, now, began=began, retry_after=retry_after)
+        elif called.ending == "throttled":
+            self.pace = pace.throttled(self.pace, now, began=began, retry_after=called.retry_after)
         else:
             self.pace = pace.failed(self.pace, now, began=began)
 
