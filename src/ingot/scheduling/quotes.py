@@ -28,10 +28,15 @@ from ingot.scheduling.windows import Window
 
 CAPACITY_FILL: Final = 0.85
 """How much of the capacity until a due moment all promises together may take."""
-CLAIMED: Final = 0.25
+CLAIMED: Final = 0.5
 """A claimed booking may fill this part of what a fresh request has to leave."""
 LONGER: Final = 1.5
 """An item may run so many times as long as its estimate says."""
+PACE: Final = 0.5
+"""The part of its organization's share that a batch has at least, however much comes in shorter windows."""
+LATER: Final = 0.75
+"""How full the window is to be when refused work comes again, as a part of what it may be."""
+ROUNDS: Final = 24
 SURE: Final = 1.645
 """Standard deviations on each side of the finish: nine of ten finish within the interval."""
 GRACE_SECONDS: Final = 30.0
@@ -75,13 +80,14 @@ class Booking(Struct, frozen=True):
 
 
 class Ahead(Struct, frozen=True):
-    """What the work meets: of its organization what waits, what runs, what arrives a second that is due earlier, and
-    what is `booked` before it; of the others their load; and what waits of all.
+    """What the work meets: of its organization what waits, by target; what runs; what is let in a second in shorter
+    and in longer windows; what is `booked` before it; of the others their load; and what waits of all, by due moment.
     """
 
     own: Backlog = EMPTY
     running: float = 0.0
-    arriving: float = 0.0
+    shorter: float = 0.0
+    longer: float = 0.0
     booked: float = 0.0
     others: Sequence[Neighbour] = ()
     everyone: Backlog = EMPTY
@@ -149,8 +155,12 @@ def admit(
     if longest > usable or work.service > fill * supply.rate * work.seconds:
         return Refusal("size", None)
     late = _late(work, ahead, supply, now, fill=fill)
-    if late > 0.0 and _time(work.service / fill, work, ahead, supply, own=0.0) > usable:
-        return Refusal("size", None)  # more than its organization gets in the window, however long it waits
+    if late > 0.0:
+        if _done(work.service, work, ahead, supply) > fill * usable:
+            return Refusal(
+                "size", None
+            )  # more than its organization gets in the window, however long it waits
+        late = _fits_after(work, ahead, supply, now, fill=work.window.fill * LATER)
     over = excess(
         ahead.everyone, work.service, due=due, now=due - usable, rate=supply.rate, fill=capacity_fill
     )
@@ -165,13 +175,12 @@ def quote(work: Work, ahead: Ahead, supply: Supply, now: float) -> Quote:
     due = now + work.seconds
     opens = max(supply.opens or now, now)
     before = ahead.own.by(due) + ahead.running / 2.0
-    begin = _time(before, work, ahead, supply, own=ahead.arriving)
-    done = _time(before + work.service, work, ahead, supply, own=ahead.arriving)
-    latest_start = max(due - opens - work.largest / supply.each, 0.0)
-    # Work that its organization's own traffic would hold up for ever is lifted in the end.
-    begin = min(begin, latest_start)
+    begin = _done(before, work, ahead, supply)
+    done = _done(before + work.service, work, ahead, supply)
+    longest = max(work.window.fill * (due - opens), work.service / supply.rate)
+    begin, done = min(begin, longest), min(done, longest)
     run = work.service / work.items / supply.each
-    done = max(min(done, due - opens), begin) + run
+    done += run
     spread = done * math.hypot(_relative(supply), work.deviation / math.sqrt(work.items)) + run * min(
         work.deviation, 1.0
     )
@@ -184,6 +193,19 @@ def quote(work: Work, ahead: Ahead, supply: Supply, now: float) -> Quote:
         due=due,
         confidence=_normal((due - finish) / spread) if spread > 0.0 else float(finish <= due),
     )
+
+
+def targets(quote: Quote, services: Sequence[float]) -> list[float]:
+    """The target of each job of a batch, in their order: each is done when its part of the whole is, at an even pace
+    from the quoted start to the quoted finish.
+    """
+    whole = math.fsum(services)
+    done = 0.0
+    found = []
+    for service in services:
+        done += service
+        found.append(quote.start + (quote.finish - quote.start) * done / whole)
+    return found
 
 
 def claim(bookings: Iterable[Booking], key: str, now: float) -> Booking | None:
@@ -205,7 +227,7 @@ def booked(
 
 
 def _late(work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float) -> float:
-    """Seconds by which the worst of its organization's promises would come too late, negative where none would."""
+    """Seconds by which the worst of its organization's targets would be missed, negative where none would."""
     due = now + work.seconds
     usable = max(supply.opens or now, now)
     extra = ahead.booked + ahead.running / 2.0 + work.service
@@ -213,10 +235,45 @@ def _late(work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float) 
     tail = LONGER * work.largest / supply.each
     worst = -math.inf
     for step in (due, *_steps(ahead.own, due)):
-        needed = _time((ahead.own.by(step) + extra) / fill, work, ahead, supply, own=0.0)
+        needed = _done(ahead.own.by(step) + extra, work, ahead, supply)
         last = step - usable - (tail if step == due else 0.0)
-        worst = max(worst, needed - last)
+        worst = max(worst, needed - fill * last)
     return worst
+
+
+def _fits_after(work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float) -> float:
+    """Seconds after which the work fits, if all goes on as it does: the smallest fixed point, from below."""
+    usable = work.seconds - max((supply.opens or now) - now, 0.0) - LONGER * work.largest / supply.each
+    first = ahead.own.by(now + work.seconds)
+    extra = ahead.booked + ahead.running / 2.0 + work.service
+    share = _share(first + extra, work, ahead, supply)
+    longer, shorter = min(ahead.longer, PACE * share), min(ahead.shorter, PACE * share)
+    wait = 0.0
+    for _ in range(ROUNDS):
+        # Until then more of what waits comes near: what is known of it, or what is let in meanwhile.
+        nearer = max(ahead.own.by(now + wait + work.seconds) - first, longer * wait)
+        later = _time(first + nearer + extra, work, ahead, supply, own=shorter) - fill * usable
+        if math.isinf(later):
+            return LONGEST_RETRY_AFTER
+        if later <= wait + 0.5:
+            break
+        wait = later
+    return max(wait, 1.0)
+
+
+def _share(service: float, work: Work, ahead: Ahead, supply: Supply) -> float:
+    """Service a second of its organization, while it waits for so much."""
+    return service / _time(service, work, ahead, supply, own=0.0)
+
+
+def _done(service: float, work: Work, ahead: Ahead, supply: Supply) -> float:
+    """Seconds until so much of its organization is done. Beside a batch comes what is due earlier, up to a part of the
+    share: the batch's targets hold back the rest.
+    """
+    alone = _time(service, work, ahead, supply, own=0.0)
+    if not work.batch or alone == 0.0:
+        return alone
+    return min(_time(service, work, ahead, supply, own=ahead.shorter), alone / PACE)
 
 
 def _steps(own: Backlog, due: float) -> tuple[float, ...]:

@@ -2,7 +2,7 @@
 
     window      single item   batch item   lifted before the last moment to start
     asap        at once       refused      never queued
-    priority    1 minute      refused      6 s
+    priority    1 minute      refused      20 s
     standard    5 minutes     24 hours     30 s, 59 minutes in a batch
     flex        24 hours      24 hours     59 minutes
 
@@ -79,7 +79,7 @@ def ramp(seconds: float) -> float:
 
 
 ASAP: Final = Window(name="asap", seconds=0.0, batchable=False)
-PRIORITY: Final = Window(name="priority", seconds=60.0, batchable=False, fill=0.5)
+PRIORITY: Final = Window(name="priority", seconds=60.0, batchable=False, margin=20.0, fill=0.4)
 STANDARD: Final = Window(name="standard", seconds=300.0)
 FLEX: Final = Window(name="flex", seconds=86_400.0, background_only=True, fill=0.5)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from ingot.scheduling.backlog import Backlog
 from ingot.scheduling.grouping import Bounds, Piece, jobs
-from ingot.scheduling.quotes import Ahead, Quote, Refusal, Supply, Work, admit, claim
+from ingot.scheduling.quotes import Ahead, Quote, Refusal, Supply, Work, admit, claim, targets
 from ingot.scheduling.rates import Arrivals, Average, arrived, flowed, seen
 from ingot.scheduling.shares import Neighbour, merged
 from ingot.scheduling.simulation.load import Asked
@@ -81,7 +81,8 @@ class Desk:
         ahead = Ahead(
             own=tenant.own(),
             running=tenant.running_estimate,
-            arriving=_arriving(tenant, now, below=work.seconds),
+            shorter=_arriving(tenant, now, below=work.seconds),
+            longer=_arriving(tenant, now, above=work.seconds),
             booked=tenant.bookings.before(work.seconds, claimed),
             others=self._others(tenant, now),
             everyone=self._all(now),
@@ -106,11 +107,17 @@ class Desk:
             Piece(place, 4 * item.input, item.expected(ratio), asked.prefix)
             for place, item in enumerate(asked.items)
         ]
-        for group in jobs(pieces, Bounds()):
+        groups = list(jobs(pieces, Bounds()))
+        moments = [promise.due]
+        if asked.batch:
+            moments = targets(
+                promise.quote, [float(sum(piece.service for piece in group)) for group in groups]
+            )
+        for group, target in zip(groups, moments, strict=True):
             self._keys += 1
             longest = MARGIN * max(piece.service for piece in group) / self.each
             lift_at = window.lift_at(promise.at, service=longest, batch=asked.batch)
-            job = Job(self._keys, promise, lift_at=lift_at)
+            job = Job(self._keys, promise, target=target, lift_at=lift_at)
             yield job, [Waiting(asked.items[piece.place], piece.service) for piece in group]
 
     def _work(self, tenant: Tenant, asked: Asked, key: str) -> Work:
@@ -138,7 +145,7 @@ class Desk:
                 other.name: Neighbour(
                     float(other.weight),
                     float(other.waiting + other.running_estimate / 2),
-                    _arriving(other, now, below=math.inf),
+                    _arriving(other, now),
                 )
                 for other in self._queues.tenants.values()
                 if other.active or other.arrivals
@@ -153,10 +160,10 @@ class Desk:
         return known
 
 
-def _arriving(tenant: Tenant, now: float, *, below: float) -> float:
-    """Service a second that is let in of an organization in windows shorter than `below` seconds."""
+def _arriving(tenant: Tenant, now: float, *, below: float = math.inf, above: float = 0.0) -> float:
+    """Service a second that is let in of an organization, in windows between these lengths."""
     return math.fsum(
         arrivals.rate(now, half_life=ARRIVALS_HALF_LIFE)
         for seconds, arrivals in tenant.arrivals.items()
-        if seconds < below
+        if above < seconds < below
     )

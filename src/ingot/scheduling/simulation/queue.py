@@ -48,14 +48,15 @@ class Waiting(NamedTuple):
 class Job:
     """The leased unit: items of one promise that wait."""
 
-    __slots__ = ("due", "items", "key", "lift_at", "name", "prefix", "promise")
+    __slots__ = ("due", "items", "key", "lift_at", "name", "prefix", "promise", "target")
 
-    def __init__(self, key: int, promise: Promise, *, lift_at: float) -> None:
+    def __init__(self, key: int, promise: Promise, *, target: float, lift_at: float) -> None:
         self.key = key
         self.name = f"{key:08}"
         self.promise = promise
         self.items: deque[Waiting] = deque()
         self.due = promise.due
+        self.target = target
         self.lift_at = lift_at
         self.prefix = promise.asked.prefix
 
@@ -147,6 +148,8 @@ class Queues:
         self._jobs: dict[str, tuple[Tenant, Job]] = {}
         self._lifts: list[tuple[float, int, str]] = []
         self._lifted: list[tuple[float, int, str]] = []
+        self._by_due: list[tuple[float, int, str]] = []
+        self._steps: dict[float, int] = {}
         self._last = 0
 
     @property
@@ -163,7 +166,8 @@ class Queues:
         self._account(tenant, job, sum(each.estimate for each in items))
         if job.name not in self._jobs:
             self._jobs[job.name] = (tenant, job)
-            insort(tenant.jobs, (job.due, job.key, job))
+            insort(tenant.jobs, (job.target, job.key, job))
+            insort(self._by_due, (job.due, job.key, job.name))
             heappush(self._lifts, (job.lift_at, job.key, job.name))
             if tenant.name not in self._waiting:
                 self._waiting[tenant.name] = tenant
@@ -214,25 +218,21 @@ class Queues:
         for name in lifted_now:
             tenant, job = self._jobs[name]
             found.setdefault(tenant.name, {})[name] = job
-        for tenant in self._waiting.values() if horizon > NONE else ():
-            for due, _, job in tenant.jobs[: far.rows]:
+        if horizon > NONE:
+            for due, _, name in self._by_due[: far.rows]:
                 if due > horizon:
                     break
-                found.setdefault(tenant.name, {})[job.name] = job
+                tenant, job = self._jobs[name]
+                found.setdefault(tenant.name, {})[name] = job
         return [self._queue(self.tenants[name], jobs) for name, jobs in found.items()]
 
     def earliest(self) -> Job | None:
         """The job that is due first of all that wait."""
-        firsts = [tenant.jobs[0] for tenant in self._waiting.values()]
-        return min(firsts)[2] if firsts else None
+        return self._jobs[self._by_due[0][2]][1] if self._by_due else None
 
     def everyone(self) -> Backlog:
         """What waits of all, by due moment."""
-        steps: dict[float, int] = {}
-        for tenant in self._waiting.values():
-            for due, service in tenant.steps.items():
-                steps[due] = steps.get(due, 0) + service
-        return backlog(steps.items())
+        return backlog(self._steps.items())
 
     def _due_for_lift(self, now: float, rows: int) -> list[str]:
         while self._lifts and self._lifts[0][0] <= now:
@@ -243,15 +243,18 @@ class Queues:
 
     def _queue(self, tenant: Tenant, jobs: dict[str, Job]) -> Queue:
         heads = [
-            Head(job.name, job.due, job.lift_at, job.items[0].estimate, len(job.items), job.prefix)
-            for job in sorted(jobs.values(), key=lambda job: (job.due, job.key))
+            Head(
+                job.name, job.target, job.due, job.lift_at, job.items[0].estimate, len(job.items), job.prefix
+            )
+            for job in sorted(jobs.values(), key=lambda job: (job.target, job.key))
         ]
         return Queue(tenant.name, tenant.counter or 0, tenant.weight, heads, tenant.warm)
 
     def _forget(self, tenant: Tenant, job: Job) -> None:
         del self._jobs[job.name]
-        del tenant.jobs[bisect_left(tenant.jobs, (job.due, job.key))]
+        del tenant.jobs[bisect_left(tenant.jobs, (job.target, job.key))]
         entry = (job.due, job.key, job.name)
+        del self._by_due[bisect_left(self._by_due, entry)]
         place = bisect_left(self._lifted, entry)
         if place < len(self._lifted) and self._lifted[place] == entry:
             del self._lifted[place]
@@ -261,13 +264,14 @@ class Queues:
             self._changed(tenant)
 
     def _account(self, tenant: Tenant, job: Job, service: int) -> None:
-        step = job.due // STEP * STEP
         tenant.waiting += service
-        left = tenant.steps.get(step, 0) + service
-        if left:
-            tenant.steps[step] = left
-        else:
-            tenant.steps.pop(step, None)
+        for steps, moment in ((tenant.steps, job.target), (self._steps, job.due)):
+            step = moment // STEP * STEP
+            left = steps.get(step, 0) + service
+            if left:
+                steps[step] = left
+            else:
+                del steps[step]
 
 
 def _need(tenant: Tenant) -> tuple[int, str]:

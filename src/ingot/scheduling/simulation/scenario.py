@@ -103,8 +103,8 @@ class Scenario(Struct, frozen=True):
 DAY_MIX: Final = (
     Mix("priority", 0.10),
     Mix("standard", 0.45),
-    Mix("standard", 0.35, items=60),
-    Mix("flex", 0.10, items=20),
+    Mix("standard", 0.35, items=200),
+    Mix("flex", 0.10, items=100),
 )
 
 
