@@ -22,7 +22,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from ingot.pricing import WHOLE, Price, Tokens
-from ingot.scheduling.backlog import EMPTY, Backlog, excess
+from ingot.scheduling.backlog import EMPTY, Backlog, backlog, excess
 from ingot.scheduling.shares import Neighbour, time_for
 from ingot.scheduling.windows import Window
 
@@ -36,6 +36,11 @@ PACE: Final = 0.5
 """The part of its organization's share that a batch has at least, however much comes in shorter windows."""
 LATER: Final = 0.75
 """How full the window is to be when refused work comes again, as a part of what it may be."""
+LATER_FILL: Final = 0.9
+"""How full the time until a later target of its organization may be with the work."""
+SLOWER: Final = 1.1
+OTHERS: Final = 0.85
+"""The most of its organization's share that other windows are reckoned with when a booking is made."""
 ROUNDS: Final = 24
 SURE: Final = 1.645
 """Standard deviations on each side of the finish: nine of ten finish within the interval."""
@@ -80,15 +85,15 @@ class Booking(Struct, frozen=True):
 
 
 class Ahead(Struct, frozen=True):
-    """What the work meets: of its organization what waits, by target; what runs; what is let in a second in shorter
-    and in longer windows; what is `booked` before it; of the others their load; and what waits of all, by due moment.
+    """What the work meets: of its organization what waits, by target; what runs; what it asks for a second in shorter
+    and in longer windows, let in or not; what is `booked` before it; of the others their load; and what waits of all, by due moment.
     """
 
     own: Backlog = EMPTY
     running: float = 0.0
     shorter: float = 0.0
     longer: float = 0.0
-    booked: float = 0.0
+    booked: Backlog = EMPTY
     others: Sequence[Neighbour] = ()
     everyone: Backlog = EMPTY
 
@@ -147,8 +152,7 @@ def admit(
     usable = work.seconds - max(supply.opens - now, 0.0)
     fill, capacity_fill = work.window.fill, CAPACITY_FILL
     if claimed is not None:
-        fill += (1.0 - fill) * CLAIMED
-        capacity_fill += (1.0 - capacity_fill) * CLAIMED
+        fill, capacity_fill = _claimed(fill), _claimed(capacity_fill)
     longest = work.largest / supply.each
     if usable <= 0.0:
         return _refused("capacity", work, supply.opens - now, now)
@@ -160,7 +164,8 @@ def admit(
             return Refusal(
                 "size", None
             )  # more than its organization gets in the window, however long it waits
-        late = _fits_after(work, ahead, supply, now, fill=work.window.fill * LATER)
+        late = _fits_after(work, ahead, supply, now, claimed=claimed is not None)
+    late = max(late, _others_late(work, ahead, supply, now))
     over = excess(
         ahead.everyone, work.service, due=due, now=due - usable, rate=supply.rate, fill=capacity_fill
     )
@@ -215,50 +220,70 @@ def claim(bookings: Iterable[Booking], key: str, now: float) -> Booking | None:
 
 def booked(
     bookings: Iterable[Booking], seconds: float, now: float, *, claimed: Booking | None = None
-) -> float:
-    """Service that is booked before work in a window of so many seconds: in no longer window, and earlier than the
+) -> Backlog:
+    """What is booked before work in a window of so many seconds: in windows of the same length, and earlier than the
     booking that it comes with, where it has one.
     """
-    return math.fsum(
-        each.service
+    return backlog(
+        (each.at, each.service)
         for each in bookings
-        if each.seconds <= seconds and each.until >= now and (claimed is None or each.at < claimed.at)
+        if each.seconds == seconds and each.until >= now and (claimed is None or each.at < claimed.at)
     )
 
 
 def _late(work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float) -> float:
-    """Seconds by which the worst of its organization's targets would be missed, negative where none would."""
+    """Seconds by which its own target would be missed, negative where it would not."""
     due = now + work.seconds
-    usable = max(supply.opens or now, now)
-    extra = ahead.booked + ahead.running / 2.0 + work.service
     # Its last item must begin in time to end in time, and may turn out longer than it looks.
-    tail = LONGER * work.largest / supply.each
-    worst = -math.inf
-    for step in (due, *_steps(ahead.own, due)):
-        needed = _done(ahead.own.by(step) + extra, work, ahead, supply)
-        last = step - usable - (tail if step == due else 0.0)
-        worst = max(worst, needed - fill * last)
-    return worst
+    last = due - max(supply.opens or now, now) - LONGER * work.largest / supply.each
+    extra = ahead.booked.by(due) + ahead.running / 2.0 + work.service
+    return _done(ahead.own.by(due) + extra, work, ahead, supply) - fill * last
 
 
-def _fits_after(work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float) -> float:
-    """Seconds after which the work fits, if all goes on as it does: the smallest fixed point, from below."""
+def _others_late(work: Work, ahead: Ahead, supply: Supply, now: float) -> float:
+    """Seconds by which the worst of its organization's later targets would be missed, were the work let in."""
+    opens = max(supply.opens or now, now)
+    extra = ahead.running / 2.0 + work.service
+    return max(
+        (
+            _time(ahead.own.by(step) + extra, work, ahead, supply, own=0.0) - LATER_FILL * (step - opens)
+            for step in _steps(ahead.own, now + work.seconds)
+        ),
+        default=-math.inf,
+    )
+
+
+def _fits_after(work: Work, ahead: Ahead, supply: Supply, now: float, *, claimed: bool) -> float:
+    """Seconds after which the work fits, if all goes on as it does: the smallest fixed point, from below.
+
+    A fresh booking is to find the window emptier than it has to be, at a somewhat lower rate: what is left over lets
+    fresh work in, and absorbs what was not foreseen. A claim that came too early keeps its place in the line.
+    """
+    fill, slower = (_claimed(work.window.fill), 1.0) if claimed else (work.window.fill * LATER, SLOWER)
     usable = work.seconds - max((supply.opens or now) - now, 0.0) - LONGER * work.largest / supply.each
-    first = ahead.own.by(now + work.seconds)
-    extra = ahead.booked + ahead.running / 2.0 + work.service
-    share = _share(first + extra, work, ahead, supply)
-    longer, shorter = min(ahead.longer, PACE * share), min(ahead.shorter, PACE * share)
+    due = now + work.seconds
+    first = ahead.own.by(due)
+    mine = ahead.running / 2.0 + work.service
+    share = _share(first + mine, work, ahead, supply)
+    longer = min(ahead.longer, PACE * share)
+    shorter = min(ahead.shorter, OTHERS * share - longer)
     wait = 0.0
     for _ in range(ROUNDS):
         # Until then more of what waits comes near: what is known of it, or what is let in meanwhile.
-        nearer = max(ahead.own.by(now + wait + work.seconds) - first, longer * wait)
-        later = _time(first + nearer + extra, work, ahead, supply, own=shorter) - fill * usable
+        nearer = max(ahead.own.by(due + wait) - first, longer * wait)
+        needed = first + nearer + ahead.booked.by(due + wait) + mine
+        later = slower * _time(needed, work, ahead, supply, own=shorter) - fill * usable
         if math.isinf(later):
             return LONGEST_RETRY_AFTER
         if later <= wait + 0.5:
             break
         wait = later
     return max(wait, 1.0)
+
+
+def _claimed(fill: float) -> float:
+    """How full a window may be for work that comes with its booking."""
+    return fill + (1.0 - fill) * CLAIMED
 
 
 def _share(service: float, work: Work, ahead: Ahead, supply: Supply) -> float:

@@ -71,7 +71,7 @@ class Desk:
         )
         self._permits = seen(self._permits, usable, now=now, half_life=PERMITS_HALF_LIFE)
 
-    def ask(self, asked: Asked, key: str, now: float) -> Quote | Refusal:
+    def ask(self, asked: Asked, key: str, now: float, *, first: bool) -> Quote | Refusal:
         """The promise for what is asked, or the refusal with its booking."""
         tenant = self._queues.tenants[asked.organization]
         work = self._work(tenant, asked, key)
@@ -88,12 +88,12 @@ class Desk:
             everyone=self._all(now),
         )
         decided = admit(work, ahead, self._supply(now), now, claimed=claimed)
-        if not isinstance(decided, Refusal):
+        if first:
             known = tenant.arrivals.get(work.seconds, Arrivals())
             tenant.arrivals[work.seconds] = arrived(
                 known, work.service, now=now, half_life=ARRIVALS_HALF_LIFE
             )
-        elif decided.booking is not None:
+        if isinstance(decided, Refusal) and decided.booking is not None:
             tenant.bookings.add(decided.booking)
         return decided
 
@@ -161,7 +161,7 @@ class Desk:
 
 
 def _arriving(tenant: Tenant, now: float, *, below: float = math.inf, above: float = 0.0) -> float:
-    """Service a second that is let in of an organization, in windows between these lengths."""
+    """Service a second that an organization asks for, in windows between these lengths."""
     return math.fsum(
         arrivals.rate(now, half_life=ARRIVALS_HALF_LIFE)
         for seconds, arrivals in tenant.arrivals.items()

@@ -19,6 +19,8 @@ from ingot.scheduling.simulation.load import Asked, Item
 STEP: Final = 5.0
 """Seconds: due moments are summed in steps of so many, as the store's query does."""
 
+BOOKED_STEP: Final = 30.0
+
 
 class Promise:
     """A request or batch that was let in, and how far it is."""
@@ -64,19 +66,19 @@ class Job:
 class Bookings:
     """The bookings of one organization, in order of their moments, with their sums."""
 
-    __slots__ = ("_by_key", "_ordered", "_totals")
+    __slots__ = ("_by_key", "_ordered", "_steps")
 
     def __init__(self) -> None:
         self._by_key: dict[str, Booking] = {}
         self._ordered: dict[float, list[tuple[float, str]]] = {}
-        self._totals: dict[float, float] = {}
+        self._steps: dict[float, dict[float, float]] = {}
 
     def add(self, booking: Booking) -> None:
         """Keeps one, in place of an older one of the same work."""
         self.remove(booking.key)
         self._by_key[booking.key] = booking
         insort(self._ordered.setdefault(booking.seconds, []), (booking.at, booking.key))
-        self._totals[booking.seconds] = self._totals.get(booking.seconds, 0.0) + booking.service
+        self._account(booking, booking.service)
 
     def remove(self, key: str) -> Booking | None:
         """Takes one out."""
@@ -84,7 +86,7 @@ class Bookings:
         if booking is not None:
             ordered = self._ordered[booking.seconds]
             del ordered[bisect_left(ordered, (booking.at, key))]
-            self._totals[booking.seconds] -= booking.service
+            self._account(booking, -booking.service)
         return booking
 
     def lapse(self, now: float) -> None:
@@ -93,16 +95,20 @@ class Bookings:
             while ordered and self._by_key[ordered[0][1]].until < now:
                 self.remove(ordered[0][1])
 
-    def before(self, seconds: float, claimed: Booking | None) -> float:
+    def before(self, seconds: float, claimed: Booking | None) -> Backlog:
         """As `quotes.booked`, from the sums."""
         if claimed is None:
-            return sum(total for length, total in self._totals.items() if length <= seconds)
-        return sum(
-            self._by_key[key].service
-            for length, ordered in self._ordered.items()
-            if length <= seconds
-            for _, key in ordered[: bisect_left(ordered, (claimed.at,))]
-        )
+            return backlog(self._steps.get(seconds, {}).items())
+        ordered = self._ordered.get(seconds, [])
+        earlier = ordered[: bisect_left(ordered, (claimed.at,))]
+        return backlog((at, self._by_key[key].service) for at, key in earlier)
+
+    def _account(self, booking: Booking, service: float) -> None:
+        steps = self._steps.setdefault(booking.seconds, {})
+        step = booking.at // BOOKED_STEP * BOOKED_STEP
+        steps[step] = steps.get(step, 0.0) + service
+        if steps[step] <= 1e-6:
+            del steps[step]
 
 
 class Tenant:

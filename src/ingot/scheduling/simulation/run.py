@@ -119,7 +119,7 @@ class _Run:
 
     def _offer(self, asked: Asked, key: str, now: float, *, times: int) -> None:
         """Somebody comes with work, for the first time or when told."""
-        decided = self.desk.ask(asked, key, now)
+        decided = self.desk.ask(asked, key, now, first=not times)
         counts = self.measures.window(asked.window, batch=asked.batch)
         if times:
             self.measures.came += 1
