@@ -42,16 +42,21 @@ MOST_ROWS: Final = 16
 
 class Head(Struct, frozen=True):
     """A job near the head of its organization's queue: `items` need a permit, the next is estimated at `estimate`.
-    `target` orders it within its organization; `due` is the promise, `lift_at` when it is at stake.
+    `target` orders it within its organization, None as `due` would; `due` is the promise, `lift_at` when it is at stake.
     """
 
     job: str
-    target: float
     due: float
     lift_at: float
     estimate: int
     items: int = 1
     prefix: str = ""
+    target: float | None = None
+
+    @property
+    def order(self) -> float:
+        """Its place in its organization's queue."""
+        return self.due if self.target is None else self.target
 
 
 class Queue(Struct, frozen=True):
@@ -115,9 +120,9 @@ class _Open:
         """The place of the head to go on with: the first, or one that begins as the last one did and is due soon."""
         first = self.heads[0]
         if self.warm and first.prefix != self.warm:
-            near = now + NEAR * (first.target - now)
+            near = now + NEAR * (first.order - now)
             for place, head in enumerate(self.heads):
-                if head.prefix == self.warm and head.target <= near:
+                if head.prefix == self.warm and head.order <= near:
                     return place
         return 0
 

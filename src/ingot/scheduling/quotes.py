@@ -28,7 +28,7 @@ from ingot.scheduling.windows import Window
 
 CAPACITY_FILL: Final = 0.85
 """How much of the capacity until a due moment all promises together may take."""
-CLAIMED: Final = 0.5
+CLAIMED: Final = 0.3
 """A claimed booking may fill this part of what a fresh request has to leave."""
 LONGER: Final = 1.5
 """An item may run so many times as long as its estimate says."""

@@ -87,7 +87,8 @@ class WindowCounts:
 class Measures:
     """All counts of a run."""
 
-    def __init__(self, *, until: float) -> None:
+    def __init__(self, *, warm: float, until: float) -> None:
+        self.warm = warm
         self.until = until
         self.gaps = Gaps()
         self.fair = Gaps()
@@ -144,6 +145,6 @@ class Measures:
             counts.missed += 1
         counts.hits = noted(counts.hits, outcome, now)
         quote = promise.quote
-        if asked.batch and quote.finish <= self.until:
+        if asked.batch and promise.at >= self.warm and quote.finish <= self.until:
             self.errors.append((now - quote.finish) / max(quote.finish - promise.at, 1.0))
             self.covered += quote.earliest <= now <= quote.latest

@@ -250,7 +250,7 @@ class Queues:
     def _queue(self, tenant: Tenant, jobs: dict[str, Job]) -> Queue:
         heads = [
             Head(
-                job.name, job.target, job.due, job.lift_at, job.items[0].estimate, len(job.items), job.prefix
+                job.name, job.due, job.lift_at, job.items[0].estimate, len(job.items), job.prefix, job.target
             )
             for job in sorted(jobs.values(), key=lambda job: (job.target, job.key))
         ]

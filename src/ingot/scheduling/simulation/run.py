@@ -63,7 +63,7 @@ class _Run:
     ) -> None:
         self.scenario = scenario
         self.source = source
-        self.measures = Measures(until=scenario.seconds)
+        self.measures = Measures(warm=scenario.warm_seconds, until=scenario.seconds)
         self.targets = [
             Target(
                 model,

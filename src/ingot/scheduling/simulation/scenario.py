@@ -77,7 +77,8 @@ class Trouble(Struct, frozen=True):
 
 class Scenario(Struct, frozen=True):
     """All of it. `overload` is the queued work that is offered, as a multiple of what the targets can do; `asap` the
-    part of their calls that realtime traffic would like to have.
+    part of their calls that realtime traffic would like to have. Quotes of the first `warm_seconds` are not judged:
+    nothing was measured then.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Scenario(Struct, frozen=True):
     troubles: tuple[Trouble, ...] = ()
     shares: Shares = USUAL
     windows: Mapping[str, Window] = field(default_factory=lambda: WINDOWS)
+    warm_seconds: float = 600.0
     drain_hours: float = 24.0
 
     @property
