@@ -36,9 +36,11 @@ class Gaps:
             self._waiting.pop(name, None)
 
     def served(self, tenant: Tenant, real: int) -> None:
-        """An item of an organization that waits begins."""
+        """An item of an organization begins, or was for nothing: then `real` is negative."""
         name = tenant.name
         self._served[name] = mine = self._served.get(name, 0.0) + real / tenant.weight
+        if name not in self._waiting:
+            return
         served, pairs = self._served, self._since
         for other in self._waiting:
             if other == name:
@@ -46,14 +48,15 @@ class Gaps:
             ahead = mine - served.get(other, 0.0)
             if name < other:
                 since = pairs[name, other]
-                if ahead <= since[1]:
-                    continue
-                since[1] = ahead
             else:
                 since = pairs[other, name]
-                if -ahead >= since[0]:
-                    continue
-                since[0] = -ahead
+                ahead = -ahead
+            if ahead > since[1]:
+                since[1] = ahead
+            elif ahead < since[0]:
+                since[0] = ahead
+            else:
+                continue
             self.most = max(self.most, since[1] - since[0])
 
     def restart(self) -> None:
@@ -62,6 +65,11 @@ class Gaps:
         for place, name in enumerate(names):
             for other in names[place + 1 :]:
                 self._begin(name, other)
+
+    def reset(self) -> None:
+        """Begins anew."""
+        self.restart()
+        self.most = 0.0
 
     def _begin(self, name: str, other: str) -> None:
         pair = (name, other) if name < other else (other, name)
@@ -111,6 +119,11 @@ class Measures:
         self.gaps.changed(tenant)
         self.fair.changed(tenant)
 
+    def warmed(self) -> None:
+        """What was measured is known from here on: fairness and quotes are judged."""
+        self.gaps.reset()
+        self.fair.reset()
+
     def window(self, name: str, *, batch: bool) -> WindowCounts:
         """The counts of a window; batches are counted apart, for they have another length."""
         return self.windows.setdefault(f"{name} batch" if batch else name, WindowCounts())
@@ -129,6 +142,12 @@ class Measures:
             promise.started = now
             asked = promise.asked
             self.window(asked.window, batch=asked.batch).waits.append(now - promise.at)
+
+    def in_vain(self, tenant: Tenant, real: int) -> None:
+        """A call gave nothing; its item will begin again."""
+        self.repeats += 1
+        self.gaps.served(tenant, -real)
+        self.fair.served(tenant, -real)
 
     def ended(self, promise: Promise, now: float) -> None:
         """A promise ends, kept or not; one whose upstream refused it for good is neither."""

@@ -243,8 +243,13 @@ class Queues:
     def _due_for_lift(self, now: float, rows: int) -> list[str]:
         while self._lifts and self._lifts[0][0] <= now:
             _, key, name = heappop(self._lifts)
-            if name in self._jobs:
-                insort(self._lifted, (self._jobs[name][1].due, key, name))
+            if name not in self._jobs:
+                continue
+            entry = (self._jobs[name][1].due, key, name)
+            place = bisect_left(self._lifted, entry)
+            # A job that failed and came back stands in the heap twice.
+            if self._lifted[place : place + 1] != [entry]:
+                self._lifted.insert(place, entry)
         return [name for _, _, name in self._lifted[:rows]]
 
     def _queue(self, tenant: Tenant, jobs: dict[str, Job]) -> Queue:

@@ -90,6 +90,7 @@ class _Run:
         self._next_asked()
         self._next_realtime()
         self._at(0.0, self._poll)
+        self._at(self.scenario.warm_seconds, lambda _: self.measures.warmed())
         last = self.scenario.seconds + self.scenario.drain_hours * 3600.0
         while self._events:
             now, _, event = heapq.heappop(self._events)
@@ -230,7 +231,7 @@ class _Run:
         self.desk.ended(tenant, waited, now, real=real, seconds=now - began)
         promise = job.promise
         if called.ending != "done":
-            self.measures.repeats += 1
+            self.measures.in_vain(tenant, waited.item.real)
             wait = pause(waited.tries + 1, self.source.random(), retry_after=called.retry_after)
             # A refusal for too many calls is no failed try: the item was not looked at.
             tries = waited.tries + (called.ending == "failed")

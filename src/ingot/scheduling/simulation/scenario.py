@@ -77,8 +77,8 @@ class Trouble(Struct, frozen=True):
 
 class Scenario(Struct, frozen=True):
     """All of it. `overload` is the queued work that is offered, as a multiple of what the targets can do; `asap` the
-    part of their calls that realtime traffic would like to have. Quotes of the first `warm_seconds` are not judged:
-    nothing was measured then.
+    part of their calls that realtime traffic would like to have. Quotes and fairness of the first `warm_seconds` are
+    not judged: nothing was measured then, so that too much is promised, and promises come before fairness.
     """
 
     name: str
