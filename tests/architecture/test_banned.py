@@ -28,6 +28,7 @@ PURE = (
     "presets",
     "canonical",
     "events",
+    "scheduling",
 )
 # fmt: off
 IMPURE = frozenset({

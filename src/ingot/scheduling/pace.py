@@ -1,7 +1,7 @@
 """How many calls a target bears at once, learned from how it answers: additive increase, multiplicative decrease.
 
     answered well, all permits in use    limit + 1/limit         one more after about `limit` answers
-                                         limit + 1               until it falls for the first time
+                                         limit + 1               up to where it last fell: twice as many after as many
     429, 503                             limit * 0.7             and nothing before Retry-After has passed
     5xx, reset, time-out                 limit * 0.85            from the third in a row on nothing for 1, 2, 4 .. 30 s
     answers twice as slow as usual       limit * 0.9             a queue builds up inside the target
@@ -11,6 +11,7 @@ between floor and ceiling, so a target that recovers is found by the calls that 
 calls, retries and time: moments are parameters.
 """
 
+import math
 from typing import Final
 
 from msgspec import Struct, structs
@@ -24,8 +25,10 @@ LONGEST_PAUSE: Final = 3600.0
 PATIENCE: Final = 3
 LONGEST_REST: Final = 30.0
 """After so many failures in a row a target rests; each further one doubles the rest."""
-USED_FROM: Final = 0.8
-"""The limit grows only while this part of it is in use: a limit that was not tried tells nothing."""
+USED_FROM: Final = 0.5
+"""The limit grows only while this part of it is in use: a limit that was not tried tells nothing. Not more of it, for
+a share is left free for asap.
+"""
 NEVER: Final = float("-inf")
 RECENT: Final = 0.05
 LASTING: Final = 0.002
@@ -41,12 +44,13 @@ class Bounds(Struct, frozen=True):
 
 
 class Pace(Struct, frozen=True):
-    """What is known of a target. A call that began before `decreased` was under way when the limit last fell. What is
+    """What is known of a target. Up to `known` the limit grows fast: so much was borne before. A call that began before `decreased` was under way when the limit last fell. What is
     seen and what is usual are seconds and tokens apart, for the sum of many answers tells more than their speeds.
     """
 
     limit: float
     bounds: Bounds
+    known: float = math.inf
     paused_until: float = 0.0
     decreased: float = NEVER
     failures: int = 0
@@ -73,31 +77,39 @@ def answered(pace: Pace, now: float, *, began: float, running: int, tokens: int)
     piece = (now - began, float(max(tokens, 1)))
     seen = _moved(pace.seen, piece, RECENT)
     usual = _moved(pace.usual, piece, LASTING)
-    limit, decreased = pace.limit, pace.decreased
+    limit, known, decreased = pace.limit, pace.known, pace.decreased
     if seen[0] * usual[1] > SLOW_FROM * usual[0] * seen[1]:
         if began >= decreased:
             limit, decreased = _fallen(pace, SLOW), now
+            known = limit
     elif running >= USED_FROM * pace.permits:
-        limit = min(limit + (1.0 if decreased == NEVER else 1.0 / limit), pace.bounds.ceiling)
-    return structs.replace(pace, limit=limit, decreased=decreased, failures=0, seen=seen, usual=usual)
+        limit = min(limit + (1.0 if limit < pace.known else 1.0 / limit), pace.bounds.ceiling)
+    return structs.replace(
+        pace, limit=limit, known=known, decreased=decreased, failures=0, seen=seen, usual=usual
+    )
 
 
 def throttled(pace: Pace, now: float, *, began: float, retry_after: float | None = None) -> Pace:
     """After a refusal for too many calls; `retry_after` in seconds, at most an hour of it is honoured."""
     pause = 0.0 if retry_after is None else min(max(retry_after, 0.0), LONGEST_PAUSE)
-    until = max(pace.paused_until, now + pause)
-    return structs.replace(_decreased(pace, now, began, THROTTLED), paused_until=until)
+    fallen = _decreased(pace, now, began, THROTTLED)
+    return structs.replace(fallen, known=fallen.limit, paused_until=max(pace.paused_until, now + pause))
 
 
 def failed(pace: Pace, now: float, *, began: float) -> Pace:
-    """After a call that the target failed; those that began before it rested tell nothing new."""
+    """After a call that the target failed; those that began before it rested tell nothing new.
+
+    What it bore before it will bear again, so it is back to that within a few rounds.
+    """
     if began < pace.paused_until:
         return pace
     failures = pace.failures + 1
     until = pace.paused_until
     if failures >= PATIENCE:
         until = now + min(2.0 ** (failures - PATIENCE), LONGEST_REST)
-    return structs.replace(_decreased(pace, now, began, FAILED), failures=failures, paused_until=until)
+    known = pace.limit if math.isinf(pace.known) else max(pace.known, pace.limit)
+    fallen = _decreased(pace, now, began, FAILED)
+    return structs.replace(fallen, known=known, failures=failures, paused_until=until)
 
 
 def _decreased(pace: Pace, now: float, began: float, part: float) -> Pace:

@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ingot.pricing import WHOLE, Price, Tokens
 from ingot.scheduling.backlog import EMPTY, Backlog, backlog, excess
@@ -41,6 +41,9 @@ LATER_FILL: Final = 0.9
 SLOWER: Final = 1.1
 OTHERS: Final = 0.85
 """The most of its organization's share that other windows are reckoned with when a booking is made."""
+ILL: Final = 0.5
+RECOVERY: Final = 60.0
+"""Seconds that targets are given to recover before refused work comes again."""
 ROUNDS: Final = 24
 SURE: Final = 1.645
 """Standard deviations on each side of the finish: nine of ten finish within the interval."""
@@ -49,7 +52,7 @@ GRACE_SHARE: Final = 0.1
 """How long after its moment a booking can be claimed, at least, and as a part of the wait."""
 LONGEST_RETRY_AFTER: Final = 7 * 86_400.0
 
-Reason = Literal["share", "capacity", "size", "closed"]
+Reason = Literal["share", "capacity", "size"]
 
 
 class Work(Struct, frozen=True):
@@ -99,19 +102,25 @@ class Ahead(Struct, frozen=True):
 
 
 class Supply(Struct, frozen=True):
-    """What the targets give to queued work: service a second of a permit with the standard error of that, permits,
-    and the moment at which the first of them may be asked; None where no target is open at all.
+    """What the targets give to queued work: service a second of a permit with the standard error of that, permits now
+    and when all is well, and the moment at which the first target may be asked.
     """
 
     each: float
     error: float
     permits: float
-    opens: float | None = 0.0
+    usual: float = 0.0
+    opens: float = 0.0
 
     @property
     def rate(self) -> float:
         """Service a second."""
         return self.each * self.permits
+
+    @property
+    def ill(self) -> bool:
+        """Whether much less is given than when all is well: what is measured now says little of what comes."""
+        return self.permits < ILL * self.usual
 
 
 class Quote(Struct, frozen=True):
@@ -146,18 +155,21 @@ def admit(
     work: Work, ahead: Ahead, supply: Supply, now: float, *, claimed: Booking | None = None
 ) -> Quote | Refusal:
     """The promise for work, or the refusal; `claimed` is the booking with which it comes."""
-    if supply.opens is None or supply.rate <= 0.0:
-        return Refusal("closed", None)
+    if supply.ill:
+        well = structs.replace(supply, permits=supply.usual, opens=now)
+        decided = admit(work, ahead, well, now, claimed=claimed)
+        after = RECOVERY if isinstance(decided, Quote) else decided.retry_after
+        return Refusal("size", None) if after is None else _refused("capacity", work, after + RECOVERY, now)
     due = now + work.seconds
     usable = work.seconds - max(supply.opens - now, 0.0)
     fill, capacity_fill = work.window.fill, CAPACITY_FILL
     if claimed is not None:
         fill, capacity_fill = _claimed(fill), _claimed(capacity_fill)
     longest = work.largest / supply.each
-    if usable <= 0.0:
-        return _refused("capacity", work, supply.opens - now, now)
-    if longest > usable or work.service > fill * supply.rate * work.seconds:
+    if longest > work.seconds or work.service > fill * supply.rate * work.seconds:
         return Refusal("size", None)
+    if longest > usable:
+        return _refused("capacity", work, supply.opens - now, now)
     late = _late(work, ahead, supply, now, fill=fill)
     if late > 0.0:
         if _done(work.service, work, ahead, supply) > fill * usable:
@@ -178,15 +190,18 @@ def admit(
 def quote(work: Work, ahead: Ahead, supply: Supply, now: float) -> Quote:
     """When work starts and finishes, were it let in now."""
     due = now + work.seconds
-    opens = max(supply.opens or now, now)
+    opens = max(supply.opens, now)
     before = ahead.own.by(due) + ahead.running / 2.0
     begin = _done(before, work, ahead, supply)
     done = _done(before + work.service, work, ahead, supply)
     longest = max(work.window.fill * (due - opens), work.service / supply.rate)
     begin, done = min(begin, longest), min(done, longest)
     run = work.service / work.items / supply.each
-    done += run
-    spread = done * math.hypot(_relative(supply), work.deviation / math.sqrt(work.items)) + run * min(
+    # At the end its last items run side by side, and the longest of them ends it.
+    beside = min(float(work.items), max(work.service / max(done - begin, run) / supply.each, 1.0))
+    tail = run * (1.0 + work.deviation * math.sqrt(2.0 * math.log(beside)))
+    done += tail
+    spread = done * math.hypot(_relative(supply), work.deviation / math.sqrt(work.items)) + tail * min(
         work.deviation, 1.0
     )
     finish = opens + done
@@ -235,14 +250,14 @@ def _late(work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float) 
     """Seconds by which its own target would be missed, negative where it would not."""
     due = now + work.seconds
     # Its last item must begin in time to end in time, and may turn out longer than it looks.
-    last = due - max(supply.opens or now, now) - LONGER * work.largest / supply.each
+    last = due - max(supply.opens, now) - LONGER * work.largest / supply.each
     extra = ahead.booked.by(due) + ahead.running / 2.0 + work.service
     return _done(ahead.own.by(due) + extra, work, ahead, supply) - fill * last
 
 
 def _others_late(work: Work, ahead: Ahead, supply: Supply, now: float) -> float:
     """Seconds by which the worst of its organization's later targets would be missed, were the work let in."""
-    opens = max(supply.opens or now, now)
+    opens = max(supply.opens, now)
     extra = ahead.running / 2.0 + work.service
     return max(
         (
@@ -260,7 +275,7 @@ def _fits_after(work: Work, ahead: Ahead, supply: Supply, now: float, *, claimed
     fresh work in, and absorbs what was not foreseen. A claim that came too early keeps its place in the line.
     """
     fill, slower = (_claimed(work.window.fill), 1.0) if claimed else (work.window.fill * LATER, SLOWER)
-    usable = work.seconds - max((supply.opens or now) - now, 0.0) - LONGER * work.largest / supply.each
+    usable = work.seconds - max(supply.opens - now, 0.0) - LONGER * work.largest / supply.each
     due = now + work.seconds
     first = ahead.own.by(due)
     mine = ahead.running / 2.0 + work.service

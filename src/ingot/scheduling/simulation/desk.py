@@ -22,6 +22,7 @@ MARGIN: Final = 1.5
 """An item is predicted to run so many times as long as its estimate says."""
 SPEED_HALF_LIFE: Final = 300.0
 PERMITS_HALF_LIFE: Final = 60.0
+USUAL_HALF_LIFE: Final = 3600.0
 RATIO_HALF_LIFE: Final = 3600.0
 ARRIVALS_HALF_LIFE: Final = 600.0
 FRESH_SECONDS: Final = 1.0
@@ -38,8 +39,11 @@ class Desk:
         self._targets = targets
         self._speed = Average()
         self._permits = Average()
+        self._usual = Average()
         self._neighbours: dict[str, Neighbour] = {}
+        self._steady: dict[str, Neighbour] = {}
         self._read = -math.inf
+        self._batch = min(window.batch_seconds for window in scenario.windows.values() if window.batchable)
         self._everyone: tuple[float, Backlog] = (-math.inf, Backlog())
         self._keys = 0
 
@@ -70,6 +74,7 @@ class Desk:
             if target.pace.open(now)
         )
         self._permits = seen(self._permits, usable, now=now, half_life=PERMITS_HALF_LIFE)
+        self._usual = seen(self._usual, usable, now=now, half_life=USUAL_HALF_LIFE)
 
     def ask(self, asked: Asked, key: str, now: float, *, first: bool) -> Quote | Refusal:
         """The promise for what is asked, or the refusal with its booking."""
@@ -84,7 +89,7 @@ class Desk:
             shorter=_arriving(tenant, now, below=work.seconds),
             longer=_arriving(tenant, now, above=work.seconds),
             booked=tenant.bookings.before(work.seconds, claimed),
-            others=self._others(tenant, now),
+            others=self._others(tenant, now, batch=asked.batch),
             everyone=self._all(now),
         )
         decided = admit(work, ahead, self._supply(now), now, claimed=claimed)
@@ -136,21 +141,23 @@ class Desk:
 
     def _supply(self, now: float) -> Supply:
         opens = min((target.pace.paused_until for target in self._targets), default=now)
-        return Supply(self.each, self._speed.error, self._permits.or_else(1.0), max(opens, now))
+        permits = self._permits.or_else(1.0)
+        return Supply(self.each, self._speed.error, permits, self._usual.or_else(permits), max(opens, now))
 
-    def _others(self, tenant: Tenant, now: float) -> tuple[Neighbour, ...]:
+    def _others(self, tenant: Tenant, now: float, *, batch: bool) -> tuple[Neighbour, ...]:
+        """The others' load. Batches come seldom and large: mostly fewer come beside a batch than on average."""
         if now - self._read >= FRESH_SECONDS:
             self._read = now
-            self._neighbours = {
-                other.name: Neighbour(
-                    float(other.weight),
-                    float(other.waiting + other.running_estimate / 2),
-                    _arriving(other, now),
+            active = [each for each in self._queues.tenants.values() if each.active or each.arrivals]
+            self._neighbours = {each.name: _neighbour(each, _arriving(each, now)) for each in active}
+            self._steady = {
+                each.name: _neighbour(
+                    each, (_arriving(each, now) + _arriving(each, now, below=self._batch)) / 2.0
                 )
-                for other in self._queues.tenants.values()
-                if other.active or other.arrivals
+                for each in active
             }
-        return merged(each for name, each in self._neighbours.items() if name != tenant.name)
+        known = self._steady if batch else self._neighbours
+        return merged(each for name, each in known.items() if name != tenant.name)
 
     def _all(self, now: float) -> Backlog:
         at, known = self._everyone
@@ -158,6 +165,10 @@ class Desk:
             known = self._queues.everyone()
             self._everyone = (now, known)
         return known
+
+
+def _neighbour(tenant: Tenant, arriving: float) -> Neighbour:
+    return Neighbour(float(tenant.weight), float(tenant.waiting + tenant.running_estimate / 2), arriving)
 
 
 def _arriving(tenant: Tenant, now: float, *, below: float = math.inf, above: float = 0.0) -> float:

@@ -65,7 +65,9 @@ class Model(Struct, frozen=True):
 
 
 class Trouble(Struct, frozen=True):
-    """A time in which a target answers a part of its calls with 429 and Retry-After, or fails them."""
+    """A time in which a target bears that part fewer calls and answers the others with 429 and Retry-After, or fails
+    that part of them.
+    """
 
     kind: Literal["storm", "outage"]
     start: float
@@ -132,10 +134,10 @@ def shortened(windows: Mapping[str, Window], batch_seconds: float) -> dict[str, 
 
 
 def troubled(scenario: Scenario, kind: str) -> Scenario:
-    """The scenario with trouble in its middle third: a storm of 429, or a target that is gone for five minutes."""
+    """The scenario with trouble in its middle third: a storm of 429 from a target that bears less, or a target that is gone for five minutes."""
     middle = scenario.seconds / 3
     if kind == "storm":
-        trouble = Trouble("storm", middle, middle + scenario.seconds / 6, part=0.3)
+        trouble = Trouble("storm", middle, middle + scenario.seconds / 6, part=0.4)
     elif kind == "outage":
         trouble = Trouble("outage", middle, middle + min(300.0, middle))
     else:

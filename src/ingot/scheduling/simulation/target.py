@@ -67,14 +67,16 @@ class Target:
 
     def call(self, item: Item, now: float, source: Randomness) -> Called:
         """How a call that has just entered will end."""
-        for trouble in self.troubles:
-            if trouble.start <= now < trouble.end and source.random() < trouble.part:
-                if trouble.kind == "storm":
-                    return Called("throttled", REFUSED_AFTER, trouble.retry_after)
-                return Called("failed", FAILED_AFTER)
         model = self.model
-        if self.running > model.calls:
-            return Called("throttled", REFUSED_AFTER, FULL_RETRY_AFTER)
+        calls, retry_after = float(model.calls), FULL_RETRY_AFTER
+        for trouble in self.troubles:
+            if trouble.start <= now < trouble.end:
+                if trouble.kind == "outage" and source.random() < trouble.part:
+                    return Called("failed", FAILED_AFTER)
+                if trouble.kind == "storm":
+                    calls, retry_after = calls * (1.0 - trouble.part), trouble.retry_after
+        if self.running > calls:
+            return Called("throttled", REFUSED_AFTER, retry_after)
         crowd = max(self.running / model.calls - model.knee, 0.0) / (1.0 - model.knee)
         work = model.read * item.input + model.write * item.output
         return Called("done", model.overhead + work * (1.0 + model.crowd * crowd))
@@ -82,7 +84,7 @@ class Target:
     def learn(self, called: Called, now: float, *, began: float, tokens: int) -> None:
         """What the ending of a call says of the target."""
         if called.ending == "done":
-            self.pace = pace.answered(self.pace, now, began=began, running=self.running, tokens=tokens)
+            self.pace = pace.answered(self.pace, now, began=began, running=self.running + 1, tokens=tokens)
         elif called.ending == "throttled":
             self.pace = pace.throttled(self.pace, now, began=began, retry_after=called.retry_after)
         else:
