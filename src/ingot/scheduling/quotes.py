@@ -233,6 +233,11 @@ def claim(bookings: Iterable[Booking], key: str, now: float) -> Booking | None:
     return next((each for each in bookings if each.key == key and each.at <= now <= each.until), None)
 
 
+def living(bookings: Iterable[Booking], now: float) -> tuple[Booking, ...]:
+    """Those that have not lapsed."""
+    return tuple(each for each in bookings if each.until >= now)
+
+
 def booked(
     bookings: Iterable[Booking], seconds: float, now: float, *, claimed: Booking | None = None
 ) -> Backlog:
