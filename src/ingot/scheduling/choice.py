@@ -38,6 +38,7 @@ from ingot.scheduling.fairness import charged
 NEAR: Final = 1.25
 """A job with a warm prefix may go before its organization's first one, if its target is about as soon."""
 MOST_ROWS: Final = 16
+SPARE: Final = 7
 
 
 class Head(Struct, frozen=True):
@@ -89,8 +90,10 @@ class Look(Struct, frozen=True):
 
 
 def look(room: Room) -> Look:
-    """How far the queries go for so many permits; one more organization, for one may be claimed away meanwhile."""
-    return Look(organizations=room.ordinary + 1 if room.ordinary else 0, rows=min(room.lifted, MOST_ROWS))
+    """How far the queries go for so many permits; a few more organizations, for those in front may have large items, or
+    be claimed away meanwhile.
+    """
+    return Look(organizations=room.ordinary + SPARE if room.ordinary else 0, rows=min(room.lifted, MOST_ROWS))
 
 
 class _Open:
@@ -116,6 +119,10 @@ class _Open:
             del self.heads[place], self.left[place]
         return head
 
+    def middle(self, now: float) -> int:
+        """The counter when half of its next item is done: where the item stands on the line that counters move along."""
+        return charged(self.counter, self.heads[self.next(now)].estimate // 2, weight=self.weight)
+
     def next(self, now: float) -> int:
         """The place of the head to go on with: the first, or one that begins as the last one did and is due soon."""
         first = self.heads[0]
@@ -136,14 +143,14 @@ def choose(
     grants = _Grants()
     _lift(waiting, permits, now, horizon=horizon, grants=grants)
     ordinary = min(room.ordinary, permits) - grants.items
-    heap = [(each.counter, each.organization, each) for each in waiting if each.heads]
+    heap = [(each.middle(now), each.organization, each) for each in waiting if each.heads]
     heapq.heapify(heap)
     while ordinary > 0 and heap:
         _, name, queue = heap[0]
         grants.add(name, queue.take(queue.next(now)), lifted=False)
         ordinary -= 1
         if queue.heads:
-            heapq.heapreplace(heap, (queue.counter, name, queue))
+            heapq.heapreplace(heap, (queue.middle(now), name, queue))
         else:
             heapq.heappop(heap)
     return grants.listed()

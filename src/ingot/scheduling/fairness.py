@@ -1,6 +1,7 @@
 """Fairness between organizations: the virtual token counter (VTC, OSDI 2024), weighted by plan.
 
-    counter of an organization = service it got / its weight; the smallest counter is served next
+    counter of an organization = service it got / its weight; the smallest is served next, reckoned
+                                 to the middle of its next item: a large item waits until it is due
 
     job leased      counter += estimate / weight
     job ended       counter += (real - estimate) / weight     a failed or cancelled job: real is what was used

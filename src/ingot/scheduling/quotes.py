@@ -28,13 +28,13 @@ from ingot.scheduling.windows import Window
 
 CAPACITY_FILL: Final = 0.85
 """How much of the capacity until a due moment all promises together may take."""
-CLAIMED: Final = 0.3
+CLAIMED: Final = 0.25
 """A claimed booking may fill this part of what a fresh request has to leave."""
 LONGER: Final = 1.5
 """An item may run so many times as long as its estimate says."""
 PACE: Final = 0.5
 """The part of its organization's share that a batch has at least, however much comes in shorter windows."""
-LATER: Final = 0.75
+LATER: Final = 0.65
 """How full the window is to be when refused work comes again, as a part of what it may be."""
 LATER_FILL: Final = 0.9
 """How full the time until a later target of its organization may be with the work."""

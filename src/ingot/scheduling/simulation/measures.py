@@ -17,10 +17,11 @@ CLOSE: Final = 0.2
 class Gaps:
     """The largest difference of weighted service between any two that wait, exactly, in O(waiting) an item."""
 
-    __slots__ = ("_served", "_since", "_waiting", "most")
+    __slots__ = ("_open", "_served", "_since", "_waiting", "most")
 
     def __init__(self) -> None:
         self.most = 0.0
+        self._open = True
         self._served: dict[str, float] = {}
         self._waiting: dict[str, None] = {}
         self._since: dict[tuple[str, str], list[float]] = {}
@@ -39,7 +40,7 @@ class Gaps:
         """An item of an organization begins, or was for nothing: then `real` is negative."""
         name = tenant.name
         self._served[name] = mine = self._served.get(name, 0.0) + real / tenant.weight
-        if name not in self._waiting:
+        if name not in self._waiting or not self._open:
             return
         served, pairs = self._served, self._since
         for other in self._waiting:
@@ -65,6 +66,10 @@ class Gaps:
         for place, name in enumerate(names):
             for other in names[place + 1 :]:
                 self._begin(name, other)
+
+    def close(self) -> None:
+        """Measures no more."""
+        self._open = False
 
     def reset(self) -> None:
         """Begins anew."""
@@ -103,6 +108,7 @@ class Measures:
         self.windows: dict[str, WindowCounts] = {}
         self.served: dict[str, int] = {}
         self.largest = 0.0
+        self.in_flight = 0.0
         self.begun = 0
         self.lifted = 0
         self.passed_over = 0
@@ -119,6 +125,11 @@ class Measures:
         self.gaps.changed(tenant)
         self.fair.changed(tenant)
 
+    def cooled(self) -> None:
+        """No more load comes: fairness is no longer judged."""
+        self.gaps.close()
+        self.fair.close()
+
     def warmed(self) -> None:
         """What was measured is known from here on: fairness and quotes are judged."""
         self.gaps.reset()
@@ -133,6 +144,7 @@ class Measures:
         self.begun += 1
         self.lifted += lifted
         self.largest = max(self.largest, real / tenant.weight)
+        self.in_flight = max(self.in_flight, (tenant.running_estimate + real) / tenant.weight)
         self.served[tenant.name] = self.served.get(tenant.name, 0) + real
         self.gaps.served(tenant, real)
         self.fair.served(tenant, real)

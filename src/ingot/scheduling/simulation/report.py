@@ -36,7 +36,7 @@ class WindowReport(Struct, frozen=True):
 
 class Report(Struct, frozen=True):
     """All figures. Gaps are in largest items: `gap` over all work, `fair_gap` between times in which promises went
-    first. `lost`, `passed_over` and `idle` must be 0: promises that never ended, items that began although late work
+    first; `in_flight` is the most that ran of one organization, likewise. `lost`, `passed_over` and `idle` must be 0: promises that never ended, items that began although late work
     waited, moments with a free permit beside work that could have had it.
     """
 
@@ -46,6 +46,7 @@ class Report(Struct, frozen=True):
     gap: float
     fair_gap: float
     largest: float
+    in_flight: float
     begun: int
     lifted: int
     repeats: int
@@ -107,6 +108,7 @@ def reported(scenario: Scenario, measures: Measures, *, targets: Sequence[Target
         gap=measures.gaps.most / largest,
         fair_gap=measures.fair.most / largest,
         largest=measures.largest,
+        in_flight=measures.in_flight / largest,
         begun=measures.begun,
         lifted=measures.lifted,
         repeats=measures.repeats,
@@ -148,6 +150,7 @@ def joined(reports: Sequence[Report]) -> Report:
         gap=max(report.gap for report in reports),
         fair_gap=max(report.fair_gap for report in reports),
         largest=max(report.largest for report in reports),
+        in_flight=max(report.in_flight for report in reports),
         utilisation=sum(report.utilisation for report in reports) / len(reports),
         **total,
     )

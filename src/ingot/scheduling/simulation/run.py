@@ -91,6 +91,7 @@ class _Run:
         self._next_realtime()
         self._at(0.0, self._poll)
         self._at(self.scenario.warm_seconds, lambda _: self.measures.warmed())
+        self._at(self.scenario.seconds, lambda _: self.measures.cooled())
         last = self.scenario.seconds + self.scenario.drain_hours * 3600.0
         while self._events:
             now, _, event = heapq.heappop(self._events)

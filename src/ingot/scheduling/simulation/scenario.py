@@ -80,7 +80,8 @@ class Trouble(Struct, frozen=True):
 class Scenario(Struct, frozen=True):
     """All of it. `overload` is the queued work that is offered, as a multiple of what the targets can do; `asap` the
     part of their calls that realtime traffic would like to have. Quotes and fairness of the first `warm_seconds` are
-    not judged: nothing was measured then, so that too much is promised, and promises come before fairness.
+    not judged: nothing was measured then, so that too much is promised, and promises come before fairness;
+    nor is fairness after the load.
     """
 
     name: str
