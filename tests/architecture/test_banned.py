@@ -30,6 +30,7 @@ PURE = (
     "presets",
     "canonical",
     "events",
+    "scheduling",
 )
 # fmt: off
 IMPURE = frozenset({

@@ -21,6 +21,7 @@ from ingot.cli import (
     presets,
     promo,
     serve,
+    simulate,
     subscriptions,
     usage,
     users,
@@ -56,6 +57,7 @@ app.command("usage")(usage.usage)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 app.command("conformance")(conformance.conformance)
+app.command("simulate")(simulate.simulate)
 
 
 @app.command()

@@ -42,7 +42,7 @@ class WindowConfig(Section, frozen=True, kw_only=True):
         Annotated[float, Meta(ge=0, le=LONGEST)] | None,
         about(
             "How long before it must begin waiting work is put before all that is not urgent; unset: as long as suits its "
-            "length, 30 seconds of 5 minutes, 59 minutes of a day.",
+            "length, 15 seconds of 5 minutes, 59 minutes of a day.",
             unit="seconds",
             example="360",
         ),

@@ -5,19 +5,22 @@
     SQL 1  service by due moment, every few seconds ------> backlog.horizon    what is critical
     SQL 2  lift_at <= now, and due <= horizon:              .
            the first `rows` by due                          .  union, by organization
-    SQL 3  the `organizations` with the smallest counter    .--> Queue(counter, weight, heads by due)
-           that wait, and of each the first `rows` by due   .        |
+    SQL 3  the `organizations` with the smallest counter    .--> Queue(counter, weight, heads by target)
+           that wait, and of each the first `rows` by target         |
     own    jobs it holds whose next item needs a permit     .        v
     claim  UPDATE .. WHERE id IN (..) AND state = queued <-- choose -> grants: job, items, new counter
            what another worker took in between is missing from what comes back, and its charge is not written
 
+A single item's target is its due moment. The jobs of a batch have theirs spread up to the finish that was quoted (see
+`quotes.targets`), so that a batch moves on beside its organization's other work instead of waiting for its last hour.
+
 Every query reads the head of an index, so a claim costs O(permits), whether 100 items wait or 100,000, and whether
-of 10 organizations or 1,000. Needed are indexes on (state, lift_at), (state, due), (organization, state, due), and a
+of 10 organizations or 1,000. Needed are indexes on (state, lift_at), (state, due), (organization, state, target), and a
 row for each organization with its counter. A permit is one item's call: a job of 64 items is leased as a whole, and
 its items get permits one by one, so that fairness is as fine as an item.
 
     lifted or critical --> by due moment, whoever owns it: promises come first
-    all other work     --> organization with the smallest counter --> its job that is due first
+    all other work     --> organization with the smallest counter --> its job with the first target
 
 Decides the order; refuses to know SQL, leases, clocks and what a job is about.
 """
@@ -33,12 +36,15 @@ from ingot.scheduling.capacity import Room
 from ingot.scheduling.fairness import charged
 
 NEAR: Final = 1.25
-"""A job with a warm prefix may go before its organization's first one, if it is due about as soon."""
+"""A job with a warm prefix may go before its organization's first one, if its target is about as soon."""
 MOST_ROWS: Final = 16
+SPARE: Final = 7
 
 
 class Head(Struct, frozen=True):
-    """A job near the head of its organization's queue: `items` need a permit, each is estimated at `estimate`."""
+    """A job near the head of its organization's queue: `items` need a permit, the next is estimated at `estimate`.
+    `target` orders it within its organization, None as `due` would; `due` is the promise, `lift_at` when it is at stake.
+    """
 
     job: str
     due: float
@@ -46,10 +52,16 @@ class Head(Struct, frozen=True):
     estimate: int
     items: int = 1
     prefix: str = ""
+    target: float | None = None
+
+    @property
+    def order(self) -> float:
+        """Its place in its organization's queue."""
+        return self.due if self.target is None else self.target
 
 
 class Queue(Struct, frozen=True):
-    """An organization that waits: its counter and weight, its first jobs by due moment, and the prefix that the
+    """An organization that waits: its counter and weight, its first jobs by target, and the prefix that the
     target last worked on for it.
     """
 
@@ -78,8 +90,10 @@ class Look(Struct, frozen=True):
 
 
 def look(room: Room) -> Look:
-    """How far the queries go for so many permits; one more organization, for one may be claimed away meanwhile."""
-    return Look(organizations=room.lifted + 1, rows=min(room.lifted, MOST_ROWS))
+    """How far the queries go for so many permits; a few more organizations, for those in front may have large items, or
+    be claimed away meanwhile.
+    """
+    return Look(organizations=room.ordinary + SPARE if room.ordinary else 0, rows=min(room.lifted, MOST_ROWS))
 
 
 class _Open:
@@ -105,13 +119,17 @@ class _Open:
             del self.heads[place], self.left[place]
         return head
 
+    def middle(self, now: float) -> int:
+        """The counter when half of its next item is done: where the item stands on the line that counters move along."""
+        return charged(self.counter, self.heads[self.next(now)].estimate // 2, weight=self.weight)
+
     def next(self, now: float) -> int:
         """The place of the head to go on with: the first, or one that begins as the last one did and is due soon."""
         first = self.heads[0]
         if self.warm and first.prefix != self.warm:
-            near = now + NEAR * (first.due - now)
+            near = now + NEAR * (first.order - now)
             for place, head in enumerate(self.heads):
-                if head.prefix == self.warm and head.due <= near:
+                if head.prefix == self.warm and head.order <= near:
                     return place
         return 0
 
@@ -125,14 +143,14 @@ def choose(
     grants = _Grants()
     _lift(waiting, permits, now, horizon=horizon, grants=grants)
     ordinary = min(room.ordinary, permits) - grants.items
-    heap = [(each.counter, each.organization, each) for each in waiting if each.heads]
+    heap = [(each.middle(now), each.organization, each) for each in waiting if each.heads]
     heapq.heapify(heap)
     while ordinary > 0 and heap:
         _, name, queue = heap[0]
         grants.add(name, queue.take(queue.next(now)), lifted=False)
         ordinary -= 1
         if queue.heads:
-            heapq.heapreplace(heap, (queue.counter, name, queue))
+            heapq.heapreplace(heap, (queue.middle(now), name, queue))
         else:
             heapq.heappop(heap)
     return grants.listed()

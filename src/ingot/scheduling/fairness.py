@@ -1,15 +1,18 @@
 """Fairness between organizations: the virtual token counter (VTC, OSDI 2024), weighted by plan.
 
-    counter of an organization = service it got / its weight; the smallest counter is served next
+    counter of an organization = service it got / its weight; the smallest is served next, reckoned
+                                 to the middle of its next item: a large item waits until it is due
 
     job leased      counter += estimate / weight
     job ended       counter += (real - estimate) / weight     a failed or cancelled job: real is what was used
-    queue was empty counter  = max(counter, smallest counter of those that wait or run)
+    begins to wait  counter  = max(counter, smallest counter of those that wait)
+                               nobody waits: the counter of the last one that did
 
-The lift in the last line is what keeps an idle organization from saving up a claim, so nothing needs to decay: a
-counter that the floor has passed is forgotten without a trace. Two organizations that both wait all the time differ
-by at most one job each plus what runs with an estimate that was wrong. Counters are whole numbers, for a ledger of
-service must add up over processes. Refuses to know who waits: the store says which counters are active.
+The lift in the last lines keeps an idle organization from saving up a claim, so nothing needs to decay: a counter
+that the floor has passed is forgotten without a trace. And while permits are free, so that nobody waits for long,
+counters follow each other: service that cost nobody anything is held against nobody. Who runs but does not wait sets
+no floor. Two organizations that wait all the time differ by two items at most, and by what runs with an estimate
+that was wrong. Counters are whole numbers, for service must add up over processes. Refuses to know who waits.
 """
 
 from collections.abc import Iterable
@@ -44,11 +47,11 @@ def settled(counter: int, estimate: int, *, real: int, weight: int) -> int:
     return counter - virtual(estimate, weight) + virtual(real, weight)
 
 
-def floor(active: Iterable[int], *, last: int = 0) -> int:
-    """The smallest counter of those that wait or run; where nobody does, that of the `last` who did."""
-    return min(active, default=last)
+def floor(waiting: Iterable[int], *, last: int = 0) -> int:
+    """The smallest counter of those that wait; where nobody does, that of the `last` who did."""
+    return min(waiting, default=last)
 
 
 def lifted(counter: int | None, floor: int) -> int:
-    """The counter of an organization whose queue was empty; None for one that was never seen."""
+    """The counter of an organization that begins to wait; None for one that was never seen."""
     return floor if counter is None else max(counter, floor)

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 ITEMS: Final = 64
 BYTES: Final = 2 * 1024 * 1024
-SERVICE: Final = 65_536
+SERVICE: Final = 16_384
 """The most of a job: a lease holds so many items (Q02), bytes, and tokens of service, which is what fairness is
 measured in: a job of 64 long items would be served in one piece.
 """

@@ -9,8 +9,11 @@ Variance by West's update, which needs one pass and no history.
 """
 
 import math
+from typing import Final
 
 from msgspec import Struct
+
+LEAST_WATCH: Final = 0.5
 
 
 class Average(Struct, frozen=True):
@@ -77,15 +80,17 @@ class Arrivals(Struct, frozen=True):
     since: float | None = None
 
     def rate(self, now: float, *, half_life: float) -> float:
-        """Amount a second; over the time it was watched, where that is shorter than the memory."""
+        """Amount a second; over the time it was watched, where that is shorter than the memory, but over a part of the
+        memory at least: a few arrivals at the start are no rate.
+        """
         if self.since is None:
             return 0.0
         memory = half_life / math.log(2)
-        watched = max(now - self.since, 1e-9)
+        watched = max(now - self.since, LEAST_WATCH * half_life)
         # A sum that decays holds rate * memory * (1 - exp(-watched / memory)) after so long a watch.
         share = -math.expm1(-watched / memory)
         decayed = self.total * _kept(now - self.at, half_life)
-        return decayed / (memory * max(share, 1e-9))
+        return decayed / (memory * share)
 
 
 def arrived(arrivals: Arrivals, amount: float, *, now: float, half_life: float) -> Arrivals:

@@ -54,11 +54,13 @@ def time_for(
     if rate <= 0.0:
         return math.inf
     # On the far right each neighbour is bound by its part or by its arrivals, whichever grows slower.
-    steepest = own + math.fsum(min(own * each.weight / weight, each.arriving) for each in neighbours)
+    steepest = own
+    if own:
+        steepest += math.fsum(min(own * each.weight / weight, each.arriving) for each in neighbours)
     if steepest >= rate:
         return math.inf
     parts = 1.0 + math.fsum(each.weight for each in neighbours) / weight
-    most = (work + math.fsum(each.waiting for each in neighbours)) * 2.0 / (rate - steepest)
+    most = (work * parts + math.fsum(each.waiting for each in neighbours)) / (rate - steepest)
     t = min(most, work * parts / (rate - own * parts)) if rate > own * parts else most
     for _ in range(STEPS):
         mine = work + own * t

@@ -2,8 +2,8 @@
 
     window      single item   batch item   lifted before the last moment to start
     asap        at once       refused      never queued
-    priority    1 minute      refused      6 s
-    standard    5 minutes     24 hours     30 s, 59 minutes in a batch
+    priority    1 minute      refused      15 s
+    standard    5 minutes     24 hours     15 s, 59 minutes in a batch
     flex        24 hours      24 hours     59 minutes
 
 Decides when an item is due, when it must be lifted above work that can wait, and what a missed promise leads to.
@@ -23,8 +23,8 @@ OnMiss = Literal["escalate", "refund", "fail"]
 """Keep working on it before all else | the same, for nothing | end it as expired, unbilled."""
 
 RAMP_POWER: Final = 0.56
-"""A ramp of minutes**0.56 grows slower than its window: 59 minutes of 24 hours, 10 of one hour."""
-RAMP_SHARE: Final = 0.1
+"""A ramp of minutes**0.56 grows slower than its window: 59 minutes of 24 hours, 25 of five."""
+RAMP_SHARE: Final = 0.05
 """The most of a window that is ramp: in a shorter window a longer ramp would lift nearly all work, and order nothing."""
 
 
@@ -41,7 +41,7 @@ class Window(Struct, frozen=True, kw_only=True):
     factor: int | None = None
     background_only: bool = False
     margin: float | None = None
-    fill: float = 0.7
+    fill: float = 0.6
     on_miss: OnMiss = "escalate"
     batch_on_miss: OnMiss = "fail"
 
@@ -79,7 +79,7 @@ def ramp(seconds: float) -> float:
 
 
 ASAP: Final = Window(name="asap", seconds=0.0, batchable=False)
-PRIORITY: Final = Window(name="priority", seconds=60.0, batchable=False, fill=0.8)
+PRIORITY: Final = Window(name="priority", seconds=60.0, batchable=False, margin=15.0, fill=0.4)
 STANDARD: Final = Window(name="standard", seconds=300.0)
 FLEX: Final = Window(name="flex", seconds=86_400.0, background_only=True, fill=0.5)
 
