@@ -247,6 +247,7 @@ def test_answer_is_parsed_when_it_has_a_schema(client: OpenAI) -> None:
         ({"input": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "input[0].content[0].type"),
         ({"input": [{"type": "function_call_output", "output": "x"}]}, "input[0].call_id"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
+        ({"input": [{"type": "compaction", "encrypted_content": "gAAA"}]}, "input[0]"),
         ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"stream_options": {}}, "stream_options"),
         ({"max_output_tokens": 0}, "max_output_tokens"),

@@ -233,11 +233,11 @@ def check_translated(call: Call, deployment: str) -> None:
             )
     for index, item in enumerate(value["input"] if type(value.get("input")) is list else ()):
         where = f"input[{index}]"
-        if kind_of(item, where) == "item_reference":
+        if kind_of(item, where) == "compaction":
             raise Unsupported(
-                f"'{where}' refers to the item '{rawjson.clip(str(item.get('id')))}', which is not stored here. Send the "
-                "item itself, or go on from its response with 'previous_response_id'.",
-                param=f"{where}.id",
+                f"The compaction at '{where}' was sealed by a target that speaks responses, and the model '{deployment}' has "
+                "none that could open it. Send the conversation itself, or choose the model that made it.",
+                param=where,
                 code="unsupported_value",
             )
 
