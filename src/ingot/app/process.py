@@ -259,16 +259,14 @@ async def opened(
         watch = asyncio.create_task(fleet.watch())
         if specs:
             await engines.start(specs[0].name)
-        worker = open_worker(runtime, chosen) if config.worker.enabled else None
-        app = App(runtime, engines, parts=parts, worker=worker, chosen=chosen, sink=sink)
-        working = None if worker is None else asyncio.create_task(worker.run())
         try:
-            yield app
+            async with open_worker(runtime, chosen) as worker:
+                app = App(runtime, engines, parts=parts, worker=worker, chosen=chosen, sink=sink)
+                try:
+                    yield app
+                finally:
+                    await app.finish()
         finally:
-            await app.finish()
-            if worker is not None and working is not None:
-                await worker.close()
-                await asyncio.gather(working, return_exceptions=True)
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
             await fleet.close()

@@ -1,6 +1,8 @@
 """The worker of a process, with the dialects of every preset that its hosts have: they are what stored work is read with."""
 
-from collections.abc import Mapping
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 from ingot.presets import Preset, dressed
@@ -10,9 +12,20 @@ from ingot.web.surfaces import DIALECTS
 from ingot.worker.loop import Pace, Worker
 
 
-def open_worker(runtime: Runtime, chosen: Mapping[str, Preset]) -> Worker:
-    """The worker; `chosen` has the presets by name."""
-    return Worker(runtime, _dialects(chosen), pace=Pace(concurrency=runtime.config.worker.concurrency))
+@contextlib.asynccontextmanager
+async def open_worker(runtime: Runtime, chosen: Mapping[str, Preset]) -> AsyncIterator[Worker | None]:
+    """The worker, at work; None where this process leaves the queue to others. `chosen` has the presets by name."""
+    config = runtime.config.worker
+    if not config.enabled:
+        yield None
+        return
+    worker = Worker(runtime, _dialects(chosen), pace=Pace(concurrency=config.concurrency))
+    working = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        await worker.close()
+        await asyncio.gather(working, return_exceptions=True)
 
 
 def _dialects(chosen: Mapping[str, Preset]) -> Dialects:
