@@ -57,7 +57,8 @@ class TroubleKind(StrEnum):
 
 def simulate(
     load: Annotated[
-        Load, typer.Option("--load", help="How work arrives: steadily at random, or in bursts.")
+        Load,
+        typer.Option("--load", help="How work arrives: poisson, which is steadily at random, or bursty."),
     ] = Load.POISSON,
     overload: Annotated[
         float,
@@ -85,7 +86,8 @@ def simulate(
     trouble: Annotated[
         TroubleKind,
         typer.Option(
-            "--trouble", help="What goes wrong in the middle: a storm of 429, or a target that is gone."
+            "--trouble",
+            help="What goes wrong in the middle: none, storm (of 429), or outage (a target is gone).",
         ),
     ] = TroubleKind.NONE,
     record: Annotated[
