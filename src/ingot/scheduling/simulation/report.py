@@ -166,11 +166,7 @@ def lines(report: Report) -> list[Line]:
             f"{report.gap:.2f} (at most {GAP:g})",
             report.gap <= GAP,
         ),
-        Line(
-            "promises lost, late work passed over, permits idle beside work",
-            f"{report.lost}, {report.passed_over}, {report.idle} (none)",
-            not (report.lost or report.passed_over or report.idle),
-        ),
+        never(report),
         _line(
             "batches that finished within 20 % of their quote",
             report.close_quotes,
@@ -179,6 +175,15 @@ def lines(report: Report) -> list[Line]:
         ),
         _line("refused work let in when told", report.kept, report.came, KEPT_RETRIES),
     ]
+
+
+def never(report: Report) -> Line:
+    """What must not happen once, whatever the load and the trouble."""
+    return Line(
+        "promises lost, late work passed over, permits idle beside work",
+        f"{report.lost}, {report.passed_over}, {report.idle} (none)",
+        not (report.lost or report.passed_over or report.idle),
+    )
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
