@@ -36,8 +36,9 @@ class WindowReport(Struct, frozen=True):
 
 class Report(Struct, frozen=True):
     """All figures. Gaps are in largest items: `gap` over all work, `fair_gap` between times in which promises went
-    first; `in_flight` is the most that ran of one organization, likewise. `lost`, `passed_over` and `idle` must be 0: promises that never ended, items that began although late work
-    waited, moments with a free permit beside work that could have had it.
+    first; `in_flight` is the most that ran of one organization, likewise. `lost`, `passed_over` and `idle` must be 0:
+    promises that never ended, items that began although late work waited, moments with a free permit beside work that
+    could have had it.
     """
 
     scenario: str
