@@ -6,8 +6,8 @@
 
 asap never enters the queue, so it must find a permit free: queued work leaves a share unused. Lifted work, whose
 promise is about to break, may use most of that share. The other way round asap leaves a share to queued work while
-some waits. Of a target with so few permits that a share is less than half of one, the share is one of time: one queued job
-after so many of asap. Decides numbers only; refuses to know what runs, and how a target is asked.
+some waits. Of a target with so few permits that a share is less than half of one, the share is one of time: one
+queued job after so many of asap. Decides numbers only; refuses to know what runs, and how a target is asked.
 """
 
 import math

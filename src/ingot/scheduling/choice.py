@@ -43,7 +43,8 @@ SPARE: Final = 7
 
 class Head(Struct, frozen=True):
     """A job near the head of its organization's queue: `items` need a permit, the next is estimated at `estimate`.
-    `target` orders it within its organization, None as `due` would; `due` is the promise, `lift_at` when it is at stake.
+    `target` orders it within its organization, None as `due` would; `due` is the promise, `lift_at` when it is at
+    stake.
     """
 
     job: str
@@ -120,7 +121,7 @@ class _Open:
         return head
 
     def middle(self, now: float) -> int:
-        """The counter when half of its next item is done: where the item stands on the line that counters move along."""
+        """The counter when half of its next item is done: where the item stands on the counters' line."""
         return charged(self.counter, self.heads[self.next(now)].estimate // 2, weight=self.weight)
 
     def next(self, now: float) -> int:

@@ -44,8 +44,9 @@ class Bounds(Struct, frozen=True):
 
 
 class Pace(Struct, frozen=True):
-    """What is known of a target. Up to `known` the limit grows fast: so much was borne before. A call that began before `decreased` was under way when the limit last fell. What is
-    seen and what is usual are seconds and tokens apart, for the sum of many answers tells more than their speeds.
+    """What is known of a target. Up to `known` the limit grows fast: so much was borne before. A call that began
+    before `decreased` was under way when the limit last fell. What is seen and what is usual are seconds and tokens
+    apart, for the sum of many answers tells more than their speeds.
     """
 
     limit: float

@@ -39,12 +39,15 @@ LATER: Final = 0.65
 LATER_FILL: Final = 0.9
 """How full the time until a later target of its organization may be with the work."""
 SLOWER: Final = 1.1
+"""How much slower than measured the line of bookings is reckoned to move: the rest lets fresh work in."""
 OTHERS: Final = 0.85
 """The most of its organization's share that other windows are reckoned with when a booking is made."""
 ILL: Final = 0.5
+"""With fewer than this part of their usual permits targets are taken to be in an outage."""
 RECOVERY: Final = 60.0
 """Seconds that targets are given to recover before refused work comes again."""
 ROUNDS: Final = 24
+"""Steps towards the fixed point; each jumps over all that is known to wait until then."""
 SURE: Final = 1.645
 """Standard deviations on each side of the finish: nine of ten finish within the interval."""
 GRACE_SECONDS: Final = 30.0
@@ -57,7 +60,8 @@ Reason = Literal["share", "capacity", "size"]
 
 class Work(Struct, frozen=True):
     """What is asked for: its service, that of its largest item, of how many, and how far off estimates usually are
-    (standard deviation of one item, as a part of it).
+    (standard deviation of one item, as a part of it); its price in units of 1e-12 USD, see `price`, and what tells it
+    again when it comes back.
     """
 
     window: Window
@@ -67,6 +71,7 @@ class Work(Struct, frozen=True):
     largest: float = 0.0
     deviation: float = 0.0
     batch: bool = False
+    price: int = 0
     key: str = ""
 
     @property
@@ -89,7 +94,8 @@ class Booking(Struct, frozen=True):
 
 class Ahead(Struct, frozen=True):
     """What the work meets: of its organization what waits, by target; what runs; what it asks for a second in shorter
-    and in longer windows, let in or not; what is `booked` before it; of the others their load; and what waits of all, by due moment.
+    and in longer windows, let in or not; what is `booked` before it; of the others their load; and what waits of all,
+    by due moment.
     """
 
     own: Backlog = EMPTY
@@ -124,7 +130,9 @@ class Supply(Struct, frozen=True):
 
 
 class Quote(Struct, frozen=True):
-    """A promise. Moments; `confidence` is the probability of finishing within the window."""
+    """A promise. Moments, with the interval around the finish; `confidence` is the probability of finishing within the
+    window; the price is that of the work.
+    """
 
     start: float
     finish: float
@@ -132,6 +140,7 @@ class Quote(Struct, frozen=True):
     latest: float
     due: float
     confidence: float
+    price: int = 0
 
 
 class Refusal(Struct, frozen=True):
@@ -173,9 +182,8 @@ def admit(
     late = _late(work, ahead, supply, now, fill=fill)
     if late > 0.0:
         if _done(work.service, work, ahead, supply) > fill * usable:
-            return Refusal(
-                "size", None
-            )  # more than its organization gets in the window, however long it waits
+            # More than its organization gets in the window, however long it waits.
+            return Refusal("size", None)
         late = _fits_after(work, ahead, supply, now, claimed=claimed is not None)
     late = max(late, _others_late(work, ahead, supply, now))
     over = excess(
@@ -212,6 +220,7 @@ def quote(work: Work, ahead: Ahead, supply: Supply, now: float) -> Quote:
         latest=finish + SURE * spread,
         due=due,
         confidence=_normal((due - finish) / spread) if spread > 0.0 else float(finish <= due),
+        price=work.price,
     )
 
 

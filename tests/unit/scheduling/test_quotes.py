@@ -28,7 +28,7 @@ from ingot.scheduling.windows import FLEX, STANDARD, Window
 
 SUPPLY = Supply(each=100.0, error=1.0, permits=10.0)
 """A thousand a second."""
-ITEM = Work(STANDARD, 1000.0, largest=1000.0, deviation=0.2)
+ITEM = Work(STANDARD, 1000.0, largest=1000.0, deviation=0.2, price=77)
 
 
 def accepted(work: Work, ahead: Ahead, supply: Supply = SUPPLY, *, now: float = 0.0) -> Quote:
@@ -53,6 +53,7 @@ def test_quote_when_nothing_is_ahead() -> None:
     assert found.earliest < found.finish < found.latest
     assert found.due == 300.0
     assert found.confidence > 0.99
+    assert found.price == 77
 
 
 def test_quote_when_its_own_organization_waits() -> None:

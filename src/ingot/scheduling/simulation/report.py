@@ -36,8 +36,9 @@ class WindowReport(Struct, frozen=True):
 
 class Report(Struct, frozen=True):
     """All figures. Gaps are in largest items: `gap` over all work, `fair_gap` between times in which promises went
-    first; `in_flight` is the most that ran of one organization, likewise. `lost`, `passed_over` and `idle` must be 0: promises that never ended, items that began although late work
-    waited, moments with a free permit beside work that could have had it.
+    first; `in_flight` is the most that ran of one organization, likewise. `lost`, `passed_over` and `idle` must be 0:
+    promises that never ended, items that began although late work waited, moments with a free permit beside work that
+    could have had it.
     """
 
     scenario: str
@@ -166,11 +167,7 @@ def lines(report: Report) -> list[Line]:
             f"{report.gap:.2f} (at most {GAP:g})",
             report.gap <= GAP,
         ),
-        Line(
-            "promises lost, late work passed over, permits idle beside work",
-            f"{report.lost}, {report.passed_over}, {report.idle} (none)",
-            not (report.lost or report.passed_over or report.idle),
-        ),
+        never(report),
         _line(
             "batches that finished within 20 % of their quote",
             report.close_quotes,
@@ -179,6 +176,15 @@ def lines(report: Report) -> list[Line]:
         ),
         _line("refused work let in when told", report.kept, report.came, KEPT_RETRIES),
     ]
+
+
+def never(report: Report) -> Line:
+    """What must not happen once, whatever the load and the trouble."""
+    return Line(
+        "promises lost, late work passed over, permits idle beside work",
+        f"{report.lost}, {report.passed_over}, {report.idle} (none)",
+        not (report.lost or report.passed_over or report.idle),
+    )
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:

@@ -135,7 +135,9 @@ def shortened(windows: Mapping[str, Window], batch_seconds: float) -> dict[str, 
 
 
 def troubled(scenario: Scenario, kind: str) -> Scenario:
-    """The scenario with trouble in its middle third: a storm of 429 from a target that bears less, or a target that is gone for five minutes."""
+    """The scenario with trouble in its middle third: a storm of 429 from a target that bears less, or a target that
+    is gone for five minutes.
+    """
     middle = scenario.seconds / 3
     if kind == "storm":
         trouble = Trouble("storm", middle, middle + scenario.seconds / 6, part=0.4)
