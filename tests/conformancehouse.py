@@ -32,13 +32,18 @@ MODELS: dict[str, tuple[str, ...]] = {
     "valar": ("zai-org/GLM-5.1-FP8", "sees", "reads"),
 }
 """By preset; the first is the one that is asked."""
+WINDOWS = {
+    "mock": ', windows = ["asap", "priority", "standard", "flex"]',
+    "zai-org/GLM-5.1-FP8": ', windows = ["asap", "standard"]',
+}
+"""Of those that have more than asap."""
 
 
 def config(preset: str) -> str:
     """A server with the models that the service has; one of valley's is announced to end."""
     models = [
         f'"{name}" = {{ targets = ["{"blind" if name == "reads" else "up"}"], attempts = 1, {PRICE}'
-        f"{ENDING if name == 'valley-pro-1' else ''} }}"
+        f"{ENDING if name == 'valley-pro-1' else ''}{WINDOWS.get(name, '')} }}"
         for name in MODELS[preset]
     ]
     return "\n".join([TARGETS, "[models]", *models])

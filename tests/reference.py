@@ -123,6 +123,11 @@ CODES = {
     "upstream_credential_refused": "The operator mends the target's `api_key`, or its account.",
     "upstream_not_found": "The operator mends the target's `base_url`, or the route's `model`.",
     "wrong_password": "Send the password as it is now.",
+    "window_missed": "Send the request again, or in a longer completion window.",
+    "worker_crashed": "Send the request again; if it ends so once more, tell the operator its id.",
+    "cancelled": "Nothing: the work was cancelled. Send the request again if its answer is wanted after all.",
+    "stream_incomplete": "Get the response without `stream`: it is there.",
+    "stream_restarted": "Stream the response again without `starting_after`, or get it whole once it is completed.",
 }
 
 ERRORS_HEAD = """\

@@ -28,6 +28,8 @@ from ingot.config import (
 )
 from ingot.errors import NotFound
 from ingot.pricing import Price, parse
+from ingot.scheduling.windows import WINDOWS, Window
+from ingot.windows import build as build_windows
 
 MOST_NAMED: Final = 5  # models that an error names
 MOST_COMPARED: Final = 200  # a comparison costs some 20 us, and unknown names cost their sender nothing
@@ -196,10 +198,11 @@ class EmbeddedModel:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All deployments and targets, by name."""
+    """All deployments, targets and completion windows, by name."""
 
     deployments: dict[str, Deployment]
     targets: dict[str, Target]
+    windows: Mapping[str, Window] = field(default_factory=lambda: WINDOWS)
 
     def resolve(self, name: str) -> Deployment:
         """The deployment of a public name; NotFound, with what there is instead."""
@@ -241,7 +244,7 @@ def build(
         made = _deployment(name, model, targets, engines, created)
         deployments[name] = _principled(made, constitutions[name]) if name in constitutions else made
     used = {route.target.name: route.target for each in deployments.values() for route in each.routes}
-    return Catalog(deployments=deployments, targets=used | targets)
+    return Catalog(deployments, used | targets, build_windows(config.windows))
 
 
 def _target(name: str, config: TargetConfig) -> Target:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Final
 
+from msgspec import Struct
+
 from ingot.catalog import Catalog, Quirks, Route, Timeouts
 from ingot.config import quoted
 
@@ -16,6 +18,7 @@ def differences(old: Catalog, new: Catalog) -> list[str]:
     return [
         *_changes("targets", old.targets, new.targets),
         *_changes("models", old.deployments, new.deployments),
+        *_changes("windows", old.windows, new.windows),
     ]
 
 
@@ -32,14 +35,22 @@ def _changes(section: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> It
 
 def _field_changes(old: Any, new: Any) -> Iterator[str]:
     """`price free -> 0.15/0.6` for each field that differs; fields hidden from repr are only named."""
-    for each in fields(old):
-        before, after = getattr(old, each.name), getattr(new, each.name)
-        if each.name in UNLISTED or before == after:
+    for name, shown in _fields(old):
+        before, after = getattr(old, name), getattr(new, name)
+        if name in UNLISTED or before == after:
             continue
-        if not each.repr:
-            yield f"{each.name} changed"
+        if not shown:
+            yield f"{name} changed"
         elif _shown(before) != _shown(after):
-            yield f"{each.name} {_shown(before)} -> {_shown(after)}"
+            yield f"{name} {_shown(before)} -> {_shown(after)}"
+
+
+def _fields(row: Any) -> Iterator[tuple[str, bool]]:
+    """The fields of a row by name, and whether their values may be shown."""
+    if isinstance(row, Struct):
+        yield from ((name, True) for name in row.__struct_fields__)
+    else:
+        yield from ((each.name, each.repr) for each in fields(row))
 
 
 def _shown(value: Any) -> str:

@@ -165,8 +165,7 @@ def parse(price: PriceConfig | Literal["free"]) -> Price:
     """The exact price of a configured one; ValueError if it cannot be billed exactly."""
     if isinstance(price, str):
         return Price.free
-    windows = {} if price.windows is None else price.windows.given()
-    own = tuple((name, _rates(each)) for name, each in windows.items())
+    own = tuple((name, _rates(each)) for name, each in (price.windows or {}).items())
     base = _rates(price)
     return Price(base, tuple((name, each) for name, each in own if each != base))
 
@@ -243,6 +242,16 @@ def parse_frozen(text: str) -> Frozen:
     if min(own.input, own.cached_input, own.cache_write, own.output, own.reasoning, row.factor) < 0:
         raise ValueError("not the text of a price: it holds a number below zero")
     return Frozen(own, row.factor)
+
+
+def told_price(text: str) -> dict[str, str]:
+    """A frozen price in USD per 1M tokens, the plan's factor apart; ValueError where the text is not one."""
+    own = parse_frozen(text).rates
+    return {
+        "input": per_million(own.input),
+        "cached_input": per_million(own.cached_input),
+        "output": per_million(own.output),
+    }
 
 
 def _json(value: Mapping[str, int]) -> str:

@@ -112,6 +112,15 @@ def splice(body: Body, *, replace: Mapping[str, bytes], drop: Collection[str] = 
     return splice_bytes(data, replace=replace, drop=drop)
 
 
+def edited(body: Body, *, replace: Mapping[str, Any], drop: Collection[str] = ()) -> Body:
+    """`splice` as a body, with plain values: itself where there is nothing to do."""
+    if not replace and not drop:
+        return body
+    data = splice(body, replace={key: _encode(new) for key, new in replace.items()}, drop=drop)
+    value = {key: held for key, held in body.value.items() if key not in drop or key in replace}
+    return Body(data, {**value, **replace})
+
+
 def splice_bytes(data: bytes, *, replace: Mapping[str, bytes], drop: Collection[str] = ()) -> bytes:
     """`splice` for an object that nobody has decoded, such as an answer; raises ValueError where it is none."""
     members = _members.decode(data)

@@ -13,6 +13,8 @@ PACKAGE = ROOT / "src" / "ingot"
 PURE = (
     "dialects",
     "catalog",
+    "windows",
+    "scheduling",
     "differences",
     "pricing",
     "signing",
@@ -28,6 +30,7 @@ PURE = (
     "presets",
     "canonical",
     "events",
+    "scheduling",
 )
 # fmt: off
 IMPURE = frozenset({

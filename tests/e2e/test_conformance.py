@@ -26,13 +26,6 @@ UNTRIED = {
 
 AWAITED = {
     "S4-01": "batches",
-    "S4-18": "responses in the background",
-    "S4-19": "responses in the background",
-    "S4-55": "responses in the background",
-    "X19": "responses in the background",
-    "R-09": "responses in the background",
-    "C-03": "completion windows that requests ask for",
-    "C-66": "the windows priority and flex",
 }
 """Rows that are red until something is built."""
 

@@ -237,7 +237,7 @@ def test_answer_is_parsed_when_it_has_a_schema(client: OpenAI) -> None:
     ("fields", "param"),
     [
         ({"input": None}, "input"),
-        ({"background": True}, "background"),
+        ({"background": 1}, "background"),
         ({"tools": [TOOL, {"type": "web_search"}]}, "tools[1].type"),
         ({"max_tool_calls": 2}, "max_tool_calls"),
         ({"prompt": {"id": "pmpt_1"}}, "prompt"),

@@ -14,7 +14,7 @@ from ingot.store.faults import StoreError
 from ingot.store.migrations import MIGRATIONS, Migration
 from ingot.store.schema import metadata
 
-NEXT = len(MIGRATIONS) + 1
+NEXT = MIGRATIONS[-1].number + 1
 """The number of a step that is not there yet."""
 
 

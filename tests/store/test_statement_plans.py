@@ -13,7 +13,7 @@ from ingot.store import idempotency as idempotency_rows
 from ingot.store.ledger import Span
 from ingot.store.requestlog import RequestFilter
 from ingot.store.responses import Filter, Mark, Step
-from ingot.store.schema import idempotency, micros, response_losses
+from ingot.store.schema import idempotency, job_events, micros, response_losses, response_waits
 from ledgerbook import DAY, NOW, Entry, add_organization, book
 
 ROWS = 20_000
@@ -57,6 +57,10 @@ def _fill(conn: Connection) -> None:
         for place in range(100)
     ]
     conn.execute(insert(schema.conversation_items), items)
+    waited = [{"response_id": each["response_id"], "org_id": each["org_id"], "due_at": 1} for each in lossy]
+    conn.execute(insert(response_waits), waited)
+    said = [{"response_id": each["response_id"], "seq": 0, "epoch": 1, "data": b"x"} for each in lossy]
+    conn.execute(insert(job_events), said)
 
 
 def _retry(number: int) -> dict[str, Any]:

@@ -233,6 +233,9 @@ async def test_requests_are_paged_when_listed(pages: Pages) -> None:
         "duration_ms": 1500.0,
         "request_id": "req_2",
         "fidelity": "verbatim",
+        "achieved_window": "asap",
+        "queue_ms": 0.0,
+        "price": None,
         "losses": [],
     }
     rest = await _ask(pages, f"/requests?after={page['last_id']}")

@@ -118,7 +118,7 @@ def test_parse_when_a_window_costs_the_same() -> None:
     [
         ("priority = { input = 1, output = 1 }", 'add "priority" to its windows'),
         ("standard = { input = 0.0000001, output = 1 }", "more than 6 decimals"),
-        ("nightly = { input = 1, output = 1 }", "unknown key"),
+        ("nightly = { input = 1, output = 1 }", 'add "nightly" to its windows'),
         ("standard = { input = 1 }", "is missing"),
     ],
 )

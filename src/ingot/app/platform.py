@@ -30,6 +30,7 @@ from ingot.services.clearing import Clearing
 from ingot.services.files import Files
 from ingot.services.history import History
 from ingot.services.idempotency import Retries
+from ingot.services.jobs import Jobs
 from ingot.services.keys import KeyRing
 from ingot.services.levels import TICK_SECONDS, LevelKeeper
 from ingot.services.mail import MailSender
@@ -38,6 +39,8 @@ from ingot.services.plans import Plans
 from ingot.services.purse import Purse
 from ingot.services.recording import Recorder
 from ingot.services.retention import Retention
+from ingot.signals.postgres import PostgresSignal
+from ingot.signals.signal import LocalSignal, Signal
 from ingot.store.blobs import Blobs
 from ingot.store.database import Database
 from ingot.store.engine import open_database
@@ -59,6 +62,7 @@ class Platform:
     limiter: Limiter
     purse: Purse
     retries: Retries
+    jobs: Jobs
     history: History
     changes: Changes
     recorder: Recorder
@@ -87,6 +91,7 @@ async def opened(
         stack.push_async_callback(purse.close)
         retries = await Retries.open(database, clock=clock, log=log)
         stack.push_async_callback(retries.close)
+        jobs = await _open_jobs(stack, config, database, purse=purse, clock=clock, log=log)
         pause = 0.0 if config.store.durability == "sync" else ASYNC_PAUSE
         recorder = Recorder(database, purse=purse, retries=retries, log=log, pause=pause)
         stack.push_async_callback(recorder.close)
@@ -114,6 +119,7 @@ async def opened(
             limiter=limiter,
             purse=purse,
             retries=retries,
+            jobs=jobs,
             history=History(database, recorder, digest=keys.digest, clock=clock),
             changes=Changes(database, retries, digest=keys.digest, clock=clock),
             recorder=recorder,
@@ -123,6 +129,24 @@ async def opened(
             money=money,
             files=Files(database, blobs, limits=config.files, clock=clock),
         )
+
+
+async def _open_jobs(
+    stack: contextlib.AsyncExitStack,
+    config: Config,
+    database: Database,
+    *,
+    purse: Purse,
+    clock: Clock,
+    log: Log,
+) -> Jobs:
+    url = config.server.database
+    signal: Signal = PostgresSignal(url, log=log) if url else LocalSignal()
+    await signal.start()
+    stack.push_async_callback(signal.close)
+    jobs = Jobs(database, purse=purse, signal=signal, clock=clock, lease=config.worker.lease_seconds)
+    await jobs.start()
+    return jobs
 
 
 def _limiter(config: Config, node: str, *, clock: Clock, log: Log) -> Limiter:

@@ -25,6 +25,7 @@ from ingot.app.images import open_images
 from ingot.app.models import embedded_models
 from ingot.app.paths import data_directory
 from ingot.app.platform import Platform
+from ingot.app.work import open_worker
 from ingot.catalog import Catalog, EmbeddedModel
 from ingot.clock import Clock, SystemClock
 from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
@@ -49,6 +50,7 @@ from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
 from ingot.web.proxies import Proxies
 from ingot.web.surfaces import Inferences, build_surfaces
+from ingot.worker.loop import Worker
 
 FIXED = (
     "server",
@@ -57,6 +59,7 @@ FIXED = (
     "images",
     "store",
     "files",
+    "worker",
     "limiter",
     "accounts",
     "mail",
@@ -89,12 +92,14 @@ class App:
         engines: Engines,
         *,
         parts: Platform,
+        worker: Worker | None,
         chosen: Mapping[str, Preset],
         sink: LineSink,
     ) -> None:
-        """`chosen` has the presets of the server and of its hosts by name."""
+        """`worker` is there where this process works on the queue; `chosen` has the presets of the server and of its hosts by name."""
         self.runtime = runtime
         self._engines = engines
+        self.worker = worker
         config = runtime.config
         self._hosts = Hosts(allowed_hosts(config))
         self._proxies = Proxies(config.server.trusted_proxies)
@@ -169,6 +174,8 @@ class App:
         """From now on `/readyz` says that no traffic belongs here."""
         for state in self._states:
             state.draining = True
+        if self.worker is not None:
+            self.worker.stop()
         self.runtime.log.info("draining", seconds=self.runtime.config.server.drain_seconds)
 
     def reload(self, reload: Reload) -> None:
@@ -188,6 +195,8 @@ class App:
         self.runtime = dataclasses.replace(self.runtime, catalog=new)
         for inferences in self._inferences:
             inferences.runtime = dataclasses.replace(inferences.runtime, catalog=new)
+        if self.worker is not None:
+            self.worker.runtime = dataclasses.replace(self.worker.runtime, catalog=new)
         for state in self._states:
             state.runtime = dataclasses.replace(state.runtime, catalog=new)
         log.info("configuration reloaded", changes=changes or ["none"])
@@ -245,6 +254,7 @@ async def opened(
             recorder=parts.recorder,
             gate=parts.gate,
             retries=parts.retries,
+            jobs=parts.jobs,
             history=parts.history,
             images=images,
             clock=clock,
@@ -254,11 +264,14 @@ async def opened(
         watch = asyncio.create_task(fleet.watch())
         if specs:
             await engines.start(specs[0].name)
-        app = App(runtime, engines, parts=parts, chosen=chosen, sink=sink)
         try:
-            yield app
+            async with open_worker(runtime, chosen) as worker:
+                app = App(runtime, engines, parts=parts, worker=worker, chosen=chosen, sink=sink)
+                try:
+                    yield app
+                finally:
+                    await app.finish()
         finally:
-            await app.finish()
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
             await fleet.close()
@@ -281,15 +294,8 @@ async def serve(
         raise ConfigError.at("server.host", problem)
     listener = _bind(config)
     loop = asyncio.get_running_loop()
-    sink = LineSink(sys.stderr.buffer)
-    sink.later = loop.call_later
-    log = configure(sink, form=config.server.log_format, level=config.server.log_level)
-    capture_stdlib(log)
-    # uvicorn's own lines tell of tasks and sockets; what they mean to an operator is logged by us.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    sink, log = open_log(loaded)
     bootstrapped = bool(environ.get("INGOT_BOOTSTRAP_KEY"))
-    for warning in loaded.warnings:
-        log.warning(warning)
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(hold(data_directory(config), config.server.database))
         app = await stack.enter_async_context(
@@ -327,6 +333,20 @@ async def serve(
             log.info("stopped")
             sink.later = None
             sink.flush()
+
+
+def open_log(loaded: Loaded) -> tuple[LineSink, Log]:
+    """Where the lines of this process go, with what the configuration was warned of; the sink is to be flushed at the end."""
+    config = loaded.config
+    sink = LineSink(sys.stderr.buffer)
+    sink.later = asyncio.get_running_loop().call_later
+    log = configure(sink, form=config.server.log_format, level=config.server.log_level)
+    capture_stdlib(log)
+    # uvicorn's own lines tell of tasks and sockets; what they mean to an operator is logged by us.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    for warning in loaded.warnings:
+        log.warning(warning)
+    return sink, log
 
 
 def _bind(config: Config) -> socket.socket:

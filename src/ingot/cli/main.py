@@ -22,9 +22,11 @@ from ingot.cli import (
     presets,
     promo,
     serve,
+    simulate,
     subscriptions,
     usage,
     users,
+    work,
 )
 from ingot.cli import credits as credit
 from ingot.cli.output import print_json
@@ -37,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("serve")(serve.serve)
+app.command("work")(work.work)
 app.add_typer(keys.app, name="keys")
 app.add_typer(plans.app, name="plans")
 app.add_typer(orgs.app, name="orgs")
@@ -56,6 +59,7 @@ app.command("usage")(usage.usage)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 app.command("conformance")(conformance.conformance)
+app.command("simulate")(simulate.simulate)
 
 
 @app.command()

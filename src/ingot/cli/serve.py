@@ -32,6 +32,10 @@ def serve(
     allow_public: Annotated[
         bool | None, typer.Option("--allow-public", help="Permit an address that other machines can reach.")
     ] = None,
+    worker: Annotated[
+        bool | None,
+        typer.Option("--worker/--no-worker", help="Work on the queue in this process; on unless set."),
+    ] = None,
     log_format: Annotated[
         str | None, typer.Option(help="auto, json or console; auto is console on a terminal.")
     ] = None,
@@ -45,6 +49,7 @@ def serve(
         "server.port": port,
         "server.data": data,
         "server.allow_public": allow_public or None,
+        "worker.enabled": worker,
         "server.log_format": log_format,
         "server.log_level": log_level,
     }

@@ -33,17 +33,19 @@ from ingot.config.model import (
     TargetConfig,
     TimeoutsConfig,
 )
-from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
+from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig, WorkerConfig
 from ingot.config.prices import PriceConfig, RatesConfig
 from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
 from ingot.config.server import PRESETS, ServerConfig
 from ingot.config.shape import nearest, suggestion
+from ingot.config.windows import SHIPPED_WINDOWS, OnMiss, WindowConfig
 
 __all__ = [
     "DIALECTS",
     "ENGINE_PREFIX",
     "PRESETS",
+    "SHIPPED_WINDOWS",
     "AccountsConfig",
     "Address",
     "BreakerConfig",
@@ -59,6 +61,7 @@ __all__ = [
     "MailConfig",
     "ModelConfig",
     "Network",
+    "OnMiss",
     "PriceConfig",
     "Problem",
     "QuirksConfig",
@@ -68,6 +71,8 @@ __all__ = [
     "StoreConfig",
     "TargetConfig",
     "TimeoutsConfig",
+    "WindowConfig",
+    "WorkerConfig",
     "bind_problem",
     "config_file",
     "database_url",

@@ -6,7 +6,7 @@ Refuses to know how the values were read, and leaves every value as it found it.
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from decimal import Decimal
 from typing import Final, TypeVar
 
@@ -17,6 +17,7 @@ from ingot.config.prices import RatesConfig
 from ingot.config.problems import Path, Problem, problem
 from ingot.config.server import PRESETS
 from ingot.config.shape import clipped, nearest
+from ingot.config.windows import SHIPPED_WINDOWS
 
 T = TypeVar("T", bound=Hashable)
 
@@ -27,6 +28,7 @@ TARGET_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MODEL_NAME: Final = re.compile(r"[A-Za-z0-9@_][A-Za-z0-9@._:/+~-]{0,199}")
 HOST_PATTERN: Final = re.compile(r"\*|(\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
+WINDOW_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 PRESET_NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 HEADER_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 MARK_LENGTHS: Final = range(2, 41)
@@ -74,7 +76,8 @@ def check(config: Config, target_names: Iterable[str]) -> list[Problem]:
     for name, target in config.targets.items():
         found += [problem(("targets", name, *path), text) for path, text in _target(name, target)]
     for name, model in config.models.items():
-        found += [problem(("models", name, *path), text) for path, text in _model(name, model, known)]
+        problems = _model(name, model, known, {*SHIPPED_WINDOWS, *config.windows})
+        found += [problem(("models", name, *path), text) for path, text in problems]
     if not config.store.records:
         found += [
             problem(
@@ -84,7 +87,9 @@ def check(config: Config, target_names: Iterable[str]) -> list[Problem]:
             for name, model in config.models.items()
             if not isinstance(model.price, str)
         ]
-    return found + [problem(path, text) for path, text in (*_people(config), *_presets(config))]
+    return found + [
+        problem(path, text) for path, text in (*_people(config), *_presets(config), *_windows(config))
+    ]
 
 
 def bind_problem(config: Config) -> str | None:
@@ -171,6 +176,20 @@ def _people(config: Config) -> Iterator[tuple[Path, str]]:
         yield ("mail", "smtp_tls"), f"sends the password unprotected to {mail.smtp_host}: use starttls or tls"
 
 
+def _windows(config: Config) -> Iterator[tuple[Path, str]]:
+    """What a completion window needs beside what ships."""
+    for name, window in config.windows.items():
+        if not WINDOW_NAME.fullmatch(name):
+            yield (
+                ("windows", name),
+                "a window's name is 1 to 32 lower-case letters, digits and _ -, a letter first",
+            )
+        if window.seconds is None and name not in SHIPPED_WINDOWS:
+            yield ("windows", name, "seconds"), "is missing: say how many seconds an answer may take"
+        if window.seconds is not None and window.margin is not None and window.margin > window.seconds:
+            yield ("windows", name, "margin"), "is longer than the window itself"
+
+
 def _presets(config: Config) -> Iterator[tuple[Path, str]]:
     """Names of presets, and of the hosts that have one; what stands in a preset is checked where presets are read."""
     for name in config.presets:
@@ -222,7 +241,9 @@ def _quirks(quirks: QuirksConfig) -> Iterator[tuple[Path, str]]:
         yield ("quirks", "usage"), 'must be names joined by dots, as "usage" or "meta.usage"'
 
 
-def _model(name: str, model: ModelConfig, known: set[str]) -> Iterator[tuple[Path, str]]:
+def _model(
+    name: str, model: ModelConfig, known: set[str], windows: Collection[str]
+) -> Iterator[tuple[Path, str]]:
     if not MODEL_NAME.fullmatch(name):
         yield (), "a model's name is 1 to 200 letters, digits and . _ : / @ + ~ -"
     routes = model.routes()
@@ -243,6 +264,9 @@ def _model(name: str, model: ModelConfig, known: set[str]) -> Iterator[tuple[Pat
     mark = model.refusal_mark
     if mark is not None and not (len(mark) in MARK_LENGTHS and mark == mark.strip()):
         yield ("refusal_mark",), "must be 2 to 40 characters, with no space at its ends"
+    for index, window in enumerate(model.windows):
+        if window not in windows:
+            yield ("windows", index), f'no completion window is named "{window}"{nearest(window, windows)}'
     yield from _days(model)
     yield from _price(model)
 
@@ -266,8 +290,7 @@ def _price(model: ModelConfig) -> Iterator[tuple[Path, str]]:
     if isinstance(model.price, str):
         return
     yield from _rates(model.price, ("price",))
-    windows = {} if model.price.windows is None else model.price.windows.given()
-    for window, rates in windows.items():
+    for window, rates in (model.price.windows or {}).items():
         place = ("price", "windows", window)
         if window not in model.windows:
             yield place, f'has a price, but the model is not offered in it; add "{window}" to its windows'

@@ -14,7 +14,7 @@ def document(config: Config) -> str:
     """The configuration as a TOML file; keys without a value are left out."""
     lines: list[str] = []
     for section, table in plain(config).items():
-        named = section in {"targets", "models", "presets"}
+        named = section in {"targets", "models", "windows", "presets"}
         tables = (
             {f"{section}.{quoted(name)}": each for name, each in table.items()} if named else {section: table}
         )

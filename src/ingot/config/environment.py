@@ -15,7 +15,7 @@ from msgspec import inspect
 from ingot.config.clientfiles import FilesConfig
 from ingot.config.images import ImagesConfig
 from ingot.config.model import EngineConfig, LimitsConfig
-from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
+from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig, WorkerConfig
 from ingot.config.problems import Problem
 from ingot.config.server import ServerConfig
 from ingot.config.shape import expected, suggestion, unwrapped
@@ -28,6 +28,7 @@ SECTIONS: Final[dict[str, tuple[str, type[msgspec.Struct]]]] = {
     "images": (f"{PREFIX}IMAGES_", ImagesConfig),
     "store": (f"{PREFIX}STORE_", StoreConfig),
     "files": (f"{PREFIX}FILES_", FilesConfig),
+    "worker": (f"{PREFIX}WORKER_", WorkerConfig),
     "limiter": (f"{PREFIX}LIMITER_", LimiterConfig),
     "accounts": (f"{PREFIX}ACCOUNTS_", AccountsConfig),
     "mail": (f"{PREFIX}MAIL_", MailConfig),

@@ -12,14 +12,14 @@ from msgspec import Meta, field
 from ingot.config.clientfiles import FilesConfig
 from ingot.config.extras import CardConfig
 from ingot.config.images import Handling, ImagesConfig
-from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig
+from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, StoreConfig, WorkerConfig
 from ingot.config.prices import PRICE_HELP, PriceConfig
 from ingot.config.section import Section, about
 from ingot.config.server import ServerConfig
+from ingot.config.windows import WindowConfig
 
 DIALECTS: Final = ("chat", "responses", "messages", "embeddings", "completions")
 Dialect = Literal["chat", "responses", "messages", "embeddings", "completions"]
-Window = Literal["asap", "priority", "standard", "flex"]
 
 ENGINE_PREFIX: Final = "engine:"
 TARGETS_HELP: Final = 'name at least one target, for example targets = ["mock"] for a table [targets.mock]'
@@ -246,7 +246,12 @@ class ModelConfig(Section, frozen=True, kw_only=True):
         ),
     ] = "report"
     windows: Annotated[
-        list[Window], Meta(min_length=1), about("Completion windows in which the model may be asked for.")
+        list[Annotated[str, Meta(min_length=1)]],
+        Meta(min_length=1),
+        about(
+            "Completion windows in which the model may be asked for: `asap`, `priority`, `standard`, `flex`, or those of "
+            "`[windows.NAME]`. A request that names none is in `standard` where the model has it, else in `asap`, else in the first."
+        ),
     ] = field(default_factory=lambda: ["asap"])
     images: Annotated[
         Handling | None,
@@ -346,6 +351,7 @@ class Config(Section, frozen=True, kw_only=True):
     images: Annotated[ImagesConfig, about("Images in requests.")] = ImagesConfig()
     store: Annotated[StoreConfig, about("What is kept of requests and answers.")] = StoreConfig()
     files: Annotated[FilesConfig, about("Files of clients.")] = FilesConfig()
+    worker: Annotated[WorkerConfig, about("Queued work.")] = WorkerConfig()
     limiter: Annotated[LimiterConfig, about("Where rate limits are counted.")] = LimiterConfig()
     accounts: Annotated[AccountsConfig, about("People, and how they come in.")] = AccountsConfig()
     mail: Annotated[MailConfig, about("How mail leaves.")] = MailConfig()
@@ -353,6 +359,9 @@ class Config(Section, frozen=True, kw_only=True):
         default_factory=dict
     )
     models: Annotated[dict[str, ModelConfig], about("Public models by name.")] = field(default_factory=dict)
+    windows: Annotated[dict[str, WindowConfig], about("Completion windows by name.")] = field(
+        default_factory=dict
+    )
     presets: Annotated[dict[str, dict[str, Any]], about("Presets of your own by name.")] = field(
         default_factory=dict
     )

@@ -62,6 +62,28 @@ class LimiterConfig(Section, frozen=True, kw_only=True):
         return "LimiterConfig()"
 
 
+class WorkerConfig(Section, frozen=True, kw_only=True):
+    """`[worker]`: queued work, such as responses in the background. Changes need a restart."""
+
+    enabled: Annotated[
+        bool,
+        about(
+            "Work on the queue in this process; `false`, or `ingot serve --no-worker`, leaves it to others."
+        ),
+    ] = True
+    concurrency: Annotated[
+        int, Meta(ge=1, le=10_000), about("Most queued requests that this process works on at once.")
+    ] = 64
+    lease_seconds: Annotated[
+        float,
+        Meta(ge=3, le=3600),
+        about(
+            "When work of a process that died is taken up by another; one that lives renews its leases.",
+            unit="seconds",
+        ),
+    ] = 60.0
+
+
 class AccountsConfig(Section, frozen=True, kw_only=True):
     """`[accounts]`: people, and how they come in. Changes need a restart."""
 

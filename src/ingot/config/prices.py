@@ -44,24 +44,13 @@ class RatesConfig(Section, frozen=True, kw_only=True):
     ] = None
 
 
-class WindowPricesConfig(Section, frozen=True, kw_only=True):
-    """Prices of completion windows that differ from the model's price; a window that is not named costs that."""
-
-    asap: Annotated[RatesConfig | None, about("Price of answers that are given at once.")] = None
-    priority: Annotated[RatesConfig | None, about("Price of answers that come before others.")] = None
-    standard: Annotated[RatesConfig | None, about("Price of answers that may wait.")] = None
-    flex: Annotated[RatesConfig | None, about("Price of answers that may wait longest.")] = None
-
-    def given(self) -> dict[str, RatesConfig]:
-        """Those that are there, by window."""
-        named = {"asap": self.asap, "priority": self.priority, "standard": self.standard, "flex": self.flex}
-        return {window: each for window, each in named.items() if each is not None}
-
-
 class PriceConfig(RatesConfig, frozen=True, kw_only=True):
     """The price of a model, in USD per 1M tokens, with at most 6 decimals."""
 
     windows: Annotated[
-        WindowPricesConfig | None,
-        about("Prices of single windows, as `{ standard = { input = 0.1, output = 0.4 } }`."),
+        dict[str, RatesConfig] | None,
+        about(
+            "Prices of single completion windows, as `{ standard = { input = 0.1, output = 0.4 } }`; one that is not named "
+            "costs what stands beside it."
+        ),
     ] = None

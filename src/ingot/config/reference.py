@@ -21,8 +21,9 @@ from ingot.config.model import (
     TargetConfig,
     TimeoutsConfig,
 )
-from ingot.config.prices import PriceConfig, RatesConfig, WindowPricesConfig
+from ingot.config.prices import PriceConfig, RatesConfig
 from ingot.config.shape import expected, unwrapped
+from ingot.config.windows import WindowConfig
 
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -36,8 +37,8 @@ HEADINGS: Final[tuple[tuple[str, type[msgspec.Struct]], ...]] = (
     ("[models.NAME.card]", CardConfig),
     ("targets = [{ ... }]", RouteConfig),
     ("price = { ... }", PriceConfig),
-    ("price.windows = { ... }", WindowPricesConfig),
     ("price.windows.WINDOW = { ... }", RatesConfig),
+    ("[windows.NAME]", WindowConfig),
 )
 
 INTRODUCTION: Final = """\
@@ -48,7 +49,8 @@ INTRODUCTION: Final = """\
 Ingot reads one TOML file: the one named by `--config`, else by `INGOT_CONFIG`, else `ingot.toml` in the
 working directory if there is one. Without a file it serves the embedded models.
 
-A key of `[server]`, `[engine]`, `[limits]`, `[images]`, `[store]`, `[files]`, `[limiter]`, `[accounts]` or `[mail]` is taken from the first of these that has it:
+A key of `[server]`, `[engine]`, `[limits]`, `[images]`, `[store]`, `[files]`, `[worker]`, `[limiter]`, `[accounts]` or `[mail]` is taken from the
+first of these that has it:
 
 1. the option of the command line, such as `--port`,
 2. the environment variable in its table below (an empty one counts as not set; lists are separated by commas),
@@ -61,7 +63,7 @@ used if the variable is not set or empty; `$${` is a literal `${`. Credentials a
 
 An unknown key, a wrong type or a value out of range is an error. `ingot config check` lists all of them,
 `ingot config show` prints what counts in the end, `ingot config schema` prints a JSON Schema for editors, and
-`ingot config init` writes a first file. On SIGHUP `[targets]` and `[models]`, constitutions included, are read again and replaced
+`ingot config init` writes a first file. On SIGHUP `[targets]`, `[models]`, constitutions included, and `[windows]` are read again and replaced
 together, or not at all if anything is wrong; the rest needs a restart.
 """
 

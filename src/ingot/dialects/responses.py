@@ -62,8 +62,6 @@ def decode(data: bytes) -> Call:
     request = _read(body.value, ResponsesRequest)
     if request.stream_options is not None and not request.stream:
         raise streamless(body.value)
-    if request.background:
-        raise Unsupported("'background': true is not supported yet. Leave it out.", param="background")
     return msgspec.structs.replace(
         _checked(body, request), stream=request.stream is True, max_tokens=request.max_output_tokens
     )

@@ -16,6 +16,7 @@ from ingot.presets import words
 from ingot.presets.preset import Preset
 from ingot.presets.sections import (
     AnswerRule,
+    BackgroundTable,
     ErrorsRow,
     ErrorsTable,
     FieldRule,
@@ -47,6 +48,7 @@ _TABLES: Final[tuple[type[msgspec.Struct], ...]] = (
     LimitsTable,
     StoreTable,
     IdempotencyTable,
+    BackgroundTable,
     ModelsTable,
     FieldRule,
     Range,
@@ -143,6 +145,7 @@ def section(preset: Preset) -> str:
         ("headers about limits", ", ".join(preset.limit_headers) or "none"),
         ("`store` where not given", toml(preset.stores)),
         ("retries are known by", _retries(preset)),
+        ("work in the background", _background(preset)),
         ("models tell beside OpenAI's fields", ", ".join(sorted(preset.model_extras)) or "nothing"),
     ]
     lines = [f"\n## {preset.name}\n", preset.about + (f" Extends [`{base}`](#{base})." if base else "")]
@@ -179,6 +182,11 @@ def _retries(preset: Preset) -> str:
         by_headers.setdefault(" or ".join(f"`{each}`" for each in headers), []).append(surface)
     said = [f"{headers} on {', '.join(surfaces)}" for headers, surfaces in by_headers.items()]
     return f"{'; '.join(said)}; at most {preset.idempotency.longest} characters" if said else "nothing"
+
+
+def _background(preset: Preset) -> str:
+    rules = preset.background
+    return f"on {', '.join(sorted(rules.surfaces))}, taken with {rules.status}" if rules.surfaces else "none"
 
 
 def _table(cls: type[msgspec.Struct]) -> str:

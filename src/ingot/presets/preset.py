@@ -66,6 +66,14 @@ class Idempotency:
 
 
 @dataclass(frozen=True, slots=True)
+class Background:
+    """Which surfaces take work that nobody waits for, and the status that says so."""
+
+    surfaces: frozenset[str]
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """One preset; `rules` has the surfaces whose requests are ruled over, compiled from `fields`.
 
@@ -86,6 +94,7 @@ class Preset:
     stores: bool
     idempotency: Idempotency
     model_extras: frozenset[ModelExtra]
+    background: Background
     rules: Mapping[str, Rules]
     fields: Mapping[str, Mapping[str, Rule]] = field(repr=False)
     answers: Mapping[str, Answers]
@@ -121,6 +130,9 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
             },
         ),
         model_extras=frozenset(file.models.extras),
+        background=Background(
+            frozenset(file.background.surfaces) & frozenset(file.surfaces), file.background.status
+        ),
         rules={surface: rules for surface, table in file.fields.items() if (rules := Rules(table))},
         fields=file.fields,
         answers={

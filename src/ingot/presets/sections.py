@@ -175,6 +175,19 @@ class StoreTable(Section, frozen=True, kw_only=True):
     default: Annotated[bool, about("What `store` counts as where a request does not give it.")]
 
 
+class BackgroundTable(Section, frozen=True, kw_only=True):
+    """`[background]`: work that its client does not wait for."""
+
+    surfaces: Annotated[
+        list[Literal["chat", "messages", "responses"]],
+        about("The surfaces that take `background`; others pass the field on as any unknown one."),
+    ]
+    status: Annotated[
+        Annotated[int, Meta(ge=200, le=202)],
+        about("The status of the answer that the work was taken, and of retries until it ends."),
+    ]
+
+
 class Range(Section, frozen=True, kw_only=True):
     """`range = { ... }`: a number's bounds, both included."""
 
@@ -245,6 +258,7 @@ class PresetFile(Section, frozen=True, kw_only=True):
     store: Annotated[StoreTable, about("See below.")]
     idempotency: Annotated[IdempotencyTable, about("See below.")]
     models: Annotated[ModelsTable, about("See below.")]
+    background: Annotated[BackgroundTable, about("See below.")]
     surfaces: Annotated[list[SurfaceName], Meta(min_length=1), about("The surfaces that are there.")]
     extends: Annotated[Word | None, about("The preset whose tables these come on top of.")] = None
     fields: Annotated[dict[str, dict[str, Rule]], about("Rules on the fields of requests.")] = field(

@@ -5,27 +5,47 @@ Refuses to know when it is written and who waits for it.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+from msgspec import Struct
 
 from ingot.dialects.dialect import Usage
 from ingot.dialects.responses import RESPONSES
 from ingot.dialects.responses_state import conversation_of, own_items
 from ingot.ids import ordered_id
+from ingot.limits.limiter import Reservation
 from ingot.pricing import frozen
 from ingot.services.door import Inference, Outcome
 from ingot.services.endings import ending_of
+from ingot.services.grants import Grant
 from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
-from ingot.store.schema import micros
+from ingot.store.queue import Claim, Item, Leased
+from ingot.store.schema import MICROSECOND, micros
 from ingot.store.settle import Settlement
 from ingot.store.turns import Turn
+from ingot.windows import achieved, for_store
 
 DAY = 86_400_000_000
+READABLE = 600 * MICROSECOND
+"""How long an answer in the background can be read whose content is not to be kept."""
 NOTHING = Usage()
 
 _encode = msgspec.json.Encoder().encode
+_reservation = msgspec.json.Decoder(Reservation)
+
+
+class Unrun(Struct, frozen=True):
+    """How work ends that no target is asked for any more; `answer` is the body of an error."""
+
+    state: Literal["cancelled", "failed"]
+    status: int
+    code: str | None = None
+    answer: bytes | None = None
+
+
+CANCELLED = Unrun("cancelled", 499)
 
 
 def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlement:
@@ -37,15 +57,17 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     billable = ending.billed
     lead = inference.lead if ending.final else None
     price = inference.deployment.price
-    store = runtime.config.store
-    call = inference.call
-    body = call.body if call.stamp is None else call.stamp.asked  # as the client sent it
+    body = inference.call.body if inference.asked is None else for_store(inference.asked)
     asked = body.value
-    kept = keeps_answer(runtime, inference.principal, asked)
-    days = store.retention_days if grant.retention_days is None else grant.retention_days
+    expires_at = _kept_until(runtime, grant, asked.get("store"), now=now, waited=inference.claim is not None)
+    kept = expires_at is not None
+    factor = _factor(inference, now)
     return Settlement(
         id=inference.response_id,
-        public_id=_plain(outcome.answer_id) if outcome.answer_id else inference.response_id,
+        # Who does not wait for an answer knows it by our id alone.
+        public_id=_plain(outcome.answer_id)
+        if outcome.answer_id and inference.claim is None
+        else inference.response_id,
         org_id=inference.principal.org_id,
         key_id=inference.principal.key_id,
         surface=inference.dialect.name,
@@ -68,31 +90,29 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         output_tokens=usage.output,
         reasoning_tokens=usage.reasoning,
         estimated=usage.estimated,
-        amount=price.cost(usage, window=inference.window, factor=grant.price_factor) if billable else 0,
-        price=frozen(price, window=inference.window, factor=grant.price_factor) if billable else None,
+        amount=price.cost(usage, window=inference.window, factor=factor) if billable else 0,
+        price=frozen(price, window=inference.window, factor=factor) if billable else None,
         request=body.data if kept else None,
-        answer=outcome.answer if kept and ending.kept else None,
+        answer=outcome.answer if kept and (ending.kept or inference.claim is not None) else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
         losses=_encode(outcome.losses).decode() if outcome.losses and (kept or lead is not None) else None,
-        expires_at=now + days * DAY if kept else None,
+        expires_at=expires_at,
         prepaid=grant.prepaid,
         reserved=0 if inference.hold is None else inference.hold.amount,
         parts=() if inference.hold is None else inference.hold.parts,
         lead=lead,
         content_type=outcome.content_type.decode("ascii", "replace"),
         given=None if lead is None else outcome.answer,
+        claim=inference.claim,
+        achieved=_achieved(runtime, inference, now) if ending.state == "completed" else None,
+        queued_us=0 if inference.claim is None else inference.begun_at - inference.created_at,
         turn=_turn(inference, outcome) if ending.state == "completed" else None,
     )
 
 
 def keeps_answer(runtime: Runtime, who: Principal, asked: Mapping[str, Any]) -> bool:
     """Whether a request's content is kept; `asked` is the client's body."""
-    wanted = asked.get("store")
-    return (
-        runtime.config.store.content
-        and who.grant.keep_content
-        and (runtime.preset.stores if wanted is None else wanted is not False)
-    )
+    return _keeps(runtime, who.grant, asked.get("store"))
 
 
 def _turn(inference: Inference, outcome: Outcome) -> Turn | None:
@@ -108,6 +128,95 @@ def _turn(inference: Inference, outcome: Outcome) -> Turn | None:
         own=own_items(call, inference.response_id),
         answer=outcome.answer,
         streamed=call.stream,
+    )
+
+
+def unrun(runtime: Runtime, job: Leased, item: Item, *, grant: Grant | None, end: Unrun) -> Settlement:
+    """The settlement of work that ends without an inference: it was cancelled, or cannot run. `grant` None keeps nothing."""
+    now = micros(runtime.clock.now())
+    asked = msgspec.json.decode(item.request)
+    expires_at = (
+        None if grant is None else _kept_until(runtime, grant, asked.get("store"), now=now, waited=True)
+    )
+    kept = expires_at is not None
+    return Settlement(
+        id=item.id,
+        public_id=item.id,
+        org_id=job.org_id,
+        key_id=job.key_id,
+        surface=job.surface,
+        model=job.model,
+        target="queue",
+        status=end.status,
+        state=end.state,
+        window=job.window,
+        fidelity="verbatim",
+        created_at=job.created_at,
+        finished_at=now,
+        request_id=item.request_id,
+        billable=False,
+        error=end.code,
+        streamed=bool(job.streamed),
+        prepaid=bool(job.prepaid),
+        request=item.request if kept else None,
+        answer=end.answer if kept else None,
+        metadata=_metadata(asked) if kept and "metadata" in asked else None,
+        expires_at=expires_at,
+        claim=claim_of(job, item),
+        queued_us=now - job.created_at,
+    )
+
+
+def claim_of(job: Leased, item: Item) -> Claim:
+    """What proves that a result of the item may be written."""
+    return Claim(
+        job.id,
+        job.epoch,
+        job.batch_id,
+        item.seq,
+        org_id=job.org_id,
+        weight=job.weight,
+        estimate=job.estimate,
+        due_at=job.due_at,
+    )
+
+
+async def settle_rates(runtime: Runtime, job: Leased, *, tokens: int) -> None:
+    """Puts what was really used in place of the estimate that the rates were charged with."""
+    if job.limits is not None:
+        await runtime.gate.limiter.settle(_reservation.decode(job.limits), tokens)
+
+
+def _kept_until(runtime: Runtime, grant: Grant, wanted: Any, *, now: int, waited: bool) -> int | None:
+    """Until when content is kept; None: it is not. Whoever did not wait for an answer needs a moment to read it."""
+    if not _keeps(runtime, grant, wanted):
+        return now + READABLE if waited else None
+    store = runtime.config.store
+    days = store.retention_days if grant.retention_days is None else grant.retention_days
+    return now + days * DAY
+
+
+def _keeps(runtime: Runtime, grant: Grant, wanted: Any) -> bool:
+    return (
+        runtime.config.store.content
+        and grant.keep_content
+        and (runtime.preset.stores if wanted is None else wanted is not False)
+    )
+
+
+def _factor(inference: Inference, now: int) -> int:
+    """The plan's factor of the price; nothing is charged for what is late in a window that says so."""
+    late = inference.claim is not None and inference.on_miss == "refund" and now > inference.claim.due_at
+    return 0 if late else inference.principal.grant.price_factor
+
+
+def _achieved(runtime: Runtime, inference: Inference, now: int) -> str | None:
+    if inference.claim is None:
+        return None
+    return achieved(
+        runtime.catalog.windows,
+        queued=(inference.begun_at - inference.created_at) / MICROSECOND,
+        turn=(now - inference.created_at) / MICROSECOND,
     )
 
 

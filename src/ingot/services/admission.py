@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, field
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call
@@ -112,14 +113,7 @@ class Gate:
             )
         grant = principal.grant
         if (grant.prepaid or grant.budgets) and not deployment.price.is_free:
-            most = deployment.price.most(
-                input_tokens=len(call.body.data)
-                + deployment.added
-                + MEDIA_TOKENS * max(_media(call.body.data), len(call.images)),
-                output_tokens=_longest(call, deployment),
-                window=window,
-                factor=grant.price_factor,
-            )
+            most = most_of(call, deployment, window=window, factor=grant.price_factor)
             admission.hold = self.purse.draw(principal.org_id, most, payer=grant)
             if admission.hold is None:
                 try:
@@ -129,6 +123,18 @@ class Gate:
                         await self.limiter.give_back(admission.reservation)
                     raise
         return admission
+
+    async def enqueue(self, principal: Principal, call: Call, deployment: Deployment) -> Reservation | None:
+        """Charges the rates for work that waits, which takes no place of those that run; raises RateLimited.
+
+        To be settled once it has ended, whatever process it ends in; None where there are no rates.
+        """
+        claims = tuple(
+            replace(claim, concurrency=None)
+            for claim in self.claims(principal, call, deployment)
+            if claim.rpm is not None or claim.tpm is not None
+        )
+        return await self._reserve(claims) if claims else None
 
     async def count(self, principal: Principal) -> Admission:
         """Charges one request and no tokens: an answer that is given again."""
@@ -171,14 +177,31 @@ class Gate:
 
     def estimate(self, call: Call, deployment: Deployment) -> int:
         """Tokens that the request will probably use, its answer at its longest where that is known."""
+        return sum(self.estimates_of(call, deployment))
+
+    def estimates_of(self, call: Call, deployment: Deployment) -> tuple[int, int]:
+        """The same apart: tokens read, and tokens written."""
         ratio = self.ratios.get(deployment.name, BYTES_A_TOKEN)
         answer = USUAL_ANSWER if call.max_tokens is None else call.max_tokens
         if deployment.context is not None:
             answer = min(answer, deployment.context)
-        return math.ceil((len(call.body.data) + deployment.added) / ratio) + answer * max(call.n, call.drafts)
+        read = math.ceil((len(call.body.data) + deployment.added) / ratio)
+        return read, answer * max(call.n, call.drafts)
 
     async def _reserve(self, claims: tuple[Claim, ...]) -> Reservation:
         return _granted(await self.limiter.reserve(claims))
+
+
+def most_of(call: Call, deployment: Deployment, *, window: str, factor: int) -> int:
+    """The most that a call could cost."""
+    return deployment.price.most(
+        input_tokens=len(call.body.data)
+        + deployment.added
+        + MEDIA_TOKENS * max(_media(call.body.data), len(call.images)),
+        output_tokens=_longest(call, deployment),
+        window=window,
+        factor=factor,
+    )
 
 
 def _granted(outcome: Reservation | Refused) -> Reservation:

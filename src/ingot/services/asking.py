@@ -15,8 +15,9 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ingot import windows
 from ingot.canonical import Losses
-from ingot.catalog import Deployment
+from ingot.catalog import Catalog, Deployment
 from ingot.dialects.dialect import Call, Dialect, Stamp
 from ingot.dialects.responses_state import conversation_of
 from ingot.errors import ApiError, Overloaded, PlatformError
@@ -61,6 +62,8 @@ class Asked(Struct, frozen=True, gc=False):
     window: str = "asap"
     recent: Recent | None = None
     """What is not stored and can be gone on from all the same, as the client's connection lives on."""
+    background: bool = False
+    """Nobody waits for the answer."""
 
 
 async def run(
@@ -76,7 +79,9 @@ async def run(
             code="storage_unavailable",
             retry_after=2.0,
         )
-    call = asked.call if asked.dialect.for_target is None else await before(runtime, asked)
+    call = asked.call
+    if asked.dialect.for_target is not None:
+        call = await before(runtime, asked.dialect, call, asked.principal, recent=asked.recent)
     if call.images:
         with own_places(asked.dialect, call):
             await runtime.images.check(call, asked.deployment)
@@ -89,13 +94,8 @@ async def run(
         door.lines += standing_lines(runtime, outcome.standing)
     now = runtime.clock.now()
     response_id = new_response_id(now) if lead is None else lead.response_id
-    if asked.dialect.stamp_answer is not None:
-        seal = partial(runtime.history.seal, org_id=asked.principal.org_id)
-        principled = asked.deployment.constitution is not None
-        stamp = Stamp(
-            id=response_id, asked=asked.call.body, now=runtime.clock.now, principled=principled, seal=seal
-        )
-        call = replace(call, stamp=stamp)
+    call = for_target(runtime, asked.dialect, call, window=asked.window)
+    call = stamped(runtime, call, asked, response_id=response_id)
     wanted = Inference(
         asked.id,
         asked.path,
@@ -108,6 +108,7 @@ async def run(
         window=asked.window,
         hold=admission.hold,
         lead=lead,
+        asked=None if call.body is asked.call.body else asked.call.body,
     )
     try:
         await inference.run(runtime, wanted, door, outcome)
@@ -120,16 +121,48 @@ async def run(
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
 
 
-async def before(runtime: Runtime, asked: Asked) -> Call:
+def place(catalog: Catalog, call: Call, deployment: Deployment, *, background: bool) -> str:
+    """The completion window of a request; raises ApiError that names the field."""
+    window = windows.choose(
+        call.body.value, deployment.windows, windows=catalog.windows, background=background
+    )
+    if not background:
+        windows.refuse_foreground(catalog.windows[window])
+    return window
+
+
+async def before(
+    runtime: Runtime, dialect: Dialect, call: Call, who: Principal, *, recent: Recent | None = None
+) -> Call:
     """The call with all that earlier responses put before it; raises ClientError."""
-    if asked.dialect.for_target is None:
-        return asked.call
-    if conversation_of(asked.call.body.value) is not None:
-        check_storage(asked.principal, content=keeps_content(runtime.config.store), param="conversation")
+    if dialect.for_target is None:
+        return call
+    if conversation_of(call.body.value) is not None:
+        check_storage(who, content=keeps_content(runtime.config.store), param="conversation")
     most = runtime.config.limits.image_body_bytes
-    past = runtime.history.before(asked.call, asked.principal.org_id, most=most, recent=asked.recent)
-    call = await past
-    return call if asked.dialect.recast is None else asked.dialect.recast(call)
+    call = await runtime.history.before(call, who.org_id, most=most, recent=recent)
+    return call if dialect.recast is None else dialect.recast(call)
+
+
+def for_target(runtime: Runtime, dialect: Dialect, call: Call, *, window: str) -> Call:
+    """The call without what is said to this server alone; itself where there is nothing of that kind."""
+    ours = dialect.name in runtime.preset.background.surfaces
+    body = windows.for_target(call.body, window, background=ours)
+    return call if body is call.body else replace(call, body=body)
+
+
+def stamped(runtime: Runtime, call: Call, asked: Asked, *, response_id: str) -> Call:
+    """The call with what is ours to say in its answer, where the dialect has such."""
+    if asked.dialect.stamp_answer is None:
+        return call
+    stamp = Stamp(
+        id=response_id,
+        asked=windows.for_store(asked.call.body),
+        now=runtime.clock.now,
+        principled=asked.deployment.constitution is not None,
+        seal=partial(runtime.history.seal, org_id=asked.principal.org_id),
+    )
+    return replace(call, stamp=stamp)
 
 
 async def run_once(runtime: Runtime, asked: Asked, key: str, *, door: ClientDoor, outcome: Outcome) -> None:

@@ -206,9 +206,8 @@ def _fidelity(inference: Inference, call: Call, opened: Opened) -> Fidelity:
     deployment = inference.deployment
     if opened.translation is not None or opened.turn.kind == "call":
         return "translated"
-    same = (
-        call is inference.call and opened.route.model == deployment.name and deployment.constitution is None
-    )
+    same = call is inference.call and inference.asked is None
+    same = same and opened.route.model == deployment.name and deployment.constitution is None
     own = inference.dialect.reshape is None and inference.dialect.stamp_answer is None
     return "verbatim" if same and own else "patched"
 

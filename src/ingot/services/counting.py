@@ -18,7 +18,7 @@ UNKNOWN_THERE = "upstream_not_found"
 async def run(runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome) -> None:
     """Gives the target's count to `door`; raises ApiError while nothing was given."""
     gate = runtime.gate
-    call = await before(runtime, asked)
+    call = await before(runtime, asked.dialect, asked.call, asked.principal)
     if call.images:
         await runtime.images.check(call, asked.deployment)
     admission = await gate.count(asked.principal)

@@ -8,9 +8,12 @@ from ingot.canonical import Losses
 from ingot.catalog import Deployment
 from ingot.dialects.dialect import Call, Dialect, StreamTap, Usage
 from ingot.limits.limiter import Standing
+from ingot.rawjson import Body
+from ingot.scheduling.windows import OnMiss
 from ingot.services.keys import Principal
 from ingot.services.purse import Hold
 from ingot.store.idempotency import Lead
+from ingot.store.queue import Claim
 
 Fidelity = Literal["verbatim", "patched", "translated", "replayed"]
 
@@ -61,6 +64,14 @@ class Inference(Struct, frozen=True, gc=False):
     """The money that is reserved for it, where its organization has to have any."""
     lead: Lead | None = None
     """Its idempotency key, where it has one."""
+    claim: Claim | None = None
+    """Its lease, where it waited in the queue; its failures are then its worker's to judge."""
+    begun_at: int = 0
+    """When it left the queue, in microseconds since the epoch."""
+    on_miss: OnMiss = "escalate"
+    """What follows where it is late."""
+    asked: Body | None = None
+    """What the client sent, where that is more than `call` has: what was said to this server alone."""
 
 
 class Outcome(Struct):

@@ -49,8 +49,8 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         outcome.status, body = inference.dialect.encode_error(error, inference.id)
         outcome.error = error.code
         outcome.refused = isinstance(error, UpstreamRejected)
-        if outcome.refused and inference.lead is not None:
-            # A retry with the same key gets the same words, under the same status.
+        if inference.claim is not None or (outcome.refused and inference.lead is not None):
+            # A retry with the same key, or whoever reads the record, gets the same words.
             outcome.answer = body
         raise
     except asyncio.CancelledError:
@@ -68,7 +68,7 @@ async def run(runtime: Runtime, inference: Inference, door: Door, outcome: Outco
         series.in_flight -= 1
         outcome.seconds = runtime.clock.monotonic() - began
         runtime.measures.end(series, outcome)
-        if not outcome.recorded:
+        if not outcome.recorded and inference.claim is None:
             _conclude(runtime, inference, outcome)
 
 
@@ -152,7 +152,7 @@ async def _give_stream(
 
 def _keeps(runtime: Runtime, inference: Inference) -> bool:
     """Whether there is a record; a pure relay, where all is free, keeps only what a retry may ask for."""
-    return runtime.config.store.records or inference.lead is not None
+    return runtime.config.store.records or inference.lead is not None or inference.claim is not None
 
 
 async def _make_durable(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:
@@ -161,7 +161,7 @@ async def _make_durable(runtime: Runtime, inference: Inference, outcome: Outcome
     if not _keeps(runtime, inference):
         return
     written = runtime.recorder.record(account(runtime, inference, outcome), inference.hold)
-    if runtime.config.store.durability == "async":
+    if runtime.config.store.durability == "async" and inference.claim is None:
         return
     try:
         await written

@@ -73,12 +73,16 @@ MOST_UNCOUNTED = 256
 
 @dataclass(slots=True)
 class Measures:
-    """Every series: by (surface, deployment), refusals by (surface, code), upstream trouble by (target, kind)."""
+    """Every series: by (surface, deployment), refusals by (surface, code), upstream trouble by (target, kind).
+
+    `jobs` has what became of queued work: leased jobs, and items by the verdict on their try.
+    """
 
     deployments: dict[tuple[str, str], DeploymentMeasures] = field(default_factory=dict)
     refusals: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     upstream_errors: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     departures: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
+    jobs: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     _ended: list[tuple[DeploymentMeasures, Outcome]] = field(default_factory=list)
 
     def end(self, series: DeploymentMeasures, outcome: Outcome) -> None:

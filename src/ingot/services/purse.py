@@ -146,7 +146,10 @@ class Purse:
         drawn = self.draw(org_id, amount, payer=payer)
         if drawn is not None:
             return drawn
-        tills = self._tills_of(org_id, payer)
+        known = self._tills
+        tills = [
+            known.get(each) or known.setdefault(each, Till(each)) for each in self.accounts(org_id, payer)
+        ]
         parts: list[Part] = []
         for till in tills:
             till.calls += 1
@@ -329,9 +332,10 @@ class Purse:
             elif granted:
                 waiter.future.set_result(taken.lease)
             else:
-                waiter.future.set_exception(self._refusal(till.account, waiter.amount, taken))
+                waiter.future.set_exception(self.refusal(till.account, waiter.amount, taken))
 
-    def _refusal(self, account: Account, amount: int, taken: Taken) -> QuotaExceeded:
+    def refusal(self, account: Account, amount: int, taken: Taken) -> QuotaExceeded:
+        """What a client is told whose call an account does not cover."""
         held = taken.total - taken.left
         running = f" ({usd(held)} USD more are reserved by requests that run)" if held > 0 else ""
         need = f"This request may cost up to {usd(amount)} USD, and {usd(max(0, taken.left))} USD are left{running}."
@@ -343,15 +347,15 @@ class Purse:
             text = f"A budget of your key or organization is used up. {need} {when}; whoever set it can raise it."
         return QuotaExceeded(text, status=self._status)
 
-    def _tills_of(self, org_id: str, payer: Payer) -> list[Till]:
+    def accounts(self, org_id: str, payer: Payer) -> list[Account]:
+        """What a call is paid from."""
         accounts = [Account(org_id)] if payer.prepaid else []
         if payer.budgets:
             month = self._month_start()
             accounts += [
                 Account(org_id, each.id, month if each.period == "month" else 0) for each in payer.budgets
             ]
-        tills = self._tills
-        return [tills.get(account) or tills.setdefault(account, Till(account)) for account in accounts]
+        return accounts
 
     def _month_start(self) -> int:
         now = micros(self._clock.now())

@@ -17,7 +17,8 @@ from sqlalchemy import Connection
 
 from ingot.clock import Clock
 from ingot.errors import InvalidRequest
-from ingot.pricing import usd
+from ingot.pricing import told_price, usd
+from ingot.scheduling.windows import ASAP
 from ingot.services.spans import DEFAULT_RANGE, RANGES, Span, check_date, check_range
 from ingot.services.usage import cents, locate
 from ingot.store import requestlog as store
@@ -50,6 +51,8 @@ COLUMNS = (
     "duration_ms",
     "request_id",
     "fidelity",
+    "achieved_window",
+    "queue_ms",
 )
 """The head of the CSV; it may grow at its end."""
 
@@ -63,6 +66,9 @@ class Lost(msgspec.Struct, frozen=True):
 
 class RequestRecord(msgspec.Struct, frozen=True):
     """One request: `id` is ours, `response_id` as the client saw it; `cost` in cents, `cost_usd` exact.
+
+    `window` is the completion window that it was in, `achieved_window` the fastest one that its answer kept: asap for
+    what was answered while its client waited. `price` is in USD per 1M tokens, the plan's factor apart.
 
     `losses` are kept as long as its content is.
     """
@@ -88,6 +94,9 @@ class RequestRecord(msgspec.Struct, frozen=True):
     duration_ms: float
     request_id: str | None
     fidelity: str
+    achieved_window: str | None = None
+    queue_ms: float = 0.0
+    price: dict[str, str] | None = None
     losses: tuple[Lost, ...] = ()
     object: str = "usage.request"
 
@@ -213,6 +222,9 @@ def _record(row: RequestRow) -> RequestRecord:
         duration_ms=(row.finished_at - row.created_at) / 1000,
         request_id=row.request_id,
         fidelity=row.fidelity,
+        achieved_window=row.achieved if row.queued_us is not None else ASAP.name,
+        queue_ms=(row.queued_us or 0) / 1000,
+        price=None if row.price is None else told_price(row.price),
         losses=() if row.losses is None else _losses.decode(row.losses),
     )
 

@@ -12,6 +12,7 @@ from ingot.services.admission import Gate
 from ingot.services.history import History
 from ingot.services.idempotency import Retries
 from ingot.services.images import Images
+from ingot.services.jobs import Jobs
 from ingot.services.keys import KeyRing
 from ingot.services.measures import Measures
 from ingot.services.recording import Recorder
@@ -31,6 +32,7 @@ class Runtime:
     recorder: Recorder
     gate: Gate
     retries: Retries
+    jobs: Jobs
     history: History
     images: Images
     clock: Clock

@@ -27,7 +27,7 @@ NOTHING = {
 
 async def run(runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome) -> tuple[str, bytes]:
     """Gives the response to `door`; its id and itself. Raises ApiError while nothing was given."""
-    call = await before(runtime, asked)
+    call = await before(runtime, asked.dialect, asked.call, asked.principal, recent=asked.recent)
     if call.images:
         await runtime.images.check(call, asked.deployment)
     admission = await runtime.gate.count(asked.principal)

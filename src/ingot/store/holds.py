@@ -28,6 +28,9 @@ SHARE: Final = 8
 
 _CHUNK: Final = 500
 
+QUEUE: Final = "queue"
+"""The owner of what work that waits has reserved: no process, so that it outlives them all."""
+
 
 class Account(Struct, frozen=True, gc=False):
     """What money is reserved of: an organization's balance, or one period of one of its budgets.
@@ -211,8 +214,8 @@ def collect(conn: Connection, account: Account, *, now: int) -> int:
 
 
 def void_others(conn: Connection, owner: str) -> int:
-    """Ends the leases of everyone else; how many there were. For a database that belongs to one process."""
-    found = conn.execute(select(holds).where(holds.c.owner != owner)).mappings().all()
+    """Ends the leases of every other process; how many there were. For a database that belongs to one process."""
+    found = conn.execute(select(holds).where(holds.c.owner.not_in((owner, QUEUE)))).mappings().all()
     give_back(
         conn,
         [

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, inspect, select, update
 from ingot.store.database import Purpose
 from ingot.store.faults import StoreError
 from ingot.store.schema import schema_migrations
-from ingot.store.steps import conversations, files, keys, organizations, records, translations
+from ingot.store.steps import conversations, files, keys, organizations, queue, records, translations
 
 _RESTORE = "Restore the newest backup, or start with an empty database."
 
@@ -39,6 +39,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(4, "translations", translations.apply, tables=("response_losses",)),
     Migration(5, "conversations", conversations.apply, tables=("conversations", "conversation_items")),
     Migration(6, "files", files.apply, tables=("files", "uploads", "upload_parts")),
+    Migration(7, "queue", queue.apply, tables=("items", "jobs", "tenant_clocks", "response_waits")),
 )
 
 
@@ -91,9 +92,9 @@ def pending(conn: Connection, steps: Sequence[Migration] = MIGRATIONS) -> list[M
 
 def _judge(conn: Connection, steps: Sequence[Migration]) -> None:
     rows = conn.execute(select(schema_migrations).order_by(schema_migrations.c.number)).all()
-    known = {step.number: step for step in steps}
-    newest = max(known, default=0)
-    for place, row in enumerate(rows, start=1):
+    known = sorted(steps, key=lambda step: step.number)
+    newest = known[-1].number if known else 0
+    for place, row in enumerate(rows):
         if row.number > newest:
             raise StoreError(
                 f"The database was written by a newer Ingot (schema {rows[-1].number}; this version knows up to "
@@ -103,9 +104,9 @@ def _judge(conn: Connection, steps: Sequence[Migration]) -> None:
             raise StoreError(
                 f"Migration {row.number} ({row.name}) is half-applied: it was begun and never finished. {_RESTORE}"
             )
-        if row.number != place or known[row.number].name != row.name:
+        if (row.number, row.name) != (known[place].number, known[place].name):
             raise StoreError(
-                f"The record of migrations does not fit this version of Ingot: place {place} holds "
+                f"The record of migrations does not fit this version of Ingot: place {place + 1} holds "
                 f"{row.number} ({row.name}). {_RESTORE}"
             )
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, sel
 
 from ingot.errors import Conflict, NotFound
 from ingot.store.idempotency import erase
+from ingot.store.queue import cancel_organization
 from ingot.store.schema import (
     api_keys,
     balances,
@@ -141,6 +142,7 @@ def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
     conn.execute(live.values(revoked_at=at))
     conn.execute(delete(slots).where(slots.c.org_id == org_id))
     erase(conn, org_id)
+    cancel_organization(conn, org_id, at=at)
     waiting = update(invitations).where(
         invitations.c.org_id == org_id,
         invitations.c.accepted_at.is_(None),

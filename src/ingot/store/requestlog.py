@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, or_, select, tuple_
 
 from ingot.store.responses import EXAMINED, Mark, Step, beyond
-from ingot.store.schema import api_keys, response_losses, responses
+from ingot.store.schema import api_keys, ledger, response_losses, response_waits, responses
 
 _r = responses.c
 
@@ -42,6 +42,11 @@ class RequestRow:
     fidelity: str
     losses: str | None = None
     """What its translation left out, as a JSON array."""
+    achieved: str | None = None
+    queued_us: int | None = None
+    """The window that it kept, and for how long it waited; None where it did not go through the queue."""
+    price: str | None = None
+    """The price that it was reckoned with, as its ledger row keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,19 @@ class RequestPage:
 
 
 _COLUMNS = (
-    *(responses.c[name] for name in RequestRow.__dataclass_fields__ if name != "losses"),
+    *(_r[name] for name in RequestRow.__dataclass_fields__ if name in _r),
     response_losses.c.losses,
+    response_waits.c.achieved,
+    response_waits.c.queued_us,
+    ledger.c.price,
 )
-# Those of a response without content are there for its retries alone.
-_LOGGED = responses.outerjoin(
-    response_losses, and_(response_losses.c.response_id == _r.id, _r.expires_at.is_not(None))
+_LOGGED = (
+    # Losses of a response without content are there for its retries alone.
+    responses.outerjoin(
+        response_losses, and_(response_losses.c.response_id == _r.id, _r.expires_at.is_not(None))
+    )
+    .outerjoin(response_waits, response_waits.c.response_id == _r.id)
+    .outerjoin(ledger, ledger.c.billable_id == _r.id)
 )
 
 

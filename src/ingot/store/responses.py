@@ -39,7 +39,14 @@ from sqlalchemy import (
     update,
 )
 
-from ingot.store.schema import idempotency, organizations, response_losses, response_metadata, responses
+from ingot.store.schema import (
+    idempotency,
+    job_events,
+    organizations,
+    response_losses,
+    response_metadata,
+    responses,
+)
 
 EXAMINED = 10_000
 LONGEST_ID = 256
@@ -213,6 +220,7 @@ def delete_response(conn: Connection, org_id: str, response_id: str) -> None:
     conn.execute(update(responses).where(*own).values(**_EMPTY, state="deleted"))
     conn.execute(delete(response_metadata).where(_m.org_id == org_id, _m.response_id == response_id))
     conn.execute(delete(response_losses).where(_l.org_id == org_id, _l.response_id == response_id))
+    conn.execute(delete(job_events).where(job_events.c.response_id == response_id))
     # Without its answer the key is free again: a retry is then a new request.
     retry = (idempotency.c.org_id == org_id, idempotency.c.response_id == response_id)
     conn.execute(delete(idempotency).where(*retry, idempotency.c.state != "running"))
@@ -272,6 +280,7 @@ def _let_go(conn: Connection, ids: Sequence[str]) -> int:
         conn.execute(update(responses).where(_r.id.in_(ids)).values(**_EMPTY))
         conn.execute(delete(response_metadata).where(_m.response_id.in_(ids)))
         conn.execute(delete(response_losses).where(_l.response_id.in_(ids)))
+        conn.execute(delete(job_events).where(job_events.c.response_id.in_(ids)))
     return len(ids)
 
 

@@ -12,6 +12,7 @@ from ingot.store.steps import conversations as conversations_step
 from ingot.store.steps import files as files_step
 from ingot.store.steps import keys as keys_step
 from ingot.store.steps import organizations as organizations_step
+from ingot.store.steps import queue as queue_step
 from ingot.store.steps import records as records_step
 from ingot.store.steps import translations as translations_step
 
@@ -50,6 +51,7 @@ records_step.define(metadata)
 translations_step.define(metadata)
 conversations_step.define(metadata)
 files_step.define(metadata)
+queue_step.define(metadata)
 
 DEFAULT_ORG = organizations_step.DEFAULT_ORG
 """The operator's own organization; it is there from the start."""
@@ -98,3 +100,9 @@ subscriptions = metadata.tables["subscriptions"]
 usage_hours = metadata.tables["usage_hours"]
 limiter_levels = metadata.tables["limiter_levels"]
 idempotency = metadata.tables["idempotency"]
+
+items = metadata.tables["items"]
+jobs = metadata.tables["jobs"]
+job_events = metadata.tables["job_events"]
+tenant_clocks = metadata.tables["tenant_clocks"]
+response_waits = metadata.tables["response_waits"]

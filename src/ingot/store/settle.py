@@ -1,6 +1,6 @@
 """What an ended inference leaves behind, in one transaction: its response, its ledger row, and the sums that both move.
 
-    Settlement --finish of its retry key--> fenced: nothing is written
+    Settlement --finish of its retry key, end of its item--> fenced: nothing is written
                                        '--> responses, ledger, balances, budgets, usage by hour
 
 All of a group are written together, so that a group of many costs little more than one. The ledger's unique billable
@@ -20,8 +20,10 @@ from sqlalchemy import Connection, bindparam, select
 from ingot.dialects import fold, messages_fold, responses_fold
 from ingot.store.balances import Charge, charge
 from ingot.store.bulk import add_rows, insert_rows
+from ingot.store.conclusions import clear_up, conclude_all
 from ingot.store.holds import Part
 from ingot.store.idempotency import Lead, erase, finish
+from ingot.store.queue import Claim
 from ingot.store.schema import (
     ledger,
     organizations,
@@ -86,6 +88,10 @@ class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     given: bytes | None = None
     turn: Turn | None = None
     """What it adds to the conversation that it belongs to."""
+    claim: Claim | None = None
+    """Its lease, where it waited in the queue; with it, the window that it kept, and for how long it waited."""
+    achieved: str | None = None
+    queued_us: int = 0
 
 
 _RESPONSE = (
@@ -107,11 +113,13 @@ _FIND_GONE = select(organizations.c.id).where(
 
 
 def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
-    """Writes all of them but those whose key another leads by now; returns the ids of these. Whoever calls commits.
+    """Writes all of them but those whose key or job another has by now; returns the ids of these. Whoever calls commits.
 
     On PostgreSQL the caller holds the names of their organizations as locks (`Database.write`).
     """
     fenced = {each.id for each in entries if each.lead is not None and not _finish(conn, each, each.lead)}
+    late, over = conclude_all(conn, entries)
+    fenced |= late
     if fenced:
         entries = [each for each in entries if each.id not in fenced]
     billed = [each for each in entries if each.billable]
@@ -133,6 +141,7 @@ def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
     for each in entries:
         if each.turn is not None:
             append_turn(conn, each.org_id, each.turn, maker=each.target)
+    clear_up(conn, entries, over)
     return fenced
 
 

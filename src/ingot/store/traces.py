@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from ingot.store.findings import PAGE, Finding
 from ingot.store.idempotency import CHANGE
-from ingot.store.schema import idempotency, ledger, response_metadata, responses
+from ingot.store.schema import idempotency, items, ledger, response_metadata, responses
 
 
 def traces(conn: Connection) -> Iterator[Finding]:
@@ -34,6 +34,8 @@ def traces(conn: Connection) -> Iterator[Finding]:
         .outerjoin(responses, responses.c.id == kept)
         .outerjoin(ledger, ledger.c.billable_id == kept)
         .where(idempotency.c.state == "done", ledger.c.seq.is_(None))
+        # What waits has its key answered with that.
+        .where(~select(items.c.id).where(items.c.id == kept).exists())
         .where(~kept.startswith(f"{CHANGE}_", autoescape=True))
     )
     detail = "has an answer that is kept for retries, and neither a stored response nor a ledger row"

@@ -49,6 +49,7 @@ PAGES = PROBES | {
 _PATTERNS = (
     ("/v1/models/", "/v1/models/{model}"),
     ("/v1/chat/completions/", "/v1/chat/completions/{id}"),
+    ("/v1/messages/", "/v1/messages/{id}"),
     ("/v1/responses/", "/v1/responses/{id}"),
 )
 _NESTED = (("/v1/files/", ("content",)), ("/v1/uploads/", ("parts", "complete", "cancel")))

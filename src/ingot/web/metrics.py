@@ -90,7 +90,14 @@ class IngotCollector(Collector):
         )
         for surface, count in sorted(self._measures.departures.items()):
             left.add_metric((surface,), count)
-        yield from (refusals, errors, left)
+        jobs = CounterMetricFamily(
+            "ingot_queue",
+            "Queued work: jobs leased here, and what became of tries: ended, again, later, lost.",
+            labels=("event",),
+        )
+        for event, count in sorted(self._measures.jobs.items()):
+            jobs.add_metric((event,), count)
+        yield from (refusals, errors, left, jobs)
 
     def _targets(self) -> Iterator[Metric]:
         in_flight = GaugeMetricFamily("ingot_target_in_flight", "Calls at a target now.", labels=("target",))

@@ -63,6 +63,11 @@ _MODEL = ("model", "The model that was asked for")
 
 _INCLUDE = ("include[]", "What is shown beside the rest, as reasoning.encrypted_content; may be repeated")
 
+_FOLLOW = (
+    ("stream", "true: as a stream of events"),
+    ("starting_after", "With stream=true, only events behind this number"),
+)
+
 _STORED = "/v1/chat/completions"
 _RESPONSE = "/v1/responses/{id}"
 _CONVERSATIONS = "/v1/conversations"
@@ -116,6 +121,10 @@ ROWS = (
         "The messages that a stored chat completion was asked with",
         query=(*_PAGE, _ORDER),
     ),
+    Row(f"{_STORED}/{{id}}/cancel", "post", "Cancel a chat completion in the background"),
+    Row("/v1/messages/{id}", "get", "A message in the background, as it stands", query=_FOLLOW),
+    Row("/v1/messages/{id}", "delete", "Cancel and delete a message in the background"),
+    Row("/v1/messages/{id}/cancel", "post", "Cancel a message in the background"),
     Row(_CONVERSATIONS, "post", "Create a conversation", body=CreateConversation, answer=ConversationObject),
     Row(_ONE, "get", "A conversation without its items", answer=ConversationObject),
     Row(
@@ -156,11 +165,7 @@ ROWS = (
         _RESPONSE,
         "get",
         "A stored response, whole or as the stream that it was",
-        query=(
-            ("stream", "true: as a stream"),
-            ("starting_after", "With stream: only the events behind this number"),
-            _ALL_THERE,
-        ),
+        query=(*_FOLLOW, _ALL_THERE),
     ),
     Row(_RESPONSE, "delete", "Delete a stored response for good", answer=DeletedResponse),
     Row(f"{_RESPONSE}/cancel", "post", "Cancel a response that runs in the background"),

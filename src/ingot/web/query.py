@@ -13,6 +13,8 @@ from ingot.errors import InvalidRequest, Unsupported
 from ingot.rawjson import clip
 from ingot.store.responses import is_plain
 
+MOST_DIGITS = 9
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 Organization = Callable[[Request], Awaitable[str]]
@@ -72,6 +74,18 @@ def read_word(query: QueryParams, name: str) -> str | None:
     if text is not None and not is_plain(text):
         raise InvalidRequest(f"'{name}' is empty, too long or no text.", param=name)
     return text
+
+
+def read_number(told: str | None) -> int | None:
+    """The number of the event that a stream goes on behind; None where it is not given."""
+    if told is None:
+        return None
+    if not (told.isascii() and told.isdigit() and len(told) <= MOST_DIGITS):
+        raise InvalidRequest(
+            f"'starting_after' must be the number of an event, from 0, not '{clip(told)}'.",
+            param="starting_after",
+        )
+    return int(told)
 
 
 def without(query: QueryParams, *names: str) -> QueryParams:

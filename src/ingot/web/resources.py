@@ -17,8 +17,9 @@ from starlette.types import ASGIApp
 from ingot import __version__
 from ingot.errors import ApiError, MethodNotAllowed, NotFound
 from ingot.ids import new_id
-from ingot.presets import encode_anthropic_error, encode_error
+from ingot.presets import dressed, encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
+from ingot.services.background import Background
 from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations, keeps_content
 from ingot.services.files import Files
@@ -31,12 +32,13 @@ from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import conversations, files, llms, metrics, responses, stored, usage
+from ingot.web import background, conversations, files, llms, metrics, responses, stored, usage
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
 from ingot.web.proxies import Proxies
 from ingot.web.query import Pages, by_method
+from ingot.web.surfaces import DIALECTS
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -181,6 +183,10 @@ def _kept(state: State) -> Pages:
     if preset.offers("usage"):
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)
+    for surface in sorted(preset.background.surfaces & background.PATHS.keys()):
+        records = Background(runtime, dressed(dict(DIALECTS)[surface], preset))
+        ends = surface != "responses" or preset.offers("kept_responses")
+        found = background.joined(found, records, organization=organization, ends=ends)
     return found
 
 

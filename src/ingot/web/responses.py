@@ -15,13 +15,21 @@ from ingot.errors import InvalidRequest
 from ingot.rawjson import clip
 from ingot.services.answers import Paging
 from ingot.services.kept import Responses
-from ingot.web.query import Handler, Organization, Pages, read_limit, read_order, read_word, single, without
+from ingot.web.query import (
+    Handler,
+    Organization,
+    Pages,
+    read_limit,
+    read_number,
+    read_order,
+    read_word,
+    single,
+    without,
+)
 
 JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
 PATH = "/v1/responses"
-
-_MOST_DIGITS = 9
 
 
 def pages(responses: Responses, *, organization: Organization, kept: bool) -> Pages:
@@ -30,7 +38,7 @@ def pages(responses: Responses, *, organization: Organization, kept: bool) -> Pa
     async def read(request: Request) -> Response:
         org_id = await organization(request)
         query = single(without(request.query_params, "include"))
-        which, after = request.path_params["id"], _read_number(query.get("starting_after"))
+        which, after = request.path_params["id"], read_number(query.get("starting_after"))
         if _read_flag(query.get("stream")):
             return Response(await responses.replay(org_id, which, after=after), media_type=EVENTS)
         if after is not None:
@@ -70,14 +78,3 @@ def _read_flag(told: str | None) -> bool:
     if told not in (None, "true", "false"):
         raise InvalidRequest(f"'stream' must be true or false, not '{clip(told)}'.", param="stream")
     return told == "true"
-
-
-def _read_number(told: str | None) -> int | None:
-    if told is None:
-        return None
-    if not (told.isascii() and told.isdigit() and len(told) <= _MOST_DIGITS):
-        raise InvalidRequest(
-            f"'starting_after' must be the number of an event, from 0, not '{clip(told)}'.",
-            param="starting_after",
-        )
-    return int(told)

@@ -12,6 +12,8 @@ cancelled. Decides what runs when; the words are `dialects.responses_socket`'s. 
 import asyncio
 from collections import deque
 
+from msgspec.structs import replace
+
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.responses_replay import replay
 from ingot.dialects.responses_socket import (
@@ -225,15 +227,10 @@ class Session:
             event, call = await self._loop.run_in_executor(None, _decode, message, dialect)
         deployment = deployment_for(inferences.runtime.catalog, principal.grant, model=call.model)
         request.model = deployment.name
-        asked = Asked(
-            request.request_id,
-            self._surface.path,
-            dialect,
-            call,
-            deployment,
-            principal,
-            recent=self._recent,
+        asked = inferences.asked(
+            request.request_id, self._surface, call, deployment=deployment, principal=principal
         )
+        asked = replace(asked, recent=self._recent)
         return await self._ask(asked, request, door, generate=event.generate)
 
     async def _ask(self, asked: Asked, request: Served, door: "SocketDoor", *, generate: bool) -> bool:

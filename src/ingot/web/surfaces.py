@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from ingot.catalog import Deployment
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.messages import COUNT_TOKENS, MESSAGES
@@ -19,9 +20,11 @@ from ingot.errors import ApiError, MethodNotAllowed, Overloaded
 from ingot.idempotency import ANTHROPIC_HEADER, HEADER, read_key
 from ingot.ids import new_id
 from ingot.presets import Preset, dressed
+from ingot.scheduling.windows import ASAP
 from ingot.services import counting
 from ingot.services.admission import LimitReached
-from ingot.services.asking import Asked, run, run_once, standing_lines
+from ingot.services.asking import Asked, place, run, run_once, standing_lines
+from ingot.services.background import accept, wanted
 from ingot.services.door import Outcome
 from ingot.services.grants import deployment_for
 from ingot.services.inference import end_stream
@@ -132,7 +135,7 @@ class Inferences:
             # A reload may have come while the body did: the catalog is the one of now.
             deployment = deployment_for(self.runtime.catalog, principal.grant, model=call.model)
             request.model = deployment.name
-            asked = Asked(request_id, surface.path, surface.dialect, call, deployment, principal)
+            asked = self.asked(request_id, surface, call, deployment=deployment, principal=principal)
             door = HttpDoor(exchange, request_id.encode(), surface.id_lines(request_id))
             if deployment.deprecated is not None:
                 door.lines += ending_lines(deployment.deprecated, deployment.shutdown_date)
@@ -147,10 +150,39 @@ class Inferences:
         finally:
             self.access(request, clock.now(), clock.monotonic() - began)
 
+    def asked(
+        self,
+        request_id: str,
+        surface: Surface,
+        call: Call,
+        *,
+        deployment: Deployment,
+        principal: Principal,
+    ) -> Asked:
+        """The request with the window that it is in; raises ApiError that names the field."""
+        dialect, background = surface.dialect, False
+        window = ASAP.name
+        if not surface.counts:
+            if "background" in call.body.value:
+                background = wanted(self.runtime.preset, dialect, call.body.value)
+            window = place(self.runtime.catalog, call, deployment, background=background)
+        return Asked(
+            request_id,
+            surface.path,
+            dialect,
+            call,
+            deployment,
+            principal,
+            window=window,
+            background=background,
+        )
+
     def _answer(
         self, asked: Asked, door: HttpDoor, outcome: Outcome, *, key: str | None
     ) -> Coroutine[Any, Any, None]:
         """What runs the request: once and for all its tries, where it has an idempotency key."""
+        if asked.background:
+            return accept(self.runtime, asked, door, outcome, key=key)
         if key is None:
             return run(self.runtime, asked, door, outcome)
         return self._keyed(asked, key, door, outcome)

@@ -1,17 +1,43 @@
 """The description of the pages over stored completions, conversations and usage."""
 
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from starlette.requests import Request
 
 from ingot.clock import ManualClock
+from ingot.errors import NotFound
 from ingot.services.idempotency import Retries
 from ingot.store.database import Database
 from ingot.store.engine import open_database
-from ingot.web import openapi_more
+from ingot.web import background, openapi_more
 from keyhouse import Lines
 from pagehouse import all_pages
+
+
+@dataclass
+class Nothing:
+    """A surface without a response in the background."""
+
+    surface: str
+
+    async def read(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
+        return None
+
+    async def stream(self, org_id: str, which: str, *, after: int | None) -> AsyncIterator[bytes] | None:  # noqa: ARG002  # the protocol's names
+        return None
+
+    async def cancel(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
+        return None
+
+    async def delete(self, org_id: str, which: str) -> bytes | None:  # noqa: ARG002  # the protocol's names
+        return None
+
+    def missing(self, which: str) -> NotFound:
+        return NotFound(which)
 
 
 def _described() -> dict[str, Any]:
@@ -26,6 +52,12 @@ async def _served(db: Database, blobs: Path) -> set[tuple[str, str]]:
     clock = ManualClock()
     retries = await Retries.open(db, clock=clock, log=Lines())
     pages = all_pages(db, clock, retries, blobs=blobs)
+
+    async def organization(_: Request) -> str:
+        return "org"
+
+    for surface in background.PATHS:
+        pages = background.joined(pages, Nothing(surface), organization=organization)
     await retries.close()
     return {(path.replace(":path", ""), method.lower()) for path, own in pages.items() for method in own}
 

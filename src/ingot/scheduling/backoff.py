@@ -1,0 +1,27 @@
+"""When a failed call is tried again: full jitter (Q10), never before the target's own Retry-After.
+
+    try 1 fails --> 0..1 s --> try 2 fails --> 0..2 s --> try 3 ... the longest pause doubles up to a minute
+
+Decides moments; refuses to know errors, and draws nothing: the part of the pause is a parameter.
+"""
+
+from typing import Final
+
+BASE: Final = 1.0
+MOST: Final = 60.0
+TRIES: Final = 3
+LONGEST_RETRY_AFTER: Final = 3600.0
+
+
+def pause(tries: int, part: float, *, retry_after: float | None = None) -> float:
+    """Seconds to wait after so many failed tries; `part` in 0..1 is drawn by the caller, once for each wait."""
+    spread = part * min(BASE * 2.0 ** (max(tries, 1) - 1), MOST)
+    if retry_after is None:
+        return spread
+    # All who were refused at once come back spread over the same pause, not in one burst.
+    return min(max(retry_after, 0.0), LONGEST_RETRY_AFTER) + spread
+
+
+def again(tries: int, *, at: float, due: float, service: float) -> bool:
+    """Whether a try that begins then still counts: tries are left, or time until the due moment (Q10)."""
+    return tries < TRIES or at + service <= due

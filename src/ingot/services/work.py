@@ -1,0 +1,184 @@
+"""An item of a job as the inference that it asks for: the second door to `services.inference`, for those who hold a lease.
+
+    Leased, Item --prepare--> Inference, at the price that was frozen --run--> ENDED   its result is written
+                                                                     '-------> AGAIN   it goes back, and the try counts
+                                                                     '-------> LATER   it goes back: no place, no disk
+                                                                     '-------> LOST    somebody else has it
+
+A failed try is judged by `scheduling.backoff`: three tries, or more while there is time until it is due. What an item ends
+with is written by a commit that its lease guards. Knows no loop and no other item.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+import msgspec
+
+from ingot.dialects.dialect import Dialect
+from ingot.errors import ApiError, NotFound, Overloaded, PlatformError
+from ingot.pricing import Price, parse_frozen
+from ingot.scheduling.backoff import again
+from ingot.services.accounting import CANCELLED, Unrun, account, claim_of, unrun
+from ingot.services.asking import Asked, before, for_target, stamped
+from ingot.services.door import Door, Inference, Outcome
+from ingot.services.endings import NEVER_RAN, ending_of
+from ingot.services.grants import Grant
+from ingot.services.inference import run
+from ingot.services.keys import Principal
+from ingot.services.purse import Hold
+from ingot.services.recording import Fenced
+from ingot.services.runtime import Runtime
+from ingot.store import deposits
+from ingot.store.faults import StoreError
+from ingot.store.queue import MOST_LAPSES, Item, Leased
+from ingot.store.schema import MICROSECOND, micros
+from ingot.store.settle import Settlement
+
+Dialects = Mapping[tuple[str, str], Dialect]
+"""Each dialect as a preset dresses it, by preset and surface; its `decode` takes what the preset has let through already."""
+
+TOLD_LATER = frozenset({408, 409, 425, 429})
+"""Statuses of a client's fault that another try may not meet."""
+
+
+class Verdict(Enum):
+    """What becomes of an item after a try."""
+
+    ENDED = auto()
+    AGAIN = auto()
+    LATER = auto()
+    LOST = auto()
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try of one item; `outcome` says afterwards what was used."""
+
+    runtime: Runtime
+    job: Leased
+    item: Item
+    grant: Grant
+    outcome: Outcome = field(default_factory=Outcome)
+    inference: Inference | None = None
+    wait: float | None = None
+    """Seconds that a target wants to be left alone."""
+
+    async def run(self, dialects: Dialects, door: Door) -> Verdict:
+        """Runs the item and writes what it ends with; where this is cancelled `end_cancelled` may follow."""
+        runtime, job = self.runtime, self.job
+        dialect = dialects.get((job.preset, job.surface))
+        if dialect is None:
+            missing = NotFound(
+                f"This server offers no {job.surface} under the preset '{job.preset}' any more."
+            )
+            return await self._fail(missing, None)
+        refused = self._objection()
+        if refused is not None:
+            return await self._fail(refused, dialect)
+        try:
+            self.inference = await prepare(runtime, dialect, job, self.item, grant=self.grant)
+        except ApiError as error:
+            return await self._fail(error, dialect)
+        try:
+            await run(runtime, self.inference, door, self.outcome)
+        except Fenced:
+            return Verdict.LOST
+        except ApiError as error:
+            return await self._judged(error)
+        except StoreError:
+            return Verdict.LATER
+        except Exception as error:  # whatever it is: it is logged, and a try like any other
+            runtime.log.error("work failed", job=job.id, response=self.item.id, exc_info=error)
+            return await self._judged(PlatformError("The request could not be worked on."))
+        return Verdict.ENDED
+
+    async def end_cancelled(self) -> Verdict:
+        """Writes that it was cancelled; what had come until then is billed."""
+        if self.inference is None:
+            end = unrun(self.runtime, self.job, self.item, grant=self.grant, end=CANCELLED)
+            return await self._write(end)
+        self.outcome.departed = True
+        return await self._write(account(self.runtime, self.inference, self.outcome))
+
+    def _objection(self) -> ApiError | None:
+        """Why it is not to be run at all."""
+        if self.job.lapses >= MOST_LAPSES:
+            return PlatformError(
+                "The request was begun several times, and each time the process that worked on it ended.",
+                code="worker_crashed",
+            )
+        if self.job.on_miss == "fail" and self._now() > self.job.due_at:
+            return Overloaded(
+                f"The request could not be answered within its completion window, '{self.job.window}'.",
+                code="window_missed",
+            )
+        return None
+
+    async def _judged(self, error: ApiError) -> Verdict:
+        outcome = self.outcome
+        if error.code == "storage_unavailable":
+            return Verdict.LATER
+        final = outcome.refused or (error.status < PlatformError.status and error.status not in TOLD_LATER)
+        if not final:
+            self.wait = error.retry_after
+            if ending_of(outcome) is NEVER_RAN:
+                return Verdict.LATER
+            now, due = self._now() / MICROSECOND, self.job.due_at / MICROSECOND
+            if again(self.job.tries + 1, at=now, due=due, service=0.0):
+                return Verdict.AGAIN
+        if self.inference is None:
+            raise AssertionError("what was run was prepared")
+        outcome.recorded = True
+        # A target that was never asked leaves a failure all the same: somebody waits for the record.
+        return await self._write(account(self.runtime, self.inference, outcome))
+
+    async def _fail(self, error: ApiError, dialect: Dialect | None) -> Verdict:
+        body = None if dialect is None else dialect.encode_error(error, self.item.request_id)[1]
+        end = Unrun("failed", error.status, code=error.code, answer=body)
+        return await self._write(unrun(self.runtime, self.job, self.item, grant=self.grant, end=end))
+
+    async def _write(self, settlement: Settlement) -> Verdict:
+        try:
+            await self.runtime.recorder.record(settlement)
+        except Fenced:
+            return Verdict.LOST
+        except StoreError:
+            return Verdict.LATER
+        return Verdict.ENDED
+
+    def _now(self) -> int:
+        return micros(self.runtime.clock.now())
+
+
+async def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *, grant: Grant) -> Inference:
+    """The inference of an item; raises ApiError where its model is gone, or what it goes on from."""
+    # What was agreed when it was put in counts, whatever the model costs by now.
+    deployment = replace(runtime.catalog.resolve(job.model), price=Price(parse_frozen(job.price).rates))
+    call = dialect.decode(item.request)
+    if item.headers is not None:
+        headers = msgspec.json.decode(item.headers, type=dict[str, str])
+        call = msgspec.structs.replace(call, headers=tuple(headers.items()))
+    who = Principal(job.key_id, "", "", job.org_id, "inference", grant)
+    path = f"/v1{dialect.surface}"
+    asked = Asked(item.request_id, path, dialect, call, deployment, who, window=job.window, background=True)
+    call = await before(runtime, dialect, call, who)
+    call = for_target(runtime, dialect, call, window=job.window)
+    # Its money is in leases of the queue: there is nothing for the purse to release.
+    hold = Hold(job.org_id, item.reserved, bool(job.prepaid), deposits.decode(job.holds), released=True)
+    return Inference(
+        item.request_id,
+        path,
+        dialect,
+        stamped(runtime, call, asked, response_id=item.id),
+        deployment,
+        who,
+        response_id=item.id,
+        created_at=job.created_at,
+        window=job.window,
+        hold=hold,
+        claim=claim_of(job, item),
+        begun_at=micros(runtime.clock.now()),
+        on_miss=job.on_miss,  # type: ignore[arg-type]  # a window's, as it was then
+        asked=asked.call.body,
+    )

@@ -1,0 +1,89 @@
+"""The statements about tenant clocks: how much service of the queue each organization had, for its weight.
+
+    enter    an organization whose queue was empty does not begin below those that wait
+    charge   the estimate of what was leased          refund   the same back
+    settle   the difference between estimate and what it really was
+
+Rows are changed in the order of their names, so that two transactions seldom wait for each other. The arithmetic is that
+of `scheduling.fairness`; nothing here chooses.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Select, bindparam, func, literal_column, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from ingot.scheduling.fairness import lifted, virtual
+from ingot.store.schema import jobs, tenant_clocks
+
+_c = tenant_clocks.c
+_OWN = select(_c.counter).where(_c.org_id == bindparam("org"))
+_WORK: Select[Any] = select(literal_column("1")).where(jobs.c.org_id == bindparam("org")).limit(1)
+_ACTIVE = select(literal_column("1")).where(jobs.c.org_id == _c.org_id).exists()
+_SMALLEST = select(func.min(_c.counter)).where(_ACTIVE)
+_LAST = select(func.max(_c.counter))
+_SET = upsert(tenant_clocks).values(org_id=bindparam("org"), counter=bindparam("at"))
+_SET = _SET.on_conflict_do_update(index_elements=[_c.org_id], set_={"counter": _SET.excluded.counter})
+_MOVE = (
+    update(tenant_clocks).where(_c.org_id == bindparam("org")).values(counter=_c.counter + bindparam("by"))
+)
+
+
+class Charged(Protocol):
+    """A job as clocks see it."""
+
+    @property
+    def org_id(self) -> str: ...
+    @property
+    def weight(self) -> int: ...
+    @property
+    def estimate(self) -> int: ...
+    @property
+    def lo(self) -> int: ...
+    @property
+    def hi(self) -> int: ...
+
+
+def enter(conn: Connection, org_id: str) -> None:
+    """An organization puts in work; call it before its row is there."""
+    own = conn.execute(_OWN, {"org": org_id}).scalar()
+    if own is not None and conn.execute(_WORK, {"org": org_id}).first() is not None:
+        return
+    least = conn.execute(_SMALLEST).scalar()
+    if least is None:
+        least = conn.execute(_LAST).scalar() or 0
+    conn.execute(_SET, {"org": org_id, "at": lifted(own, int(least))})
+
+
+def charge(conn: Connection, leased: Iterable[Charged]) -> None:
+    """Counts the estimates of jobs that were leased."""
+    move(conn, _estimates(leased, sign=1))
+
+
+def refund(conn: Connection, returned: Iterable[Charged]) -> None:
+    """Takes the estimates back of jobs that were not done."""
+    move(conn, _estimates(returned, sign=-1))
+
+
+def move(conn: Connection, by: Mapping[str, int]) -> None:
+    """Moves counters by organization."""
+    for org_id in sorted(by):
+        if by[org_id]:
+            conn.execute(_MOVE, {"org": org_id, "by": by[org_id]})
+
+
+def of(conn: Connection, org_ids: Collection[str]) -> dict[str, int]:
+    """The counters of these organizations."""
+    if not org_ids:
+        return {}
+    query = select(_c.org_id, _c.counter).where(_c.org_id.in_(sorted(org_ids)))
+    return {row.org_id: int(row.counter) for row in conn.execute(query)}
+
+
+def _estimates(found: Iterable[Charged], *, sign: int) -> dict[str, int]:
+    by: dict[str, int] = defaultdict(int)
+    for job in found:
+        by[job.org_id] += sign * virtual(job.estimate * (job.hi - job.lo + 1), job.weight)
+    return by

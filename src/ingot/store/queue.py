@@ -1,0 +1,388 @@
+"""The statements about jobs: put in, leased, renewed, given back, cancelled, ended with the results of their items.
+
+    queued --claim, epoch+1--> running --last item settled--> gone, its results are stored responses
+      ^                          |
+      |<--give back, epoch+1-----+     by who holds it: not now, or the process ends
+      '<--reclaim, epoch+1-------'     by anybody: its lease is over; counted as a lapse
+
+    to         from               by
+    running    queued             claim
+    queued     running            give_back, reclaim
+    gone       queued, running    conclude (with each result), cancel
+
+The epoch is a fence: whoever lost its lease changes nothing, and is told so. No statement here waits for anything but the
+database; which of the waiting jobs come first is handed in. Plain functions over a connection.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from msgspec import Struct
+from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, literal_column, select, update
+
+from ingot.scheduling.choice import Grant, Head, Look, Queue
+from ingot.store import clocks
+from ingot.store.bulk import insert_rows
+from ingot.store.instants import shared_now
+from ingot.store.schema import MICROSECOND, items, jobs, tenant_clocks
+
+LEASE: Final = 60 * MICROSECOND
+MOST_LAPSES: Final = 3
+"""Leases that may lapse before a job is taken for what kills its workers."""
+SPLIT_FROM: Final = 2
+"""Lapses after which a job is cut into single items, so that one of them takes no other with it."""
+BEFORE: Final = {"running": ("queued",), "queued": ("running",), "gone": ("queued", "running")}
+"""The states from which a job may come to another."""
+
+Choose = Callable[[Sequence[Queue]], Sequence[Grant]]
+
+
+class NewItem(Struct, frozen=True, gc=False):
+    """The input of one inference; `id` is what its answer is stored and billed under."""
+
+    id: str
+    request_id: str
+    request: bytes
+    headers: str | None = None
+    reserved: int = 0
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A job as it is put in; instants in microseconds, `lo` and `hi` are items of its batch, both included."""
+
+    id: str
+    batch_id: str
+    lo: int
+    hi: int
+    org_id: str
+    key_id: str
+    surface: str
+    preset: str
+    model: str
+    window: str
+    on_miss: str
+    streamed: int
+    price: str
+    prepaid: int
+    holds: str
+    limits: str | None
+    weight: int
+    estimate: int
+    created_at: int
+    due_at: int
+    lift_at: int
+
+
+class Leased(Job, frozen=True, kw_only=True):
+    """A job that somebody holds; the epoch proves it."""
+
+    epoch: int
+    started_at: int | None
+    tries: int
+    lapses: int
+    cancel_at: int | None
+
+
+class Claim(Struct, frozen=True, gc=False):
+    """What proves that a result may be written: the job's lease, and which of its items."""
+
+    job_id: str
+    epoch: int
+    batch_id: str
+    seq: int
+    org_id: str
+    weight: int
+    estimate: int
+    due_at: int
+
+
+class Item(Struct, frozen=True, gc=False):
+    """One of a job's items that has no result yet."""
+
+    seq: int
+    id: str
+    request_id: str
+    reserved: int
+    headers: str | None
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claimer:
+    """Who takes jobs, when, of which models, and for how long."""
+
+    owner: str
+    now: int
+    models: Collection[str]
+    lease: int = LEASE
+
+
+_JOB = Job.__struct_fields__
+_LEASED = Leased.__struct_fields__
+_ITEM = Item.__struct_fields__
+_NEW = ("state", "epoch", "not_before", "tries", "lapses")
+_j, _i = jobs.c, items.c
+_COLUMNS = tuple(jobs.c[name] for name in _LEASED)
+_HEAD = (_j.id, _j.org_id, _j.weight, _j.due_at, _j.lift_at, _j.estimate, _j.lo, _j.hi)
+_MINE = and_(_j.id == bindparam("job"), _j.epoch == bindparam("at_epoch"), _j.state == "running")
+_HELD = select(_j.id).where(_MINE).with_for_update()
+_DROP_ITEM = delete(items).where(_i.batch_id == bindparam("batch"), _i.seq == bindparam("place"))
+_WITHIN = and_(_i.batch_id == bindparam("batch"), _i.seq.between(bindparam("first"), bindparam("last")))
+_LEFT: Select[Any] = select(literal_column("1")).where(_WITHIN).limit(1)
+_RANGE = select(_j.lo, _j.hi, _j.holds).where(_j.id == bindparam("job"))
+_SHARED = select(_j.id).where(_j.batch_id == bindparam("batch"), _j.holds == bindparam("kept")).limit(1)
+_DROP_JOB = delete(jobs).where(_j.id == bindparam("job"), _j.state.in_(BEFORE["gone"]))
+
+
+def enqueue(conn: Connection, job: Job, new: Sequence[NewItem]) -> None:
+    """Puts in a job and the items of its range, in their order."""
+    rows = [
+        (job.batch_id, job.lo + place, each.id, each.request_id, each.reserved, each.headers, each.request)
+        for place, each in enumerate(new)
+    ]
+    columns = ("batch_id", "seq", "id", "request_id", "reserved", "headers", "request")
+    insert_rows(conn, items, columns, rows)
+    clocks.enter(conn, job.org_id)
+    values = tuple(getattr(job, name) for name in _JOB)
+    insert_rows(conn, jobs, (*_JOB, *_NEW), [(*values, "queued", 0, 0, 0, 0)])
+
+
+def claim(conn: Connection, claimer: Claimer, look: Look, *, choose: Choose) -> list[Leased]:
+    """Leases what `choose` grants of the heads of the queue; what another took in between is missing."""
+    now = shared_now(conn, claimer.now)
+    queues = _queues(conn, look, claimer, shared=now)
+    wanted = list(dict.fromkeys(grant.job for grant in choose(queues))) if queues else []
+    if not wanted:
+        return []
+    free = (
+        select(_j.id)
+        .where(_j.id.in_(wanted), _j.state.in_(BEFORE["running"]))
+        .with_for_update(skip_locked=True)
+    )
+    values = {
+        "state": "running",
+        "epoch": _j.epoch + 1,
+        "owner": claimer.owner,
+        "lease_until": now + claimer.lease,
+        "started_at": func.coalesce(_j.started_at, now),
+    }
+    taken = update(jobs).where(_j.id.in_(free.scalar_subquery()), _j.state.in_(BEFORE["running"]))
+    found = [_leased(row) for row in conn.execute(taken.values(values).returning(*_COLUMNS))]
+    clocks.charge(conn, found)
+    order = {job_id: place for place, job_id in enumerate(wanted)}
+    return sorted(found, key=lambda job: order[job.id])
+
+
+def items_of(conn: Connection, job: Leased) -> list[Item]:
+    """The items of a job that have no result yet, in their order."""
+    place = {"batch": job.batch_id, "first": job.lo, "last": job.hi}
+    query = select(*(items.c[name] for name in _ITEM)).where(_WITHIN).order_by(_i.seq)
+    return [
+        Item(row.seq, row.id, row.request_id, row.reserved, row.headers, bytes(row.request))
+        for row in conn.execute(query, place)
+    ]
+
+
+def renew(
+    conn: Connection, owner: str, *, job_ids: Collection[str], now: int, lease: int = LEASE
+) -> set[tuple[str, int]]:
+    """Prolongs these leases of an owner; which of the jobs it still has, each with its epoch."""
+    values = {"lease_until": shared_now(conn, now) + lease}
+    own = (_j.id.in_(sorted(job_ids)), _j.owner == owner, _j.state == "running")
+    mine = update(jobs).where(*own).values(values)
+    return {(row.id, row.epoch) for row in conn.execute(mine.returning(_j.id, _j.epoch))}
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """How a job goes back: for how long nobody takes it, in microseconds, and whether a try is counted."""
+
+    now: int
+    pause: int = 0
+    tried: bool = False
+
+
+def give_back(conn: Connection, job_id: str, epoch: int, *, owner: str, rest: Rest) -> bool:
+    """Puts a job back; False where its lease was lost."""
+    values = {
+        "state": "queued",
+        "epoch": _j.epoch + 1,
+        "owner": None,
+        "lease_until": None,
+        "not_before": shared_now(conn, rest.now) + rest.pause if rest.pause else 0,
+        "tries": _j.tries + int(rest.tried),
+    }
+    back = update(jobs).where(_MINE, _j.owner == owner).values(values).returning(*_COLUMNS)
+    found = [_leased(row) for row in conn.execute(back, {"job": job_id, "at_epoch": epoch})]
+    clocks.refund(conn, found)
+    return bool(found)
+
+
+def reclaim(conn: Connection, now: int) -> int:
+    """Takes back every job whose lease is over; how many. One that lapsed twice goes on item by item."""
+    over = and_(_j.state.in_(BEFORE["queued"]), _j.lease_until <= shared_now(conn, now))
+    lapsed = select(_j.id).where(over).limit(500).with_for_update(skip_locked=True)
+    values = {
+        "state": "queued",
+        "epoch": _j.epoch + 1,
+        "owner": None,
+        "lease_until": None,
+        "not_before": 0,
+        "lapses": _j.lapses + 1,
+    }
+    back = update(jobs).where(_j.id.in_(lapsed.scalar_subquery()), over).values(values)
+    found = [_leased(row) for row in conn.execute(back.returning(*_COLUMNS))]
+    clocks.refund(conn, found)
+    for job in found:
+        if job.lapses >= SPLIT_FROM and job.hi > job.lo:
+            _split(conn, job)
+    return len(found)
+
+
+def void_leases(conn: Connection, owner: str) -> int:
+    """Ends the leases of all others where they cannot be alive: one process serves a SQLite file."""
+    if conn.dialect.name == "postgresql":
+        return 0
+    others = and_(_j.state == "running", _j.owner != owner)
+    return conn.execute(update(jobs).where(others).values(lease_until=0)).rowcount
+
+
+def cancelled(conn: Connection, owner: str) -> set[str]:
+    """Of the jobs that an owner holds, those that somebody wants ended."""
+    wanted = select(_j.id).where(_j.owner == owner, _j.state == "running", _j.cancel_at.is_not(None))
+    return set(conn.execute(wanted).scalars())
+
+
+def ask_cancel(conn: Connection, batch_id: str, *, at: int) -> bool:
+    """Asks whoever has jobs of a batch to end them; False where there is none."""
+    own = update(jobs).where(_j.batch_id == batch_id, _j.cancel_at.is_(None))
+    conn.execute(own.values(cancel_at=at, lift_at=0, not_before=0))
+    return conn.execute(select(_j.id).where(_j.batch_id == batch_id).limit(1)).first() is not None
+
+
+def cancel_organization(conn: Connection, org_id: str, *, at: int) -> int:
+    """Asks for the end of all that waits or runs for an organization; how many jobs."""
+    own = update(jobs).where(_j.org_id == org_id, _j.cancel_at.is_(None))
+    return conn.execute(own.values(cancel_at=at, lift_at=0, not_before=0)).rowcount
+
+
+def is_held(conn: Connection, claim: Claim) -> bool:
+    """Whether the lease is in force, until the transaction ends."""
+    return conn.execute(_HELD, {"job": claim.job_id, "at_epoch": claim.epoch}).first() is not None
+
+
+def conclude(conn: Connection, claim: Claim) -> str | None:
+    """Takes an item out of the queue for the result that is written with it; None: the lease was lost, write nothing.
+
+    The last one takes the job along: what is then returned are the leases that its money was in, "" before.
+    Call it first in the transaction that bills.
+    """
+    if not is_held(conn, claim):
+        return None
+    if not conn.execute(_DROP_ITEM, {"batch": claim.batch_id, "place": claim.seq}).rowcount:
+        return None
+    row = conn.execute(_RANGE, {"job": claim.job_id}).one()
+    if conn.execute(_LEFT, {"batch": claim.batch_id, "first": row.lo, "last": row.hi}).first() is not None:
+        return ""
+    conn.execute(_DROP_JOB, {"job": claim.job_id})
+    # Jobs that were cut out of one share its money; the last of them gives back what is left.
+    shared = conn.execute(_SHARED, {"batch": claim.batch_id, "kept": row.holds}).first() is not None
+    return "" if shared else str(row.holds)
+
+
+def take_queued(conn: Connection, batch_id: str, *, owner: str, now: int) -> Leased | None:
+    """Leases a job of one item that waits, whatever its place in the queue; None where it runs or is not there."""
+    values = {
+        "state": "running",
+        "epoch": _j.epoch + 1,
+        "owner": owner,
+        "lease_until": shared_now(conn, now) + LEASE,
+    }
+    own = update(jobs).where(_j.batch_id == batch_id, _j.state.in_(BEFORE["running"])).values(values)
+    row = conn.execute(own.returning(*_COLUMNS)).first()
+    found = None if row is None else _leased(row)
+    if found is not None:
+        clocks.charge(conn, [found])
+    return found
+
+
+def models_waiting(conn: Connection, now: int) -> list[str]:
+    """The models for which jobs wait that may begin."""
+    ready = (_j.state == "queued", _j.not_before <= shared_now(conn, now))
+    return sorted(conn.execute(select(_j.model).where(*ready).distinct()).scalars())
+
+
+def waiting(conn: Connection) -> dict[str, int]:
+    """How many jobs are in each state."""
+    return {
+        state: conn.execute(select(func.count()).where(_j.state == state)).scalar_one()
+        for state in ("queued", "running")
+    }
+
+
+def _queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> list[Queue]:
+    """The heads that can matter: what is to be lifted, and the first jobs of those who had least service.
+
+    Windows are counted by the clocks of processes, as promises are; leases and pauses by the one that all share.
+    """
+    ready = [_j.state == "queued", _j.not_before <= shared, _j.model.in_(sorted(claimer.models))]
+    urgent = (
+        select(*_HEAD)
+        .where(*ready, _j.lift_at <= claimer.now)
+        .order_by(_j.lift_at, _j.id)
+        .limit(4 * look.rows)
+    )
+    rows = {row.id: row for row in conn.execute(urgent)}
+    exists = select(literal_column("1")).where(_j.org_id == tenant_clocks.c.org_id, *ready).exists()
+    first = select(tenant_clocks).where(exists).order_by(tenant_clocks.c.counter, tenant_clocks.c.org_id)
+    counters = {row.org_id: row.counter for row in conn.execute(first.limit(look.organizations))}
+    for org_id in counters:
+        heads = select(*_HEAD).where(_j.org_id == org_id, *ready).order_by(_j.due_at, _j.id)
+        rows |= {row.id: row for row in conn.execute(heads.limit(look.rows))}
+    counters |= clocks.of(conn, {row.org_id for row in rows.values()} - counters.keys())
+    return _by_organization(rows.values(), counters)
+
+
+def _by_organization(rows: Iterable[Any], counters: dict[str, int]) -> list[Queue]:
+    heads: dict[str, list[Any]] = {}
+    for row in rows:
+        heads.setdefault(row.org_id, []).append(row)
+    return [
+        Queue(
+            org_id,
+            counters.get(org_id, 0),
+            own[0].weight,
+            [
+                Head(
+                    row.id,
+                    row.due_at / MICROSECOND,
+                    row.lift_at / MICROSECOND,
+                    row.estimate,
+                    row.hi - row.lo + 1,
+                )
+                for row in sorted(own, key=lambda row: (row.due_at, row.id))
+            ],
+        )
+        for org_id, own in heads.items()
+    ]
+
+
+def _split(conn: Connection, job: Leased) -> None:
+    """Cuts a job into one for each item that is left; the first keeps its row, and its money."""
+    left = [each.seq for each in items_of(conn, job)]
+    if not left:
+        return
+    conn.execute(update(jobs).where(_j.id == job.id).values(lo=left[0], hi=left[0]))
+    columns = (*_JOB, *_NEW)
+    kept = {name: getattr(job, name) for name in _JOB}
+    rows = []
+    for seq in left[1:]:
+        own = {**kept, "id": f"{job.id}-{seq}", "lo": seq, "hi": seq, "limits": None}
+        rows.append((*(own[name] for name in _JOB), "queued", 0, 0, job.tries, job.lapses))
+    insert_rows(conn, jobs, columns, rows)
+
+
+def _leased(row: Row[Any]) -> Leased:
+    values = row._mapping  # noqa: SLF001  # its public name for this
+    return Leased(**{name: values[name] for name in _LEASED})

@@ -1,0 +1,179 @@
+"""The worker of one process: takes jobs while there is room, keeps their leases, and gives back what it cannot end.
+
+    look, woken by a hint or by time --room--> claim --> Running ... ended, given back, lost
+    keep, each second: who is to be ended; four times a lease: leases renewed; each 10 s: those of dead processes taken back
+    stop: nothing new is taken      close: what still runs is stopped, and given back
+
+Permits come before claims, so that no job is leased which could not begin. Hints only save time: everything also polls.
+"""
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final
+
+from ingot.services.runtime import Runtime
+from ingot.services.work import Dialects
+from ingot.signals.signal import ENDS, WORK
+from ingot.store.faults import StoreError
+from ingot.worker.lanes import NOWHERE, lanes, occupied, room_of
+from ingot.worker.running import Running, Why
+
+BUSY_SECONDS: Final = 0.25
+IDLE_SECONDS: Final = 1.0
+KEEP_SECONDS: Final = 1.0
+RECLAIM_SECONDS: Final = 10.0
+RENEWALS: Final = 4
+"""Of a lease, before it is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much a worker does at once, and how often it looks; seconds."""
+
+    concurrency: int = 64
+    busy: float = BUSY_SECONDS
+    idle: float = IDLE_SECONDS
+    keep: float = KEEP_SECONDS
+    reclaim: float = RECLAIM_SECONDS
+
+
+class Worker:
+    """Runs queued work; belongs to one event loop. `runtime` is replaced whole on a reload."""
+
+    def __init__(self, runtime: Runtime, dialects: Dialects, *, pace: Pace = Pace()) -> None:
+        self.runtime = runtime
+        self._dialects = dialects
+        self._pace = pace
+        self._permits = asyncio.Semaphore(pace.concurrency)
+        self._running: dict[str, Running] = {}
+        self._look = asyncio.Event()
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Works until `close`; a fault of the store is waited out."""
+        async with asyncio.TaskGroup() as group:
+            loops = [group.create_task(each) for each in (self._take(), self._keep(), self._hear())]
+            await loops[0]
+            for each in loops[1:]:
+                each.cancel()
+
+    def stop(self) -> None:
+        """Takes nothing new from here on."""
+        self._stopping = True
+        self._look.set()
+
+    async def close(self) -> None:
+        """Stops what runs, gives it back, and returns when that is done."""
+        self.stop()
+        running = list(self._running.values())
+        for each in running:
+            each.stop(Why.ENDING)
+        await asyncio.gather(*(each.task for each in running if each.task), return_exceptions=True)
+
+    async def idle(self) -> None:
+        """Returns when nothing runs here; call it after `stop`."""
+        while self._running:
+            await asyncio.wait([each.task for each in self._running.values() if each.task is not None])
+
+    # ---- taking
+
+    async def _take(self) -> None:
+        rng = self.runtime.rng
+        while not self._stopping:
+            self._look.clear()
+            try:
+                await self._fill()
+            except StoreError as error:
+                self.runtime.log.warning("the queue cannot be looked at", reason=error.message)
+            seconds = self._pace.busy if self._running else self._pace.idle
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds * rng.uniform(0.9, 1.1)):
+                    await self._look.wait()
+
+    async def _fill(self) -> None:
+        """Takes what there is room for, lane by lane."""
+        runtime = self.runtime
+        if self._free() <= 0 or not runtime.recorder.may_try():
+            return
+        models = await runtime.jobs.models()
+        by_lane = lanes(runtime.catalog, models)
+        for name, waiting in by_lane.items():
+            ours = occupied(self._by_model(), runtime.catalog)
+            link = None if name == NOWHERE else runtime.fleet.links.get(name)
+            room = room_of(link, ours=ours.get(name, 0), free=self._free())
+            if room.lifted <= 0 or self._stopping:
+                continue
+            for job in await runtime.jobs.claim(room, models=waiting):
+                self._begin(Running(runtime, self._dialects, job, permits=self._permits, rng=runtime.rng))
+
+    def _begin(self, running: Running) -> None:
+        self.runtime.measures.jobs["leased"] += 1
+        self._running[running.job.id] = running
+        running.task = asyncio.get_running_loop().create_task(self._follow(running))
+        if self._stopping:
+            running.stop(Why.ENDING)
+
+    async def _follow(self, running: Running) -> None:
+        try:
+            await running.run()
+        except StoreError as error:
+            # Its lease lapses, and somebody takes it back.
+            self.runtime.log.warning("work was not given back", job=running.job.id, reason=error.message)
+        except Exception as error:  # one job takes no other with it
+            self.runtime.log.error("a job broke off", job=running.job.id, exc_info=error)
+        finally:
+            if self._running.get(running.job.id) is running:
+                del self._running[running.job.id]
+            self._look.set()
+
+    def _free(self) -> int:
+        return self._pace.concurrency - sum(each.size for each in self._running.values())
+
+    def _by_model(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        for each in self._running.values():
+            found[each.job.model] += each.size
+        return found
+
+    # ---- keeping
+
+    async def _hear(self) -> None:
+        signal = self.runtime.jobs.signal
+        while True:
+            mark = signal.mark(WORK)
+            await signal.wait(WORK, mark, IDLE_SECONDS * 60)
+            self._look.set()
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        signal = self.runtime.jobs.signal
+        renewed, reclaimed = loop.time(), 0.0
+        while True:
+            mark = signal.mark(ENDS)
+            try:
+                if loop.time() - reclaimed >= min(self._pace.reclaim, self.runtime.jobs.lease / RENEWALS):
+                    reclaimed = loop.time()
+                    await self.runtime.jobs.reclaim()
+                if self._running:
+                    await self._end_cancelled()
+                if self._running and loop.time() - renewed >= self.runtime.jobs.lease / RENEWALS:
+                    renewed = loop.time()
+                    await self._renew()
+            except StoreError as error:
+                self.runtime.log.warning("leases of work are not kept", reason=error.message)
+            await signal.wait(ENDS, mark, self._pace.keep)
+
+    async def _end_cancelled(self) -> None:
+        for job_id in await self.runtime.jobs.cancelled():
+            running = self._running.get(job_id)
+            if running is not None:
+                running.stop(Why.CANCELLED)
+
+    async def _renew(self) -> None:
+        mine = dict(self._running)
+        kept = await self.runtime.jobs.renew(list(mine))
+        for job_id, running in mine.items():
+            if (job_id, running.job.epoch) not in kept:
+                running.stop(Why.TAKEN)
