@@ -143,52 +143,59 @@ def test_not_ready_is_told_when_no_target_may_be_asked(scene: Stage) -> None:
     assert upstream.up.log
 
 
+PATHS = {
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/responses",
+    "/v1/responses/input_tokens",
+    "/v1/responses/{id}",
+    "/v1/responses/{id}/cancel",
+    "/v1/responses/{id}/input_items",
+    "/v1/models",
+    "/v1/models/{model}",
+    "/health",
+    "/livez",
+    "/readyz",
+    "/version",
+    "/openapi.json",
+    "/llms.txt",
+    "/reference.md",
+    "/metrics",
+    "/v1/chat/completions/{id}",
+    "/v1/chat/completions/{id}/messages",
+    "/v1/responses/compact",
+    "/v1/conversations",
+    "/v1/conversations/{id}",
+    "/v1/conversations/{id}/items",
+    "/v1/conversations/{id}/items/{item_id}",
+    "/v1/files",
+    "/v1/files/{id}",
+    "/v1/files/{id}/content",
+    "/v1/uploads",
+    "/v1/uploads/{id}/parts",
+    "/v1/uploads/{id}/complete",
+    "/v1/uploads/{id}/cancel",
+    "/v1/usage",
+    "/v1/usage/breakdown",
+    "/v1/usage/requests",
+    "/v1/usage/export",
+    "/v1/messages/{id}",
+    "/v1/messages/{id}/cancel",
+    "/v1/chat/completions/{id}/cancel",
+}
+"""All that the server describes of itself under its default preset."""
+
+
 def test_description_is_whole_when_asked(scene: Stage) -> None:
     """Every path that answers is described, every reference leads somewhere, and nothing else is claimed."""
     served, _ = scene
     document = json.loads(served.call("/openapi.json", key=None)[2])
     assert document["openapi"].startswith("3.1")
     assert document["info"]["version"] == __version__
-    assert set(document["paths"]) == {
-        "/v1/chat/completions",
-        "/v1/completions",
-        "/v1/embeddings",
-        "/v1/messages",
-        "/v1/messages/count_tokens",
-        "/v1/responses",
-        "/v1/responses/input_tokens",
-        "/v1/responses/{id}",
-        "/v1/responses/{id}/cancel",
-        "/v1/responses/{id}/input_items",
-        "/v1/models",
-        "/v1/models/{model}",
-        "/health",
-        "/livez",
-        "/readyz",
-        "/version",
-        "/openapi.json",
-        "/llms.txt",
-        "/reference.md",
-        "/metrics",
-        "/v1/chat/completions/{id}",
-        "/v1/chat/completions/{id}/messages",
-        "/v1/responses/compact",
-        "/v1/conversations",
-        "/v1/conversations/{id}",
-        "/v1/conversations/{id}/items",
-        "/v1/conversations/{id}/items/{item_id}",
-        "/v1/files",
-        "/v1/files/{id}",
-        "/v1/files/{id}/content",
-        "/v1/uploads",
-        "/v1/uploads/{id}/parts",
-        "/v1/uploads/{id}/complete",
-        "/v1/uploads/{id}/cancel",
-        "/v1/usage",
-        "/v1/usage/breakdown",
-        "/v1/usage/requests",
-        "/v1/usage/export",
-    }
+    assert set(document["paths"]) == PATHS
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"]

@@ -107,13 +107,10 @@ class App:
             config.server.log_format == "auto" and sys.stderr.isatty()
         )
         self._access = console_access(runtime.log) if console else json_access(sink)
-        self._database = parts.database
-        self._changes = parts.changes
-        self._files = parts.files
+        self._parts = parts
         self._inferences: list[Inferences] = []
         self._states: list[resources.State] = []
         fronts = {name: self._front(preset) for name, preset in chosen.items()}
-        limits = config.limits
         self.hub = Hub(
             Dispatcher(
                 fronts[config.server.preset],
@@ -132,15 +129,7 @@ class App:
                 ),
                 access=self._access,
             ),
-            limits=ConnectionLimits(
-                headers=limits.headers,
-                header_bytes=limits.header_bytes,
-                request_seconds=limits.request_seconds,
-                seconds_per_megabyte=limits.seconds_per_megabyte,
-                idle_seconds=limits.idle_seconds,
-                unread_seconds=limits.unread_seconds,
-                buffer_bytes=limits.buffer_bytes,
-            ),
+            limits=_connection_limits(config),
             refuse=refusals(
                 functools.partial(presets.encode_error, runtime.preset),
                 measures=runtime.measures,
@@ -154,9 +143,9 @@ class App:
         inferences = Inferences(runtime, hosts=self._hosts, proxies=self._proxies, access=self._access)
         state = resources.State(
             runtime,
-            self._database,
-            changes=self._changes,
-            files=self._files,
+            self._parts.database,
+            changes=self._parts.changes,
+            files=self._parts.files,
             hosts=self._hosts,
             proxies=self._proxies,
             open_metrics=is_loopback(runtime.config.server.host),
@@ -204,6 +193,19 @@ class App:
         changed = [f"[{name}]" for name in FIXED if getattr(config, name) != getattr(old, name)]
         if changed:
             log.warning("changes that take effect at the next start", sections=changed)
+
+
+def _connection_limits(config: Config) -> ConnectionLimits:
+    limits = config.limits
+    return ConnectionLimits(
+        headers=limits.headers,
+        header_bytes=limits.header_bytes,
+        request_seconds=limits.request_seconds,
+        seconds_per_megabyte=limits.seconds_per_megabyte,
+        idle_seconds=limits.idle_seconds,
+        unread_seconds=limits.unread_seconds,
+        buffer_bytes=limits.buffer_bytes,
+    )
 
 
 def allowed_hosts(config: Config) -> frozenset[str]:
