@@ -27,6 +27,9 @@ OURS: Final = (NAME, "completion_webhook", SECRET)
 TIERS: Final = ("priority", "flex")
 """Values of `service_tier` that may name a window; `auto` and `default` ask for none, others are a target's own."""
 
+_TOLD: Final = frozenset({"background", "metadata", "service_tier"})
+"""Where anything is said to this server; most requests have none of them, and are through after one look."""
+
 AT_ONCE: Final = 1.0
 """Seconds in the queue up to which work was begun at once."""
 
@@ -43,6 +46,8 @@ def choose(
 
     A tier names no window that is not for a client who waits.
     """
+    if value.keys().isdisjoint(_TOLD):
+        return usual(offered)
     asked, tier = _asked(value), value.get("service_tier")
     named = tier if tier in TIERS and tier in offered else None
     if named is not None and windows[named].background_only and not background:
@@ -94,6 +99,8 @@ def for_target(body: Body, window: str, *, background: bool) -> Body:
     `window` is the one that was chosen; `background` says whether the field of that name is said to this server.
     """
     value = body.value
+    if value.keys().isdisjoint(_TOLD):
+        return body
     drop = {"background"} & value.keys() if background else set()
     if value.get("service_tier") == window:
         drop.add("service_tier")
