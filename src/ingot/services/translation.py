@@ -8,6 +8,7 @@ Decides what becomes of losses, and under which id and name an answer is given. 
 and every wire format: those are the codecs'.
 """
 
+import dataclasses
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,14 +125,17 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     if deployment.constitution is not None:
         sent = principled(request, deployment.constitution, breakpoints=wire.codec.name == "messages")
     origin = Origin(wire.codec.name, route.target.name)
-    destination = Destination(origin, route.model, quirks, stream=call.stream)
+    # Tokens are kept out of an answer once, by `hold`, which reads the body as a client's.
+    held_later = wire.dialect is CHAT and quirks.gbnf
+    encoded_with = dataclasses.replace(quirks, silent=()) if held_later else quirks
+    destination = Destination(origin, route.model, encoded_with, stream=call.stream)
     body, lost_out = wire.codec.encode_request(sent, destination)
     losses = joined(lost_in, lost_out, _lost_headers(call))
     mendable = tuple(loss for loss in losses if not loss.filled)
     if mendable and deployment.losses == "refuse":
         raise _refusal(mendable, deployment.name)
     held = None
-    if wire.dialect is CHAT and quirks.gbnf:
+    if held_later:
         held = hold(body, request, quirks, deployment=deployment.name)
         body = held.body
     losses = own_losses(losses, inference.dialect, call)
