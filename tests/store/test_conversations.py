@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select, update
 
 from databases import Place
 from ingot.clock import ManualClock
+from ingot.dialects.dialect import Past
 from ingot.services.retention import Retention
 from ingot.store.conversations import organizations_with_conversations, read_items, take_places
 from ingot.store.erasure import deleted_organizations, erase_organization
@@ -288,10 +289,9 @@ async def test_all_rows_go_when_a_conversation_or_its_organization_is_deleted(pa
 
 def _turn(conversation: str, *, status: str = "completed", output: list[Any] | None = None) -> Turn:
     answer = {"id": "resp_1", "status": status, "output": output or [{"type": "message", "id": "msg_a"}]}
-    own = [
-        {"type": "message", "id": "msg_q", "role": "user", "content": [{"type": "input_text", "text": "q"}]}
-    ]
-    return Turn(conversation=conversation, own=own, answer=json.dumps(answer).encode(), streamed=False)
+    content = [{"type": "input_text", "text": "q"}]
+    own = Past({"type": "message", "id": "msg_q", "role": "user", "content": content})
+    return Turn(conversation=conversation, own=[own], answer=json.dumps(answer).encode(), streamed=False)
 
 
 def _said(text: str, name: str) -> Any:

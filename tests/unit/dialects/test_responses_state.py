@@ -219,7 +219,7 @@ def test_thoughts_are_left_out_when_they_are_another_targets() -> None:
     hidden = {"type": "reasoning", "id": "rs_2", "summary": []}
     said = {"type": "message", "id": "msg_1", "role": "assistant", "content": "ho"}
     past = [Past({"role": "user", "content": "hi"}), *(Past(item, "up") for item in (sealed, hidden, said))]
-    call = continued(call_of(), past, [{"role": "user", "content": "more"}])
+    call = continued(call_of(), past, [Past({"role": "user", "content": "more"})])
     mine = for_target(call, "up", native=True)
     assert [item.get("type") for item in mine.body.value["input"]] == [None, "reasoning", "message", None]
     assert json.loads(mine.body.data) == mine.body.value
