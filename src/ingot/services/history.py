@@ -151,29 +151,32 @@ class History:
         self, org_id: str, chain: _Chain, own: Sequence[Json], *, source: str, most: int
     ) -> tuple[list[Past], list[Past], int]:
         """The items of a chain and those of the request itself, each reference replaced by what it refers to; their bytes."""
+        behind = len(chain.past)
         items = [*chain.past, *map(Past, own)]
-        wheres = [source] * len(chain.past) + [f"input[{index}]" for index in range(len(own))]
-        known = {str(each.item.get("id")): each for each in chain.past if not _refers(each, source)}
-        wanted = [each.item["id"] for each, where in zip(items, wheres, strict=True) if _refers(each, where)]
-        known |= await self._find(org_id, [name for name in wanted if name not in known], most=most)
-        weights: dict[str, int] = {}
+        wheres = [source] * behind + [f"input[{index}]" for index in range(len(own))]
+        references = {
+            index: where
+            for index, (each, where) in enumerate(zip(items, wheres, strict=True))
+            if _refers(each, where)
+        }
+        names = [str(items[index].item["id"]) for index in references]
+        wanted = set(names)
+        known = {
+            str(each.item["id"]): each
+            for index, each in enumerate(chain.past)
+            if index not in references and each.item.get("id") in wanted
+        }
+        known |= await self._find(org_id, [name for name in names if name not in known], most=most)
+        weights = {name: len(_encode(found.item)) for name, found in known.items()}
         size = chain.size
-        resolved = []
-        for each, where in zip(items, wheres, strict=True):
-            if not _refers(each, where):
-                resolved.append(each)
-                continue
-            name = each.item["id"]
+        for (index, where), name in zip(references.items(), names, strict=True):
             if name not in known:
                 raise _no_item(name, where)
-            found = known[name]
-            if name not in weights:
-                weights[name] = len(_encode(found.item))
             size += weights[name]
             if size > most:
                 raise too_much(most)
-            resolved.append(found)
-        return resolved[: len(chain.past)], resolved[len(chain.past) :], size
+            items[index] = known[name]
+        return items[:behind], items[behind:], size
 
     async def _find(self, org_id: str, ids: Sequence[str], *, most: int) -> dict[str, Past]:
         """What there is of these items in the store, by their ids."""
