@@ -96,7 +96,7 @@ class Scene:
             found: dict[str, set[str]] = {GONE: set(), LIVE: set()}
             labelled = set(conn.execute(select(response_metadata.c.response_id)).scalars())
             for row in conn.execute(select(responses)):
-                held = [row.request, row.answer, row.metadata, row.expires_at, row.kept or None]
+                held = [row.request, row.answer, row.metadata, row.expires_at]
                 if row.id in labelled or any(each is not None for each in held):
                     found[row.org_id].add(row.id)
             return found
