@@ -146,8 +146,9 @@ async def test_chain_is_refused_when_it_refers_to_what_is_gone(scene: Scene) -> 
     """What is deleted is in no later request, however it came into the chain."""
     await scene.store(IDS[0], "", **_named(IDS[0], "msg_a"))
     request = json.dumps({"model": "m", "input": _refer("msg_a")}).encode()
-    await scene.store(IDS[1], "two", request=request)
-    assert len(await scene.before(input="more", previous_response_id=IDS[1])) == 3
+    answer = {"id": IDS[1], "status": "completed", "output": [{"type": "odd", "id": {}}, {"type": "odd"}]}
+    await scene.store(IDS[1], "", request=request, answer=json.dumps(answer).encode())
+    assert len(await scene.before(input="more", previous_response_id=IDS[1])) == 4
     await scene.kept.delete(ORG, IDS[0])
     with pytest.raises(InvalidRequest, match="msg_a") as refused:
         await scene.before(input="more", previous_response_id=IDS[1])

@@ -164,7 +164,7 @@ class History:
         known = {
             str(each.item["id"]): each
             for index, each in enumerate(chain.past)
-            if index not in references and each.item.get("id") in wanted
+            if index not in references and _name_of(each) in wanted
         }
         known |= await self._find(org_id, [name for name in names if name not in known], most=most)
         weights = {name: len(_encode(found.item)) for name, found in known.items()}
@@ -261,6 +261,12 @@ def _search(conn: Connection, *, org_id: str, ids: Sequence[str], most: int, now
     search = Search(conn, org_id, now=now, most=most)
     search.look_for(ids)
     return search.found
+
+
+def _name_of(past: Past) -> str | None:
+    """Its id, where it has one; a target may answer anything."""
+    name = past.item.get("id")
+    return name if type(name) is str else None
 
 
 def _refers(past: Past, where: str) -> bool:
