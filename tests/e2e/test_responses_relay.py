@@ -164,6 +164,46 @@ def test_item_is_found_when_it_is_referred_to(scene: Scene, client: OpenAI) -> N
     assert (unknown.value.code, unknown.value.param) == ("item_not_found", "input[0]")
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_item_is_found_when_only_its_id_is_sent(scene: Scene, client: OpenAI, *, streamed: bool) -> None:
+    """Without the chain, as some clients go on: to its maker it goes with its id, to another target without thoughts."""
+    _, upstream = scene
+    asked: dict[str, Any] = {
+        "model": "gpt",
+        "input": f"think: {streamed}",
+        "include": ["reasoning.encrypted_content"],
+    }
+    if streamed:
+        with client.responses.stream(**asked) as stream:
+            first = stream.get_final_response()
+    else:
+        first = client.responses.create(**asked)
+    ids = [str(item.to_dict()["id"]) for item in first.output]
+    again: list[Any] = [{"type": "item_reference", "id": each} for each in ids]
+    again.append({"role": "user", "content": "echo: on"})
+    arrived = {}
+    for model in ("gpt", "other"):
+        request_id = fresh_id()
+        client.responses.create(model=model, input=again, extra_headers={"x-request-id": request_id})
+        (record,) = upstream.seen(request_id)
+        arrived[model] = record.json["input"]
+    assert [item.get("id") for item in arrived["gpt"]] == [*ids, None]
+    assert [item.get("type") for item in arrived["gpt"]] == ["reasoning", "message", None]
+    assert [(item.get("id"), item.get("type")) for item in arrived["other"]] == [
+        (None, "message"),
+        (None, None),
+    ]
+    client.responses.delete(first.id)
+    with pytest.raises(openai.BadRequestError) as gone:
+        client.responses.create(model="gpt", input=again)
+    assert (gone.value.code, gone.value.param) == ("item_not_found", "input[0]")
+    unkept = client.responses.create(model="gpt", input=f"echo: unkept {streamed}", store=False)
+    alone: Any = {"type": "item_reference", "id": str(unkept.output[0].to_dict()["id"])}
+    with pytest.raises(openai.BadRequestError) as missing:
+        client.responses.create(model="gpt", input=[alone])
+    assert missing.value.code == "item_not_found"
+
+
 def test_hosted_tool_runs_when_the_target_has_it(client: OpenAI) -> None:
     """Its call is an item like any other, also in the stream of a stored response."""
     told = client.responses.create(model="gpt", input="search: amber", tools=[{"type": "web_search"}])

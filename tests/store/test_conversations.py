@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select, update
 
 from databases import Place
 from ingot.clock import ManualClock
+from ingot.dialects.dialect import Past
 from ingot.services.retention import Retention
 from ingot.store.conversations import organizations_with_conversations, read_items, take_places
 from ingot.store.erasure import deleted_organizations, erase_organization
@@ -288,10 +289,9 @@ async def test_all_rows_go_when_a_conversation_or_its_organization_is_deleted(pa
 
 def _turn(conversation: str, *, status: str = "completed", output: list[Any] | None = None) -> Turn:
     answer = {"id": "resp_1", "status": status, "output": output or [{"type": "message", "id": "msg_a"}]}
-    own = [
-        {"type": "message", "id": "msg_q", "role": "user", "content": [{"type": "input_text", "text": "q"}]}
-    ]
-    return Turn(conversation=conversation, own=own, answer=json.dumps(answer).encode(), streamed=False)
+    content = [{"type": "input_text", "text": "q"}]
+    own = Past({"type": "message", "id": "msg_q", "role": "user", "content": content})
+    return Turn(conversation=conversation, own=[own], answer=json.dumps(answer).encode(), streamed=False)
 
 
 def _said(text: str, name: str) -> Any:
@@ -300,17 +300,21 @@ def _said(text: str, name: str) -> Any:
 
 
 async def test_turn_is_appended_when_its_ids_are_taken(pages: Pages, client: AsyncOpenAI) -> None:
-    """Upstreams that count from zero repeat themselves: such an item gets an id of its own, and none is lost."""
+    """Upstreams that count from zero repeat themselves: such an item gets an id of its own, and none is lost.
+
+    What the request referred to keeps its maker.
+    """
     made = await client.conversations.create(items=[HELLO_1])
     output = [_said("one", "msg_1"), _said("two", "msg_q"), _said("three", "msg_new")]
     turn = _turn(made.id, output=output)
+    turn.own.append(Past(_said("zero", "msg_0"), "down"))
     await pages.db.write(lambda conn: append_turn(conn, DEFAULT_ORG, turn, maker="up"))
     listed = [item async for item in client.conversations.items.list(made.id, order="asc")]
-    assert [_text(item) for item in listed] == ["Hello", "q", "one", "two", "three"]
+    assert [_text(item) for item in listed] == ["Hello", "q", "zero", "one", "two", "three"]
     ids = [item.id or "" for item in listed]
-    assert (ids[0], ids[1], ids[4], len(set(ids))) == ("msg_1", "msg_q", "msg_new", 5)
+    assert (ids[0], ids[1], ids[2], ids[5], len(set(ids))) == ("msg_1", "msg_q", "msg_0", "msg_new", 6)
     rows = await pages.db.read(lambda conn: read_items(conn, made.id))
-    assert [row.maker for row in rows] == [None, None, "up", "up", "up"]
+    assert [row.maker for row in rows] == [None, None, "down", "up", "up", "up"]
 
 
 async def test_conversation_is_as_it_was_when_a_turn_leads_nowhere(pages: Pages, client: AsyncOpenAI) -> None:

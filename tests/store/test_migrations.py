@@ -10,10 +10,12 @@ from sqlalchemy import Connection, inspect, text
 
 from databases import Place, open_store
 from ingot.clock import ManualClock
+from ingot.store.conversations import find_item_anywhere
 from ingot.store.faults import StoreError
 from ingot.store.migrations import MIGRATIONS, Migration
 from ingot.store.schema import metadata
 
+REFERENCES = next(step.number for step in MIGRATIONS if step.name == "references")
 NEXT = MIGRATIONS[-1].number + 1
 """The number of a step that is not there yet."""
 
@@ -78,6 +80,27 @@ async def test_only_missing_steps_run_when_the_database_is_older(backend: Place)
         (NEXT - 1, MIGRATIONS[-1].name, "done"),
         (NEXT, "more", "done"),
     ]
+
+
+async def test_items_of_conversations_are_told_whose_they_are_when_migrated(backend: Place) -> None:
+    """Those that were there before are found by their ids, too; one without its conversation belongs to nobody."""
+    kind = "BYTEA" if backend.postgres else "BLOB"
+    before = [step for step in MIGRATIONS if step.number < REFERENCES]
+    await open_store(backend, steps=before).close()
+    backend.run(
+        "INSERT INTO conversations (id, org_id, created_at) VALUES ('conv_1', 'org_one', 0)",
+        *(
+            "INSERT INTO conversation_items (conversation_id, place, id, item) "  # noqa: S608  # names of ours
+            f"SELECT '{which}', 0, 'msg_a', answer FROM (SELECT CAST('{{}}' AS {kind}) AS answer) AS made"
+            for which in ("conv_1", "conv_gone")
+        ),
+    )
+    async with open_store(backend) as db:
+        found = await db.read(lambda conn: find_item_anywhere(conn, "org_one", "msg_a"))
+        assert found is not None
+        assert found.item == b"{}"
+        left = await db.read(lambda conn: find_item_anywhere(conn, "org_two", "msg_a"))
+        assert left is None
 
 
 async def test_nothing_stays_when_a_step_fails(backend: Place) -> None:

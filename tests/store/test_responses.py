@@ -1,114 +1,23 @@
 """Stored responses and the chains of them, on both databases."""
 
 import asyncio
-import hashlib
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from databases import Place, open_store
-from ingot.dialects.responses import RESPONSES
+from databases import Place
 from ingot.errors import ApiError, InvalidRequest, NotFound, TooLarge
 from ingot.services.answers import Paging
-from ingot.services.history import History
-from ingot.services.idempotency import Retries
-from ingot.services.kept import Responses
-from ingot.services.recording import Recorder
-from ingot.store.database import Database
-from ingot.store.settle import Settlement
-from treasury import Treasury
-
-ORG, OTHER = "org_one", "org_two"
-MICROS = 1_000_000
-IDS = [f"resp_{number:028x}" for number in range(1, 9)]
-
-
-def digest(text: bytes) -> bytes:
-    """Stands for the HMAC under the pepper."""
-    return hashlib.sha256(text).digest()
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A store with two organizations, and what reads and writes it."""
-
-    db: Database
-    treasury: Treasury
-    recorder: Recorder
-    history: History
-    kept: Responses
-
-    def settlement(self, which: str, text: str, *, previous: str | None = None, **fields: Any) -> Settlement:
-        """An answered response: it says `text` to a message that says `say TEXT`."""
-        now = int(self.treasury.clock.now() * MICROS)
-        request = {"model": "m", "input": f"say {text}", "previous_response_id": previous}
-        message: dict[str, Any] = {
-            "id": f"msg_{which[5:]}0000",
-            "type": "message",
-            "role": "assistant",
-            "status": "completed",
-            "content": [{"type": "output_text", "text": text, "annotations": []}],
-        }
-        answer: dict[str, Any] = {
-            "id": which,
-            "object": "response",
-            "status": "completed",
-            "output": [message],
-        }
-        made = Settlement(
-            id=which,
-            public_id=which,
-            org_id=ORG,
-            key_id="key_a",
-            surface="responses",
-            model="m",
-            target="up",
-            status=200,
-            state="completed",
-            window="asap",
-            fidelity="translated",
-            created_at=now,
-            finished_at=now,
-            request_id="req_1",
-            request=json.dumps(request).encode(),
-            answer=json.dumps(answer).encode(),
-            expires_at=now + 60 * MICROS,
-        )
-        return replace(made, **fields)
-
-    async def store(self, which: str, text: str, *, previous: str | None = None, **fields: Any) -> None:
-        """The same, written."""
-        await self.recorder.record(self.settlement(which, text, previous=previous, **fields))
-
-    async def before(self, *, org: str = ORG, most: int = 1_000_000, **fields: Any) -> list[Any]:
-        """The input of a request with these fields, as a target gets it."""
-        call = RESPONSES.decode(json.dumps({"model": "m", **fields}).encode())
-        made = await self.history.before(call, org, most=most)
-        assert json.loads(made.body.data) == made.body.value
-        assert "previous_response_id" not in made.body.value
-        told = made.body.value["input"]
-        assert isinstance(told, list)
-        return told
+from responsehouse import IDS, ORG, OTHER, Scene, open_scene
 
 
 @pytest.fixture
 async def scene(backend: Place) -> AsyncIterator[Scene]:
     """An empty store of two organizations."""
-    async with open_store(backend) as db:
-        treasury = Treasury(db)
-        for org in (ORG, OTHER):
-            await treasury.organization(org, amount=1_000)
-        purse = treasury.purse("p1")
-        retries = Retries(db, clock=treasury.clock, log=treasury.log)
-        recorder = Recorder(db, purse=purse, retries=retries, log=treasury.log)
-        history = History(db, recorder, digest=digest, clock=treasury.clock)
-        yield Scene(db, treasury, recorder, history, Responses(db, clock=treasury.clock))
-        await recorder.close()
-        await purse.close()
+    async with open_scene(backend) as opened:
+        yield opened
 
 
 async def test_chain_comes_before_when_a_response_is_named(scene: Scene) -> None:

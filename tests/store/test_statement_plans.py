@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, event, insert
 
 from databases import Place, open_store, postgres_server
-from ingot.store import conversations, ledger, requestlog, responses, schema, usage
+from ingot.store import conversations, ledger, names, requestlog, responses, schema, usage
 from ingot.store import idempotency as idempotency_rows
 from ingot.store.ledger import Span
 from ingot.store.requestlog import RequestFilter
@@ -52,7 +52,13 @@ def _fill(conn: Connection) -> None:
     ]
     conn.execute(insert(schema.conversations), held)
     items = [
-        {"conversation_id": each["id"], "place": place, "id": f"msg_{place}", "item": b'{"type":"message"}'}
+        {
+            "conversation_id": each["id"],
+            "org_id": each["org_id"],
+            "place": place,
+            "id": f"msg_{place}",
+            "item": b'{"type":"message"}',
+        }
         for each in held[:100]
         for place in range(100)
     ]
@@ -61,6 +67,11 @@ def _fill(conn: Connection) -> None:
     conn.execute(insert(response_waits), waited)
     said = [{"response_id": each["response_id"], "seq": 0, "epoch": 1, "data": b"x"} for each in lossy]
     conn.execute(insert(job_events), said)
+    named = [
+        {"org_id": each.org, "item_id": f"msg_{number % 50}", "response_id": each.id}
+        for number, each in ((number, _entry(number)) for number in range(ROWS))
+    ]
+    conn.execute(insert(schema.response_items), named)
 
 
 def _retry(number: int) -> dict[str, Any]:
@@ -99,6 +110,9 @@ ENTRY = ledger.Entry(_entry(_AT).id, ORG, "inference", 0, micros(_entry(_AT).at)
 READS: dict[str, Work] = {
     "one": lambda conn: responses.find_response(conn, ORG, "chatcmpl-unknown"),
     "content": lambda conn: responses.read_part(conn, ORG, "resp_unknown", part="answer"),
+    "an answer": lambda conn: responses.read_answered(conn, ORG, MIDDLE.id),
+    "a named item": lambda conn: names.find_holder(conn, ORG, "msg_7", now=micros(NOW)),
+    "a named item that is not there": lambda conn: names.find_holder(conn, ORG, "msg_no", now=micros(NOW)),
     "newest": lambda conn: responses.list_responses(conn, ORG, ALL, step=NEWEST),
     "oldest": lambda conn: responses.list_responses(conn, ORG, ALL, step=OLDEST),
     "later of a model": lambda conn: responses.list_responses(conn, ORG, ONE_MODEL, step=LATER),
@@ -128,6 +142,7 @@ READS: dict[str, Work] = {
     "period": lambda conn: usage.period_start(conn, ORG),
     "a conversation": lambda conn: conversations.find_conversation(conn, ORG, "conv_0001"),
     "an item": lambda conn: conversations.find_item(conn, "conv_0001", "msg_50"),
+    "an item of any conversation": lambda conn: conversations.find_item_anywhere(conn, ORG, "msg_50"),
     "items": lambda conn: conversations.list_items(
         conn, "conv_0001", after=50, limit=20, descending=True, room=10_000
     ),

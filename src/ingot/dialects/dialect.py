@@ -101,8 +101,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     stamp: Stamp | None = None
     # The makers of the first items of the input, where earlier responses were put before it.
     makers: tuple[str | None, ...] = ()
+    # Of the items behind those, where references among them were replaced: the maker of each, and its place in the client's input.
+    referred: tuple[tuple[str | None, int], ...] = ()
     # Items that the answer gives back as they were.
     repeated: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def composed(self) -> bool:
+        """Whether its input holds items that are not its client's own."""
+        return bool(self.makers or self.referred)
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

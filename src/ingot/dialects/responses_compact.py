@@ -45,7 +45,7 @@ def summarizing(call: Call) -> Call:
     users = tuple(item for item in told if item.get("role") == "user")
     body = Body(data, {**value, "input": messages})
     images = tuple(images_of(messages))
-    return msgspec.structs.replace(call, body=body, images=images, makers=(), repeated=users)
+    return msgspec.structs.replace(call, body=body, images=images, makers=(), referred=(), repeated=users)
 
 
 def _as_messages(item: Json, index: int) -> Iterator[Json]:

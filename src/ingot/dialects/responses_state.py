@@ -3,7 +3,7 @@
     request, answer --items--> what comes before the next request --continued--> the call that targets get
 
 An item that its client sent without an id is shown under one that is made of the response's id and the item's place, and
-so are the items of translated answers: their response is found by it. Decides nothing about who may read what, and knows
+so are the items of translated answers: their response is found by it. `named` are the others. Decides nothing about who may read what, and knows
 no store. Source: contract §3.
 """
 
@@ -44,8 +44,24 @@ class _Answered(msgspec.Struct):
     id: str | None = None
 
 
+class _Name(msgspec.Struct):
+    id: Any = None
+    type: Any = None
+    role: Any = None
+
+
+class _NamedInput(msgspec.Struct):
+    input: str | list[_Name] | None = None
+
+
+class _NamedOutput(msgspec.Struct):
+    output: list[_Name]
+
+
 _asked = msgspec.json.Decoder(_Asked)
 _answered = msgspec.json.Decoder(_Answered)
+_named_input = msgspec.json.Decoder(_NamedInput)
+_named_output = msgspec.json.Decoder(_NamedOutput)
 
 
 def previous_of(request: bytes) -> str | None:
@@ -76,19 +92,23 @@ def conversation_of(asked: Mapping[str, Any]) -> str | None:
     return told["id"] if isinstance(told, dict) else told
 
 
-def own_items(call: Call, response_id: str) -> list[Json]:
+def own_items(call: Call, response_id: str) -> list[Past]:
     """The items that a stamped call has beyond those before it, as they are shown of the response.
 
-    As the client wrote them, but for references: those are what they refer to, and nothing where that came before.
+    As the client wrote them, but for references: those are what they refer to, with its maker, and nothing where that came
+    before.
     """
     sent_items = as_items(call.body.value.get("input"))
     before = {item.get("id") for item in sent_items[: len(call.makers)]}
     asked = [] if call.stamp is None else as_items(call.stamp.asked.value.get("input"))
+    makers = [maker for maker, _ in call.referred] or [None] * len(asked)
     shown = []
-    for index, (own, found) in enumerate(zip(asked, sent_items[len(call.makers) :], strict=True)):
+    for index, (own, found, maker) in enumerate(
+        zip(asked, sent_items[len(call.makers) :], makers, strict=True)
+    ):
         refers = kind_of(own, f"input[{index}]") == "item_reference"
         if not (refers and found.get("id") in before):
-            shown.append(_shown(found if refers else own, response_id, index))
+            shown.append(Past(_shown(found if refers else own, response_id, index), maker))
     return shown
 
 
@@ -113,6 +133,23 @@ def holder_of(item_id: str) -> str | None:
     return None if made is None else PREFIX + made[1]
 
 
+def named(request: bytes, answer: bytes, response_id: str) -> list[str]:
+    """The ids of a response's items that do not tell it, each once, the newest first; raises ValueError.
+
+    A reference is no item of its own.
+    """
+    told = _named_input.decode(request).input
+    asked = told if isinstance(told, list) else []
+    own = [item for item in asked if not _is_reference(item)]
+    names = (item.id for item in (*_named_output.decode(answer).output[::-1], *own[::-1]))
+    found = (name for name in names if type(name) is str and holder_of(name) != response_id)
+    return list(dict.fromkeys(found))
+
+
+def _is_reference(item: _Name) -> bool:
+    return item.type == "item_reference" or (item.type is None and item.role is None)
+
+
 def _shown(item: Json, response_id: str, index: int) -> Json:
     kind = kind_of(item, f"input[{index}]")
     end = f"{response_id.removeprefix(PREFIX)}i{index:04x}"
@@ -133,41 +170,54 @@ def needs_past(call: Call) -> bool:
     )
 
 
-def continued(call: Call, before: Sequence[Past], own: Sequence[Json]) -> Call:
-    """The call with the items of earlier responses, or of its conversation, before its own, as targets get it."""
-    items = [past.item for past in before] + list(own)
+def continued(call: Call, before: Sequence[Past], own: Sequence[Past]) -> Call:
+    """The call with the items of earlier responses, or of its conversation, before its own, as targets get it.
+
+    `own` are its own with what it refers to in the places of references.
+    """
+    items = [past.item for past in (*before, *own)]
+    found = any(past.maker is not None for past in own)
     replace = {"input": _encode(items)}
     data = rawjson.splice(call.body, replace=replace, drop=_OURS)
     value = {name: held for name, held in call.body.value.items() if name not in _OURS}
     body = Body(data, {**value, "input": items})
     return msgspec.structs.replace(
-        call, body=body, images=tuple(images_of(items)), makers=tuple(past.maker for past in before)
+        call,
+        body=body,
+        images=tuple(images_of(items)),
+        makers=tuple(past.maker for past in before),
+        referred=tuple((past.maker, index) for index, past in enumerate(own)) if found else (),
     )
 
 
 def for_target(call: Call, target: str, *, native: bool) -> Call:
-    """The call as this target gets it: of earlier responses, thoughts go back to their maker alone, and so do ids.
+    """The call as this target gets it: of earlier responses, and of items that are referred to, thoughts go back to their
+    maker alone, and so do ids.
 
     A target is asked to store nothing, so that thoughts which it did not write down are nothing to it.
     """
-    if not call.makers:
+    if not call.composed:
         return call
     items: list[Json] = call.body.value["input"]
     before = len(call.makers)
+    behind = call.referred or [(None, index) for index in range(len(items) - before)]
     kept = [
-        (item if maker is None else _passed(item, same=native and maker == target), maker)
-        for item, maker in zip(items[:before], call.makers, strict=True)
+        (item if maker is None else _passed(item, same=native and maker == target), maker, place)
+        for item, (maker, place) in zip(
+            items, (*((maker, -1) for maker in call.makers), *behind), strict=True
+        )
     ]
-    passed = [(item, maker) for item, maker in kept if item is not None]
-    told = [item for item, _ in passed] + items[before:]
+    told = [item for item, _, _ in kept if item is not None]
     if told == items:
         return call
+    passed = [(maker, place) for item, maker, place in kept if item is not None]
     data = rawjson.splice(call.body, replace={"input": _encode(told)})
     return msgspec.structs.replace(
         call,
         body=Body(data, {**call.body.value, "input": told}),
         images=tuple(images_of(told)),
-        makers=tuple(maker for _, maker in passed),
+        makers=tuple(maker for maker, place in passed if place < 0),
+        referred=tuple(each for each in passed if each[1] >= 0) if call.referred else (),
     )
 
 
@@ -180,7 +230,8 @@ def own_place(path: str, call: Call) -> str:
     asked = {} if call.stamp is None else call.stamp.asked.value
     if index < 0:
         return "previous_response_id" if asked.get("conversation") is None else "conversation"
-    return "input" if type(asked.get("input")) is str else f"input[{index}]{path[found.end() :]}"
+    place = call.referred[index][1] if index < len(call.referred) else index
+    return "input" if type(asked.get("input")) is str else f"input[{place}]{path[found.end() :]}"
 
 
 def _passed(item: Json, *, same: bool) -> Json | None:

@@ -151,7 +151,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     """One try; `call` is the inference's own with its images fetched."""
     dialect = inference.dialect
     native = dialect.format in route.target.dialects
-    if dialect.for_target is not None and call.makers:
+    if dialect.for_target is not None and call.composed:
         fitted = partial(dialect.for_target, call, route.target.name, native=native)
         call = await apart(len(call.body.data), fitted)
     with own_places(dialect, call):
@@ -194,7 +194,7 @@ def _prepare(inference: Inference, call: Call, route: Route) -> bytes:
     """The body for a target that speaks the client's dialect."""
     dialect, quirks = inference.dialect, route.target.quirks
     # What the client sent is judged, and what came before it: errors name places in it.
-    judged = call if call.makers else inference.call
+    judged = call if call.composed else inference.call
     dialect.check_target(judged, quirks, inference.deployment.name)
     if inference.deployment.constitution is not None:
         call = dialect.preface(call, inference.deployment.constitution)

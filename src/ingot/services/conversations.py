@@ -205,7 +205,7 @@ def _append(conn: Connection, org_id: str, which: str, items: Sequence[Item]) ->
         if item.id in taken:
             raise duplicate(item.id, f"items[{index}].id")
     rows = [Kept(first + index, item.id, encode_item(item.value)) for index, item in enumerate(items)]
-    store.insert_items(conn, which, rows)
+    store.insert_items(conn, which, rows, org_id=org_id)
     return rows
 
 

@@ -3,7 +3,7 @@
     conversation            its items, in their order, whoever said them
     previous_response_id    the chain of responses behind it, oldest first: items in, items out of each; instructions are not
                             carried over
-    item_reference          an item of those, or of any response that its id tells of
+    item_reference          an item of those, or of whatever else the organization keeps: see `references`
     compaction              the summary that it seals, for the organization that it was made for
     before(...)             all of it, as the call that targets get
 
@@ -26,16 +26,16 @@ from ingot.clock import Clock
 from ingot.dialects import responses_state as state
 from ingot.dialects.dialect import Call, Past
 from ingot.dialects.item_checks import duplicate
-from ingot.dialects.responses import RESPONSES
 from ingot.dialects.responses_compact import MARK, as_summary
 from ingot.dialects.responses_items import kind_of
-from ingot.errors import InvalidRequest, PlatformError, TooLarge
+from ingot.errors import InvalidRequest, TooLarge
 from ingot.rawjson import clip
 from ingot.sealing import RandomBytes, seal, unseal
 from ingot.services.apart import apart
 from ingot.services.conversations import missing_conversation
 from ingot.services.recent import Recent
 from ingot.services.recording import Recorder
+from ingot.services.references import Search, is_readable, items_in, items_out, too_much, unreadable
 from ingot.store import conversations
 from ingot.store import responses as store
 from ingot.store.database import Database
@@ -47,6 +47,7 @@ MOST_LINKS: Final = 1_000
 Json = dict[str, Any]
 
 _item: Final = msgspec.json.Decoder(Json)
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class _Chain(NamedTuple):
@@ -93,10 +94,13 @@ class History:
             chain = await self._chain(org_id, previous, most=most, recent=recent)
         else:
             source, chain = "", _Chain([], 0)
-        own = await self._resolved(org_id, asked, chain.past)
-        past = [Past(self._opened(each.item, org_id, source), each.maker) for each in chain.past]
-        fresh = [self._opened(item, org_id, f"input[{index}]") for index, item in enumerate(own)]
-        return await apart(chain.size, partial(state.continued, call, past, fresh))
+        before, own, size = await self._resolved(org_id, chain, asked, source=source, most=most)
+        past = [Past(self._opened(each.item, org_id, source), each.maker) for each in before]
+        fresh = [
+            Past(self._opened(each.item, org_id, f"input[{index}]"), each.maker)
+            for index, each in enumerate(own)
+        ]
+        return await apart(size, partial(state.continued, call, past, fresh))
 
     def seal(self, text: bytes, *, org_id: str) -> str:
         """A summary as only requests of the organization have it read again."""
@@ -143,43 +147,49 @@ class History:
             await self._recorder.caught_up()
             return await self._db.read(partial(read, now=micros(self._clock.now())))
 
-    async def _resolved(self, org_id: str, items: Sequence[Json], past: Sequence[Past]) -> list[Json]:
-        """The items of the request itself, each reference replaced by what it refers to."""
-        known = {each.item.get("id"): each.item for each in past}
-        resolved = []
-        for index, item in enumerate(items):
-            where = f"input[{index}]"
-            if kind_of(item, where) != "item_reference":
-                resolved.append(item)
-                continue
-            found = known.get(item["id"]) or await self._find_item(org_id, item["id"])
-            if found is None:
-                raise InvalidRequest(
-                    f"Item with id '{clip(item['id'])}' not found. Send the item itself, or go on from its response with "
-                    "'previous_response_id'.",
-                    param=where,
-                    code="item_not_found",
-                )
-            resolved.append(found)
-        return resolved
+    async def _resolved(
+        self, org_id: str, chain: _Chain, own: Sequence[Json], *, source: str, most: int
+    ) -> tuple[list[Past], list[Past], int]:
+        """The items of a chain and those of the request itself, each reference replaced by what it refers to; their bytes."""
+        behind = len(chain.past)
+        items = [*chain.past, *map(Past, own)]
+        wheres = [source] * behind + [f"input[{index}]" for index in range(len(own))]
+        references = {
+            index: where
+            for index, (each, where) in enumerate(zip(items, wheres, strict=True))
+            if _refers(each, where)
+        }
+        names = [str(items[index].item["id"]) for index in references]
+        wanted = set(names)
+        known = {
+            str(each.item["id"]): each
+            for index, each in enumerate(chain.past)
+            if index not in references and _name_of(each) in wanted
+        }
+        known |= await self._find(org_id, [name for name in names if name not in known], most=most)
+        weights = {name: len(_encode(found.item)) for name, found in known.items()}
+        size = chain.size
+        for (index, where), name in zip(references.items(), names, strict=True):
+            if name not in known:
+                raise _no_item(name, where)
+            size += weights[name]
+            if size > most:
+                raise too_much(most)
+            items[index] = known[name]
+        return items[:behind], items[behind:], size
 
-    async def _find_item(self, org_id: str, item_id: str) -> Json | None:
-        holder = state.holder_of(item_id)
-        if holder is None:
-            return None
-        now = micros(self._clock.now())
-        found = await self._db.read(partial(store.read_exchange, org_id=org_id, response_id=holder))
-        if found is None or not is_readable(found, now=now):
-            return None
-        items = [*_items_in(found), *_items_out(found)]
-        return next((item for item in items if item.get("id") == item_id), None)
-
-
-def is_readable(found: Exchange, *, now: int) -> bool:
-    """Whether a stored row is a response that can be read: kept, and neither expired nor deleted."""
-    head = found.head
-    fresh = head.expires_at is not None and head.expires_at > now
-    return head.surface == RESPONSES.name and head.kept and fresh and found.answer is not None
+    async def _find(self, org_id: str, ids: Sequence[str], *, most: int) -> dict[str, Past]:
+        """What there is of these items in the store, by their ids."""
+        if not ids:
+            return {}
+        wanted = list(dict.fromkeys(ids))
+        search = partial(_search, org_id=org_id, ids=wanted, most=most)
+        found = await self._db.read(partial(search, now=micros(self._clock.now())))
+        if len(found) == len(wanted):
+            return found
+        # What is missing may be on its way, as an answer is in a chain.
+        await self._recorder.caught_up()
+        return await self._db.read(partial(search, now=micros(self._clock.now())))
 
 
 def read_chain(conn: Connection, org_id: str, last: Exchange, *, now: int) -> list[Exchange]:
@@ -199,9 +209,9 @@ def items_before(conn: Connection, org_id: str, last: Exchange, *, now: int) -> 
     links = read_chain(conn, org_id, last, now=now)
     items: list[Json] = []
     for link in links[:-1]:
-        items += _items_in(link)
-        items += _items_out(link)
-    return items + _items_in(links[-1])
+        items += items_in(link)
+        items += items_out(link)
+    return items + items_in(links[-1])
 
 
 def _read_chain(
@@ -247,27 +257,30 @@ def _read_conversation(conn: Connection, *, org_id: str, which: str, most: int) 
     return _Chain([Past(_item.decode(each.item), each.maker) for each in kept], size)
 
 
+def _search(conn: Connection, *, org_id: str, ids: Sequence[str], most: int, now: int) -> dict[str, Past]:
+    search = Search(conn, org_id, now=now, most=most)
+    search.look_for(ids)
+    return search.found
+
+
+def _name_of(past: Past) -> str | None:
+    """Its id, where it has one; a target may answer anything."""
+    name = past.item.get("id")
+    return name if type(name) is str else None
+
+
+def _refers(past: Past, where: str) -> bool:
+    """Whether it is a reference of a client's; what a target gave is none."""
+    return past.maker is None and kind_of(past.item, where) == "item_reference"
+
+
 def _past(link: Exchange) -> list[Past]:
     """What a link says, as the next request has it before it."""
     try:
         asked = [Past(item) for item in state.sent(link.request or b"{}")]
         return asked + [Past(item, link.target) for item in state.items_out(link.answer or b"")]
     except ValueError as error:
-        raise _unreadable() from error
-
-
-def _items_in(link: Exchange) -> list[Json]:
-    try:
-        return state.items_in(link.request or b"{}", link.head.id)
-    except ValueError as error:
-        raise _unreadable() from error
-
-
-def _items_out(link: Exchange) -> list[Json]:
-    try:
-        return state.items_out(link.answer or b"")
-    except ValueError as error:
-        raise _unreadable() from error
+        raise unreadable() from error
 
 
 def _not_found(previous: str, missing: str) -> InvalidRequest:
@@ -279,5 +292,10 @@ def _not_found(previous: str, missing: str) -> InvalidRequest:
     )
 
 
-def _unreadable() -> PlatformError:
-    return PlatformError("What was stored cannot be read.")
+def _no_item(name: str, where: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"Item with id '{clip(name)}' not found. Send the item itself, or go on from its response with "
+        "'previous_response_id'.",
+        param=where,
+        code="item_not_found",
+    )

@@ -17,7 +17,8 @@ from ingot.dialects.responses_replay import replay
 from ingot.errors import InvalidRequest, NotFound, PlatformError
 from ingot.rawjson import clip
 from ingot.services.answers import Paging
-from ingot.services.history import is_readable, items_before
+from ingot.services.history import items_before
+from ingot.services.references import is_readable
 from ingot.store import responses as store
 from ingot.store.database import Database
 from ingot.store.responses import Exchange

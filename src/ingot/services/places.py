@@ -19,7 +19,7 @@ def own_places(dialect: Dialect, call: Call) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        if call.makers and dialect.own_place is not None and error.param:
+        if call.composed and dialect.own_place is not None and error.param:
             place = dialect.own_place(error.param, call)
             error.message = error.message.replace(f"'{error.param}'", f"'{place}'")
             error.param = place
@@ -28,6 +28,6 @@ def own_places(dialect: Dialect, call: Call) -> Iterator[None]:
 
 def own_losses(losses: Losses, dialect: Dialect, call: Call) -> Losses:
     """The losses with places of the client's own body."""
-    if not call.makers or dialect.own_place is None:
+    if not call.composed or dialect.own_place is None:
         return losses
     return tuple(Loss(dialect.own_place(loss.path, call), loss.reason, loss.filled) for loss in losses)

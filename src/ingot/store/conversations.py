@@ -3,7 +3,8 @@
     append   the conversation's row is taken, and with it the places of all that is appended; then the items
     delete   the row goes, then its items: who appends at that moment finds no row and has appended nothing
 
-Every statement that finds a conversation is bound to an organization; those about items are for who has found it.
+Every statement that finds a conversation is bound to an organization, and so is the one that finds an item in any of them;
+those about the items of one are for who has found it.
 Two that append at once wait for each other at the row, so that all see one order. Nothing expires here: a conversation
 stays until somebody deletes it, or its organization is deleted.
 
@@ -57,6 +58,12 @@ _ITEM = select(_i.place, _i.id, _i.item).where(
     _i.conversation_id == bindparam("which"), _i.id == bindparam("item_id")
 )
 _ALL = select(_i.place, _i.id, _i.item, _i.maker).where(_i.conversation_id == bindparam("which"))
+_ANYWHERE = (
+    select(_i.place, _i.id, _i.item, _i.maker)
+    .where(_i.org_id == bindparam("org"), _i.id == bindparam("item_id"))
+    .order_by(_i.conversation_id.desc())
+    .limit(1)
+)
 _WEIGHT = select(func.coalesce(func.sum(func.length(_i.item)), 0)).where(
     _i.conversation_id == bindparam("which")
 )
@@ -117,10 +124,11 @@ def taken_ids(conn: Connection, which: str, ids: Collection[str]) -> set[str]:
     return set(conn.execute(query).scalars()) if ids else set()
 
 
-def insert_items(conn: Connection, which: str, items: Sequence[Kept]) -> None:
-    """Adds items at the places that were taken for them."""
+def insert_items(conn: Connection, which: str, items: Sequence[Kept], *, org_id: str) -> None:
+    """Adds items at the places that were taken for them, to a conversation of this organization."""
     rows = [
         {
+            "org_id": org_id,
             "conversation_id": which,
             "place": each.place,
             "id": each.id,
@@ -139,6 +147,14 @@ def find_item(conn: Connection, which: str, item_id: str) -> Kept | None:
         return None
     row = conn.execute(_ITEM, {"which": which, "item_id": item_id}).first()
     return None if row is None else _kept(row)
+
+
+def find_item_anywhere(conn: Connection, org_id: str, item_id: str) -> Kept | None:
+    """The item with this id in the organization's newest conversation that has one."""
+    if not is_plain(item_id):
+        return None
+    row = conn.execute(_ANYWHERE, {"org": org_id, "item_id": item_id}).first()
+    return None if row is None else Kept(row.place, row.id, bytes(row.item), row.maker)
 
 
 def list_items(

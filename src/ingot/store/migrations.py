@@ -13,7 +13,16 @@ from sqlalchemy import Connection, insert, inspect, select, update
 from ingot.store.database import Purpose
 from ingot.store.faults import StoreError
 from ingot.store.schema import schema_migrations
-from ingot.store.steps import conversations, files, keys, organizations, queue, records, translations
+from ingot.store.steps import (
+    conversations,
+    files,
+    keys,
+    organizations,
+    queue,
+    records,
+    references,
+    translations,
+)
 
 _RESTORE = "Restore the newest backup, or start with an empty database."
 
@@ -40,6 +49,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(5, "conversations", conversations.apply, tables=("conversations", "conversation_items")),
     Migration(6, "files", files.apply, tables=("files", "uploads", "upload_parts")),
     Migration(7, "queue", queue.apply, tables=("items", "jobs", "tenant_clocks", "response_waits")),
+    Migration(8, "references", references.apply, tables=("response_items",)),
 )
 
 

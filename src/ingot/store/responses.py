@@ -4,7 +4,7 @@
     let go     the row without them, state as it was    retention has passed; the ledger still refers to it
     deleted    the row without them, state `deleted`    somebody asked for it
 
-Content leaves here and nowhere else:
+Content leaves here and nowhere else, with the names of its items:
 
     one response       delete_response                             in the write that was asked for
     what has expired   sweep                                       a batch at a time, by the retention's turns
@@ -43,6 +43,7 @@ from ingot.store.schema import (
     idempotency,
     job_events,
     organizations,
+    response_items,
     response_losses,
     response_metadata,
     responses,
@@ -56,6 +57,7 @@ Part = Literal["request", "answer"]
 _r = responses.c
 _m = response_metadata.c
 _l = response_losses.c
+_n = response_items.c
 
 
 class Mark(NamedTuple):
@@ -141,6 +143,9 @@ _BY_PUBLIC_ID = (
 _LINK = select(_r.request, _r.answer, _r.target, *_HEAD).where(
     _r.org_id == bindparam("org"), _r.id == bindparam("which")
 )
+_ANSWERED = select(_r.answer, _r.target, *_HEAD).where(
+    _r.org_id == bindparam("org"), _r.id == bindparam("which")
+)
 _PARTS = {
     part: select(responses.c[part]).where(_r.org_id == bindparam("org"), _r.id == bindparam("which"))
     for part in ("request", "answer")
@@ -189,6 +194,16 @@ def read_exchange(conn: Connection, org_id: str, response_id: str) -> Exchange |
     return Exchange(_head(row), row.target, *parts)
 
 
+def read_answered(conn: Connection, org_id: str, response_id: str) -> Exchange | None:
+    """The same without what it was asked, which may be much more."""
+    if not is_plain(response_id):
+        return None
+    row = conn.execute(_ANSWERED, {"org": org_id, "which": response_id}).first()
+    if row is None:
+        return None
+    return Exchange(_head(row), row.target, None, None if row.answer is None else bytes(row.answer))
+
+
 def list_responses(conn: Connection, org_id: str, which: Filter, *, step: Step) -> Sheet:
     """The next rows of a list."""
     look = _labelled if which.metadata else _stored
@@ -221,6 +236,7 @@ def delete_response(conn: Connection, org_id: str, response_id: str) -> None:
     conn.execute(delete(response_metadata).where(_m.org_id == org_id, _m.response_id == response_id))
     conn.execute(delete(response_losses).where(_l.org_id == org_id, _l.response_id == response_id))
     conn.execute(delete(job_events).where(job_events.c.response_id == response_id))
+    conn.execute(delete(response_items).where(_n.org_id == org_id, _n.response_id == response_id))
     # Without its answer the key is free again: a retry is then a new request.
     retry = (idempotency.c.org_id == org_id, idempotency.c.response_id == response_id)
     conn.execute(delete(idempotency).where(*retry, idempotency.c.state != "running"))
@@ -281,6 +297,7 @@ def _let_go(conn: Connection, ids: Sequence[str]) -> int:
         conn.execute(delete(response_metadata).where(_m.response_id.in_(ids)))
         conn.execute(delete(response_losses).where(_l.response_id.in_(ids)))
         conn.execute(delete(job_events).where(job_events.c.response_id.in_(ids)))
+        conn.execute(delete(response_items).where(_n.response_id.in_(ids)))
     return len(ids)
 
 

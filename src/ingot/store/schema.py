@@ -14,6 +14,7 @@ from ingot.store.steps import keys as keys_step
 from ingot.store.steps import organizations as organizations_step
 from ingot.store.steps import queue as queue_step
 from ingot.store.steps import records as records_step
+from ingot.store.steps import references as references_step
 from ingot.store.steps import translations as translations_step
 
 MICROSECOND = 1_000_000
@@ -52,6 +53,7 @@ translations_step.define(metadata)
 conversations_step.define(metadata)
 files_step.define(metadata)
 queue_step.define(metadata)
+references_step.define(metadata)
 
 DEFAULT_ORG = organizations_step.DEFAULT_ORG
 """The operator's own organization; it is there from the start."""
@@ -84,8 +86,16 @@ outbox = metadata.tables["outbox"]
 responses = metadata.tables["responses"]
 response_metadata = metadata.tables["response_metadata"]
 response_losses = metadata.tables["response_losses"]
+response_items = metadata.tables["response_items"]
 conversations = metadata.tables["conversations"]
 conversation_items = metadata.tables["conversation_items"]
+conversation_items.append_column(Column("org_id", Text, nullable=False, server_default=""))
+Index(
+    "conversation_items_by_org",
+    conversation_items.c.org_id,
+    conversation_items.c.id,
+    conversation_items.c.conversation_id,
+)
 files = metadata.tables["files"]
 uploads = metadata.tables["uploads"]
 upload_parts = metadata.tables["upload_parts"]

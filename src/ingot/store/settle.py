@@ -1,7 +1,7 @@
 """What an ended inference leaves behind, in one transaction: its response, its ledger row, and the sums that both move.
 
     Settlement --finish of its retry key, end of its item--> fenced: nothing is written
-                                       '--> responses, ledger, balances, budgets, usage by hour
+                                       '--> responses with names of items, ledger, balances, budgets, usage by hour
 
 All of a group are written together, so that a group of many costs little more than one. The ledger's unique billable
 id is the last word on billing once. An organization that was deleted while its answers were on their way is charged for
@@ -9,7 +9,7 @@ them, and keeps no content: a deletion and a settlement take the organization's 
 other. Decides nothing about prices: amounts come reckoned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from ingot.store.bulk import add_rows, insert_rows
 from ingot.store.conclusions import clear_up, conclude_all
 from ingot.store.holds import Part
 from ingot.store.idempotency import Lead, erase, finish
+from ingot.store.names import Told, name_items
 from ingot.store.queue import Claim
 from ingot.store.schema import (
     ledger,
@@ -99,6 +100,7 @@ _RESPONSE = (
     "fidelity", "window", "created_at", "finished_at", "first_token_us", "input_tokens", "cached_tokens",
     "output_tokens", "reasoning_tokens", "amount", "kept", "request", "answer", "metadata", "request_id", "expires_at",
 )  # fmt: skip
+_ANSWER = _RESPONSE.index("answer")
 _LEDGER = (
     "billable_id", "org_id", "key_id", "kind", "amount", "at", "model", "window", "input_tokens", "cached_tokens",
     "cache_write_tokens", "output_tokens", "reasoning_tokens", "price", "estimated",
@@ -126,7 +128,9 @@ def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
     gone = _gone(conn, entries, _add_usage(conn, billed))
     if gone:
         entries = _without_content(conn, entries, gone)
-    insert_rows(conn, responses, _RESPONSE, [_response(each) for each in entries])
+    rows = [_response(each) for each in entries]
+    insert_rows(conn, responses, _RESPONSE, rows)
+    name_items(conn, _told(entries, rows))
     pairs = [
         (each.org_id, name, value, each.id)
         for each in entries
@@ -213,6 +217,13 @@ def _response(each: Settlement) -> tuple[Any, ...]:
         each.request_id,
         each.expires_at,
     )
+
+
+def _told(entries: Sequence[Settlement], rows: Sequence[tuple[Any, ...]]) -> Iterator[Told]:
+    """Those that items are found of by their ids, with the answers of their rows."""
+    for each, row in zip(entries, rows, strict=True):
+        if each.surface == "responses" and each.request is not None and each.answer is not None:
+            yield Told(each.org_id, each.id, each.request, row[_ANSWER])
 
 
 def _whole(each: Settlement) -> bytes | None:

@@ -6,33 +6,34 @@ replaced by one of ours. Decides nothing about who may append: the request was r
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from msgspec import Struct
 from sqlalchemy import Connection
 
 from ingot.dialects import responses_fold
+from ingot.dialects.dialect import Past
 from ingot.dialects.fold import Unfoldable
 from ingot.dialects.items import PREFIXES, Item, complete, encode_item
 from ingot.dialects.responses_state import GOES_ON, items_out, status_of
 from ingot.ids import new_id
 from ingot.store.conversations import Kept, insert_items, take_places, taken_ids
 
-Json = dict[str, Any]
-
 
 class Turn(Struct, frozen=True, kw_only=True, gc=False):
-    """What a request said on top of its conversation, each item with its id, and what it was answered."""
+    """What a request said on top of its conversation, each item with its id, and what it was answered.
+
+    An item that the request only referred to keeps its maker.
+    """
 
     conversation: str
-    own: list[Json]
+    own: list[Past]
     answer: bytes
     streamed: bool
 
 
 def append_turn(conn: Connection, org_id: str, turn: Turn, *, maker: str) -> None:
     """Adds the turn; `maker` is the target that answered. Whoever calls commits."""
-    said = [(complete(item, new_id=new_id), None) for item in turn.own]
+    said = [(complete(past.item, new_id=new_id), past.maker) for past in turn.own]
     try:
         whole = responses_fold.assemble(turn.answer) if turn.streamed else turn.answer
         if status_of(whole) not in GOES_ON:
@@ -50,7 +51,7 @@ def append_turn(conn: Connection, org_id: str, turn: Turn, *, maker: str) -> Non
         Kept(first + index, item.id, encode_item(item.value), by)
         for index, (item, (_, by)) in enumerate(zip(named, both, strict=True))
     ]
-    insert_items(conn, turn.conversation, rows)
+    insert_items(conn, turn.conversation, rows, org_id=org_id)
 
 
 def _named(items: list[Item], taken: set[str]) -> Iterator[Item]:

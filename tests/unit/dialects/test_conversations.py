@@ -130,9 +130,17 @@ def test_own_items_are_the_clients_when_others_came_before() -> None:
     call = continued(
         Call(model="m", body=Body(b"{}", asked), stamp=Stamp(id="resp_1", asked=body, now=float)),
         [Past(old)],
-        [HELLO, old, other, {"role": "user", "content": "what was sealed"}, asked["input"][4]],
+        [
+            Past(HELLO),
+            Past(old),
+            Past(other, "up"),
+            Past({"role": "user", "content": "what was sealed"}),
+            Past(asked["input"][4]),
+        ],
     )
-    shown = own_items(call, "resp_0123")
+    own = own_items(call, "resp_0123")
+    assert [past.maker for past in own] == [None, "up", None, None]
+    shown = [past.item for past in own]
     assert [item["id"] for item in shown] == ["msg_0123i0000", "msg_other", "cmp_0123i0003", "fco_0123i0004"]
     assert shown[0]["content"] == [{"type": "input_text", "text": "Hello"}]
     assert shown[2]["encrypted_content"] == "sealed"

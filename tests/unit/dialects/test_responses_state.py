@@ -14,7 +14,7 @@ from ingot.dialects.fold import Unfoldable
 from ingot.dialects.responses import RESPONSES
 from ingot.dialects.responses_fold import assemble
 from ingot.dialects.responses_replay import replay
-from ingot.dialects.responses_state import continued, for_target, holder_of, items_in, own_place
+from ingot.dialects.responses_state import continued, for_target, holder_of, items_in, named, own_place
 from ingot.errors import UpstreamTimeout
 from ingot.sse import SseSplitter, event_data
 from upstream_script import Step
@@ -219,7 +219,7 @@ def test_thoughts_are_left_out_when_they_are_another_targets() -> None:
     hidden = {"type": "reasoning", "id": "rs_2", "summary": []}
     said = {"type": "message", "id": "msg_1", "role": "assistant", "content": "ho"}
     past = [Past({"role": "user", "content": "hi"}), *(Past(item, "up") for item in (sealed, hidden, said))]
-    call = continued(call_of(), past, [{"role": "user", "content": "more"}])
+    call = continued(call_of(), past, [Past({"role": "user", "content": "more"})])
     mine = for_target(call, "up", native=True)
     assert [item.get("type") for item in mine.body.value["input"]] == [None, "reasoning", "message", None]
     assert json.loads(mine.body.data) == mine.body.value
@@ -229,3 +229,24 @@ def test_thoughts_are_left_out_when_they_are_another_targets() -> None:
     assert own_place("input[3].content", mine) == "input"
     assert own_place("input[2].content", mine) == "previous_response_id"
     assert own_place("tools[0].type", mine) == "tools[0].type"
+
+
+def test_items_are_named_when_their_ids_tell_nothing() -> None:
+    """The answer's before the request's, the newest first, each once; references and ids of ours are no names."""
+    own = f"resp_{'a' * 28}"
+    told = [
+        {"id": "msg_old", "role": "user", "content": "x"},
+        {"role": "user", "content": "x"},
+        {"id": "msg_0", "type": "message", "role": "user", "content": "x"},
+        {"id": "msg_there"},
+        {"type": "item_reference", "id": "msg_there"},
+        {"type": "reasoning", "id": f"rs_{'b' * 28}0000"},
+    ]
+    output = [{"id": "msg_0"}, {"id": f"msg_{'a' * 28}0001"}, {"id": 7}, {"id": "fc_1"}]
+    answer = json.dumps({"output": output}).encode()
+    found = named(json.dumps({"input": told}).encode(), answer, own)
+    assert found == ["fc_1", "msg_0", f"rs_{'b' * 28}0000", "msg_old"]
+    assert named(b'{"input":"x"}', answer, own) == ["fc_1", "msg_0"]
+    for broken in (b"data: {}", b'{"output":{}}', b"[]"):
+        with pytest.raises(ValueError, match=r"JSON|Expected"):
+            named(b"{}", broken, own)
