@@ -1,21 +1,13 @@
 """`ingot serve`: runs the server, and tells on the terminal what to do next."""
 
-import asyncio
-import functools
-import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 
 from ingot import app
 from ingot.app import Greeting
-from ingot.cli.output import fail
-from ingot.config import ConfigError, from_disk
-from ingot.errors import ApiError
-from ingot.store.faults import StoreError
+from ingot.cli.process import ConfigFile, DataDirectory, LogFormat, LogLevel, run
 
 
 def serve(
@@ -23,12 +15,8 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port to listen on, 0 for a free one; 5150 unless set.")
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="The file; else INGOT_CONFIG, else ./ingot.toml if it is there.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="The data directory; ~/.local/share/ingot unless set.")
-    ] = None,
+    config: ConfigFile = None,
+    data: DataDirectory = None,
     allow_public: Annotated[
         bool | None, typer.Option("--allow-public", help="Permit an address that other machines can reach.")
     ] = None,
@@ -36,12 +24,8 @@ def serve(
         bool | None,
         typer.Option("--worker/--no-worker", help="Work on the queue in this process; on unless set."),
     ] = None,
-    log_format: Annotated[
-        str | None, typer.Option(help="auto, json or console; auto is console on a terminal.")
-    ] = None,
-    log_level: Annotated[
-        str | None, typer.Option(help="The least severe level to log: debug, info, warning or error.")
-    ] = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
 ) -> None:
     """Serve the API until SIGTERM. Every option is also an environment variable: INGOT_HOST, INGOT_PORT, ..."""
     options: dict[str, object | None] = {
@@ -53,13 +37,7 @@ def serve(
         "server.log_format": log_format,
         "server.log_level": log_level,
     }
-    load = functools.partial(from_disk, config, os.environ, directory=Path.cwd(), options=options)
-    try:
-        running = app.serve(load(), environ=os.environ, reload=load, greet=greet)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(running)
-    except (ConfigError, StoreError, ApiError) as error:
-        fail(str(error))
+    run(lambda load, environ: app.serve(load(), environ=environ, reload=load, greet=greet), config, options)
 
 
 def greet(greeting: Greeting) -> None:

@@ -1,38 +1,23 @@
 """`ingot work`: works on the queue without serving, beside the servers that share a database."""
 
-import asyncio
-import functools
-import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvloop
 
 from ingot import app
-from ingot.cli.output import fail
-from ingot.config import ConfigError, from_disk, redacted_url
-from ingot.errors import ApiError
-from ingot.store.faults import StoreError
+from ingot.cli.process import ConfigFile, DataDirectory, LogFormat, LogLevel, run
+from ingot.config import redacted_url
 
 
 def work(
-    config: Annotated[
-        Path | None, typer.Option(help="The file; else INGOT_CONFIG, else ./ingot.toml if it is there.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="The data directory; ~/.local/share/ingot unless set.")
-    ] = None,
+    config: ConfigFile = None,
+    data: DataDirectory = None,
     concurrency: Annotated[
         int | None, typer.Option(help="Most queued requests at once; 64 unless set.")
     ] = None,
-    log_format: Annotated[
-        str | None, typer.Option(help="auto, json or console; auto is console on a terminal.")
-    ] = None,
-    log_level: Annotated[
-        str | None, typer.Option(help="The least severe level to log: debug, info, warning or error.")
-    ] = None,
+    log_format: LogFormat = None,
+    log_level: LogLevel = None,
 ) -> None:
     """Work on the queue until SIGTERM, and listen nowhere. Any number of these share a PostgreSQL with the servers."""
     options: dict[str, object | None] = {
@@ -42,13 +27,7 @@ def work(
         "server.log_format": log_format,
         "server.log_level": log_level,
     }
-    load = functools.partial(from_disk, config, os.environ, directory=Path.cwd(), options=options)
-    try:
-        running = app.work(load(), environ=os.environ, reload=load, greet=greet)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(running)
-    except (ConfigError, StoreError, ApiError) as error:
-        fail(str(error))
+    run(lambda load, environ: app.work(load(), environ=environ, reload=load, greet=greet), config, options)
 
 
 def greet(working: app.App) -> None:
