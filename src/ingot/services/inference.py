@@ -110,10 +110,9 @@ async def _give_answer(
 ) -> None:
     body = opened.body
     outcome.usage = usage_of(runtime, inference, opened)
-    if opened.translation is not None:
-        outcome.losses = opened.translation.losses
-        door.note(header_line(outcome.losses))
-    elif opened.route.model != inference.deployment.name:
+    outcome.losses = opened.losses if opened.translation is None else opened.translation.losses
+    door.note(header_line(outcome.losses))
+    if opened.translation is None and opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
     if inference.dialect.stamp_answer is not None:
         body = inference.dialect.stamp_answer(body, inference.call, inference.deployment.name)

@@ -17,7 +17,7 @@ import msgspec
 
 from ingot import canonical
 from ingot.canonical import Loss, Losses, Origin, Request
-from ingot.catalog import Route
+from ingot.catalog import Deployment, Route
 from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
@@ -30,6 +30,7 @@ from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.apart import apart
 from ingot.services.door import Inference
 from ingot.services.places import own_losses
+from ingot.services.thoughts import Sealer, opened, sealer
 from ingot.sse import SseSplitter, event_data
 
 HEADER: Final = b"x-ingot-loss"
@@ -62,6 +63,8 @@ class Translation:
     """What refusals begin with."""
     held: Held | None = None
     """Where the target is held to schemas by a grammar: what it was sent, and how its answer is turned back."""
+    sealer: Sealer | None = None
+    """What seals the target's thoughts for the client."""
 
     async def answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         """The client's answer, and what the target counted; raises ValueError where it is none of its dialect."""
@@ -74,6 +77,8 @@ class Translation:
         answer, lost_in = far.decode_answer(data, self.destination.origin)
         if quirks.usage != USAGE:
             answer = msgspec.structs.replace(answer, usage=usage_at(far, data, quirks.usage))
+        if self.sealer is not None:
+            answer = self.sealer.answer(answer)
         lost_marks: Losses = ()
         if self.mark is not None:
             answer, lost_marks = marked(answer, self.mark)
@@ -120,6 +125,7 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
         except Unsupported as error:
             raise Lossy(error.message, param=error.param, code=error.code) from error
     request, lost_in = near.decode_request(call.body)
+    request = opened(request, call.stamp)
     sent = request
     if deployment.constitution is not None:
         sent = principled(request, deployment.constitution, breakpoints=wire.codec.name == "messages")
@@ -127,16 +133,24 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     destination = Destination(origin, route.model, quirks, stream=call.stream)
     body, lost_out = wire.codec.encode_request(sent, destination)
     losses = joined(lost_in, lost_out, _lost_headers(call))
-    mendable = tuple(loss for loss in losses if not loss.filled)
-    if mendable and deployment.losses == "refuse":
-        raise _refusal(mendable, deployment.name)
+    refuse_lossy(losses, deployment)
     held = None
     if wire.dialect is CHAT and quirks.gbnf:
         held = hold(body, request, quirks, deployment=deployment.name)
         body = held.body
     losses = own_losses(losses, inference.dialect, call)
     reply = _reply(inference, request)
-    return Translation(wire, near, destination, body, reply, losses, mark=deployment.refusal_mark, held=held)
+    return Translation(
+        wire,
+        near,
+        destination,
+        body,
+        reply,
+        losses,
+        mark=deployment.refusal_mark,
+        held=held,
+        sealer=sealer(call.stamp, origin),
+    )
 
 
 def _lost_headers(call: Call) -> Losses:
@@ -190,6 +204,13 @@ def usage_at(codec: Codec, data: bytes, path: Sequence[str]) -> canonical.Usage 
 def joined(*several: Losses) -> Losses:
     """All losses in order, each once."""
     return tuple(dict.fromkeys(loss for losses in several for loss in losses))
+
+
+def refuse_lossy(losses: Losses, deployment: Deployment) -> None:
+    """Raises Lossy where the deployment takes no loss and there is one that the client could have spared."""
+    mendable = tuple(loss for loss in losses if not loss.filled)
+    if mendable and deployment.losses == "refuse":
+        raise _refusal(mendable, deployment.name)
 
 
 def _refusal(losses: Losses, deployment: str) -> Lossy:
@@ -344,6 +365,9 @@ class TranslatedTap:
         return self._watched(told)
 
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
+        sealing = self._translation.sealer
+        if sealing is not None:
+            events = [sealing.event(event) for event in events]
         due = events if self._marked is None else self._marked.feed(events)
         given = self._watched(self._encoder.feed(due))
         for event in events:
