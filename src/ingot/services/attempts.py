@@ -28,11 +28,12 @@ from ingot.errors import (
 from ingot.services.apart import apart
 from ingot.services.door import Fidelity, Inference, Outcome
 from ingot.services.images import refuse_images
+from ingot.services.losses import Lossy, refuse_lossy
 from ingot.services.places import own_places
 from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
 from ingot.services.runtime import Runtime
-from ingot.services.translation import Lossy, Translation, refuse_lossy, translate
+from ingot.services.translation import Translation, translate
 from ingot.sse import SseSplitter, event_data
 from ingot.upstream.client import (
     ConnectTimeout,

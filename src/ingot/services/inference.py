@@ -17,10 +17,10 @@ from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import ending_of
+from ingot.services.losses import header_line
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.relay import linger, relay_stream, usage_of
 from ingot.services.runtime import Runtime
-from ingot.services.translation import header_line
 from ingot.store.faults import StoreError
 
 

@@ -8,7 +8,6 @@ Decides what becomes of losses, and under which id and name an answer is given. 
 and every wire format: those are the codecs'.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +16,7 @@ import msgspec
 
 from ingot import canonical
 from ingot.canonical import Loss, Losses, Origin, Request
-from ingot.catalog import Deployment, Route
+from ingot.catalog import Route
 from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
@@ -29,24 +28,15 @@ from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.apart import apart
 from ingot.services.door import Inference
+from ingot.services.losses import Lossy, joined, refuse_lossy
 from ingot.services.places import own_losses
 from ingot.services.thoughts import Sealer, opened, sealer
 from ingot.sse import SseSplitter, event_data
 
-HEADER: Final = b"x-ingot-loss"
-HEADER_BYTES: Final = 1024
-"""Of all losses in the header; what is beyond is counted there, and told in the record."""
-
 _IDS: Final = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 _OURS: Final = "resp_"
-# What cannot stand in a header, or would end a loss there.
-_UNTOLD: Final = re.compile(r"[^ !-:<-~]|%")
 
 _decode = msgspec.json.Decoder().decode
-
-
-class Lossy(Unsupported):
-    """The deployment refuses what this target cannot be told."""
 
 
 @dataclass(slots=True)
@@ -196,56 +186,6 @@ def usage_at(codec: Codec, data: bytes, path: Sequence[str]) -> canonical.Usage 
     for key in path:
         found = found.get(key) if type(found) is dict else None
     return None if found is None else codec.decode_usage(found)
-
-
-# --- losses ---
-
-
-def joined(*several: Losses) -> Losses:
-    """All losses in order, each once."""
-    return tuple(dict.fromkeys(loss for losses in several for loss in losses))
-
-
-def refuse_lossy(losses: Losses, deployment: Deployment) -> None:
-    """Raises Lossy where the deployment takes no loss and there is one that the client could have spared."""
-    mendable = tuple(loss for loss in losses if not loss.filled)
-    if mendable and deployment.losses == "refuse":
-        raise _refusal(mendable, deployment.name)
-
-
-def _refusal(losses: Losses, deployment: str) -> Lossy:
-    first = losses[0]
-    more = f" and {len(losses) - 1} more" if len(losses) > 1 else ""
-    return Lossy(
-        f"'{first.path}' cannot be translated for the model '{deployment}': {first.reason}{more}. Leave it out, or choose "
-        "a model that takes it.",
-        param=first.path or None,
-    )
-
-
-def header_line(losses: Losses) -> bytes:
-    """The header that reports losses: `path=reason; path=reason; +2 more`. Empty where nothing was lost."""
-    if not losses:
-        return b""
-    told: list[str] = []
-    room = HEADER_BYTES
-    for loss in losses:
-        text = _plain(loss)
-        room -= len(text) + 2
-        if room < 0 and told:
-            told.append(f"+{len(losses) - len(told)} more")
-            break
-        told.append(text[:HEADER_BYTES])
-    return b"%b: %b\r\n" % (HEADER, "; ".join(told).encode("ascii"))
-
-
-def _plain(loss: Loss) -> str:
-    """A loss in the letters of a header: paths hold what clients called their fields."""
-    return _UNTOLD.sub(_escaped, f"{loss.path or 'answer'}={loss.reason}")
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return "".join([f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")])
 
 
 # --- streams ---
