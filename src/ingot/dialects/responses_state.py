@@ -165,12 +165,16 @@ def for_target(call: Call, target: str, *, native: bool) -> Call:
     items = call.body.value.get("input")
     if type(items) is not list:
         return call
+    known = {
+        item["id"]: maker for item, maker in zip(items, call.makers, strict=False) if maker and "id" in item
+    }
     told: list[Json] = []
     makers: list[str | None] = []
     losses: list[Loss] = []
     for index, item in enumerate(items):
         before = index < len(call.makers)
-        maker = call.makers[index] if before else None
+        # What is referred to, or said once more, has the maker that it had.
+        maker = call.makers[index] if before else known.get(item.get("id"))
         same = native and maker == target
         lost = _lost(item, maker, same=same) if native and item.get("type") == "reasoning" else None
         if lost is not None:

@@ -258,6 +258,9 @@ def test_thoughts_are_left_out_when_they_are_another_targets() -> None:
         None,
     ]
     assert not any("id" in item for item in translated.body.value["input"])
+    again = for_target(continued(call_of(), past, [sealed]), "down", native=True)
+    assert again.body.value["input"] == other[:2]
+    assert again.losses[-1].path == "input"
     (unsealed,) = mine.losses
     assert (unsealed.path, unsealed.filled) == ("previous_response_id", True)
     assert own_place("input[3].content", mine) == "input"
