@@ -269,7 +269,9 @@ RESPONSES: Fields = {
     "reasoning.effort: none": _resp(reasoning={"effort": "none"}),
     "reasoning.summary": _resp(reasoning={"effort": "medium", "summary": "auto"}),
     "include: message.output_text.logprobs": _resp(include=["message.output_text.logprobs"], top_logprobs=2),
-    "include: anything else": _resp(include=["reasoning.encrypted_content"]),
+    "include: reasoning.encrypted_content": _resp(include=["reasoning.encrypted_content"]),
+    "include: anything else": _resp(include=["file_search_call.results"]),
+    "reasoning: anything else": _resp(reasoning={"effort": "medium", "context": "auto"}),
     **{name: _resp(**{name: value}) for name, value in _RESPONSES_SETTINGS.items()},
     "any field that only responses knows": _resp(mood="kind"),
 }  # fmt: skip

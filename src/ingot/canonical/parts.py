@@ -187,6 +187,10 @@ def where(*steps: str) -> str:
     return path
 
 
+# How far an item of a conversation had come is told by what it says.
+_STATE = "status"
+
+
 def lost_extras(
     extras: Extras | None, to: DialectName, *, at: str = "", silent: Collection[bytes] = (b"null",)
 ) -> Iterable[Loss]:
@@ -195,5 +199,7 @@ def lost_extras(
         return ()
     reason = f"only the {extras.dialect} dialect knows it"
     return [
-        Loss(where(at, name), reason) for name, value in extras.fields.items() if bytes(value) not in silent
+        Loss(where(at, name), reason)
+        for name, value in extras.fields.items()
+        if bytes(value) not in silent and name != _STATE
     ]

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from ingot.canonical import Losses
 from ingot.catalog import Quirks
 from ingot.dialects.envelope import EncodeError, Encoder, encoder
 from ingot.errors import ApiError, InvalidRequest
@@ -68,6 +69,9 @@ class Stamp(msgspec.Struct, frozen=True, kw_only=True):
     principled: bool = False
     # Makes of a text what only the organization that asks can have read again.
     seal: Callable[[bytes], str] | None = None
+    # The same of a target's thoughts, and those again; raises ValueError.
+    seal_thoughts: Callable[[bytes], str] | None = None
+    open_thoughts: Callable[[str], bytes] | None = None
 
 
 class Past(msgspec.Struct, frozen=True, gc=False):
@@ -105,6 +109,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     referred: tuple[tuple[str | None, int], ...] = ()
     # Items that the answer gives back as they were.
     repeated: tuple[dict[str, Any], ...] = ()
+    # What was left out of the body for the target that gets it, by its place in the client's own.
+    losses: Losses = ()
 
     @property
     def composed(self) -> bool:

@@ -38,6 +38,7 @@ from ingot.dialects.messages_request import (
     ToolUseBlock,
     UserMessage,
 )
+from ingot.dialects.messages_thoughts import for_target
 from ingot.dialects.messages_usage import read_count, read_usage
 from ingot.dialects.outgoing import apply_quirks, asks_nothing, patch_answer
 from ingot.dialects.turning import refused_by
@@ -359,6 +360,7 @@ MESSAGES = Dialect(
     take_headers=take_headers,
     key_header="x-api-key",
     id_header="request-id",
+    for_target=for_target,
 )
 
 COUNT_TOKENS = replace(

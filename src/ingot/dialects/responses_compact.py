@@ -21,8 +21,6 @@ from ingot.rawjson import Body
 
 Json = dict[str, Any]
 
-MARK: Final = "ingot1."
-"""What encrypted content of ours begins with; any other is a target's."""
 WISH: Final = (
     "Summarize this conversation for a model that goes on with it and sees nothing else of it. Keep what it needs: the goal, "
     "decisions and their reasons, facts, names, numbers, results of tools, open questions, and what was to be done next. "

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from ingot import rawjson
+from ingot.canonical import Loss
 from ingot.dialects.dialect import Call, Past
 from ingot.dialects.items import complete
 from ingot.dialects.responses_items import images_of, kind_of
@@ -29,6 +30,16 @@ _MADE: Final = re.compile(r"[a-z]+_([0-9a-f]{28})i?[0-9a-f]{4}")
 _ITEM: Final = re.compile(r"input\[(\d+)\]")
 # Says what came before, which no target knows.
 _OURS: Final = ("previous_response_id", "conversation")
+
+MARK: Final = "ingot1."
+"""What encrypted content of ours begins with; any other is a target's."""
+ELSEWHERE: Final = "a model's thoughts go back only to where they came from"
+_UNSEALED: Final = (
+    "these thoughts came without a seal, and their model cannot be shown them again; ask for "
+    "reasoning.encrypted_content in 'include'"
+)
+# Places are counted up, so that of a target's random ids next to none looks like this.
+_OUR_THOUGHTS: Final = re.compile(r"rs_[0-9a-f]{28}i?00[0-9a-f]{2}")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -194,31 +205,67 @@ def for_target(call: Call, target: str, *, native: bool) -> Call:
     """The call as this target gets it: of earlier responses, and of items that are referred to, thoughts go back to their
     maker alone, and so do ids.
 
-    A target is asked to store nothing, so that thoughts which it did not write down are nothing to it.
+    A target is asked to store nothing, so that thoughts which it did not write down are nothing to it. What is left out is
+    told in `losses`; of a call that is translated the codec says so, which sees all thoughts.
     """
-    if not call.composed:
+    items = call.body.value.get("input")
+    if type(items) is not list:
         return call
-    items: list[Json] = call.body.value["input"]
-    before = len(call.makers)
-    behind = call.referred or [(None, index) for index in range(len(items) - before)]
-    kept = [
-        (item if maker is None else _passed(item, same=native and maker == target), maker, place)
-        for item, (maker, place) in zip(
-            items, (*((maker, -1) for maker in call.makers), *behind), strict=True
-        )
-    ]
-    told = [item for item, _, _ in kept if item is not None]
+    places = _places(call, len(items))
+    # What is said once more has the maker that it had.
+    known = {
+        item["id"]: maker for item, (maker, _) in zip(items, places, strict=True) if maker and "id" in item
+    }
+    told: list[Json] = []
+    kept: list[tuple[str | None, int]] = []
+    losses: list[Loss] = []
+    for index, (item, place) in enumerate(zip(items, places, strict=True)):
+        maker = place[0] or known.get(item.get("id"))
+        same = native and maker == target
+        lost = _lost(item, maker, same=same) if native and item.get("type") == "reasoning" else None
+        if lost is not None:
+            losses.append(msgspec.structs.replace(lost, path=own_place(f"input[{index}]", call)))
+            continue
+        told.append(item if maker is None or same else _nameless(item))
+        kept.append(place)
     if told == items:
         return call
-    passed = [(maker, place) for item, maker, place in kept if item is not None]
     data = rawjson.splice(call.body, replace={"input": _encode(told)})
     return msgspec.structs.replace(
         call,
         body=Body(data, {**call.body.value, "input": told}),
         images=tuple(images_of(told)),
-        makers=tuple(maker for maker, place in passed if place < 0),
-        referred=tuple(each for each in passed if each[1] >= 0) if call.referred else (),
+        makers=tuple(maker for maker, index in kept if index < 0),
+        referred=tuple(each for each in kept if each[1] >= 0) if call.referred else (),
+        losses=tuple(dict.fromkeys(losses)),
     )
+
+
+def _places(call: Call, count: int) -> list[tuple[str | None, int]]:
+    """Of each item its maker, and its place in the client's own input, -1 before it."""
+    behind = call.referred or tuple((None, index) for index in range(count - len(call.makers)))
+    return [*((maker, -1) for maker in call.makers), *behind]
+
+
+def _lost(item: Json, maker: str | None, *, same: bool) -> Loss | None:
+    """Why a target that speaks the dialect does not get these thoughts; None where it does."""
+    sealed = item.get("encrypted_content")
+    if same:
+        # Its client asked for no more, so that nothing which it said is lost.
+        return None if sealed or item.get("content") else Loss("", _UNSEALED, filled=True)
+    return Loss("", ELSEWHERE) if maker is not None or _is_ours(item, sealed) else None
+
+
+def _is_ours(item: Json, sealed: Any) -> bool:
+    """Whether a client got these thoughts in an answer that was translated."""
+    if type(sealed) is str and sealed:
+        return sealed.startswith(MARK)
+    item_id = item.get("id")
+    return type(item_id) is str and _OUR_THOUGHTS.fullmatch(item_id) is not None
+
+
+def _nameless(item: Json) -> Json:
+    return {name: held for name, held in item.items() if name != "id"}
 
 
 def own_place(path: str, call: Call) -> str:
@@ -232,11 +279,3 @@ def own_place(path: str, call: Call) -> str:
         return "previous_response_id" if asked.get("conversation") is None else "conversation"
     place = call.referred[index][1] if index < len(call.referred) else index
     return "input" if type(asked.get("input")) is str else f"input[{place}]{path[found.end() :]}"
-
-
-def _passed(item: Json, *, same: bool) -> Json | None:
-    """An item of an earlier answer for its maker, or for another target; None where it means nothing there."""
-    if item.get("type") == "reasoning":
-        told = item.get("encrypted_content") or item.get("content")
-        return item if same and told else None
-    return item if same else {name: held for name, held in item.items() if name != "id"}

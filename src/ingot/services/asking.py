@@ -32,10 +32,10 @@ from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
+from ingot.services.losses import header_line
 from ingot.services.places import own_places
 from ingot.services.recent import Recent
 from ingot.services.runtime import Runtime
-from ingot.services.translation import header_line
 from ingot.store.faults import StoreError
 
 _losses = msgspec.json.Decoder(Losses).decode
@@ -80,7 +80,7 @@ async def run(
             retry_after=2.0,
         )
     call = asked.call
-    if asked.dialect.for_target is not None:
+    if asked.dialect.own_place is not None:
         call = await before(runtime, asked.dialect, call, asked.principal, recent=asked.recent)
     if call.images:
         with own_places(asked.dialect, call):
@@ -135,7 +135,7 @@ async def before(
     runtime: Runtime, dialect: Dialect, call: Call, who: Principal, *, recent: Recent | None = None
 ) -> Call:
     """The call with all that earlier responses put before it; raises ClientError."""
-    if dialect.for_target is None:
+    if dialect.own_place is None:
         return call
     if conversation_of(call.body.value) is not None:
         check_storage(who, content=keeps_content(runtime.config.store), param="conversation")
@@ -161,6 +161,8 @@ def stamped(runtime: Runtime, call: Call, asked: Asked, *, response_id: str) -> 
         now=runtime.clock.now,
         principled=asked.deployment.constitution is not None,
         seal=partial(runtime.history.seal, org_id=asked.principal.org_id),
+        seal_thoughts=partial(runtime.history.seal, org_id=asked.principal.org_id, of="reasoning"),
+        open_thoughts=partial(runtime.history.unseal, org_id=asked.principal.org_id, of="reasoning"),
     )
     return replace(call, stamp=stamp)
 

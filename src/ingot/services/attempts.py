@@ -13,6 +13,7 @@ from typing import Never
 import msgspec
 from msgspec import Struct
 
+from ingot.canonical import Losses
 from ingot.catalog import Route
 from ingot.dialects.codecs import CODECS
 from ingot.dialects.dialect import AS_IT_IS, Call, Turn, Usage
@@ -27,11 +28,12 @@ from ingot.errors import (
 from ingot.services.apart import apart
 from ingot.services.door import Fidelity, Inference, Outcome
 from ingot.services.images import refuse_images
+from ingot.services.losses import Lossy, refuse_lossy
 from ingot.services.places import own_places
 from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
 from ingot.services.runtime import Runtime
-from ingot.services.translation import Lossy, Translation, translate
+from ingot.services.translation import Translation, translate
 from ingot.sse import SseSplitter, event_data
 from ingot.upstream.client import (
     ConnectTimeout,
@@ -64,6 +66,8 @@ class Opened(Struct):
     turn: Turn = AS_IT_IS
     """How a stream is turned back; a whole body has been already."""
     fidelity: Fidelity = "verbatim"
+    losses: Losses = ()
+    """What its target was not sent, though it speaks the client's dialect."""
 
 
 class Retryable(Exception):
@@ -151,9 +155,10 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     """One try; `call` is the inference's own with its images fetched."""
     dialect = inference.dialect
     native = dialect.format in route.target.dialects
-    if dialect.for_target is not None and call.composed:
+    if dialect.for_target is not None and (native or call.composed):
         fitted = partial(dialect.for_target, call, route.target.name, native=native)
         call = await apart(len(call.body.data), fitted)
+        refuse_lossy(call.losses, inference.deployment)
     with own_places(dialect, call):
         translation = None if native else await translate(inference, call, route)
         body = translation.body if translation else _prepare(inference, call, route)
@@ -167,7 +172,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     except EngineDown as down:
         error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
         raise Retryable(error, wait=down.retry_after) from down
-    opened = Opened(route, link, reply, began, translation=translation)
+    opened = Opened(route, link, reply, began, translation=translation, losses=call.losses)
     if translation is None:
         opened.turn = dialect.turn_of(call, route.target.quirks, inference.deployment.refusal_mark)
     opened.fidelity = _fidelity(inference, call, opened)

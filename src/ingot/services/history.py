@@ -26,7 +26,7 @@ from ingot.clock import Clock
 from ingot.dialects import responses_state as state
 from ingot.dialects.dialect import Call, Past
 from ingot.dialects.item_checks import duplicate
-from ingot.dialects.responses_compact import MARK, as_summary
+from ingot.dialects.responses_compact import as_summary
 from ingot.dialects.responses_items import kind_of
 from ingot.errors import InvalidRequest, TooLarge
 from ingot.rawjson import clip
@@ -102,19 +102,23 @@ class History:
         ]
         return await apart(size, partial(state.continued, call, past, fresh))
 
-    def seal(self, text: bytes, *, org_id: str) -> str:
-        """A summary as only requests of the organization have it read again."""
-        sealed = seal(text, self._key(org_id), bound=org_id.encode(), random=self._random)
-        return MARK + base64.urlsafe_b64encode(sealed).decode()
+    def seal(self, text: bytes, *, org_id: str, of: str = "compaction") -> str:
+        """The content of an item of the type `of` as only requests of the organization have it read again."""
+        sealed = seal(text, self._key(org_id, of), bound=org_id.encode(), random=self._random)
+        return state.MARK + base64.urlsafe_b64encode(sealed).decode()
+
+    def unseal(self, content: str, *, org_id: str, of: str = "compaction") -> bytes:
+        """What was sealed; raises ValueError."""
+        sealed = base64.b64decode(content.removeprefix(state.MARK).encode(), b"-_", validate=True)
+        return unseal(sealed, self._key(org_id, of), bound=org_id.encode())
 
     def _opened(self, item: Json, org_id: str, where: str) -> Json:
         """The item, and what a compaction of ours says in place of it; one of a target's is passed on."""
         content = item.get("encrypted_content")
-        if item.get("type") != "compaction" or type(content) is not str or not content.startswith(MARK):
+        if item.get("type") != "compaction" or type(content) is not str or not content.startswith(state.MARK):
             return item
         try:
-            sealed = base64.b64decode(content.removeprefix(MARK).encode(), b"-_", validate=True)
-            text = unseal(sealed, self._key(org_id), bound=org_id.encode()).decode()
+            text = self.unseal(content, org_id=org_id).decode()
         except ValueError as error:
             raise InvalidRequest(
                 f"The encrypted content of the compaction at '{where}' could not be verified: it was changed, or another "
@@ -124,8 +128,8 @@ class History:
             ) from error
         return as_summary(text)
 
-    def _key(self, org_id: str) -> bytes:
-        return self._digest(b"compaction\0" + org_id.encode())
+    def _key(self, org_id: str, of: str) -> bytes:
+        return self._digest(of.encode() + b"\0" + org_id.encode())
 
     async def _held(self, org_id: str, which: str, own: Sequence[Json], *, most: int) -> _Chain:
         """The items of a conversation; of its last answer, too, where that is still on its way into the database."""

@@ -17,10 +17,10 @@ from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import ending_of
+from ingot.services.losses import header_line
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.relay import linger, relay_stream, usage_of
 from ingot.services.runtime import Runtime
-from ingot.services.translation import header_line
 from ingot.store.faults import StoreError
 
 
@@ -110,10 +110,9 @@ async def _give_answer(
 ) -> None:
     body = opened.body
     outcome.usage = usage_of(runtime, inference, opened)
-    if opened.translation is not None:
-        outcome.losses = opened.translation.losses
-        door.note(header_line(outcome.losses))
-    elif opened.route.model != inference.deployment.name:
+    outcome.losses = opened.losses if opened.translation is None else opened.translation.losses
+    door.note(header_line(outcome.losses))
+    if opened.translation is None and opened.route.model != inference.deployment.name:
         body = inference.dialect.patch_answer(body, inference.deployment.name)
     if inference.dialect.stamp_answer is not None:
         body = inference.dialect.stamp_answer(body, inference.call, inference.deployment.name)

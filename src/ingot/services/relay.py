@@ -11,9 +11,10 @@ from ingot.dialects.dialect import StreamTap, Usage
 from ingot.errors import ApiError, UpstreamError
 from ingot.services.attempts import Opened, explain
 from ingot.services.door import Door, Inference, Outcome
+from ingot.services.losses import header_line
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.runtime import Runtime
-from ingot.services.translation import TranslatedTap, header_line
+from ingot.services.translation import TranslatedTap
 from ingot.sse import EventTooLarge, SseSplitter, event_data
 from ingot.upstream.client import UpstreamFault
 
@@ -62,8 +63,7 @@ async def relay_stream(
         # What a retry with the same key gets must not look like a whole answer either.
         outcome.answer = tap.given
         outcome.content_type = opened.content_type
-        if isinstance(tap, TranslatedTap):
-            outcome.losses = tap.losses
+        outcome.losses = tap.losses if isinstance(tap, TranslatedTap) else opened.losses
     return told or pourer.held
 
 
@@ -72,6 +72,7 @@ def _tap(inference: Inference, opened: Opened, *, door: Door) -> StreamTap:
     if opened.translation is not None:
         door.note(header_line(opened.translation.losses))
         return opened.translation.tap(inference)
+    door.note(header_line(opened.losses))
     return inference.dialect.tap(
         inference.call,
         model=opened.route.model,

@@ -9,7 +9,6 @@ and every wire format: those are the codecs'.
 """
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,23 +29,15 @@ from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.apart import apart
 from ingot.services.door import Inference
+from ingot.services.losses import Lossy, joined, refuse_lossy
 from ingot.services.places import own_losses
+from ingot.services.thoughts import Sealer, opened, sealer
 from ingot.sse import SseSplitter, event_data
-
-HEADER: Final = b"x-ingot-loss"
-HEADER_BYTES: Final = 1024
-"""Of all losses in the header; what is beyond is counted there, and told in the record."""
 
 _IDS: Final = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 _OURS: Final = "resp_"
-# What cannot stand in a header, or would end a loss there.
-_UNTOLD: Final = re.compile(r"[^ !-:<-~]|%")
 
 _decode = msgspec.json.Decoder().decode
-
-
-class Lossy(Unsupported):
-    """The deployment refuses what this target cannot be told."""
 
 
 @dataclass(slots=True)
@@ -63,6 +54,8 @@ class Translation:
     """What refusals begin with."""
     held: Held | None = None
     """Where the target is held to schemas by a grammar: what it was sent, and how its answer is turned back."""
+    sealer: Sealer | None = None
+    """What seals the target's thoughts for the client."""
 
     async def answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         """The client's answer, and what the target counted; raises ValueError where it is none of its dialect."""
@@ -75,6 +68,8 @@ class Translation:
         answer, lost_in = far.decode_answer(data, self.destination.origin)
         if quirks.usage != USAGE:
             answer = msgspec.structs.replace(answer, usage=usage_at(far, data, quirks.usage))
+        if self.sealer is not None:
+            answer = self.sealer.answer(answer)
         lost_marks: Losses = ()
         if self.mark is not None:
             answer, lost_marks = marked(answer, self.mark)
@@ -121,6 +116,7 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
         except Unsupported as error:
             raise Lossy(error.message, param=error.param, code=error.code) from error
     request, lost_in = near.decode_request(call.body)
+    request = opened(request, call.stamp)
     sent = request
     if deployment.constitution is not None:
         sent = principled(request, deployment.constitution, breakpoints=wire.codec.name == "messages")
@@ -131,16 +127,24 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     destination = Destination(origin, route.model, encoded_with, stream=call.stream)
     body, lost_out = wire.codec.encode_request(sent, destination)
     losses = joined(lost_in, lost_out, _lost_headers(call))
-    mendable = tuple(loss for loss in losses if not loss.filled)
-    if mendable and deployment.losses == "refuse":
-        raise _refusal(mendable, deployment.name)
+    refuse_lossy(losses, deployment)
     held = None
     if held_later:
         held = hold(body, request, quirks, deployment=deployment.name)
         body = held.body
     losses = own_losses(losses, inference.dialect, call)
     reply = _reply(inference, request)
-    return Translation(wire, near, destination, body, reply, losses, mark=deployment.refusal_mark, held=held)
+    return Translation(
+        wire,
+        near,
+        destination,
+        body,
+        reply,
+        losses,
+        mark=deployment.refusal_mark,
+        held=held,
+        sealer=sealer(call.stamp, origin),
+    )
 
 
 def _lost_headers(call: Call) -> Losses:
@@ -186,49 +190,6 @@ def usage_at(codec: Codec, data: bytes, path: Sequence[str]) -> canonical.Usage 
     for key in path:
         found = found.get(key) if type(found) is dict else None
     return None if found is None else codec.decode_usage(found)
-
-
-# --- losses ---
-
-
-def joined(*several: Losses) -> Losses:
-    """All losses in order, each once."""
-    return tuple(dict.fromkeys(loss for losses in several for loss in losses))
-
-
-def _refusal(losses: Losses, deployment: str) -> Lossy:
-    first = losses[0]
-    more = f" and {len(losses) - 1} more" if len(losses) > 1 else ""
-    return Lossy(
-        f"'{first.path}' cannot be translated for the model '{deployment}': {first.reason}{more}. Leave it out, or choose "
-        "a model that takes it.",
-        param=first.path or None,
-    )
-
-
-def header_line(losses: Losses) -> bytes:
-    """The header that reports losses: `path=reason; path=reason; +2 more`. Empty where nothing was lost."""
-    if not losses:
-        return b""
-    told: list[str] = []
-    room = HEADER_BYTES
-    for loss in losses:
-        text = _plain(loss)
-        room -= len(text) + 2
-        if room < 0 and told:
-            told.append(f"+{len(losses) - len(told)} more")
-            break
-        told.append(text[:HEADER_BYTES])
-    return b"%b: %b\r\n" % (HEADER, "; ".join(told).encode("ascii"))
-
-
-def _plain(loss: Loss) -> str:
-    """A loss in the letters of a header: paths hold what clients called their fields."""
-    return _UNTOLD.sub(_escaped, f"{loss.path or 'answer'}={loss.reason}")
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return "".join([f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")])
 
 
 # --- streams ---
@@ -348,6 +309,9 @@ class TranslatedTap:
         return self._watched(told)
 
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
+        sealing = self._translation.sealer
+        if sealing is not None:
+            events = [sealing.event(event) for event in events]
         due = events if self._marked is None else self._marked.feed(events)
         given = self._watched(self._encoder.feed(due))
         for event in events:

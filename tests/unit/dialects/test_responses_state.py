@@ -213,6 +213,29 @@ def test_items_are_shown_whole_when_their_client_was_brief() -> None:
     assert shown[1]["content"] == [{"type": "output_text", "text": "ho", "annotations": []}]
 
 
+def test_thoughts_of_ours_are_left_out_when_a_client_sends_them_to_a_target() -> None:
+    """What we sealed, and items under our ids, mean nothing to a target; its own go as they are."""
+    ours = f"rs_{'a' * 28}0001"
+    theirs_ = {"type": "reasoning", "id": "rs_68af", "summary": [], "encrypted_content": "x"}
+    told = [
+        {"type": "reasoning", "id": ours, "summary": [], "encrypted_content": "ingot1.abc"},
+        {
+            "type": "reasoning",
+            "id": ours,
+            "summary": [],
+            "content": [{"type": "reasoning_text", "text": "hm"}],
+        },
+        theirs_,
+        {"role": "user", "content": "more"},
+    ]
+    call = call_of(input=told)
+    fitted = for_target(call, "up", native=True)
+    assert json.loads(fitted.body.data)["input"] == told[2:]
+    assert [each.path for each in fitted.losses] == ["input[0]", "input[1]"]
+    plain = call_of(input=told[2:])
+    assert for_target(plain, "up", native=True) is plain
+
+
 def test_thoughts_are_left_out_when_they_are_another_targets() -> None:
     """They go to their maker, sealed or open, and to nobody else; what it would have to look up goes nowhere."""
     sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
@@ -225,7 +248,21 @@ def test_thoughts_are_left_out_when_they_are_another_targets() -> None:
     assert json.loads(mine.body.data) == mine.body.value
     other = for_target(call, "down", native=True).body.value["input"]
     assert [item.get("id") for item in other] == [None, None, None]
-    assert for_target(call, "up", native=False).body.value["input"] == other
+    assert [each.path for each in for_target(call, "down", native=True).losses] == ["previous_response_id"]
+    translated = for_target(call, "up", native=False)
+    # The codec tells of them.
+    assert [item.get("type") for item in translated.body.value["input"]] == [
+        None,
+        *["reasoning"] * 2,
+        "message",
+        None,
+    ]
+    assert not any("id" in item for item in translated.body.value["input"])
+    again = for_target(continued(call_of(), past, [Past(sealed)]), "down", native=True)
+    assert again.body.value["input"] == other[:2]
+    assert again.losses[-1].path == "input"
+    (unsealed,) = mine.losses
+    assert (unsealed.path, unsealed.filled) == ("previous_response_id", True)
     assert own_place("input[3].content", mine) == "input"
     assert own_place("input[2].content", mine) == "previous_response_id"
     assert own_place("tools[0].type", mine) == "tools[0].type"

@@ -18,16 +18,8 @@ from ingot.services.apart import LARGE
 from ingot.services.door import Inference
 from ingot.services.grants import Grant
 from ingot.services.keys import Principal
-from ingot.services.translation import (
-    HEADER_BYTES,
-    Lossy,
-    TranslatedTap,
-    Translation,
-    counts_of,
-    header_line,
-    joined,
-    translate,
-)
+from ingot.services.losses import HEADER_BYTES, Lossy, header_line, joined
+from ingot.services.translation import TranslatedTap, Translation, counts_of, translate
 
 SPEAKING = {
     "messages": Target("far", "http://127.0.0.1:9/v1", dialects=frozenset({"messages"})),

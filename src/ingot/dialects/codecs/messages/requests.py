@@ -94,6 +94,8 @@ _KNOWN_FORMAT: Final = frozenset({"type", "schema"})
 
 _objects = msgspec.json.Decoder(dict[str, Raw])
 _value = msgspec.json.Decoder().decode
+_SEALS: Final = b'["reasoning.encrypted_content"]'
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -191,10 +193,19 @@ def encode_request(request: Request, to: Destination, *, rules: Rules) -> tuple[
     if to.stream:
         value["stream"] = True
     _restore_extras(request.extras, value)
-    losses += lost_extras(request.extras, "messages")
+    losses += [loss for loss in lost_extras(request.extras, "messages") if not _is_kept(loss, request)]
     losses += _refuse(request, value, refused=to.quirks.reject)
     apply_edits(value, to.quirks)
     return _encode(value), tuple(losses)
+
+
+def _is_kept(loss: Loss, request: Request) -> bool:
+    """Whether a wish of another dialect is fulfilled by itself: thoughts always come with their seal."""
+    return (
+        loss.path == "include"
+        and request.extras is not None
+        and bytes(request.extras.fields["include"]) == _SEALS
+    )
 
 
 def _bound(request: Request, losses: list[Loss]) -> int:

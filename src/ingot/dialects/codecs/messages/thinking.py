@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Raw
 
-from ingot.canonical import Loss, Reasoning, ReasoningSettings, Request, ToolCall
+from ingot.canonical import Loss, Reasoning, ReasoningSettings, Request, ToolCall, lost_extras
 from ingot.dialects.codec import Destination
 from ingot.dialects.codecs.messages import checks
 from ingot.dialects.codecs.messages.versions import Rules
@@ -78,6 +78,7 @@ class ThinkingWriter:
         told = self._request.reasoning
         if told is None:
             return
+        self.losses += lost_extras(told.extras, "messages", at=self._request.place("reasoning"))
         if told.mode is not None:
             thinking, effort = self._as_told(told)
         else:

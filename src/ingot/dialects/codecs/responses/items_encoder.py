@@ -29,6 +29,7 @@ from ingot.dialects.codecs.responses.output import (
     prefix_of,
     token_list,
 )
+from ingot.dialects.codecs.responses.writer import is_sealed
 from ingot.events import (
     ArgumentsDelta,
     Cited,
@@ -95,7 +96,7 @@ class ItemsEncoder:
             for loss in lost_seal(part):
                 self.lose(loss)
             self._hidden[event.part] = part
-            if part.origin.dialect == "responses" or part.content or part.summary:
+            if part.origin.dialect == "responses" or part.content or part.summary or is_sealed(part):
                 self._show(event.part)
         elif is_in_message(part):
             self._start_said(event.part, part)
@@ -195,8 +196,9 @@ class ItemsEncoder:
             item.think("summary", event.index, event.text)
 
     def _seal(self, event: Sealed) -> None:
-        item = self._open.get(event.part)
-        if isinstance(item, ThoughtsEncoder) and self.native and event.seal.kind == "encrypted":
+        sealed = event.seal.kind == "encrypted"
+        item = self._show(event.part) if sealed else self._open.get(event.part)
+        if isinstance(item, ThoughtsEncoder) and sealed:
             item.seal(event.seal)
         else:
             held = self._hidden.get(event.part)

@@ -230,7 +230,7 @@ def lost_seal(part: Reasoning) -> Iterator[Loss]:
 def says_nothing(part: AnyPart) -> bool:
     """Whether nothing is left of thoughts in this dialect: those that another one keeps secret."""
     hidden = isinstance(part, Reasoning) and part.origin.dialect != "responses"
-    return hidden and not part.content and not part.summary  # type: ignore[union-attr]  # thoughts
+    return hidden and not (part.content or part.summary or is_sealed(part))  # type: ignore[union-attr,arg-type]  # thoughts
 
 
 def token_list(tokens: Iterable[Raw], *, native: bool) -> list[Any]:

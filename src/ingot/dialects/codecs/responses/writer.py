@@ -227,8 +227,8 @@ def reasoning_item(part: Reasoning) -> Json:
 
 
 def is_sealed(part: Reasoning) -> bool:
-    """Whether its thoughts come encrypted from this dialect."""
-    return part.seal is not None and part.seal.kind == "encrypted" and part.origin.dialect == "responses"
+    """Whether its thoughts come encrypted, as this dialect has them."""
+    return part.seal is not None and part.seal.kind == "encrypted"
 
 
 def _is_plain(part: AnyPart) -> TypeGuard[Text]:
