@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from ingot import rawjson
+from ingot.dialects.attached import files_of_responses
 from ingot.dialects.dialect import Call, Past
 from ingot.dialects.items import complete
 from ingot.dialects.responses_items import images_of, kind_of
@@ -141,7 +142,11 @@ def continued(call: Call, before: Sequence[Past], own: Sequence[Json]) -> Call:
     value = {name: held for name, held in call.body.value.items() if name not in _OURS}
     body = Body(data, {**value, "input": items})
     return msgspec.structs.replace(
-        call, body=body, images=tuple(images_of(items)), makers=tuple(past.maker for past in before)
+        call,
+        body=body,
+        images=tuple(images_of(items)),
+        files=tuple(files_of_responses(items, call.body.value.get("tools") or ())),
+        makers=tuple(past.maker for past in before),
     )
 
 
