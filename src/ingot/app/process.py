@@ -260,9 +260,7 @@ async def opened(
             jobs=parts.jobs,
             history=parts.history,
             images=images,
-            attachments=Attachments(
-                parts.files, images, config.images, body_bytes=config.limits.image_body_bytes
-            ),
+            attachments=Attachments(parts.files, images, config),
             clock=clock,
             rng=random.Random(),  # noqa: S311  # jitter
             log=log,

@@ -204,8 +204,7 @@ def most_of(call: Call, deployment: Deployment, *, window: str, factor: int) -> 
 
 def _shown(call: Call) -> int:
     """How many images a call shows; a file that it names may hold pages of them."""
-    pages = sum(_DOCUMENT_IMAGES for file in call.files if file.kind == "file")
-    return len(call.images) + len(call.files) + pages
+    return len(call.images) + sum(1 if file.kind == "image" else _DOCUMENT_IMAGES for file in call.files)
 
 
 def _granted(outcome: Reservation | Refused) -> Reservation:

@@ -8,14 +8,14 @@ keeps the ids. Knows no wire format; where a file stands is the dialect's to say
 """
 
 import asyncio
-import mimetypes
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Final
 
 from msgspec.structs import replace
 
 from ingot.catalog import Deployment
-from ingot.config import ImagesConfig
+from ingot.config import Config
 from ingot.dialects.attached import PDF
 from ingot.dialects.dialect import Attachment, Call, Content, Dialect
 from ingot.errors import InvalidRequest, NotFound, Overloaded, TooLarge
@@ -28,19 +28,32 @@ from ingot.store.files import FileRow
 MOST: Final = 100
 """Files of one request that are no images."""
 
-# The table of the standard library alone: what this machine has in its own files decides nothing.
-_types = mimetypes.MimeTypes()
+_OFFICE: Final = "application/vnd.openxmlformats-officedocument."
+_TYPES: Final = {
+    ".csv": "text/csv",
+    ".htm": "text/html",
+    ".html": "text/html",
+    ".md": "text/markdown",
+    ".xml": "text/xml",
+    ".doc": "application/msword",
+    ".docx": f"{_OFFICE}wordprocessingml.document",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".ppt": "application/vnd.ms-powerpoint",
+    ".pptx": f"{_OFFICE}presentationml.presentation",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsx": f"{_OFFICE}spreadsheetml.sheet",
+}
+"""By the end of a name; the standard library's table is another one with each release."""
 
 
 class Attachments:
     """Finds and reads; one for a process."""
 
-    def __init__(self, files: Files, images: Images, bounds: ImagesConfig, *, body_bytes: int) -> None:
-        """`body_bytes` bounds a request with all that is put into it."""
+    def __init__(self, files: Files, images: Images, config: Config) -> None:
         self._files = files
         self._images = images
-        self._bounds = bounds
-        self._body_bytes = body_bytes
+        self._bounds = config.images
+        self._body_bytes = config.limits.image_body_bytes
 
     async def find(self, call: Call, org_id: str, deployment: Deployment) -> Call:
         """The call with what its files add to it; raises ClientError for the first that is not taken. Reads no file."""
@@ -138,11 +151,11 @@ def media_type_of(data: bytes, filename: str) -> str:
     """PDF by its first bytes, text where all of it is; else what the name says."""
     if data.startswith(b"%PDF-"):
         return PDF
-    told = _types.guess_type(filename)[0] or ""
+    told = _TYPES.get(PurePath(filename).suffix.lower(), "")
     try:
         data.decode()
     except UnicodeDecodeError:
-        return told if told and not told.startswith("text/") and told != PDF else "application/octet-stream"
+        return told if told.startswith("application/") else "application/octet-stream"
     return told if told.startswith("text/") else "text/plain"
 
 
