@@ -14,7 +14,7 @@ from databases import Place
 from messagehouse import Scene
 from operator_hands import Hands
 from pictures import data_uri, jpeg, png
-from rig import fresh_id, stage
+from rig import fresh_id, stage, wait_until
 
 CONFIG = """
     [files]
@@ -121,6 +121,18 @@ def test_response_is_asked_with_bytes_when_it_names_files(scene: Scene, client: 
     with pytest.raises(openai.NotFoundError) as caught:
         client.responses.create(**asked)
     assert (caught.value.code, caught.value.param) == ("file_not_found", "previous_response_id")
+
+
+def test_file_is_read_when_its_request_waited(scene: Scene, client: OpenAI) -> None:
+    """Work in the background is kept with the id, and asked with the bytes; tokens of an input are counted with them."""
+    paper = upload(client, "late.pdf", PDF + b"late")
+    uri = data_uri(PDF + b"late", "application/pdf")
+    asked: Any = of_responses({"type": "input_file", "file_id": paper})[1]
+    made = client.responses.create(**asked, background=True)
+    wait_until(lambda: client.responses.retrieve(made.id).status == "completed", "the answer")
+    client.responses.input_tokens.count(**asked)
+    seen = [record.path for record in scene[1].up.log if uri in json.dumps(record.json)]
+    assert seen == ["/v1/responses", "/v1/responses/input_tokens"]
 
 
 def test_chat_is_asked_with_bytes_when_it_names_a_file(scene: Scene, client: OpenAI) -> None:
