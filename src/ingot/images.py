@@ -1,6 +1,6 @@
 """What an image is, told from its first bytes: one of four formats, and its size in pixels; and data URIs that hold one.
 
-Decides by magic bytes alone, whatever a name or a header claims. Decodes no picture: only the fields of the head are read,
+Decides by magic bytes alone; what a data URI claims beside them is told, for the two have to agree. Decodes no picture: only the fields of the head are read,
 so that a bomb costs what its head costs. Sources: PNG (RFC 2083), GIF89a, JPEG (ITU T.81), WebP (RFC 9649).
 """
 
@@ -74,6 +74,12 @@ def decode_data_uri(uri: str) -> bytes:
         raise BadBase64(
             f"is not base64 of the standard alphabet, with its padding and without spaces: {error}"
         ) from error
+
+
+def declared_format(uri: str) -> str:
+    """The format that a data URI says that its image has."""
+    kind = uri[len(DATA) + len("image/") :].partition(";")[0].lower()
+    return "jpeg" if kind == "jpg" else kind
 
 
 def decoded_size(uri: str) -> int:

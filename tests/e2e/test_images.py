@@ -225,4 +225,4 @@ def test_image_of_messages_when_it_is_fetched_or_refused(house: House) -> None:
     for path in ("/v1/messages", "/v1/messages/count_tokens"):
         status, answer, _ = ask("relay", {"type": "url", "url": "http://169.254.169.254/x.png"}, path)
         assert status == 400
-        assert "messages[0].content[0].source" in answer["error"]["message"]
+        assert "messages.0.content.0.source" in answer["error"]["message"]

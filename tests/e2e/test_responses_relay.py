@@ -215,7 +215,7 @@ def test_hosted_tool_runs_when_the_target_has_it(client: OpenAI) -> None:
 def test_quirks_are_kept_to_when_the_target_has_some(scene: Scene) -> None:
     """What it rejects is refused by name; what is set, is set."""
     served, upstream = scene
-    picture = {"role": "user", "content": [{"type": "input_image", "file_id": "file-1"}]}
+    picture = {"role": "user", "content": [{"type": "input_image", "image_url": "https://x.org/a.png"}]}
     for fields, param in (
         ({"input": [picture]}, "input[0].content[0].type"),
         ({"input": "hi", "reasoning": {"effort": "low"}}, "reasoning"),

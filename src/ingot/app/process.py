@@ -32,6 +32,7 @@ from ingot.config import Config, ConfigError, Loaded, bind_problem, is_loopback
 from ingot.differences import differences
 from ingot.logs import LineSink, Log, capture_stdlib, configure
 from ingot.presets import Preset
+from ingot.services.attachments import Attachments
 from ingot.services.measures import Measures
 from ingot.services.runtime import Runtime
 from ingot.store.hold import hold
@@ -259,6 +260,7 @@ async def opened(
             jobs=parts.jobs,
             history=parts.history,
             images=images,
+            attachments=Attachments(parts.files, images, config),
             clock=clock,
             rng=random.Random(),  # noqa: S311  # jitter
             log=log,

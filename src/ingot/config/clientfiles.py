@@ -32,6 +32,11 @@ class FilesConfig(Section, frozen=True, kw_only=True):
     part_bytes: Annotated[
         int, Meta(ge=1024, le=1_000_000_000_000), about("Largest part of an upload.", unit="bytes")
     ] = 67_108_864
+    inline_bytes: Annotated[
+        int,
+        Meta(ge=1024, le=1_000_000_000),
+        about("Most of all files that a request names by their ids, images aside.", unit="bytes"),
+    ] = 20_971_520
     organization_bytes: Annotated[
         int,
         Meta(ge=1024, le=1_000_000_000_000_000),

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ingot import rawjson
+from ingot.dialects.attached import attach, files_of_chat, in_openai
 from ingot.dialects.bounds import check_grammar, judge_schemas
 from ingot.dialects.chat_request import (
     AllowedChoice,
@@ -75,6 +76,7 @@ def decode(data: bytes) -> Call:
         n=request.n or 1,
         max_tokens=request.max_tokens if most is None else most,
         images=tuple(_images(request.messages)),
+        files=tuple(files_of_chat(request.messages)),
         schemas=schemas,
         loose_pattern=judge_schemas(schemas),
     )
@@ -168,6 +170,7 @@ CHAT = Dialect(
     check_target=check_target,
     prepare=prepare,
     inline_images=inline_images,
+    attach=partial(attach, shape=in_openai),
     read_usage=read_usage,
     read_id=read_id,
     preface=preface,

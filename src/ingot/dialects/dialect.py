@@ -49,6 +49,21 @@ class Image(Found, frozen=True, gc=False):
     url: str
 
 
+class Attachment(Found, frozen=True, gc=False):
+    """A file of the caller's that is named by its id, by the place of the id."""
+
+    id: str
+    kind: Literal["image", "file"]
+
+
+class Content(msgspec.Struct, frozen=True, gc=False):
+    """What a file holds."""
+
+    data: bytes
+    media_type: str
+    filename: str
+
+
 class Schema(Found, frozen=True, gc=False):
     """A JSON schema of a request; what is demanded must fit it, the rest is a hint to the model."""
 
@@ -98,6 +113,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     # Header lines that the target gets, lower-case names: those of the client that the dialect passes on.
     headers: tuple[tuple[str, str], ...] = ()
     images: tuple[Image, ...] = ()
+    # Files that are named by their ids, and the bytes by which the body grows once they are in it.
+    files: tuple[Attachment, ...] = ()
+    attached: int = 0
     schemas: tuple[Schema, ...] = ()
     # The first pattern that not every engine takes, in a schema that nothing enforces.
     loose_pattern: InvalidRequest | None = None
@@ -116,6 +134,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     def composed(self) -> bool:
         """Whether its input holds items that are not its client's own."""
         return bool(self.makers or self.referred)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body as targets get it, files included."""
+        return len(self.body.data) + self.attached
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -291,6 +314,8 @@ class Dialect:
     error_event: Callable[[ApiError, str], bytes]
     # What a complete stream ends with.
     end_event: bytes
+    # The call with the bytes of all its files in place of their ids, where requests can name any.
+    attach: Callable[[Call, Mapping[Attachment, Content]], Call] | None = None
     # Where answers carry our own id: the whole answer with what is ours, for the call and the public model name.
     stamp_answer: Callable[[bytes, Call, str], bytes] | None = None
     # The call as the target of this name gets it, which speaks the dialect or does not: what it may not see is not in it.

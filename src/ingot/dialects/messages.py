@@ -11,6 +11,7 @@ Source: contract §6.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.catalog import Quirks
+from ingot.dialects.attached import attach, files_of_messages, in_messages
 from ingot.dialects.bounds import check_schemas
 from ingot.dialects.complaint import complain
 from ingot.dialects.dialect import Call, Dialect
@@ -90,6 +92,7 @@ def decode(data: bytes) -> Call:
         wants_usage=True,
         max_tokens=request.max_tokens,
         images=tuple(images_of(request)),
+        files=tuple(files_of_messages(request)),
     )
 
 
@@ -98,7 +101,13 @@ def decode_count(data: bytes) -> Call:
     body = rawjson.parse(data)
     request = _read(body.value, CountRequest)
     _check(request, len(data))
-    return Call(model=request.model, body=body, max_tokens=0, images=tuple(images_of(request)))
+    return Call(
+        model=request.model,
+        body=body,
+        max_tokens=0,
+        images=tuple(images_of(request)),
+        files=tuple(files_of_messages(request)),
+    )
 
 
 def _read(value: dict[str, Any], row: type[Row]) -> Row:
@@ -346,6 +355,7 @@ MESSAGES = Dialect(
     check_target=check_target,
     prepare=prepare,
     inline_images=inline_images,
+    attach=partial(attach, shape=in_messages),
     read_usage=read_usage,
     read_id=read_id,
     preface=preface,

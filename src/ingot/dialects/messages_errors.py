@@ -39,7 +39,11 @@ def encode_error(error: ApiError, request_id: str, *, table: ErrorTable) -> tupl
     status = table.status(error)
     first, second = table.rows(error)
     code = first.code or second.code or error.code
-    told: dict[str, Any] = {"type": _type(status), "message": error_message(error, request_id, table=table)}
+    message = error_message(error, request_id, table=table)
+    if error.param:
+        # What all dialects share names a place as OpenAI does.
+        message = message.replace(error.param, dotted(error.param))
+    told: dict[str, Any] = {"type": _type(status), "message": message}
     if code is not None:
         told["details"] = {"error_code": code}
     body: dict[str, Any] = {"type": "error", "error": told}

@@ -26,7 +26,7 @@ from ingot.rawjson import Place
 
 
 def images_of(request: CountRequest) -> Iterator[Image]:
-    """The images that are shown, by the place of their source; one that only has a file's id is the target's to know."""
+    """The images that are shown, by the place of their source; those that are named by a file's id are its attachments."""
     for row, message in enumerate(request.messages):
         if not isinstance(message, SystemMessage) and not isinstance(message.content, str):
             yield from _shown(message.content, ("messages", row, "content"))

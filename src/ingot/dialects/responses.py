@@ -14,6 +14,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.catalog import Quirks
+from ingot.dialects.attached import attach, files_of_responses, in_openai
 from ingot.dialects.bounds import check_grammar, judge_schemas
 from ingot.dialects.chat import streamless
 from ingot.dialects.complaint import complain
@@ -115,6 +116,7 @@ def _checked(body: rawjson.Body, request: Asked) -> Call:
         body=body,
         wants_usage=True,
         images=tuple(images_of(items)),
+        files=tuple(files_of_responses(items, tools)),
         loose_pattern=judge_schemas(_schemas(request, tools)),
     )
 
@@ -290,6 +292,7 @@ RESPONSES = Dialect(
     check_target=check_target,
     prepare=prepare,
     inline_images=inline_images,
+    attach=partial(attach, shape=in_openai),
     read_usage=read_usage,
     read_id=read_id,
     preface=preface,

@@ -104,7 +104,7 @@ def check_source(part: Json, where: str) -> None:
 
 
 def images_of(items: list[Json]) -> Iterator[Image]:
-    """The images that are shown by their URL; one that only has a file's id is the target's to know."""
+    """The images that are shown by their URL; those that are named by a file's id are its attachments."""
     for row, item in enumerate(items):
         for (name, index), part in parts_of(item):
             if part.get("type") == "input_image" and type(part.get("image_url")) is str:

@@ -15,6 +15,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.canonical import Loss
+from ingot.dialects.attached import files_of_responses
 from ingot.dialects.dialect import Call, Past
 from ingot.dialects.items import complete
 from ingot.dialects.responses_items import images_of, kind_of
@@ -196,6 +197,7 @@ def continued(call: Call, before: Sequence[Past], own: Sequence[Past]) -> Call:
         call,
         body=body,
         images=tuple(images_of(items)),
+        files=tuple(files_of_responses(items, call.body.value.get("tools") or ())),
         makers=tuple(past.maker for past in before),
         referred=tuple((past.maker, index) for index, past in enumerate(own)) if found else (),
     )

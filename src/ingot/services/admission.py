@@ -185,7 +185,7 @@ class Gate:
         answer = USUAL_ANSWER if call.max_tokens is None else call.max_tokens
         if deployment.context is not None:
             answer = min(answer, deployment.context)
-        read = math.ceil((len(call.body.data) + deployment.added) / ratio)
+        read = math.ceil((call.size + deployment.added) / ratio)
         return read, answer * max(call.n, call.drafts)
 
     async def _reserve(self, claims: tuple[Claim, ...]) -> Reservation:
@@ -195,13 +195,16 @@ class Gate:
 def most_of(call: Call, deployment: Deployment, *, window: str, factor: int) -> int:
     """The most that a call could cost."""
     return deployment.price.most(
-        input_tokens=len(call.body.data)
-        + deployment.added
-        + MEDIA_TOKENS * max(_media(call.body.data), len(call.images)),
+        input_tokens=call.size + deployment.added + MEDIA_TOKENS * max(_media(call.body.data), _shown(call)),
         output_tokens=_longest(call, deployment),
         window=window,
         factor=factor,
     )
+
+
+def _shown(call: Call) -> int:
+    """How many images a call shows; a file that it names may hold pages of them."""
+    return len(call.images) + sum(1 if file.kind == "image" else _DOCUMENT_IMAGES for file in call.files)
 
 
 def _granted(outcome: Reservation | Refused) -> Reservation:

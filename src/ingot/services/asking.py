@@ -82,9 +82,7 @@ async def run(
     call = asked.call
     if asked.dialect.own_place is not None:
         call = await before(runtime, asked.dialect, call, asked.principal, recent=asked.recent)
-    if call.images:
-        with own_places(asked.dialect, call):
-            await runtime.images.check(call, asked.deployment)
+    call = await seen(runtime, asked, call)
     admission = Admission()
     try:
         await gate.admit(asked.principal, call, asked.deployment, window=asked.window, admission=admission)
@@ -116,9 +114,21 @@ async def run(
         if admission.reservation is not None:
             usage = outcome.usage
             if usage is not None and not usage.estimated:
-                size = len(call.body.data) + asked.deployment.added
+                size = call.size + asked.deployment.added
                 gate.learn(asked.deployment.name, size=size, tokens=usage.input)
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
+
+
+async def seen(runtime: Runtime, asked: Asked, call: Call) -> Call:
+    """The call with what it shows judged, and what its files add to it; raises ClientError."""
+    if not call.images and not call.files:
+        return call
+    with own_places(asked.dialect, call):
+        if call.files:
+            call = await runtime.attachments.find(call, asked.principal.org_id, asked.deployment)
+        if call.images:
+            await runtime.images.check(call, asked.deployment)
+    return call
 
 
 def place(catalog: Catalog, call: Call, deployment: Deployment, *, background: bool) -> str:

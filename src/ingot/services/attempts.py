@@ -141,12 +141,16 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
 async def _as_sent(
     runtime: Runtime, inference: Inference, routes: Sequence[Route]
 ) -> tuple[Sequence[Route], Call]:
-    """The routes that can take the call, and the call with its images fetched."""
+    """The routes that can take the call, and the call with its files read and its images fetched."""
     call, deployment = inference.call, inference.deployment
+    if call.files:
+        call = await runtime.attachments.put_in(
+            call, inference.principal.org_id, deployment, dialect=inference.dialect
+        )
     if call.images:
         routes = [route for route in routes if route.images != "refuse"]
         if not routes:  # those that take images speak other dialects
-            raise refuse_images(call, deployment)
+            raise refuse_images(call.images[0], deployment)
         call = await runtime.images.fetch(call, deployment, inference.dialect)
     return routes, call
 

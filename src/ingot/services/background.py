@@ -34,12 +34,11 @@ from ingot.scheduling.fairness import service
 from ingot.scheduling.windows import Window
 from ingot.services.accounting import CANCELLED, new_response_id, settle_rates, unrun
 from ingot.services.admission import most_of
-from ingot.services.asking import Asked, ClientDoor, before, standing_lines
+from ingot.services.asking import Asked, ClientDoor, before, seen, standing_lines
 from ingot.services.door import Outcome
 from ingot.services.following import follow
 from ingot.services.idempotency import Replay, Scope
 from ingot.services.jobs import Lost, Order
-from ingot.services.places import own_places
 from ingot.services.runtime import Runtime
 from ingot.signals.signal import ENDS
 from ingot.store.faults import StoreError
@@ -161,9 +160,7 @@ async def _take(
     gate, deployment, principal = runtime.gate, asked.deployment, asked.principal
     # What is read with it counts; what is stored is what the client sent.
     call = await before(runtime, asked.dialect, asked.call, principal)
-    if call.images:
-        with own_places(asked.dialect, call):
-            await runtime.images.check(call, deployment)
+    call = await seen(runtime, asked, call)
     reservation = await gate.enqueue(principal, call, deployment)
     if reservation is not None:
         outcome.standing = reservation.standing

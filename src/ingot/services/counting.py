@@ -7,7 +7,7 @@ Where no target counts, that is said: an estimate of ours would be taken for a c
 
 from ingot.errors import ApiError, NotFound
 from ingot.services.accounting import new_response_id
-from ingot.services.asking import Asked, ClientDoor, before, standing_lines
+from ingot.services.asking import Asked, ClientDoor, before, seen, standing_lines
 from ingot.services.attempts import open_reply
 from ingot.services.door import Inference, Outcome
 from ingot.services.runtime import Runtime
@@ -19,8 +19,7 @@ async def run(runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome
     """Gives the target's count to `door`; raises ApiError while nothing was given."""
     gate = runtime.gate
     call = await before(runtime, asked.dialect, asked.call, asked.principal)
-    if call.images:
-        await runtime.images.check(call, asked.deployment)
+    call = await seen(runtime, asked, call)
     admission = await gate.count(asked.principal)
     outcome.standing = admission.standing
     if outcome.standing is not None:

@@ -108,7 +108,7 @@ class Estimates:
             ratio = min(max(habit.asked_size / habit.asked_tokens, 1.0), 8.0)
         asked = length_of_request(call.body.value)
         # A token is a byte at least: for more no money is held.
-        tokens = min(ceil((asked.size + added) / ratio), len(call.body.data) + added)
+        tokens = min(ceil((asked.size + added) / ratio), call.size + added)
         return tokens + MEDIA_TOKENS * asked.media
 
     def _learn_prompt(self, call: Call, told: Usage, added: int, *, place: Place) -> None:

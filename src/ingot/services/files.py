@@ -10,7 +10,7 @@ HTTP; who asks is known before.
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -151,6 +151,16 @@ class Files:
             raise _missing(which)
         await on_disk(lambda: self.blobs.remove([which]))
         return wire.encode(FileDeleted(which))
+
+    async def named(self, org_id: str, names: Iterable[str]) -> dict[str, FileRow]:
+        """Those of these files that are there and the organization's, by their ids."""
+        now = self._now()
+
+        def read(conn: Connection) -> dict[str, FileRow]:
+            rows = [store.find_file(conn, org_id, name, now=now) for name in names]
+            return {row.id: row for row in rows if row is not None}
+
+        return await self._db.read(read)
 
     async def _find(self, org_id: str, which: str) -> FileRow:
         now = self._now()

@@ -15,14 +15,16 @@ from typing import Final
 from ingot.addresses import BadUrl, judge_place, read_url
 from ingot.catalog import Deployment
 from ingot.config import ImagesConfig
-from ingot.dialects.dialect import Call, Dialect, Image
+from ingot.dialects.dialect import Call, Dialect, Found, Image
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.images import (
     DATA,
     BadBase64,
     BadFormat,
     BadImage,
+    Picture,
     data_uri,
+    declared_format,
     decode_data_uri,
     decoded_size,
     read_picture,
@@ -47,7 +49,7 @@ class Images:
         images = call.images
         most = self._bounds.most
         if deployment.images == "refuse":
-            raise refuse_images(call, deployment)
+            raise refuse_images(call.images[0], deployment)
         if len(images) > most:
             raise InvalidRequest(
                 f"The request has {len(images)} images, and at most {most} are taken.",
@@ -109,9 +111,16 @@ class Images:
             try:
                 data = decode_data_uri(image.url)
             except BadImage as error:
-                raise _refusal(image, error) from error
+                raise refusal(image, error) from error
             self._check_size(image, len(data))
-            self._check_picture(image, data)
+            found, declared = self._check_picture(image, data).format, declared_format(image.url)
+            if found != declared:
+                raise InvalidRequest(
+                    f"The image at '{image.field}' is declared as 'image/{declared}', and its bytes are 'image/{found}'. "
+                    "Declare what it is.",
+                    param=image.field,
+                    code="invalid_image_format",
+                )
             total += len(data)
             self._check_total(image, total)
 
@@ -136,11 +145,11 @@ class Images:
         if total > self._bounds.total_bytes:
             raise _too_large(image, f"The images have more than {self._bounds.total_bytes:,} bytes together")
 
-    def _check_picture(self, image: Image, data: bytes) -> None:
+    def _check_picture(self, image: Image, data: bytes) -> Picture:
         try:
             picture = read_picture(data)
         except BadImage as error:
-            raise _refusal(image, error) from error
+            raise refusal(image, error) from error
         side = self._bounds.side
         if max(picture.width, picture.height) > side:
             raise InvalidRequest(
@@ -149,13 +158,14 @@ class Images:
                 param=image.field,
                 code="image_too_large",
             )
+        return picture
 
 
-def refuse_images(call: Call, deployment: Deployment) -> Unsupported:
+def refuse_images(image: Found, deployment: Deployment) -> Unsupported:
     """What a model says that reads text only; the words are Valar's."""
     return Unsupported(
         f"model '{deployment.name}' does not support image input",
-        param=call.images[0].field,
+        param=image.field,
         code="unsupported_value",
     )
 
@@ -182,7 +192,8 @@ _FETCH_CODES: Final[Mapping[type[FetchFault], str]] = {
 }
 
 
-def _refusal(image: Image, error: BadImage) -> InvalidRequest:
+def refusal(image: Found, error: BadImage) -> InvalidRequest:
+    """What is said of bytes that are no image that is taken."""
     return InvalidRequest(
         f"The image at '{image.field}' {error}.", param=image.field, code=_IMAGE_CODES[type(error)]
     )

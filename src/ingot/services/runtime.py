@@ -9,6 +9,7 @@ from ingot.config import Config
 from ingot.logs import Log
 from ingot.presets import Preset
 from ingot.services.admission import Gate
+from ingot.services.attachments import Attachments
 from ingot.services.history import History
 from ingot.services.idempotency import Retries
 from ingot.services.images import Images
@@ -35,6 +36,7 @@ class Runtime:
     jobs: Jobs
     history: History
     images: Images
+    attachments: Attachments
     clock: Clock
     rng: random.Random
     log: Log

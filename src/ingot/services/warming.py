@@ -12,7 +12,7 @@ from ingot.dialects.codec import Reply
 from ingot.dialects.codecs.responses.echo import Envelope
 from ingot.dialects.cuts import dump
 from ingot.services.accounting import new_response_id
-from ingot.services.asking import Asked, ClientDoor, before
+from ingot.services.asking import Asked, ClientDoor, before, seen
 from ingot.services.door import Outcome
 from ingot.services.runtime import Runtime
 
@@ -28,8 +28,7 @@ NOTHING = {
 async def run(runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome) -> tuple[str, bytes]:
     """Gives the response to `door`; its id and itself. Raises ApiError while nothing was given."""
     call = await before(runtime, asked.dialect, asked.call, asked.principal, recent=asked.recent)
-    if call.images:
-        await runtime.images.check(call, asked.deployment)
+    call = await seen(runtime, asked, call)
     admission = await runtime.gate.count(asked.principal)
     await runtime.gate.leave(admission, tokens=0)
     now = runtime.clock.now()

@@ -191,6 +191,7 @@ def test_decode_when_everything_is_used() -> None:
         n=128,
         max_tokens=7,
         images=(image,),
+        files=call.files,
         schemas=call.schemas,
     )
     assert [(each.field, each.schema, each.demanded) for each in call.schemas] == [

@@ -17,7 +17,7 @@ def body(*messages: dict[str, Any]) -> bytes:
 
 
 def test_images_when_they_stand_anywhere() -> None:
-    """Those of a turn, of a tool's result and of a document are found; a file's id is the target's to know."""
+    """Those of a turn, of a tool's result and of a document are found; what a file's id names is an attachment."""
     paper = {"type": "document", "source": {"type": "content", "content": [DATA]}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [URL]}
     request = body(

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
 
 from ingot.catalog import Deployment
 from ingot.clock import ManualClock
 from ingot.dialects.chat import CHAT
-from ingot.dialects.dialect import Call
+from ingot.dialects.dialect import Attachment, Call
 from ingot.dialects.messages import MESSAGES
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
 from ingot.errors import QuotaExceeded
@@ -262,3 +263,17 @@ async def test_embedding_reserves_no_answer(gate: Parts) -> None:
     assert gate[2].asked == [len(asked.body.data)]
     admission = await gate[0].admit(principal(Grant(tpm=1000)), asked, deployment(), window="asap")
     assert admission.standing is not None
+
+
+async def test_bytes_of_files_count_when_they_are_put_in_later(gate: Parts) -> None:
+    """Rates and money count what a file adds as if the request had held it, and a file as the images of its pages."""
+    plain = call(b',"max_tokens":1')
+    place = ("messages", 0, "content", 0, "file", "file_id")
+    files = (Attachment(place, "file-1", "file"), Attachment(place, "file-2", "image"))
+    filled = msgspec.structs.replace(plain, files=files, attached=30_000)
+    asker = principal(Grant(prepaid=True))
+    for asked in (plain, filled):
+        await gate[0].admit(asker, asked, deployment(Price(rates(1, 1))), window="asap")
+    small, large = gate[2].asked
+    assert large - small == 30_000 + 17 * MEDIA_TOKENS
+    assert gate[0].estimate(filled, deployment()) - gate[0].estimate(plain, deployment()) == 10_000

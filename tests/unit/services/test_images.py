@@ -130,6 +130,7 @@ def test_catalog_when_targets_differ() -> None:
         ("data:image/png,AAAA", "invalid_base64_image", "must be written"),
         ("data:image/tiff;base64,AAAA", "unsupported_image_media_type", "declared as 'image/tiff'"),
         (data_uri(b"%PDF-1.7"), "unsupported_image_media_type", "neither PNG, JPEG, GIF or WebP"),
+        (data_uri(png(), "image/jpeg"), "invalid_image_format", "declared as 'image/jpeg'"),
         (data_uri(png()[:20]), "image_parse_error", "ends before"),
         (data_uri(b""), "image_parse_error", "is empty"),
         (data_uri(png(4097, 1)), "image_too_large", "4097 by 1 pixels, and at most 4096"),

@@ -1,0 +1,165 @@
+"""Files that a request names by their ids: where they stand in each dialect, and how their bytes are put there.
+
+    {"type": "input_image", "file_id": ...}              --> {"type": "input_image", "image_url": "data:..."}
+    {"type": "input_file" | "file", "file_id": ...}      --> {"filename": ..., "file_data": "data:..."}
+    {"source": {"type": "file", "file_id": ...}}         --> {"source": {"type": "base64" | "text", ...}}
+
+No target ever sees an id: it would look for it among the files of the account whose key it is asked with. Knows no store.
+"""
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+from ingot import rawjson
+from ingot.dialects.chat_request import FilePart, Messages
+from ingot.dialects.chat_request import UserMessage as ChatUser
+from ingot.dialects.dialect import Attachment, Call, Content, Image
+from ingot.dialects.messages_request import (
+    ContainerUploadBlock,
+    ContentSource,
+    CountRequest,
+    DocumentBlock,
+    FileSource,
+    ImageBlock,
+    SystemMessage,
+    ToolResultBlock,
+)
+from ingot.dialects.responses_items import parts_of
+from ingot.errors import InvalidRequest, Unsupported
+from ingot.rawjson import Place
+
+Json = dict[str, Any]
+Shape = Callable[[Attachment, Json, Content], Json]
+
+PDF: Final = "application/pdf"
+
+_IMAGES: Final = ("input_image", "computer_screenshot")
+
+
+def files_of_chat(messages: Messages) -> Iterator[Attachment]:
+    """The files of all user messages; raises InvalidRequest for one that is there twice, by its id and itself."""
+    for row, message in enumerate(messages):
+        content = message.content if type(message) is ChatUser else None
+        for column, part in enumerate(content if type(content) is list else ()):
+            if type(part) is FilePart and type(part.file.file_id) is str:
+                place = ("messages", row, "content", column, "file", "file_id")
+                found = Attachment(place, part.file.file_id, "file")
+                if part.file.file_data is not msgspec.UNSET:
+                    raise InvalidRequest(
+                        f"'{found.field}' and 'file_data' exclude each other. Send one of them.",
+                        param=found.field,
+                        code="mutually_exclusive_parameters",
+                    )
+                yield found
+
+
+def files_of_responses(items: list[Json], tools: Iterable[Json] = ()) -> Iterator[Attachment]:
+    """The files of all items and tools; raises Unsupported for those that only a target could open."""
+    for row, item in enumerate(items):
+        output = item.get("output")
+        if type(output) is dict:
+            yield from _named(output, ("input", row, "output"))
+        for (name, index), part in parts_of(item):
+            yield from _named(part, ("input", row, name, index))
+    for index, tool in enumerate(tools):
+        container, mask = tool.get("container"), tool.get("input_image_mask")
+        if type(container) is dict and container.get("file_ids"):
+            where = f"tools[{index}].container.file_ids"
+            raise Unsupported(
+                f"'{where}' is not supported: a container runs at a target, which does not have the files that are kept "
+                "here. Send them as 'input_file'.",
+                param=where,
+            )
+        if type(mask) is dict and type(mask.get("file_id")) is str:
+            yield Attachment(("tools", index, "input_image_mask", "file_id"), mask["file_id"], "image")
+
+
+def _named(part: Json, place: Place) -> Iterator[Attachment]:
+    kind, held = part.get("type"), part.get("file_id")
+    if type(held) is str and (kind in _IMAGES or kind == "input_file"):
+        yield Attachment((*place, "file_id"), held, "file" if kind == "input_file" else "image")
+
+
+def files_of_messages(request: CountRequest) -> Iterator[Attachment]:
+    """The files of all turns, those inside of results and documents too; raises Unsupported as above."""
+    for row, message in enumerate(request.messages):
+        if not isinstance(message, SystemMessage) and not isinstance(message.content, str):
+            yield from _sources(message.content, ("messages", row, "content"))
+
+
+def _sources(blocks: Iterable[object], place: Place) -> Iterator[Attachment]:
+    for column, block in enumerate(blocks):
+        here = (*place, column)
+        if isinstance(block, ContainerUploadBlock):
+            where = Attachment((*here, "type"), block.file_id, "file").field
+            raise Unsupported(
+                f"'{where}' is 'container_upload', which is not supported: a container runs at a target, which does not "
+                "have the files that are kept here. Send a 'document'.",
+                param=where,
+                code="unsupported_value",
+            )
+        if isinstance(block, ImageBlock | DocumentBlock) and isinstance(block.source, FileSource):
+            kind: Literal["image", "file"] = "image" if isinstance(block, ImageBlock) else "file"
+            yield Attachment((*here, "source", "file_id"), block.source.file_id, kind)
+        elif isinstance(block, ToolResultBlock) and isinstance(block.content, list):
+            yield from _sources(block.content, (*here, "content"))
+        elif (
+            isinstance(block, DocumentBlock)
+            and isinstance(block.source, ContentSource)
+            and isinstance(block.source.content, list)
+        ):
+            yield from _sources(block.source.content, (*here, "source", "content"))
+
+
+def attach(call: Call, contents: Mapping[Attachment, Content], *, shape: Shape) -> Call:
+    """The call with these bytes in place of all ids; `shape` says what stands where an id stood."""
+    edits: dict[Place, Json] = {}
+    images = list(call.images)
+    for file, content in contents.items():
+        place = file.place[:-1]
+        edits[place] = shape(file, _at(call.body.value, place), content)
+        if file.kind == "image":
+            # Told by the id's place: that is what the client wrote.
+            images.append(Image(file.place, data_uri_of(content)))
+    body = rawjson.replaced(call.body, edits)
+    return msgspec.structs.replace(call, body=body, images=tuple(images), files=(), attached=0)
+
+
+def in_openai(file: Attachment, held: Json, content: Content) -> Json:
+    """A part of OpenAI's dialects with the bytes as a data URI."""
+    kept = {name: value for name, value in held.items() if name != "file_id"}
+    if file.kind == "image":
+        return {**kept, "image_url": data_uri_of(content)}
+    return {**kept, "filename": kept.get("filename") or content.filename, "file_data": data_uri_of(content)}
+
+
+def in_messages(file: Attachment, held: Json, content: Content) -> Json:  # noqa: ARG001  # a source holds its id alone
+    """A source of Anthropic's dialect, as base64 or as text; raises Unsupported for what it does not take."""
+    if file.kind == "image" or content.media_type == PDF:
+        return {"type": "base64", "media_type": content.media_type, "data": _base64(content)}
+    if not content.media_type.startswith("text/"):
+        raise Unsupported(
+            f"The file at '{file.field}' is neither a PDF nor text in UTF-8, and a document is one of them. Convert it.",
+            param=file.field,
+            code="unsupported_value",
+        )
+    return {"type": "text", "media_type": "text/plain", "data": content.data.decode()}
+
+
+def data_uri_of(content: Content) -> str:
+    """The bytes as a data URI."""
+    return f"data:{content.media_type};base64,{_base64(content)}"
+
+
+def _base64(content: Content) -> str:
+    return base64.b64encode(content.data).decode("ascii")
+
+
+def _at(value: Any, place: Place) -> Json:
+    for step in place:
+        value = value[step]
+    found: Json = value
+    return found
