@@ -74,15 +74,21 @@ def test_both_headers_are_named_when_no_key_comes(scene: Scene) -> None:
     assert "'x-api-key: YOUR_KEY'" in told
 
 
-@pytest.mark.parametrize("path", ["/v1/messages/nope", "/v1/messages/", "/v1/messages/batches/msgbatch_1"])
-def test_error_wears_the_envelope_when_a_path_below_is_unknown(scene: Scene, path: str) -> None:
-    """Whoever goes there reads Anthropic's errors, with or without `anthropic-version`; a path beside it is nobody's."""
+@pytest.mark.parametrize(
+    ("path", "posted"),
+    [("/v1/messages/nope", 405), ("/v1/messages/", 404), ("/v1/messages/batches/msgbatch_1", 404)],
+)
+def test_error_wears_the_envelope_when_a_path_below_is_unknown(scene: Scene, path: str, posted: int) -> None:
+    """Whoever goes there reads Anthropic's errors, with or without `anthropic-version`; a path beside it is nobody's.
+
+    What is one step below is read and deleted, and not posted to.
+    """
     served, _ = scene
-    for method, body in (("GET", None), ("POST", body_of("hi"))):
+    for method, body, wanted in (("GET", None, 404), ("POST", body_of("hi"), posted)):
         status, headers, answer = served.call(path, body, method=method)
-        assert status == 404
         told = json.loads(answer)
-        assert (told["type"], told["error"]["type"]) == ("error", "not_found_error")
+        kind = "not_found_error" if wanted == 404 else "invalid_request_error"
+        assert (status, told["type"], told["error"]["type"]) == (wanted, "error", kind)
         assert headers["request-id"] == headers["x-request-id"] == told["request_id"]
     assert "type" not in json.loads(served.call("/v1/messagesnope")[2])
 

@@ -19,7 +19,7 @@ JSON = "application/json"
 EVENTS = "text/event-stream; charset=utf-8"
 PATHS = {
     "chat": "/v1/chat/completions/{id:path}",
-    "messages": "/v1/messages/{id:path}",
+    "messages": "/v1/messages/{id}",
     "responses": "/v1/responses/{id}",
 }
 """By surface."""
