@@ -116,12 +116,15 @@ class ResponsesTap:
     encode: ClassVar["staticmethod[[ApiError, str], tuple[int, bytes]]"] = staticmethod(encoder(USUAL))
     frame = staticmethod(named_event)
 
+    reshape: ClassVar[Reshape | None] = None
+
     @classmethod
-    def dressed(cls, encode: EncodeError, reshape: Reshape | None = None, /) -> "type[ResponsesTap]":  # noqa: ARG003  # its rules are on whole answers
-        """The tap whose errors look as `encode` has them."""
+    def dressed(cls, encode: EncodeError, changes: Reshape | None = None, /) -> "type[ResponsesTap]":
+        """The tap whose errors look as `encode` has them; the rules on answers count for the responses in its events."""
 
         class Dressed(cls):  # type: ignore[valid-type,misc]  # mypy knows no base that is a variable
             __slots__ = ()
+            reshape = changes
 
         Dressed.encode = staticmethod(encode)
         return Dressed
@@ -238,9 +241,13 @@ class ResponsesTap:
             self._end(told)
         stamp = self._call.stamp
         self.id = stamp.id if stamp is not None else told.get("id")
-        if not self._renamed:
+        if not self._renamed and self.reshape is None:
             return data
-        inner = stamp_response(bytes(response), self._call, self._public)
+        inner = (
+            stamp_response(bytes(response), self._call, self._public) if self._renamed else bytes(response)
+        )
+        if self.reshape is not None:
+            inner = self.reshape.whole(inner)
         return _one_line(rawjson.splice_bytes(data, replace={"response": inner}))
 
     def _end(self, told: Json) -> None:
