@@ -107,12 +107,12 @@ def _is_text(block: object) -> bool:
     return type(block) is dict and block.get("type") == "text"
 
 
-def _text(block: Json) -> str:
+def _text(block: Any) -> str:
     text = block.get("text")
     return text if type(text) is str else ""
 
 
-def _citations(block: Json) -> list[Any]:
+def _citations(block: Any) -> list[Any]:
     citations = block.get("citations")
     return citations if type(citations) is list else []
 
