@@ -84,10 +84,12 @@ class Scene:
         """The same, written."""
         await self.recorder.record(self.settlement(which, text, previous=previous, **fields))
 
-    async def before(self, *, org: str = ORG, most: int = 1_000_000, **fields: Any) -> list[Any]:
+    async def before(
+        self, *, org: str = ORG, most: int = 1_000_000, links: int | None = 1_000, **fields: Any
+    ) -> list[Any]:
         """The input of a request with these fields, as a target gets it."""
         call = RESPONSES.decode(json.dumps({"model": "m", **fields}).encode())
-        made = await self.history.before(call, org, most=most)
+        made = await self.history.before(call, org, most=most, links=links)
         assert json.loads(made.body.data) == made.body.value
         assert "previous_response_id" not in made.body.value
         told = made.body.value["input"]
@@ -119,6 +121,18 @@ async def test_chain_comes_before_when_a_response_is_named(scene: Scene) -> None
     assert [item["role"] for item in items] == ["user", "assistant", "user", "assistant", "user"]
     said = [item["content"] if item["role"] == "user" else item["content"][0]["text"] for item in items]
     assert said == ["say one", "one", "say two", "two", "say three"]
+
+
+async def test_chain_is_refused_when_it_is_too_long_and_read_where_bytes_alone_bound_it(scene: Scene) -> None:
+    """The refusal says where longer ones are read, and there they are."""
+    await scene.store(IDS[0], "one")
+    await scene.store(IDS[1], "two", previous=IDS[0])
+    with pytest.raises(TooLarge, match="/v1/responses/compact") as refused:
+        await scene.before(input="more", previous_response_id=IDS[1], links=1)
+    assert refused.value.param == "previous_response_id"
+    assert len(await scene.before(input="more", previous_response_id=IDS[1], links=None)) == 5
+    with pytest.raises(TooLarge, match="too large"):
+        await scene.before(input="more", previous_response_id=IDS[1], links=None, most=100)
 
 
 async def test_response_is_found_when_it_is_not_written_yet(scene: Scene) -> None:

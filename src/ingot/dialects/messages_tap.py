@@ -112,7 +112,7 @@ class MessagesTap(FramedTap):
             return data
         if event.get("type") == "error" or event.get("error"):
             self.failed = True
-            return self.encode(_failure(event.get("error")), "")[1]
+            return self.encode(_failure(event.get("error")), self.request_id)[1]
         match event.get("type"):
             case "message_start":
                 return self._start(data, event.get("message"))

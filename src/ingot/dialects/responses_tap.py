@@ -110,6 +110,7 @@ class ResponsesTap:
         "done",
         "failed",
         "id",
+        "request_id",
         "usage",
     )
 
@@ -144,6 +145,7 @@ class ResponsesTap:
         self.done = False
         self.failed = False
         self.id: str | None = None
+        self.request_id = ""
         self._call = call
         self._public = public
         self._renamed = public != model or call.stamp is not None
@@ -188,7 +190,7 @@ class ResponsesTap:
             self._keep(data)
             return data  # not ours to mend: the client sees what the upstream wrote
         if (event.type == "error" or event.error) and not self.failed:
-            return self._fail(UpstreamError(_TOLD), "")
+            return self._fail(UpstreamError(_TOLD), self.request_id)
         if type(event.sequence_number) is int:
             self._number = event.sequence_number
         if type(event.delta) is str:
@@ -235,7 +237,7 @@ class ResponsesTap:
         if type(told) is not dict:
             return data
         if event.type == _FAILED and not self.failed:
-            return self._fail(UpstreamError(_TOLD), "")
+            return self._fail(UpstreamError(_TOLD), self.request_id)
         if event.type in ENDS:
             self.done = True
             self._end(told)

@@ -36,6 +36,7 @@ async def relay_stream(
     The answer that the door gets is whole with them, or they are an error event.
     """
     tap = outcome.tap = _tap(inference, opened, door=door)
+    tap.request_id = inference.id
     outcome.status = 200
     told = b""
     pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)

@@ -29,7 +29,7 @@ from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.apart import apart
 from ingot.services.door import Inference
-from ingot.services.places import own_losses
+from ingot.services.places import asks_something, own_losses
 from ingot.sse import SseSplitter, event_data
 
 HEADER: Final = b"x-ingot-loss"
@@ -130,6 +130,8 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     mendable = tuple(loss for loss in losses if not loss.filled)
     if mendable and deployment.losses == "refuse":
         raise _refusal(mendable, deployment.name)
+    if not asks_something(request, wire.codec.name):
+        raise _asks_nothing(request, deployment.name)
     held = None
     if wire.dialect is CHAT and quirks.gbnf:
         held = hold(body, request, quirks, deployment=deployment.name)
@@ -202,6 +204,15 @@ def _refusal(losses: Losses, deployment: str) -> Lossy:
     )
 
 
+def _asks_nothing(request: Request, deployment: str) -> Lossy:
+    field = "input" if request.origin == "responses" else "messages"
+    return Lossy(
+        f"Invalid value for '{field}': the model '{deployment}' knows none of what is in it. Send a message beside it.",
+        param=field,
+        code="invalid_value",
+    )
+
+
 def header_line(losses: Losses) -> bytes:
     """The header that reports losses: `path=reason; path=reason; +2 more`. Empty where nothing was lost."""
     if not losses:
@@ -250,6 +261,7 @@ class TranslatedTap:
         "done",
         "failed",
         "id",
+        "request_id",
         "usage",
     )
 
@@ -266,6 +278,7 @@ class TranslatedTap:
         self.usage: Usage | None = None
         self.deltas = 0
         self.id: str | None = None
+        self.request_id = ""
         self.done = False
         self.failed = False
         self._translation = translation
@@ -370,7 +383,7 @@ class TranslatedTap:
         """Ends the stream with an error: what follows cannot make it whole."""
         self.done = self.failed = True
         name = self._translation.destination.origin.target
-        return self.fail(UpstreamError(f"The target '{name}' {what}."), "")
+        return self.fail(UpstreamError(f"The target '{name}' {what}."), self.request_id)
 
     def _watched(self, told: bytes) -> bytes:
         """What the client's own tap lets through of whole events, as if they were its target's."""
