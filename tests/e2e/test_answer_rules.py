@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from messagehouse import Scene, ask, body_of, events
+from messagehouse import Scene, ask, body_of, events, row
 from rig import stage
 
 CONFIG = """
@@ -72,3 +72,23 @@ def test_c_05_response_tells_its_counts_by_both_names_when_asked(scene: Scene, m
     for usage in (json.loads(answer)["usage"], last["response"]["usage"]):
         assert usage["prompt_tokens"] == usage["input_tokens"] > 0
         assert usage["completion_tokens"] == usage["output_tokens"] > 0
+
+
+@pytest.mark.parametrize("way", ["whole", "streamed"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+def test_counts_are_the_bill_when_the_target_told_none(scene: Scene, path: str, way: str) -> None:
+    """What was estimated and booked is what the client is told, with no loss of it."""
+    served, _ = scene
+    prompt = "words: 12 {{usage missing}}"
+    body = body_of(prompt, model="chat") if path == "/v1/messages" else {"model": "chat", "input": prompt}
+    _, headers, answer, request_id = ask(served, {**body, "stream": way == "streamed"}, path=path)
+    if way == "whole":
+        usage = json.loads(answer)["usage"]
+        assert "usage" not in headers.get("x-ingot-loss", "")
+    elif path == "/v1/messages":
+        (usage,) = [data["usage"] for name, data in events(unpinged(answer)) if name == "message_delta"]
+    else:
+        usage = events(unpinged(answer))[-1][1]["response"]["usage"]
+    found = row(served, request_id)
+    assert usage["output_tokens"] == found["output_tokens"] > 0
+    assert usage["input_tokens"] == found["input_tokens"] > 0

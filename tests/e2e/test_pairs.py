@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from ingot.services.translation import header_line, joined
+from ingot.services.losses import header_line
+from ingot.services.translation import joined
 from pairs.exchange import PAIRS, STREAMED, answer, dumped, events, send, stream
 from pairs.longtalk import ANSWERS, TALKS
 from pairs.streams import STREAMS

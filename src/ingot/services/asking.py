@@ -33,10 +33,10 @@ from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.history import MOST_LINKS
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
+from ingot.services.losses import header_line
 from ingot.services.places import own_places
 from ingot.services.recent import Recent
 from ingot.services.runtime import Runtime
-from ingot.services.translation import header_line
 from ingot.store.faults import StoreError
 
 _losses = msgspec.json.Decoder(Losses).decode

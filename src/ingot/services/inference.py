@@ -17,10 +17,10 @@ from ingot.services.accounting import account
 from ingot.services.attempts import Opened, open_reply
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import ending_of
+from ingot.services.losses import header_line
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.relay import linger, relay_stream, usage_of
 from ingot.services.runtime import Runtime
-from ingot.services.translation import header_line
 from ingot.store.faults import StoreError
 
 
@@ -111,6 +111,8 @@ async def _give_answer(
     body = opened.body
     outcome.usage = usage_of(runtime, inference, opened)
     if opened.translation is not None:
+        if opened.usage is None:
+            body = opened.translation.counted(body, outcome.usage)
         outcome.losses = opened.translation.losses
         door.note(header_line(outcome.losses))
     elif opened.route.model != inference.deployment.name:

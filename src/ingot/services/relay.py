@@ -6,14 +6,16 @@ a clean end. Knows nothing of sockets: the door waits while its reader is slow, 
 
 import asyncio
 import contextlib
+from functools import partial
 
 from ingot.dialects.dialect import StreamTap, Usage
 from ingot.errors import ApiError, UpstreamError
 from ingot.services.attempts import Opened, explain
 from ingot.services.door import Door, Inference, Outcome
+from ingot.services.losses import header_line
 from ingot.services.measures import DeploymentMeasures
 from ingot.services.runtime import Runtime
-from ingot.services.translation import TranslatedTap, header_line
+from ingot.services.translation import TranslatedTap
 from ingot.sse import EventTooLarge, SseSplitter, event_data
 from ingot.upstream.client import UpstreamFault
 
@@ -35,7 +37,7 @@ async def relay_stream(
 
     The answer that the door gets is whole with them, or they are an error event.
     """
-    tap = outcome.tap = _tap(inference, opened, door=door)
+    tap = outcome.tap = _tap(runtime, inference, opened, door=door)
     tap.request_id = inference.id
     outcome.status = 200
     told = b""
@@ -68,11 +70,13 @@ async def relay_stream(
     return told or pourer.held
 
 
-def _tap(inference: Inference, opened: Opened, *, door: Door) -> StreamTap:
+def _tap(runtime: Runtime, inference: Inference, opened: Opened, *, door: Door) -> StreamTap:
     """What the stream goes through."""
     if opened.translation is not None:
         door.note(header_line(opened.translation.losses))
-        return opened.translation.tap(inference)
+        tap = opened.translation.tap(inference)
+        tap.estimate = partial(usage_of, runtime, inference, opened)
+        return tap
     return inference.dialect.tap(
         inference.call,
         model=opened.route.model,

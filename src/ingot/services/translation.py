@@ -8,20 +8,20 @@ Decides what becomes of losses, and under which id and name an answer is given. 
 and every wire format: those are the codecs'.
 """
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from ingot import canonical
+from ingot import canonical, rawjson
 from ingot.canonical import Loss, Losses, Origin, Request
 from ingot.catalog import Route
 from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
 from ingot.dialects.codecs.grammars import Held, hold
+from ingot.dialects.codecs.messages.answers import UNTOLD_USAGE
 from ingot.dialects.dialect import AS_IT_IS, Call, Said, StreamTap, Usage
 from ingot.dialects.principles import MarkedEvents, marked, principled
 from ingot.dialects.usage import USAGE
@@ -29,19 +29,15 @@ from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.apart import apart
 from ingot.services.door import Inference
+from ingot.services.estimates import as_told
 from ingot.services.places import asks_something, own_losses
 from ingot.sse import SseSplitter, event_data
 
-HEADER: Final = b"x-ingot-loss"
-HEADER_BYTES: Final = 1024
-"""Of all losses in the header; what is beyond is counted there, and told in the record."""
-
 _IDS: Final = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 _OURS: Final = "resp_"
-# What cannot stand in a header, or would end a loss there.
-_UNTOLD: Final = re.compile(r"[^ !-:<-~]|%")
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 class Lossy(Unsupported):
@@ -80,6 +76,19 @@ class Translation:
         told, lost_out = self.near.encode_answer(answer, self.reply)
         self.losses = joined(self.losses, lost_in, lost_marks, lost_out)
         return told, None if answer.usage is None else counts_of(answer.usage)
+
+    @property
+    def demands_counts(self) -> bool:
+        """Whether the client's dialect has counts in every answer; chat may leave them out."""
+        return self.near.name != "chat"
+
+    def counted(self, body: bytes, usage: Usage) -> bytes:
+        """The client's answer with what was estimated and is billed, where its target told no counts."""
+        if not self.demands_counts:
+            return body
+        self.losses = tuple(loss for loss in self.losses if loss != UNTOLD_USAGE)
+        told = self.near.encode_usage(as_told(usage).usage)
+        return rawjson.splice_bytes(body, replace={"usage": _encode(told)})
 
     def tap(self, inference: Inference) -> "TranslatedTap":
         """The tap on the target's stream."""
@@ -213,31 +222,6 @@ def _asks_nothing(request: Request, deployment: str) -> Lossy:
     )
 
 
-def header_line(losses: Losses) -> bytes:
-    """The header that reports losses: `path=reason; path=reason; +2 more`. Empty where nothing was lost."""
-    if not losses:
-        return b""
-    told: list[str] = []
-    room = HEADER_BYTES
-    for loss in losses:
-        text = _plain(loss)
-        room -= len(text) + 2
-        if room < 0 and told:
-            told.append(f"+{len(losses) - len(told)} more")
-            break
-        told.append(text[:HEADER_BYTES])
-    return b"%b: %b\r\n" % (HEADER, "; ".join(told).encode("ascii"))
-
-
-def _plain(loss: Loss) -> str:
-    """A loss in the letters of a header: paths hold what clients called their fields."""
-    return _UNTOLD.sub(_escaped, f"{loss.path or 'answer'}={loss.reason}")
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return "".join([f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")])
-
-
 # --- streams ---
 
 
@@ -259,6 +243,7 @@ class TranslatedTap:
         "_watch",
         "deltas",
         "done",
+        "estimate",
         "failed",
         "id",
         "request_id",
@@ -279,6 +264,7 @@ class TranslatedTap:
         self.deltas = 0
         self.id: str | None = None
         self.request_id = ""
+        self.estimate: Callable[[StreamTap], Usage] | None = None
         self.done = False
         self.failed = False
         self._translation = translation
@@ -357,8 +343,14 @@ class TranslatedTap:
         return self._watched(told)
 
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
-        due = events if self._marked is None else self._marked.feed(events)
-        given = self._watched(self._encoder.feed(due))
+        due = list(events if self._marked is None else self._marked.feed(events))
+        given = b""
+        ends = next((index for index, event in enumerate(due) if isinstance(event, Ended)), len(due))
+        if self._counts_are_due(due, ends):
+            # All that is said has to be through before it is measured.
+            given = self._watched(self._encoder.feed(due[:ends]))
+            due = due[ends:] if self.estimate is None else [as_told(self.estimate(self)), *due[ends:]]
+        given += self._watched(self._encoder.feed(due))
         for event in events:
             match event:
                 case UsageTold(usage=told):
@@ -371,6 +363,11 @@ class TranslatedTap:
                     pass
         return given
 
+    def _counts_are_due(self, due: Sequence[AnyEvent], ends: int) -> bool:
+        """Whether the stream ends here, in a dialect that demands counts, and its target told none."""
+        told = self.usage is not None or any(isinstance(event, UsageTold) for event in due)
+        return ends < len(due) and not told and self._translation.demands_counts
+
     def _count(self, told: canonical.Usage, *, begins: bool) -> None:
         usage = counts_of(told)
         if begins and not self.deltas:
@@ -382,8 +379,8 @@ class TranslatedTap:
     def _break(self, what: str) -> bytes:
         """Ends the stream with an error: what follows cannot make it whole."""
         self.done = self.failed = True
-        name = self._translation.destination.origin.target
-        return self.fail(UpstreamError(f"The target '{name}' {what}."), self.request_id)
+        origin = self._translation.destination.origin
+        return self.fail(UpstreamError(f"The target '{origin.target}' {what}."), self.request_id)
 
     def _watched(self, told: bytes) -> bytes:
         """What the client's own tap lets through of whole events, as if they were its target's."""

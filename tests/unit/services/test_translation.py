@@ -18,13 +18,12 @@ from ingot.services.apart import LARGE
 from ingot.services.door import Inference
 from ingot.services.grants import Grant
 from ingot.services.keys import Principal
+from ingot.services.losses import HEADER_BYTES, header_line
 from ingot.services.translation import (
-    HEADER_BYTES,
     Lossy,
     TranslatedTap,
     Translation,
     counts_of,
-    header_line,
     joined,
     translate,
 )
