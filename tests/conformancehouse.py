@@ -96,6 +96,7 @@ def means(preset: str, hands: Hands, upstream: Backstage) -> Means:
         text_model="reads" if "reads" in models else None,
         embeddings_model=models[0] if preset == "open" else None,
         failing_prompt="{{fail 500}} Hello.",
+        thinking_prompt="think: Hm.",
         make_key=maker(hands) if "maker" in held else None,
         received=received(upstream),
     )

@@ -87,6 +87,7 @@ CODES = {
     "invalid_login": "Check the address and the password, or have a new password set by mail.",
     "invalid_type": "Send the type that the message names.",
     "invitation_for_another": "Log in with the account that the invitation was sent to.",
+    "invalid_value": "Send what the message asks for in the field that `param` names.",
     "item_not_found": "Send the item itself, or name its response in `previous_response_id`.",
     "key_limit_reached": "Revoke a key that is no longer needed, or move to a plan with more keys.",
     "last_owner": "Make another member an owner first.",

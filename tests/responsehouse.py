@@ -82,14 +82,18 @@ class Scene:
         """The same, written."""
         await self.recorder.record(self.settlement(which, text, previous=previous, **fields))
 
-    async def call(self, *, org: str = ORG, most: int = 1_000_000, **fields: Any) -> Call:
+    async def call(
+        self, *, org: str = ORG, most: int = 1_000_000, links: int | None = 1_000, **fields: Any
+    ) -> Call:
         """A request with these fields, with all that comes before it."""
         call = RESPONSES.decode(json.dumps({"model": "m", **fields}).encode())
-        return await self.history.before(call, org, most=most)
+        return await self.history.before(call, org, most=most, links=links)
 
-    async def before(self, *, org: str = ORG, most: int = 1_000_000, **fields: Any) -> list[Any]:
+    async def before(
+        self, *, org: str = ORG, most: int = 1_000_000, links: int | None = 1_000, **fields: Any
+    ) -> list[Any]:
         """The input of a request with these fields, as a target gets it."""
-        made = await self.call(org=org, most=most, **fields)
+        made = await self.call(org=org, most=most, links=links, **fields)
         assert json.loads(made.body.data) == made.body.value
         assert "previous_response_id" not in made.body.value
         told = made.body.value["input"]

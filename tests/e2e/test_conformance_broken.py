@@ -19,6 +19,11 @@ BROKEN: dict[str, tuple[str, str, set[str]]] = {
     "cuts": ("valar", '[answers.chat]\n"choices.finish_reason" = "accept"', {"S4-101", "X6"}),
     "fingerprints": ("valar", '[answers.chat]\nsystem_fingerprint = "accept"', {"S4-102"}),
     "pieces": ("valar", '[answers.chat]\n"choices.delta.tool_calls" = "accept"', {"S4-71"}),
+    "thinks": ("valar", '[answers.messages]\ncontent = "accept"', {"S4-141", "R-05"}),
+    "caches": ("valar", '[answers.messages]\n"usage.cache_read_input_tokens" = "accept"', {"S4-142", "R-05"}),
+    "counts": ("valar", '[answers.responses]\n"usage.prompt_tokens" = "accept"', {"C-05"}),
+    "systems": ("valar", '[fields.messages]\nsystem = "accept"', {"S4-121", "X12"}),
+    "instructs": ("valar", '[fields.responses]\ninstructions = "accept"', {"S4-31", "X12"}),
     "forgets": ("valar", "[idempotency.headers]\nchat = []", {"S3-02", "S3-03", "C-01"}),
     "anykey": ("valar", '[keys]\nheaders = ["bearer", "x-api-key"]', {"R-01", "S4-143"}),
     "keeps": ("valar", 'surfaces = ["chat", "stored", "models", "usage"]', {"S4-95"}),
@@ -82,7 +87,7 @@ async def red(scene: Scene, preset: str, host: str) -> dict[str, str]:
         Address.parse(served.v1, host=f"{host}.example.org"),
         served.key,
         MODELS[preset][0],
-        Means(image_model="sees", received=received(upstream)),
+        Means(image_model="sees", thinking_prompt="think: Hm.", received=received(upstream)),
         Patience(first_byte=PATIENCE, idle=PATIENCE),
     )
     found = [verdict async for verdict in run(subject, rows_for(preset)) if verdict.result == "fail"]

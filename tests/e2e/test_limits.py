@@ -64,12 +64,12 @@ def test_body_is_refused_when_it_is_declared_too_large(scene: Stage) -> None:
         line.send(post(b"").replace(b"content-length: 0", b"content-length: 40000000"))
         answer = line.answer()
     assert (answer.status, answer.error["code"]) == (413, "request_too_large")
-    assert "30,000,000" in answer.error["message"]
+    assert "33,554,432" in answer.error["message"]
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE)
     connection.request(
         "POST",
         "/v1/chat/completions",
-        body=b"x" * 31_000_000,
+        body=b"x" * 34_000_000,
         headers={"authorization": f"Bearer {KEY}", "content-type": "application/json"},
     )
     assert connection.getresponse().status == 413

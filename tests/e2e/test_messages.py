@@ -259,7 +259,7 @@ def test_stream_ends_in_an_error_event_when_the_target_breaks_it_off(scene: Scen
     assert status == 200
     seen = events(answer)
     name, data = seen[-1]
-    assert (name, data["type"]) == ("error", "error")
+    assert (name, data["type"], data["request_id"]) == ("error", "error", request_id)
     assert data["error"]["type"] == ("overloaded_error" if "code" in step else "api_error")
     assert "message_stop" not in [each for each, _ in seen]
     found = row(served, request_id)

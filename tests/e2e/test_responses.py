@@ -313,3 +313,21 @@ def test_retry_joins_when_the_first_request_still_runs(scene: Scene) -> None:
     first, second = (events(each)[-1][1]["response"] for each in told)
     assert first == second
     assert len([record for record in list(upstream.up.log) if text.encode() in record.body]) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"conversation": "conv_unknown"}, 404, "conversation"),
+        ({"input": [{"type": "odd_call", "id": "x_1"}]}, 400, "input"),
+    ],
+)
+def test_field_is_named_when_nothing_is_behind_it(
+    scene: Scene, fields: dict[str, Any], status: int, param: str
+) -> None:
+    """What the request names is not there, or nothing of it can be told to the target."""
+    served, upstream = scene
+    told, _, answer, request_id = ask(served, {"model": "gpt", "input": "hi", **fields}, path=PATH)
+    error = json.loads(answer)["error"]
+    assert (told, error["param"]) == (status, param), error
+    assert upstream.seen(request_id) == []

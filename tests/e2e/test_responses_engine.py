@@ -155,3 +155,39 @@ def test_tool_input_fits_when_a_client_of_messages_demands_a_call(demo: Served) 
     assert block.type == "tool_use"
     assert message.stop_reason == "tool_use"
     Weather.model_validate(block.input)
+
+
+@pytest.mark.parametrize("arguments", ["not json", "", '{"city":'])
+def test_history_is_refused_by_its_place_when_arguments_are_no_json(demo: Served, arguments: str) -> None:
+    """The engine's template reads them; the client can mend what is named, on chat and on responses."""
+    function = {"name": "report", "arguments": arguments}
+    calls = [{"id": "c", "type": "function", "function": function}]
+    chat = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c", "content": "Rain."},
+    ]
+    items = [
+        {"role": "user", "content": "Hi"},
+        {"type": "function_call", "call_id": "c", **function},
+        {"type": "function_call_output", "call_id": "c", "output": "Rain."},
+    ]
+    for path, field, held, where in (
+        ("/v1/chat/completions", "messages", chat, "messages[1].tool_calls[0].function.arguments"),
+        (PATH, "input", items, "input[1].arguments"),
+    ):
+        status, _, answer, _ = ask(demo, {"model": MODEL, field: held}, path=path)
+        error = json.loads(answer)["error"]
+        assert (status, error["param"], error["code"]) == (400, where, "invalid_value")
+        assert where in error["message"]
+
+
+def test_history_is_answered_when_arguments_are_json(demo: Served) -> None:
+    """As the engine takes it."""
+    items = [
+        {"role": "user", "content": "Hi"},
+        {"type": "function_call", "call_id": "c", "name": "report", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "Rain."},
+    ]
+    status, _, _, _ = ask(demo, {"model": MODEL, "input": items, "max_output_tokens": 4}, path=PATH)
+    assert status == 200

@@ -127,6 +127,7 @@ def test_stream_ends_in_an_error_when_the_target_breaks_off(scene: Scene, fault:
     named = events(answer)
     assert named[-1][0] == "error"
     assert named[-1][1]["error"]["type"] == "api_error"
+    assert named[-1][1]["request_id"] == request_id
     assert "message_stop" not in [name for name, _ in named]
     found = row(served, request_id)
     assert (found["state"], found["output_tokens"] > 0) == ("failed", True)

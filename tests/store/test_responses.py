@@ -30,6 +30,18 @@ async def test_chain_comes_before_when_a_response_is_named(scene: Scene) -> None
     assert said == ["say one", "one", "say two", "two", "say three"]
 
 
+async def test_chain_is_refused_when_it_is_too_long_and_read_where_bytes_alone_bound_it(scene: Scene) -> None:
+    """The refusal says where longer ones are read, and there they are."""
+    await scene.store(IDS[0], "one")
+    await scene.store(IDS[1], "two", previous=IDS[0])
+    with pytest.raises(TooLarge, match="/v1/responses/compact") as refused:
+        await scene.before(input="more", previous_response_id=IDS[1], links=1)
+    assert refused.value.param == "previous_response_id"
+    assert len(await scene.before(input="more", previous_response_id=IDS[1], links=None)) == 5
+    with pytest.raises(TooLarge, match="too large"):
+        await scene.before(input="more", previous_response_id=IDS[1], links=None, most=100)
+
+
 async def test_response_is_found_when_it_is_not_written_yet(scene: Scene) -> None:
     """Where answers are given before they are durable, the next request waits for the one before it."""
     told = scene.recorder.record(scene.settlement(IDS[0], "one"))

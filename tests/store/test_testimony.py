@@ -108,6 +108,9 @@ async def test_false_tokens_are_found_when_a_message_tells_others(witness: Witne
     await witness.change(ledger, estimated=1)
     await witness.says(message(**MESSAGE, output_tokens=10), surface="messages")
     assert (await witness.heard())[2] == ["is marked as estimated, but the stored answer tells its usage"]
+    # A translated answer tells the estimate, where its target told nothing.
+    await witness.change(responses, fidelity="translated")
+    assert await witness.heard() == (1, 1, [])
     await witness.says(message(input_tokens=0, output_tokens=0), surface="messages")
     assert await witness.heard() == (1, 1, [])
     zeros = {"content": [], "usage": {"input_tokens": 0, "output_tokens": 0}}

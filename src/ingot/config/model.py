@@ -308,7 +308,7 @@ class LimitsConfig(Section, frozen=True, kw_only=True):
     ] = 10_000_000
     image_body_bytes: Annotated[
         int, Meta(ge=1024, le=1_000_000_000), about("Longest body of a request with images.", unit="bytes")
-    ] = 30_000_000
+    ] = 33_554_432
     headers: Annotated[int, Meta(ge=16, le=1000), about("Most headers of a request.")] = 64
     header_bytes: Annotated[
         int,

@@ -82,6 +82,8 @@ class Means:
     embeddings_model: str | None = None
     failing_prompt: str | None = None
     """A prompt on which the backend fails."""
+    thinking_prompt: str | None = None
+    """A prompt that the backend thinks about before it answers."""
     make_key: Callable[[], Awaitable[str | None]] | None = None
     """Makes another key of the account; None where that is refused."""
     received: Callable[[str], Sequence[Json]] | None = None

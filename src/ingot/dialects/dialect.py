@@ -173,6 +173,8 @@ class StreamTap(Protocol):
     failed: bool
     # The answer's id as the upstream gave it.
     id: str | None
+    # The request's, which errors are told with; empty where nobody set it.
+    request_id: str
 
     @property
     def finished(self) -> bool:

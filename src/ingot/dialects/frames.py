@@ -33,6 +33,7 @@ class FramedTap(ABC):
         "done",
         "failed",
         "id",
+        "request_id",
         "usage",
     )
 
@@ -48,6 +49,7 @@ class FramedTap(ABC):
         self.done = False
         self.failed = False
         self.id: str | None = None
+        self.request_id = ""
         self._head = b""
         self._tail = b""
         self._new_head: bytes | None = None

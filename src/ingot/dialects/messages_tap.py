@@ -99,7 +99,7 @@ class MessagesTap(FramedTap):
         # A text goes on in the same frame only where nothing changes it.
         if ruled is not given:
             self._forget()
-        return None if ruled is None else ruled.replace(b"\r", b" ").replace(b"\n", b" ")
+        return None if ruled is None else BETWEEN.join([_one_line(each) for each in ruled.split(BETWEEN)])
 
     def _read(self, data: bytes) -> bytes | None:
         if self.done or data.startswith(DONE):
@@ -112,7 +112,7 @@ class MessagesTap(FramedTap):
             return data
         if event.get("type") == "error" or event.get("error"):
             self.failed = True
-            return self.encode(_failure(event.get("error")), "")[1]
+            return self.encode(_failure(event.get("error")), self.request_id)[1]
         match event.get("type"):
             case "message_start":
                 return self._start(data, event.get("message"))
@@ -140,10 +140,7 @@ class MessagesTap(FramedTap):
         inner = rawjson.splice_bytes(
             _members.decode(data)["message"], replace={"model": _encode(self._public)}
         )
-        # Line ends in JSON are only ever spaces, and would end the event's line.
-        return (
-            rawjson.splice_bytes(data, replace={"message": inner}).replace(b"\r", b" ").replace(b"\n", b" ")
-        )
+        return _one_line(rawjson.splice_bytes(data, replace={"message": inner}))
 
     def _open(self, block: object) -> None:
         if _opens_with_output(block):
@@ -164,6 +161,11 @@ class MessagesTap(FramedTap):
         if self._tally.add(event, self._path):
             self.usage = self._tally.usage()
             self._counted = (self.deltas, self._characters, self._size)
+
+
+def _one_line(data: bytes) -> bytes:
+    """Line ends in JSON are only ever spaces, and would end the event's line."""
+    return data.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
 def _failure(told: object) -> ApiError:

@@ -14,7 +14,7 @@ from ingot import rawjson
 from ingot.catalog import Quirks
 from ingot.dialects import demanded, gbnf
 from ingot.dialects.dialect import Call, Image
-from ingot.errors import Unsupported
+from ingot.errors import InvalidRequest, Unsupported
 
 # A field that holds this asks for nothing, so a target that lacks the field honours it.
 _NEUTRAL: dict[str, Any] = {
@@ -45,12 +45,15 @@ class _Named(msgspec.Struct):
 
 
 _named = msgspec.json.Decoder(_Named)
+_any = msgspec.json.Decoder()
 
 
 def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
     """Raises ClientError for the first field or content part of the call that this target cannot honour."""
     if call.loose_pattern is not None and not quirks.any_pattern:
         raise call.loose_pattern
+    if quirks.gbnf:
+        _check_arguments(call.body.value, deployment=deployment)
     if quirks.gbnf and call.schemas:
         _check_grammar(call, deployment=deployment)
     if not quirks.reject:
@@ -69,6 +72,26 @@ def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
     }
     if kinds:
         _check_parts(value, kinds, deployment=deployment)
+
+
+def _check_arguments(value: dict[str, Any], *, deployment: str) -> None:
+    """llama.cpp reads the arguments of earlier calls for its template, and fails at what is no JSON."""
+    for row, message in enumerate(value.get("messages") or ()):
+        for column, tool_call in enumerate(message.get("tool_calls") or ()):
+            function = tool_call.get("function")
+            arguments = function.get("arguments") if isinstance(function, dict) else None
+            if not isinstance(arguments, str):
+                continue
+            try:
+                _any.decode(arguments)
+            except (ValueError, RecursionError) as error:
+                where = f"messages[{row}].tool_calls[{column}].function.arguments"
+                raise InvalidRequest(
+                    f"Invalid value for '{where}': the model '{deployment}' reads the arguments of earlier calls, and these "
+                    "are no valid JSON. Send a whole JSON object, or leave the call and its result out.",
+                    param=where,
+                    code="invalid_value",
+                ) from error
 
 
 def _check_grammar(call: Call, *, deployment: str) -> None:

@@ -110,18 +110,22 @@ class ResponsesTap:
         "done",
         "failed",
         "id",
+        "request_id",
         "usage",
     )
 
     encode: ClassVar["staticmethod[[ApiError, str], tuple[int, bytes]]"] = staticmethod(encoder(USUAL))
     frame = staticmethod(named_event)
 
+    reshape: ClassVar[Reshape | None] = None
+
     @classmethod
-    def dressed(cls, encode: EncodeError, reshape: Reshape | None = None, /) -> "type[ResponsesTap]":  # noqa: ARG003  # its rules are on whole answers
-        """The tap whose errors look as `encode` has them."""
+    def dressed(cls, encode: EncodeError, changes: Reshape | None = None, /) -> "type[ResponsesTap]":
+        """The tap whose errors look as `encode` has them; the rules on answers count for the responses in its events."""
 
         class Dressed(cls):  # type: ignore[valid-type,misc]  # mypy knows no base that is a variable
             __slots__ = ()
+            reshape = changes
 
         Dressed.encode = staticmethod(encode)
         return Dressed
@@ -141,6 +145,7 @@ class ResponsesTap:
         self.done = False
         self.failed = False
         self.id: str | None = None
+        self.request_id = ""
         self._call = call
         self._public = public
         self._renamed = public != model or call.stamp is not None
@@ -185,7 +190,7 @@ class ResponsesTap:
             self._keep(data)
             return data  # not ours to mend: the client sees what the upstream wrote
         if (event.type == "error" or event.error) and not self.failed:
-            return self._fail(UpstreamError(_TOLD), "")
+            return self._fail(UpstreamError(_TOLD), self.request_id)
         if type(event.sequence_number) is int:
             self._number = event.sequence_number
         if type(event.delta) is str:
@@ -232,15 +237,19 @@ class ResponsesTap:
         if type(told) is not dict:
             return data
         if event.type == _FAILED and not self.failed:
-            return self._fail(UpstreamError(_TOLD), "")
+            return self._fail(UpstreamError(_TOLD), self.request_id)
         if event.type in ENDS:
             self.done = True
             self._end(told)
         stamp = self._call.stamp
         self.id = stamp.id if stamp is not None else told.get("id")
-        if not self._renamed:
+        if not self._renamed and self.reshape is None:
             return data
-        inner = stamp_response(bytes(response), self._call, self._public)
+        inner = (
+            stamp_response(bytes(response), self._call, self._public) if self._renamed else bytes(response)
+        )
+        if self.reshape is not None:
+            inner = self.reshape.whole(inner)
         return _one_line(rawjson.splice_bytes(data, replace={"response": inner}))
 
     def _end(self, told: Json) -> None:

@@ -95,7 +95,7 @@ class ChatTap(FramedTap):
         if chunk.get("error") or chunk.get("object") == "error":
             self.failed = True
             error = UpstreamError("The upstream reported an error while it was answering.")
-            return self.encode(error, "")[1]
+            return self.encode(error, self.request_id)[1]
         told = usage_at(chunk, self._path)
         if told is not None:
             self.usage = told

@@ -3,7 +3,8 @@
     whole answer --levels--> the same bytes, or others
     each chunk ---levels--> --gather tool calls--> the same bytes, others, none, or two
 
-Decides in which order verbs count: drop, null, told, prefix, what lies below, rename; then what is missing. A path that an
+Decides in which order verbs count: drop, null, told, prefix, one text, what lies below, rename; then what
+is missing, and what is copied. A path that an
 answer does not have is no fault of it, and values that no rule names keep their bytes. Knows nothing of requests.
 Measured on one 2.5 GHz core, `valar` with 12 rules: 28 us for an answer of 700 bytes, 15 us for a chunk; a chunk in the
 frame of the one before never comes here (`dialects.tap`).
@@ -19,7 +20,8 @@ from msgspec import UNSET
 from ingot.dialects.dialect import Following
 from ingot.presets.gathering import Gathering
 from ingot.presets.message_events import Fills, MessageEvents, every
-from ingot.presets.sections import CALLS, UNKNOWN, AnswerRule, Told, answer_rule
+from ingot.presets.one_text import OneText, joined
+from ingot.presets.sections import BLOCKS, CALLS, UNKNOWN, AnswerRule, Told, answer_rule
 
 Path = tuple[str, ...]
 
@@ -37,13 +39,15 @@ _encode = msgspec.json.Encoder().encode
 class Answers:
     """The rules on the answers of one surface."""
 
-    __slots__ = ("_gathers", "_named", "_top")
+    __slots__ = ("_gathers", "_joins", "_named", "_top")
 
     def __init__(self, table: Mapping[str, Told], *, named_events: bool = False) -> None:
         """`named_events`: a stream spells the answer out, as that of messages does, and is not made of smaller answers."""
         self._named = named_events
         rules = {tuple(path.split(".")): answer_rule(said) for path, said in table.items()}
         self._gathers = CALLS in rules and rules[CALLS].whole
+        content = rules.get(BLOCKS[1:])
+        self._joins = content is not None and content.one_text
         self._top = _Level(rules)
 
     def __bool__(self) -> bool:
@@ -62,7 +66,8 @@ class Answers:
     def follow(self) -> Following:
         """What follows one stream."""
         if self._named:
-            return MessageEvents(self._top)
+            events = MessageEvents(self._top)
+            return OneText(events.feed) if self._joins else events
         return Gathering(self.whole) if self._gathers else _Plain(self)
 
 
@@ -82,7 +87,7 @@ class _Plain:
 class _Level:
     """The rules on the members of one object, or of each object in a list."""
 
-    __slots__ = ("_below", "_missing", "_rules", "_strict")
+    __slots__ = ("_below", "_copies", "_missing", "_rules", "_strict")
 
     def __init__(self, table: Mapping[Path, AnswerRule]) -> None:
         self._rules = {path[0]: rule for path, rule in table.items() if len(path) == 1 and path[0] != UNKNOWN}
@@ -94,6 +99,7 @@ class _Level:
             )
             for name in names
         }
+        self._copies = {name: rule.copy for name, rule in self._rules.items() if rule.copy is not None}
         self._missing = {
             name: NULL if rule.default is UNSET else _encode(rule.default)
             for name, rule in self._rules.items()
@@ -134,6 +140,9 @@ class _Level:
         for name, value in self._missing.items():
             if ruled.get(name, NULL) == NULL and fills(name):
                 ruled[name] = value
+        for name, source in self._copies.items():
+            if ruled.get(source, NULL) != NULL:
+                ruled[name] = ruled[source]
         if ruled == members:
             return data
         return b"{" + b",".join([_encode(name) + b":" + value for name, value in ruled.items()]) + b"}"
@@ -148,7 +157,7 @@ class _Level:
             return
         if rule.drop:
             return
-        value = NULL if rule.null else _told(rule, value)
+        value = NULL if rule.null else joined(value) if rule.one_text else _told(rule, value)
         if below is not None:
             value = below.apply(value, inner, inner)
         if rule.rename is None:

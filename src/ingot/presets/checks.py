@@ -15,6 +15,7 @@ from ingot.presets.named import CHECKS, REWRITES
 from ingot.presets.preset import error_classes
 from ingot.presets.sections import (
     ANSWERED,
+    BLOCKS,
     BODIES,
     CALLS,
     UNKNOWN,
@@ -146,12 +147,16 @@ def _answer(path: Path, row: AnswerRule) -> Iterator[Problem]:
         yield problem(path, 'must be names joined by dots; only the last one may be "*"')
     if not verbs:
         yield problem(path, "says nothing; it needs a verb such as `drop`, `present` or `told`")
-    for alone in ("accept", "drop", "null", "whole"):
+    for alone in ("accept", "drop", "null", "whole", "one_text", "copy"):
         if alone in verbs and len(verbs) > 1:
             yield problem(path, f"`{alone}` stands alone, not beside {', '.join(sorted({*verbs} - {alone}))}")
             break
     if steps[-1] == UNKNOWN and verbs not in (["accept"], ["drop"]):
         yield problem(path, 'must be "accept" or "drop"')
+    if row.one_text and (path[1], *steps) != BLOCKS:
+        yield problem(path, f"only {BLOCKS[1]} of {BLOCKS[0]} can be made one text")
+    if row.copy is not None and row.copy == steps[-1]:
+        yield problem((*path, "copy"), "is the field itself; it needs another one beside it")
     if row.whole and tuple(steps) != CALLS:
         yield problem(path, f"only {'.'.join(CALLS)} can be gathered from its pieces")
 
@@ -163,6 +168,8 @@ def _answer_verbs(row: AnswerRule) -> dict[str, Any]:
         "null": row.null,
         "present": row.present,
         "whole": row.whole,
+        "one_text": row.one_text,
+        "copy": row.copy is not None,
         "rename": row.rename,
         "prefix": row.prefix,
         "told": row.told,

@@ -42,6 +42,9 @@ UNKNOWN: Final = "*"
 CALLS: Final = ("choices", "delta", "tool_calls")
 """The only place where pieces can be gathered."""
 
+BLOCKS: Final = ("messages", "content")
+"""The only surface and field whose blocks can be made one text."""
+
 SurfaceName = Literal[
     "chat",
     "stored",
@@ -64,7 +67,7 @@ LimitHeaders = Literal["openai", "anthropic", "ietf"]
 ModelExtra = Literal["windows", "card"]
 ErrorKey = Literal["message", "type", "param", "code"]
 Verb = Literal["accept", "reject", "drop", "require"]
-AnswerVerb = Literal["accept", "drop", "null", "present", "whole"]
+AnswerVerb = Literal["accept", "drop", "null", "present", "whole", "one_text"]
 Count = Annotated[int, Meta(ge=1)]
 Status = Annotated[int, Meta(ge=400, le=599)]
 Word = Annotated[str, Meta(min_length=1)]
@@ -234,6 +237,11 @@ class AnswerRule(Section, frozen=True, kw_only=True):
     null: Annotated[bool, about("Is null, whatever the target gave.")] = False
     present: Annotated[bool, about("Is null where the target gave none.")] = False
     whole: Annotated[bool, about("Comes in one piece: `choices.delta.tool_calls` alone.")] = False
+    one_text: Annotated[
+        bool,
+        about("Is one block of text, of all texts; other blocks are taken out: `content` of messages alone."),
+    ] = False
+    copy: Annotated[Word | None, about("Is what this field beside it is, where that is given.")] = None
     rename: Annotated[Word | None, about("Is known by this name.")] = None
     prefix: Annotated[
         Word | None, about("Begins so; letters and digits up to a first `-` or `_` give way to it.")
@@ -291,6 +299,7 @@ def answer_rule(said: Told) -> AnswerRule:
             "null": AnswerRule(null=True),
             "present": AnswerRule(present=True),
             "whole": AnswerRule(whole=True),
+            "one_text": AnswerRule(one_text=True),
         }
         return flags[said]
     return said

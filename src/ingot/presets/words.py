@@ -59,6 +59,10 @@ def _looks(row: AnswerRule) -> Iterator[str]:
         yield f"{shown(row.default)} where the target gave none"
     if row.whole:
         yield "each one in one piece"
+    if row.one_text:
+        yield "one block of text; blocks of other kinds are taken out"
+    if row.copy is not None:
+        yield f"the same as `{row.copy}`"
 
 
 def _sentence(row: FieldRule) -> str:

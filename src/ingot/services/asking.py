@@ -30,6 +30,7 @@ from ingot.services.admission import Admission
 from ingot.services.conversations import check_storage, keeps_content
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import NEVER_RAN, ending_of
+from ingot.services.history import MOST_LINKS
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
 from ingot.services.losses import header_line
@@ -150,7 +151,9 @@ async def before(
     if conversation_of(call.body.value) is not None:
         check_storage(who, content=keeps_content(runtime.config.store), param="conversation")
     most = runtime.config.limits.image_body_bytes
-    call = await runtime.history.before(call, who.org_id, most=most, recent=recent)
+    # What advises to compact a long chain must not be the answer to that, too.
+    links = MOST_LINKS if dialect.recast is None else None
+    call = await runtime.history.before(call, who.org_id, most=most, recent=recent, links=links)
     return call if dialect.recast is None else dialect.recast(call)
 
 

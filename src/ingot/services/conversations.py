@@ -178,9 +178,9 @@ def check_storage(who: Principal, *, content: bool, param: str | None = None) ->
         )
 
 
-def missing_conversation(which: str) -> NotFound:
+def missing_conversation(which: str, *, param: str | None = None) -> NotFound:
     """The one answer for a conversation that is not there, was deleted, or is somebody else's."""
-    return NotFound(f"No conversation has the id '{clip(which)}'.")
+    return NotFound(f"No conversation has the id '{clip(which)}'.", param=param)
 
 
 def _check_organization(conn: Connection, org_id: str) -> None:

@@ -19,9 +19,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from ingot import canonical
 from ingot.dialects.dialect import Call, Said, StreamTap, Usage
 from ingot.dialects.promptage import length_of_request
 from ingot.dialects.wordage import Length, length_of_answer
+from ingot.events import UsageTold
 
 BYTES_A_TOKEN: Final = 4.0
 """Until a target has told otherwise: English, and by their bytes most scripts, are near it."""
@@ -178,3 +180,8 @@ def _with(told: Usage, more: int) -> Usage:
         reasoning=told.reasoning,
         estimated=True,
     )
+
+
+def as_told(usage: Usage) -> UsageTold:
+    """An estimate as if the target had told it, for answers that must have counts."""
+    return UsageTold(canonical.Usage(input=usage.input, output=usage.output))

@@ -76,10 +76,18 @@ class History:
         self._clock = clock
         self._random = random
 
-    async def before(self, call: Call, org_id: str, *, most: int, recent: Recent | None = None) -> Call:
+    async def before(
+        self,
+        call: Call,
+        org_id: str,
+        *,
+        most: int,
+        recent: Recent | None = None,
+        links: int | None = MOST_LINKS,
+    ) -> Call:
         """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before.
 
-        `recent` are responses that the store does not have.
+        `recent` are responses that the store does not have. `links` are the most of a chain; None: bytes alone bound it.
         """
         if not state.needs_past(call):
             return call
@@ -91,7 +99,7 @@ class History:
             source, chain = "conversation", await self._held(org_id, conversation, asked, most=most)
         elif previous is not None:
             source = "previous_response_id"
-            chain = await self._chain(org_id, previous, most=most, recent=recent)
+            chain = await self._chain(org_id, previous, most=most, recent=recent, links=links)
         else:
             source, chain = "", _Chain([], 0)
         before, own, size = await self._resolved(org_id, chain, asked, source=source, most=most)
@@ -142,8 +150,12 @@ class History:
                 raise duplicate(str(item["id"]), f"{where}.id")
         return chain
 
-    async def _chain(self, org_id: str, previous: str, *, most: int, recent: Recent | None) -> _Chain:
-        read = partial(_read_chain, org_id=org_id, previous=previous, most=most, recent=recent)
+    async def _chain(
+        self, org_id: str, previous: str, *, most: int, recent: Recent | None, links: int | None
+    ) -> _Chain:
+        read = partial(
+            _read_chain, org_id=org_id, previous=previous, most=most, recent=recent, most_links=links
+        )
         try:
             return await self._db.read(partial(read, now=micros(self._clock.now())))
         except InvalidRequest:
@@ -219,7 +231,14 @@ def items_before(conn: Connection, org_id: str, last: Exchange, *, now: int) -> 
 
 
 def _read_chain(
-    conn: Connection, *, org_id: str, previous: str, most: int, now: int, recent: Recent | None
+    conn: Connection,
+    *,
+    org_id: str,
+    previous: str,
+    most: int,
+    now: int,
+    recent: Recent | None,
+    most_links: int | None,
 ) -> _Chain:
     links: list[Exchange] = []
     wanted: str | None = previous
@@ -237,10 +256,16 @@ def _read_chain(
             )
         links.append(found)
         size += len(found.request) + len(found.answer or b"")
-        if size > most or len(links) > MOST_LINKS:
+        if size > most:
             raise TooLarge(
-                f"The responses behind '{clip(previous)}' are too many: at most {MOST_LINKS} with {most:,} bytes together "
-                "are gone on from. Begin anew with a summary of them.",
+                f"The responses behind '{clip(previous)}' are too large: at most {most:,} bytes together are read. Begin anew "
+                "with a summary of them, or compact an earlier response of the chain.",
+                param="previous_response_id",
+            )
+        if most_links is not None and len(links) > most_links:
+            raise TooLarge(
+                f"The responses behind '{clip(previous)}' are too many: at most {most_links:,} are gone on from. Send the same "
+                "'previous_response_id' to /v1/responses/compact, which reads longer chains, and go on from its output.",
                 param="previous_response_id",
             )
         wanted = state.previous_of(found.request)
@@ -249,7 +274,7 @@ def _read_chain(
 
 def _read_conversation(conn: Connection, *, org_id: str, which: str, most: int) -> _Chain:
     if conversations.find_conversation(conn, org_id, which) is None:
-        raise missing_conversation(which)
+        raise missing_conversation(which, param="conversation")
     size = conversations.weigh(conn, which)
     if size > most:
         raise TooLarge(

@@ -110,6 +110,8 @@ async def _give_answer(
 ) -> None:
     body = opened.body
     outcome.usage = usage_of(runtime, inference, opened)
+    if opened.translation is not None and opened.usage is None:
+        body = opened.translation.counted(body, outcome.usage)
     outcome.losses = opened.losses if opened.translation is None else opened.translation.losses
     door.note(header_line(outcome.losses))
     if opened.translation is None and opened.route.model != inference.deployment.name:

@@ -8,7 +8,7 @@ Errors and losses name places; which one is whose is the dialect's to say.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ingot.canonical import Loss, Losses
+from ingot.canonical import Loss, Losses, NativePart, Request
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ClientError
 
@@ -31,3 +31,9 @@ def own_losses(losses: Losses, dialect: Dialect, call: Call) -> Losses:
     if not call.composed or dialect.own_place is None:
         return losses
     return tuple(Loss(dialect.own_place(loss.path, call), loss.reason, loss.filled) for loss in losses)
+
+
+def asks_something(request: Request, spoken: str) -> bool:
+    """Whether anything is left of the request for a target that speaks another dialect than the client."""
+    parts = [part for turn in request.turns for part in turn.parts]
+    return not parts or any(not isinstance(part, NativePart) or part.dialect == spoken for part in parts)

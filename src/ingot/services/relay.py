@@ -6,6 +6,7 @@ a clean end. Knows nothing of sockets: the door waits while its reader is slow, 
 
 import asyncio
 import contextlib
+from functools import partial
 
 from ingot.dialects.dialect import StreamTap, Usage
 from ingot.errors import ApiError, UpstreamError
@@ -36,7 +37,8 @@ async def relay_stream(
 
     The answer that the door gets is whole with them, or they are an error event.
     """
-    tap = outcome.tap = _tap(inference, opened, door=door)
+    tap = outcome.tap = _tap(runtime, inference, opened, door=door)
+    tap.request_id = inference.id
     outcome.status = 200
     told = b""
     pourer = _Pourer(runtime, tap, door=door, outcome=outcome, series=series, began=began)
@@ -67,11 +69,13 @@ async def relay_stream(
     return told or pourer.held
 
 
-def _tap(inference: Inference, opened: Opened, *, door: Door) -> StreamTap:
+def _tap(runtime: Runtime, inference: Inference, opened: Opened, *, door: Door) -> StreamTap:
     """What the stream goes through."""
     if opened.translation is not None:
         door.note(header_line(opened.translation.losses))
-        return opened.translation.tap(inference)
+        tap = opened.translation.tap(inference)
+        tap.estimate = partial(usage_of, runtime, inference, opened)
+        return tap
     door.note(header_line(opened.losses))
     return inference.dialect.tap(
         inference.call,

@@ -9,19 +9,20 @@ and every wire format: those are the codecs'.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from ingot import canonical
+from ingot import canonical, rawjson
 from ingot.canonical import Loss, Losses, Origin, Request
 from ingot.catalog import Route
 from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
 from ingot.dialects.codecs.grammars import Held, hold
+from ingot.dialects.codecs.messages.answers import UNTOLD_USAGE
 from ingot.dialects.dialect import AS_IT_IS, Call, Said, StreamTap, Usage
 from ingot.dialects.principles import MarkedEvents, marked, principled
 from ingot.dialects.usage import USAGE
@@ -29,8 +30,9 @@ from ingot.errors import ApiError, Unsupported, UpstreamError
 from ingot.events import AnyEvent, Ended, Failed, Started, UsageTold
 from ingot.services.apart import apart
 from ingot.services.door import Inference
+from ingot.services.estimates import as_told
 from ingot.services.losses import Lossy, joined, refuse_lossy
-from ingot.services.places import own_losses
+from ingot.services.places import asks_something, own_losses
 from ingot.services.thoughts import Sealer, opened, sealer
 from ingot.sse import SseSplitter, event_data
 
@@ -38,6 +40,7 @@ _IDS: Final = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
 _OURS: Final = "resp_"
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(slots=True)
@@ -76,6 +79,19 @@ class Translation:
         told, lost_out = self.near.encode_answer(answer, self.reply)
         self.losses = joined(self.losses, lost_in, lost_marks, lost_out)
         return told, None if answer.usage is None else counts_of(answer.usage)
+
+    @property
+    def demands_counts(self) -> bool:
+        """Whether the client's dialect has counts in every answer; chat may leave them out."""
+        return self.near.name != "chat"
+
+    def counted(self, body: bytes, usage: Usage) -> bytes:
+        """The client's answer with what was estimated and is billed, where its target told no counts."""
+        if not self.demands_counts:
+            return body
+        self.losses = tuple(loss for loss in self.losses if loss != UNTOLD_USAGE)
+        told = self.near.encode_usage(as_told(usage).usage)
+        return rawjson.splice_bytes(body, replace={"usage": _encode(told)})
 
     def tap(self, inference: Inference) -> "TranslatedTap":
         """The tap on the target's stream."""
@@ -128,6 +144,8 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     body, lost_out = wire.codec.encode_request(sent, destination)
     losses = joined(lost_in, lost_out, _lost_headers(call))
     refuse_lossy(losses, deployment)
+    if not asks_something(request, wire.codec.name):
+        raise _asks_nothing(request, deployment.name)
     held = None
     if held_later:
         held = hold(body, request, quirks, deployment=deployment.name)
@@ -192,6 +210,15 @@ def usage_at(codec: Codec, data: bytes, path: Sequence[str]) -> canonical.Usage 
     return None if found is None else codec.decode_usage(found)
 
 
+def _asks_nothing(request: Request, deployment: str) -> Lossy:
+    field = "input" if request.origin == "responses" else "messages"
+    return Lossy(
+        f"Invalid value for '{field}': the model '{deployment}' knows none of what is in it. Send a message beside it.",
+        param=field,
+        code="invalid_value",
+    )
+
+
 # --- streams ---
 
 
@@ -213,8 +240,10 @@ class TranslatedTap:
         "_watch",
         "deltas",
         "done",
+        "estimate",
         "failed",
         "id",
+        "request_id",
         "usage",
     )
 
@@ -231,6 +260,8 @@ class TranslatedTap:
         self.usage: Usage | None = None
         self.deltas = 0
         self.id: str | None = None
+        self.request_id = ""
+        self.estimate: Callable[[StreamTap], Usage] | None = None
         self.done = False
         self.failed = False
         self._translation = translation
@@ -312,8 +343,14 @@ class TranslatedTap:
         sealing = self._translation.sealer
         if sealing is not None:
             events = [sealing.event(event) for event in events]
-        due = events if self._marked is None else self._marked.feed(events)
-        given = self._watched(self._encoder.feed(due))
+        due = list(events if self._marked is None else self._marked.feed(events))
+        given = b""
+        ends = next((index for index, event in enumerate(due) if isinstance(event, Ended)), len(due))
+        if self._counts_are_due(due, ends):
+            # All that is said has to be through before it is measured.
+            given = self._watched(self._encoder.feed(due[:ends]))
+            due = due[ends:] if self.estimate is None else [as_told(self.estimate(self)), *due[ends:]]
+        given += self._watched(self._encoder.feed(due))
         for event in events:
             match event:
                 case UsageTold(usage=told):
@@ -326,6 +363,11 @@ class TranslatedTap:
                     pass
         return given
 
+    def _counts_are_due(self, due: Sequence[AnyEvent], ends: int) -> bool:
+        """Whether the stream ends here, in a dialect that demands counts, and its target told none."""
+        told = self.usage is not None or any(isinstance(event, UsageTold) for event in due)
+        return ends < len(due) and not told and self._translation.demands_counts
+
     def _count(self, told: canonical.Usage, *, begins: bool) -> None:
         usage = counts_of(told)
         if begins and not self.deltas:
@@ -337,8 +379,8 @@ class TranslatedTap:
     def _break(self, what: str) -> bytes:
         """Ends the stream with an error: what follows cannot make it whole."""
         self.done = self.failed = True
-        name = self._translation.destination.origin.target
-        return self.fail(UpstreamError(f"The target '{name}' {what}."), "")
+        origin = self._translation.destination.origin
+        return self.fail(UpstreamError(f"The target '{origin.target}' {what}."), self.request_id)
 
     def _watched(self, told: bytes) -> bytes:
         """What the client's own tap lets through of whole events, as if they were its target's."""

@@ -62,6 +62,7 @@ _ROWS = (
         _l.estimated,
         _r.streamed,
         _r.surface,
+        _r.fidelity,
         func.length(_r.answer).label("size"),
     )
     .join(responses, and_(_r.id == _l.billable_id, _r.state == "completed", _r.answer.is_not(None)))
@@ -136,11 +137,12 @@ def _problem(row: Any, answer: bytes, heard: Heard) -> str | None:
         return "is not marked as estimated, and the stored answer tells no usage"
     heard.told += 1
     if row.estimated:
-        # A count of no output that stands beside output is none. Where nothing is counted, zeros stand for a usage that
-        # the target of a translated call did not tell.
+        # A count of no output that stands beside output is none. Where a target told nothing, a translated answer tells what
+        # was estimated; older ones have zeros in its place.
         counted = any(each.input or each.output for each in all_told)
         silent = not any(each.output for each in all_told)
-        if not counted or (silent and any(length_of_answer(answer) or ())):
+        ours = row.fidelity == "translated" and booked in map(_figures, all_told)
+        if ours or not counted or (silent and any(length_of_answer(answer) or ())):
             return None
         return "is marked as estimated, but the stored answer tells its usage"
     if booked not in map(_figures, all_told):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingot.config import ConfigError
 from ingot.dialects.messages import MESSAGES
 from ingot.dialects.messages_fold import assemble
 from ingot.presets import Preset, dressed
@@ -122,6 +123,9 @@ RULES = (
     '"content.input" = "drop"',
     '"content.note" = "present"',
     '"content.name" = { prefix = "f_" }',
+    'content = "one_text"',
+    '"usage.fresh_tokens" = { copy = "input_tokens" }',
+    '"usage.completion_tokens" = { copy = "output_tokens" }',
 )
 
 
@@ -162,3 +166,61 @@ def test_events_pass_when_they_are_shaped_like_none(data: bytes) -> None:
     """The client sees what the target wrote."""
     rules = preset('"*" = "drop"\n"usage.x" = "drop"').answers["messages"]
     assert rules.follow().feed(data) == data
+
+
+def block(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, **fields}
+
+
+LISTS: list[list[dict[str, Any]]] = [
+    [],
+    [block("thinking", thinking="Hm.", signature="s")],
+    [block("text", text="Hi")],
+    [block("thinking", thinking="Hm.", signature="s"), block("text", text="Hi")],
+    [
+        block("text", text="Hel", citations=[{"url": "a"}]),
+        block("tool_use", id="t", name="f", input={}),
+        block("text", text="lo", citations=[{"url": "b"}]),
+    ],
+    [block("text", text="Hel"), block("redacted_thinking", data="x"), block("text", text="")],
+]
+
+
+def spelled(content: list[dict[str, Any]]) -> bytes:
+    """A stream whose blocks say all at their start, as some servers send them."""
+    told: list[dict[str, Any]] = [EVENTS[0]]
+    for index, each in enumerate(content):
+        told.append({"type": "content_block_start", "index": index, "content_block": each})
+        told.append({"type": "content_block_stop", "index": index})
+    return b"".join(map(raw, [*told, *EVENTS[-2:]]))
+
+
+@pytest.mark.parametrize("content", LISTS)
+def test_content_is_one_text_when_the_rule_says_so(content: list[dict[str, Any]]) -> None:
+    """Whole and streamed the same: all texts together, nothing else, and an empty text where nothing is said."""
+    rules = 'content = "one_text"'
+    answer = json.dumps({"type": "message", "content": content}).encode()
+    whole = json.loads(preset(rules).answers["messages"].whole(answer))["content"]
+    assert [each["type"] for each in whole] == ["text"]
+    assert whole[0]["text"] == "".join(each.get("text", "") for each in content)
+    told = streamed(rules, spelled(content))
+    assert json.loads(assemble(told))["content"] == whole
+    events = [json.loads(data) for event in SseSplitter().feed(told) if (data := event_data(event))]
+    kinds = [each["type"] for each in events]
+    assert kinds.count("content_block_start") == kinds.count("content_block_stop") == 1
+    assert {each["index"] for each in events if "index" in each} == {0}
+
+
+@pytest.mark.parametrize(
+    ("surface", "rules", "wrong"),
+    [
+        ("chat", 'content = "one_text"', "only content of messages can be made one text"),
+        ("messages", '"content.text" = "one_text"', "only content of messages can be made one text"),
+        ("messages", "content = { one_text = true, null = true }", "stands alone"),
+        ("messages", 'id = { copy = "id" }', "is the field itself"),
+    ],
+)
+def test_preset_is_refused_when_its_rule_cannot_hold(surface: str, rules: str, wrong: str) -> None:
+    """The problem names the rule."""
+    with pytest.raises(ConfigError, match=wrong):
+        written(f"[answers.{surface}]\n{rules}")

@@ -67,9 +67,13 @@ async def call(subject: Subject) -> None:
 
 
 async def conversation(subject: Subject) -> None:
-    """The call and its result, sent back."""
+    """The call and its result, sent back; arguments that were cut short are made whole, for no service has to take them."""
     first = message_of(ok(await subject.ask(CALLS)))
     calls = first.get("tool_calls") or []
+    for each in calls:
+        function = each.get("function") or {}
+        if not Answer(200, body=str(function.get("arguments")).encode()).value:
+            function["arguments"] = '{"city":"Paris"}'
     results = [{"role": "tool", "tool_call_id": each["id"], "content": "Rain."} for each in calls]
     answer = ok(
         await subject.ask({"messages": [*says("Look up Paris."), first, *results], "tools": CALLS["tools"]})

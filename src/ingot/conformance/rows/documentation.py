@@ -288,6 +288,14 @@ def limits_of_responses() -> Check:
     )
 
 
+async def both_names(subject: Subject) -> None:
+    """The counts of a response have their names of chat, too."""
+    usage = ok(await subject.ask(surface=responses.SURFACE)).get("usage") or {}
+    for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens")):
+        expect(usage.get(other) is not None, f"usage.{other}", usage)
+        equal(f"usage.{name}", usage[other], usage.get(name))
+
+
 def limits_of_messages() -> Check:
     """What the reference says of single fields."""
     return refuses(
@@ -300,7 +308,7 @@ ROWS: Final[tuple[Row, ...]] = (
     row("C-02", VALAR, "On messages anthropic-idempotency-key works too; max_tokens and messages have at least one.", both(anthropic_key, limits_of_messages()), needs=("messages",)),
     row("C-03", VALAR, "A window that the model lacks is refused, and the error names those it has.", missing_window),
     row("C-04", VALAR, "A webhook brings the very body of GET /v1/responses/{id}.", webhook_body, needs=("responses",)),
-    row("C-05", VALAR, "Fields of responses have the bounds of the reference.", limits_of_responses(), needs=("responses",)),
+    row("C-05", VALAR, "Fields of responses have the bounds of the reference; usage has the names of chat, too.", both(limits_of_responses(), both_names), needs=("responses",)),
     row("C-10", VALAR, "A batch comes back with id, request_counts, created_at and its label.", batch_shape, needs=("batches",)),
     row("C-11", VALAR, "Batches are listed as a bare array, 1 to 200 at a time.", listed_batches, needs=("batches",)),
     row("C-12", VALAR, "A result of a batch is a response object.", batches.result, needs=("batches",)),

@@ -42,6 +42,9 @@ REFUSED: Final[dict[str, Json]] = {
     "S4-127": {"service_tier": "auto"},
     "S4-128": {"inference_geo": "eu"},
 }
+PUZZLE: Final = (
+    "A bat and a ball cost 1.10 together, the bat 1.00 more than the ball. Think: what is the ball?"
+)
 CACHES: Final = ("cache_creation_input_tokens", "cache_read_input_tokens")
 
 
@@ -122,10 +125,12 @@ async def no_cache_counts(subject: Subject) -> None:
 
 
 async def one_block(subject: Subject) -> None:
-    """Of text."""
-    content = ok(await subject.ask(surface=SURFACE)).get("content")
-    right = isinstance(content, list) and [block.get("type") for block in content] == ["text"]
-    expect(right, "one block of text", content)
+    """Of text, also where the model thinks first."""
+    for prompt in filter(None, ("Say hello.", PUZZLE, subject.means.thinking_prompt)):
+        fields = {"messages": [{"role": "user", "content": prompt}]}
+        content = ok(await subject.ask(fields, surface=SURFACE)).get("content")
+        right = isinstance(content, list) and [block.get("type") for block in content] == ["text"]
+        expect(right, "one block of text", content)
 
 
 def own(row_id: str, says: str, check: Check) -> Row:
@@ -147,7 +152,7 @@ ROWS: Final[tuple[Row, ...]] = (
     own("S4-129", "Tokens are not counted.", absent("POST", "/messages/count_tokens", body={"model": "m", "messages": []})),
     own("S4-130", "There are no batches of messages.", both(absent("POST", "/messages/batches", body={"requests": []}), absent("GET", "/messages/batches", "/messages/batches/msgbatch_1", "/messages/batches/msgbatch_1/results"))),
     own("S4-140", "stop_reason is always end_turn, also where an answer was cut.", equals("stop_reason", "end_turn", {"max_tokens": 3, "messages": [{"role": "user", "content": "words: 50"}]}, surface=SURFACE)),
-    own("S4-141", "content is one block of text.", one_block),
+    own("S4-141", "content is one block of text, also of a model that thinks.", one_block),
     own("S4-142", "usage has no counts of caches.", no_cache_counts),
     own("S4-143", "A bearer token is let in, x-api-key alone is not.", bearer_only),
     own("S4-144", "Anthropic's client works with a bearer token.", sdk),

@@ -1,7 +1,7 @@
 """Translated requests for a target that compiles JSON schemas as llama.cpp does: held to them as a client of chat is.
 
     encoded body --as chat--> schemas judged, written for the grammar --> body, and how its answer is turned back
-    a place in it           --> the place in the client's own body
+    a place in it           --> the place in the client's own body: of a schema, or of the arguments of an earlier call
 
 Decides which place of the client's a refusal names. What the grammar holds is `gbnf`'s to say.
 """
@@ -12,13 +12,14 @@ from typing import Any, Final
 
 import msgspec
 
-from ingot.canonical import FunctionTool, Request
+from ingot.canonical import FunctionTool, Request, ToolCall
 from ingot.catalog import Quirks
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Turn
 from ingot.errors import ClientError
 
 _TOOL: Final = re.compile(r"tools\[(\d+)\]\.function\.parameters")
+_ARGUMENTS: Final = re.compile(r"messages\[(\d+)\]\.tool_calls\[(\d+)\]\.function\.arguments")
 _FORMAT: Final = "response_format.json_schema.schema"
 _SCHEMAS: Final = {"messages": "input_schema"}
 """What a dialect calls a tool's schema, where not `parameters`."""
@@ -63,6 +64,16 @@ def _place(param: str, value: Any, request: Request) -> tuple[str, str] | None:
     """The beginning of a path in chat's body, and what stands for it in the client's."""
     if param.startswith(_FORMAT):
         return _FORMAT, f"{request.place('output_format')}.schema"
+    found = _ARGUMENTS.match(param)
+    if found is not None:
+        call_id = value["messages"][int(found[1])]["tool_calls"][int(found[2])]["id"]
+        calls = [
+            part.at or turn.at
+            for turn in request.turns
+            for part in turn.parts
+            if isinstance(part, ToolCall) and part.id == call_id
+        ]
+        return (found[0], f"{calls[0]}.arguments") if calls else None
     found = _TOOL.match(param)
     if found is None:
         return None
