@@ -15,6 +15,7 @@ from sqlalchemy import Connection, func, select, update
 from databases import Place
 from ingot.config.clientfiles import FilesConfig
 from ingot.services.clearing import STRAY_SECONDS, Clearing
+from ingot.services.files import Files
 from ingot.store.blobs import Blobs
 from ingot.store.schema import DEFAULT_ORG, files, organizations, upload_parts, uploads
 from keyhouse import Lines
@@ -76,6 +77,21 @@ async def test_file_is_read_back_when_uploaded(client: AsyncOpenAI, tmp_path: Pa
     for ask in (client.files.retrieve, client.files.content, client.files.delete):
         with pytest.raises(NotFoundError):
             await ask(made.id)
+
+
+async def test_bytes_come_whole_when_the_file_is_deleted_while_they_are_read(
+    pages: Pages, client: AsyncOpenAI, tmp_path: Path
+) -> None:
+    """Who has begun to read reads on; who comes later is told that there is none, also where the row is still there."""
+    data = os.urandom(4_000_000)
+    made = await _put(client, data=data)
+    files_of = Files(pages.db, Blobs(tmp_path / "files"), limits=LIMITS, clock=pages.clock)
+    handle, row = await files_of.content(DEFAULT_ORG, made.id)
+    Blobs(tmp_path / "files").remove([made.id])
+    with handle:
+        assert (handle.read(), row.bytes) == (data, len(data))
+    with pytest.raises(NotFoundError):
+        await client.files.content(made.id)
 
 
 async def test_file_is_nobody_elses_when_asked_for(pages: Pages, client: AsyncOpenAI) -> None:

@@ -11,8 +11,7 @@ HTTP; who asks is known before.
 import asyncio
 import errno
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from msgspec import UNSET
 from sqlalchemy import Connection
@@ -112,13 +111,13 @@ class Files:
         """The file; raises NotFound."""
         return wire.encode(shown(await self._find(org_id, which)))
 
-    async def content(self, org_id: str, which: str) -> tuple[Path, str]:
-        """Where its bytes lie, and its name; raises NotFound."""
+    async def content(self, org_id: str, which: str) -> tuple[BinaryIO, FileRow]:
+        """Its bytes, open to be read and closed by the caller: a deletion that comes now does not cut them. Raises NotFound."""
         row = await self._find(org_id, which)
-        path = self.blobs.path(row.id)
-        if not await asyncio.to_thread(path.is_file):
-            raise _missing(which)
-        return path, row.filename
+        try:
+            return await asyncio.to_thread(self.blobs.path(row.id).open, "rb"), row
+        except FileNotFoundError:
+            raise _missing(which) from None
 
     async def list(
         self, org_id: str, *, purpose: str | None, after: str | None, limit: int, descending: bool

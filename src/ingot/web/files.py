@@ -12,11 +12,13 @@ made once for each Idempotency-Key: a retry is the same where its bytes are. Sou
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, BinaryIO
+from urllib.parse import quote
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from ingot import rawjson
 from ingot.dialects import files as wire
@@ -25,7 +27,8 @@ from ingot.rawjson import clip
 from ingot.services.changes import Changes
 from ingot.services.files import on_disk
 from ingot.services.uploads import Uploads
-from ingot.store.blobs import Draft
+from ingot.store.blobs import PIECE, Draft
+from ingot.store.files import FileRow
 from ingot.store.responses import is_plain
 from ingot.web.multipart import read_form
 from ingot.web.once import JSON, Caller, make_once
@@ -83,8 +86,7 @@ def _files(uploads: Uploads, caller: Caller, changes: Changes) -> Pages:
 
     async def content(request: Request) -> Response:
         who = await caller(request)
-        path, name = await files.content(who.org_id, request.path_params["id"])
-        return FileResponse(path, media_type="application/octet-stream", filename=name)
+        return _Content(*await files.content(who.org_id, request.path_params["id"]))
 
     async def delete(request: Request) -> Response:
         return _json(await files.delete((await caller(request)).org_id, request.path_params["id"]))
@@ -147,6 +149,28 @@ def _uploads(uploads: Uploads, caller: Caller, changes: Changes) -> Pages:
         f"{UPLOADS}/{{id}}/complete": {"POST": complete},
         f"{UPLOADS}/{{id}}/cancel": {"POST": cancel},
     }
+
+
+class _Content(StreamingResponse):
+    """The bytes of a file, a piece at a time; its handle is closed whatever becomes of the answer."""
+
+    def __init__(self, handle: BinaryIO, row: FileRow) -> None:
+        headers = {
+            "content-length": str(row.bytes),
+            "content-disposition": f"attachment; filename*=utf-8''{quote(row.filename)}",
+        }
+        super().__init__(self._pieces(), media_type="application/octet-stream", headers=headers)
+        self._handle = handle
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        while piece := await on_disk(lambda: self._handle.read(PIECE)):
+            yield piece
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._handle.close()
 
 
 @asynccontextmanager
