@@ -152,7 +152,7 @@ def test_thoughts_are_left_out_when_they_have_no_signature(scene: Scene) -> None
     (record,) = scene[1].seen(request_id)
     assert record.json["messages"][1]["content"] == [signed, *said[1:]]
     status, _, answer, _ = ask(scene[0], {**body, "model": "strict-m"})
-    assert (status, "messages[1].content[1]" in answer.decode()) == (400, True)
+    assert (status, "messages.1.content.1" in answer.decode()) == (400, True)
 
 
 def test_truncated_response_is_gone_on_from_when_losses_are_refused(scene: Scene) -> None:

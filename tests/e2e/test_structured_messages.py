@@ -104,4 +104,4 @@ def test_schema_is_refused_when_the_grammar_cannot_hold_it(demo: Served, schema:
     choice = {"type": "tool", "name": "bad"}
     status, _, answer = demo.call("/v1/messages", asked("x", tools=tools, tool_choice=choice))
     assert status == 400
-    assert f"tools[1].input_schema.{at}" in json.loads(answer)["error"]["message"]
+    assert f"tools.1.input_schema.{at}" in json.loads(answer)["error"]["message"]

@@ -224,7 +224,7 @@ def test_demo_model_refuses_a_schema_when_it_cannot_hold_it(demo: Served) -> Non
     forced = {"tools": [{"name": "f", "input_schema": schema}], "tool_choice": {"type": "any"}}
     for fields, place in (
         (format_, "output_config.format.schema.properties.a"),
-        (forced, "tools[0].input_schema.properties.a"),
+        (forced, "tools.0.input_schema.properties.a"),
     ):
         status, _, answer, request_id = ask(demo, {**asked, **fields})
         assert status == 400
