@@ -254,9 +254,8 @@ async def test_file_is_refused_when_it_is_too_large(
 
 async def test_quota_holds_when_files_come_at_once(pages: Pages, client: AsyncOpenAI) -> None:
     """Of ten of which four fit, four are taken."""
-    many = await asyncio.gather(
-        *(_put(client, data=bytes(1_900_000)) for _ in range(10)), return_exceptions=True
-    )
+    ten = (_put(client, data=bytes(1_900_000)) for _ in range(10))
+    many = await asyncio.gather(*ten, return_exceptions=True)
     assert sum(not isinstance(each, BaseException) for each in many) == 4
     total = await pages.db.read(lambda conn: conn.execute(select(func.sum(files.c.bytes))).scalar())
     assert total == 4 * 1_900_000
