@@ -85,7 +85,9 @@ class Web:
         request = urllib.request.Request(url, headers=own)  # noqa: S310 - checked above
         try:
             body: Body = self._opener.open(request, timeout=self._timeout)
-        except urllib.error.HTTPError:
+        except urllib.error.HTTPError as error:
+            # Its head is read; the rest would keep the connection for as long as somebody tells of it.
+            error.close()
             raise
         except urllib.error.URLError as error:
             if isinstance(error.reason, ssl.SSLCertVerificationError):
