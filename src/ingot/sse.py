@@ -103,6 +103,11 @@ def event_fields(event: bytes) -> Iterator[tuple[bytes, bytes]]:
             yield name, value.removeprefix(b" ")
 
 
+def one_line(data: bytes) -> bytes:
+    """JSON as the data of an event: line ends in it are only ever spaces, and would end the event's line."""
+    return data.replace(b"\r", b" ").replace(b"\n", b" ")
+
+
 def encode_event(data: bytes, name: bytes | None = None) -> bytes:
     """One event on the wire, LF line ends, in one piece; `data` must hold no line end."""
     if name is None:

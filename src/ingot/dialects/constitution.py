@@ -14,9 +14,8 @@ import msgspec
 
 from ingot import rawjson
 from ingot.dialects.answer import texts
-from ingot.dialects.dialect import AS_IT_IS, Call, Turn
+from ingot.dialects.dialect import Call, Turn
 from ingot.dialects.tap import ChatTap
-from ingot.dialects.usage import USAGE
 from ingot.errors import Unsupported
 
 _decode = msgspec.json.Decoder().decode
@@ -64,16 +63,8 @@ class RefusalTap(ChatTap):
 
     __slots__ = ("_begun", "_held", "_mark", "_refusing")
 
-    def __init__(
-        self,
-        call: Call,
-        *,
-        model: str,
-        public: str,
-        usage: tuple[str, ...] = USAGE,
-        turn: Turn = AS_IT_IS,
-    ) -> None:
-        super().__init__(call, model=model, public=public, usage=usage, turn=turn)
+    def _begin(self, turn: Turn) -> None:
+        super()._begin(turn)
         self._mark = turn.mark
         # The text of answers that have not told yet; once they have, whether they refuse.
         self._held: dict[int, str] = {}

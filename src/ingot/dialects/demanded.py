@@ -17,9 +17,8 @@ import msgspec
 from ingot.catalog import Quirks
 from ingot.dialects import gbnf
 from ingot.dialects.answer import texts
-from ingot.dialects.dialect import AS_IT_IS, Call, Turn
+from ingot.dialects.dialect import Call, Turn
 from ingot.dialects.tap import ChatTap
-from ingot.dialects.usage import USAGE
 
 EMPTY: Final = {"type": "object", "properties": {}, "additionalProperties": False}
 """The parameters of a function that names none."""
@@ -147,16 +146,8 @@ class CallTap(ChatTap):
 
     __slots__ = ("_begun", "_reader")
 
-    def __init__(
-        self,
-        call: Call,
-        *,
-        model: str,
-        public: str,
-        usage: tuple[str, ...] = USAGE,
-        turn: Turn = AS_IT_IS,
-    ) -> None:
-        super().__init__(call, model=model, public=public, usage=usage, turn=turn)
+    def _begin(self, turn: Turn) -> None:
+        super()._begin(turn)
         self._reader = _Reader()
         self._begun = False
 

@@ -159,6 +159,10 @@ class Said(msgspec.Struct, frozen=True):
     characters: int = 0
     size: int = 0
 
+    def since(self, before: "Said") -> "Said":
+        """What of it came after `before`."""
+        return Said(self.pieces - before.pieces, self.characters - before.characters, self.size - before.size)
+
 
 class StreamTap(Protocol):
     """Watches one stream: one event's data in, what the client gets of it out."""

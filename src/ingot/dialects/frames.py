@@ -7,49 +7,34 @@ the same way, texts in one frame joined: 0.1 us an event; how much text came is 
 """
 
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import ClassVar
 
-from ingot.dialects.dialect import Said, Usage
-from ingot.dialects.wordage import Length, length_in_json
+from ingot.dialects.dialect import Said, Turn
+from ingot.dialects.taps import Tap
+from ingot.dialects.wordage import length_in_json
 from ingot.errors import ApiError
 
 
-class FramedTap(ABC):
+class FramedTap(Tap):
     """Follows one stream; see `dialect.StreamTap` for what each attribute says."""
 
     __slots__ = (
-        "_characters",
-        "_counted",
         "_events",
+        "_following",
         "_head",
         "_least",
         "_new_head",
         "_new_tail",
-        "_size",
         "_tail",
         "_texts",
-        "deltas",
-        "done",
-        "failed",
-        "id",
-        "request_id",
-        "usage",
     )
-
-    encode: ClassVar["staticmethod[[ApiError, str], tuple[int, bytes]]"]
-    """How our errors look in the stream."""
 
     framed: ClassVar[re.Pattern[bytes]]
     """An event, cut before and after the first text in it that is not empty."""
 
-    def __init__(self) -> None:
-        self.usage: Usage | None = None
-        self.deltas = 0
-        self.done = False
-        self.failed = False
-        self.id: str | None = None
-        self.request_id = ""
+    def _begin(self, turn: Turn) -> None:  # noqa: ARG002  # for the taps that turn a stream back
+        self._following = None if self.reshape is None else self.reshape.follow()
         self._head = b""
         self._tail = b""
         self._new_head: bytes | None = None
@@ -58,16 +43,8 @@ class FramedTap(ABC):
         self._least = 2**62
         # What went to the client: whole events, and the texts of those that share the frame of now.
         self._events: list[bytes] = []
+        # They are measured once they are joined.
         self._texts: list[bytes] = []
-        # The text that came, but for `_texts`; and what had come when the upstream told its usage last.
-        self._characters = 0
-        self._size = 0
-        self._counted = (0, 0, 0)
-
-    @staticmethod
-    @abstractmethod
-    def frame(data: bytes, /) -> bytes:
-        """Data as an event of this dialect."""
 
     @abstractmethod
     def _study(self, data: bytes) -> bytes | None:
@@ -83,14 +60,7 @@ class FramedTap(ABC):
     def said(self) -> Said:
         """All output that came."""
         self._join()
-        return Said(self.deltas, self._characters, self._size)
-
-    @property
-    def uncounted(self) -> Said:
-        """What came of it after the upstream told its usage last."""
-        self._join()
-        pieces, characters, size = self._counted
-        return Said(self.deltas - pieces, self._characters - characters, self._size - size)
+        return super().said
 
     def feed(self, data: bytes) -> bytes | None:
         """What goes to the client: `data` itself where nothing changes, other bytes, or None for nothing."""
@@ -124,11 +94,6 @@ class FramedTap(ABC):
                 self._events.append(self._head + text + self._tail)
             else:
                 self._events.append(self._new_head + text + self._new_tail)
-
-    def _add(self, length: Length) -> None:
-        """Measures text that came."""
-        self._characters += length[0]
-        self._size += length[1]
 
     def _forget(self) -> None:
         """No event is known by its frame."""

@@ -12,11 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.dialect import AS_IT_IS, Call, Turn
+from ingot.dialects.dialect import Call, Turn
 from ingot.dialects.finishes import REFUSED
 from ingot.dialects.messages_tap import MessagesTap, named_event
 from ingot.dialects.turning import Taps
-from ingot.dialects.usage import USAGE
 from ingot.sse import BETWEEN
 
 BREAKPOINT: Final = {"type": "ephemeral"}
@@ -84,17 +83,8 @@ class MessagesRefusalTap(MessagesTap):
 
     __slots__ = ("_begun", "_held", "_index", "_mark", "_refuses")
 
-    def __init__(
-        self,
-        call: Call,
-        /,
-        *,
-        model: str,
-        public: str,
-        usage: tuple[str, ...] = USAGE,
-        turn: Turn = AS_IT_IS,
-    ) -> None:
-        super().__init__(call, model=model, public=public, usage=usage)
+    def _begin(self, turn: Turn) -> None:
+        super()._begin(turn)
         self._mark = turn.mark
         # Of the first text: its place, what came of it, whether it refuses, and whether something of that was said.
         self._index: int | None = None

@@ -7,20 +7,20 @@ upstream is replaced by ours, and nothing that follows it makes the stream look 
 """
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.dialect import AS_IT_IS, Call, Reshape, Turn
-from ingot.dialects.envelope import USUAL, EncodeError
+from ingot.dialects.dialect import Turn
+from ingot.dialects.envelope import USUAL
 from ingot.dialects.frames import FramedTap
 from ingot.dialects.messages_errors import encoder
 from ingot.dialects.messages_usage import Tally
-from ingot.dialects.usage import USAGE
+from ingot.dialects.taps import naming
 from ingot.dialects.wordage import length_of, length_of_block
 from ingot.errors import ApiError, UpstreamError, UpstreamUnavailable
-from ingot.sse import BETWEEN, DONE, encode_event
+from ingot.sse import BETWEEN, DONE, one_line
 
 _FRAMED = re.compile(
     rb'(.*?"(?:text|thinking|partial_json)":\s*")(?!")[^"\\]*(?:\\.[^"\\]*)*(".*)', re.DOTALL
@@ -29,64 +29,24 @@ _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta"
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
-
-
-class _Kind(msgspec.Struct):
-    type: str = "error"
-
-
-_kind = msgspec.json.Decoder(_Kind)
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def named_event(data: bytes, /) -> bytes:
-    """Data as an event under the name that its `type` gives it; an error in another envelope has none, and is one."""
-    if BETWEEN in data:
-        return b"".join([named_event(each) for each in data.split(BETWEEN)])
-    try:
-        name = _kind.decode(data).type
-    except ValueError:
-        return encode_event(data)
-    return encode_event(data, name.encode() if name.isidentifier() else None)
+named_event = naming(str.isidentifier)
 
 
 class MessagesTap(FramedTap):
     """Follows one stream; see `dialect.StreamTap` for what each attribute says."""
 
-    __slots__ = ("_following", "_path", "_public", "_tally", "finished")
+    __slots__ = ("_tally", "finished")
 
     encode = staticmethod(encoder(USUAL))
     framed = _FRAMED
     frame = staticmethod(named_event)
 
-    reshape: ClassVar[Reshape | None] = None
-
-    @classmethod
-    def dressed(cls, encode: EncodeError, changes: Reshape | None = None, /) -> "type[MessagesTap]":
-        """The tap whose errors look as `encode` has them, and whose events as `changes` does."""
-
-        class Dressed(cls):  # type: ignore[valid-type,misc]  # mypy knows no base that is a variable
-            __slots__ = ()
-            reshape = changes
-
-        Dressed.encode = staticmethod(encode)
-        return Dressed
-
-    def __init__(
-        self,
-        call: Call,  # noqa: ARG002  # a tap's signature
-        /,
-        *,
-        model: str,
-        public: str,
-        usage: tuple[str, ...] = USAGE,
-        turn: Turn = AS_IT_IS,  # noqa: ARG002  # for the tap that turns a stream back
-    ) -> None:
-        super().__init__()
-        self._path = usage
-        self._public = None if public == model else public
+    def _begin(self, turn: Turn) -> None:
+        super()._begin(turn)
         self._tally = Tally()
-        self._following = None if self.reshape is None else self.reshape.follow()
         self.finished = False
         """Whether the answer has its stop reason."""
 
@@ -99,7 +59,7 @@ class MessagesTap(FramedTap):
         # A text goes on in the same frame only where nothing changes it.
         if ruled is not given:
             self._forget()
-        return None if ruled is None else BETWEEN.join([_one_line(each) for each in ruled.split(BETWEEN)])
+        return None if ruled is None else BETWEEN.join([one_line(each) for each in ruled.split(BETWEEN)])
 
     def _read(self, data: bytes) -> bytes | None:
         if self.done or data.startswith(DONE):
@@ -135,12 +95,12 @@ class MessagesTap(FramedTap):
         self.usage = self._tally.prompt()
         if type(message.get("id")) is str:
             self.id = message["id"]
-        if self._public is None or message.get("model", self._public) == self._public:
+        if not self._renamed or message.get("model", self._public) == self._public:
             return data
         inner = rawjson.splice_bytes(
             _members.decode(data)["message"], replace={"model": _encode(self._public)}
         )
-        return _one_line(rawjson.splice_bytes(data, replace={"message": inner}))
+        return one_line(rawjson.splice_bytes(data, replace={"message": inner}))
 
     def _open(self, block: object) -> None:
         if _opens_with_output(block):
@@ -160,12 +120,7 @@ class MessagesTap(FramedTap):
             self.finished = True
         if self._tally.add(event, self._path):
             self.usage = self._tally.usage()
-            self._counted = (self.deltas, self._characters, self._size)
-
-
-def _one_line(data: bytes) -> bytes:
-    """Line ends in JSON are only ever spaces, and would end the event's line."""
-    return data.replace(b"\r", b" ").replace(b"\n", b" ")
+            self._counted = self.said
 
 
 def _failure(told: object) -> ApiError:

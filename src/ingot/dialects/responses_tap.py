@@ -8,23 +8,23 @@ hold the response are changed. An error of the upstream is replaced by ours, and
 
 import contextlib
 import re
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
 
 from ingot import rawjson
 from ingot.dialects.cuts import load, mend_all
-from ingot.dialects.dialect import AS_IT_IS, Call, Reshape, Said, Turn, Usage
-from ingot.dialects.envelope import USUAL, EncodeError, encoder
+from ingot.dialects.dialect import Turn
+from ingot.dialects.envelope import USUAL, encoder
 from ingot.dialects.responses_errors import error_data, failed_error
 from ingot.dialects.responses_fold import BEGINS, ENDS, Assembly
 from ingot.dialects.responses_stamp import stamp_response
 from ingot.dialects.responses_usage import usage_at
-from ingot.dialects.usage import USAGE
+from ingot.dialects.taps import Tap, naming
 from ingot.dialects.wordage import length_of, length_of_items
 from ingot.errors import ApiError, UpstreamError
-from ingot.sse import BETWEEN, DONE, encode_event
+from ingot.sse import DONE, one_line
 
 Json = dict[str, Any]
 
@@ -54,12 +54,7 @@ class _Event(msgspec.Struct):
     logprobs: Raw = Raw(b"")
 
 
-class _Kind(msgspec.Struct):
-    type: str = "error"
-
-
 _event = msgspec.json.Decoder(_Event)
-_kind = msgspec.json.Decoder(_Kind)
 _tokens = msgspec.json.Decoder(list[Raw])
 
 
@@ -82,77 +77,19 @@ class _Run:
         return rawjson.splice_bytes(self.first, replace=replace, drop=("obfuscation",))
 
 
-def named_event(data: bytes, /) -> bytes:
-    """Data as an event under the name that its `type` gives it."""
-    if BETWEEN in data:
-        return b"".join([named_event(each) for each in data.split(BETWEEN)])
-    try:
-        name = _kind.decode(data).type
-    except ValueError:
-        return encode_event(data)
-    return encode_event(data, name.encode() if _NAME.fullmatch(name) else None)
+named_event = naming(_NAME.fullmatch)
 
 
-class ResponsesTap:
+class ResponsesTap(Tap):
     """Follows one stream; see `dialect.StreamTap` for what each attribute says."""
 
-    __slots__ = (
-        "_call",
-        "_characters",
-        "_counted",
-        "_events",
-        "_number",
-        "_path",
-        "_public",
-        "_renamed",
-        "_size",
-        "deltas",
-        "done",
-        "failed",
-        "id",
-        "request_id",
-        "usage",
-    )
+    __slots__ = ("_events", "_number")
 
-    encode: ClassVar["staticmethod[[ApiError, str], tuple[int, bytes]]"] = staticmethod(encoder(USUAL))
+    encode = staticmethod(encoder(USUAL))
     frame = staticmethod(named_event)
 
-    reshape: ClassVar[Reshape | None] = None
-
-    @classmethod
-    def dressed(cls, encode: EncodeError, changes: Reshape | None = None, /) -> "type[ResponsesTap]":
-        """The tap whose errors look as `encode` has them; the rules on answers count for the responses in its events."""
-
-        class Dressed(cls):  # type: ignore[valid-type,misc]  # mypy knows no base that is a variable
-            __slots__ = ()
-            reshape = changes
-
-        Dressed.encode = staticmethod(encode)
-        return Dressed
-
-    def __init__(
-        self,
-        call: Call,
-        /,
-        *,
-        model: str,
-        public: str,
-        usage: tuple[str, ...] = USAGE,
-        turn: Turn = AS_IT_IS,  # noqa: ARG002  # for the tap that turns a stream back
-    ) -> None:
-        self.usage: Usage | None = None
-        self.deltas = 0
-        self.done = False
-        self.failed = False
-        self.id: str | None = None
-        self.request_id = ""
-        self._call = call
-        self._public = public
-        self._renamed = public != model or call.stamp is not None
-        self._path = usage
-        self._characters = 0
-        self._size = 0
-        self._counted = Said()
+    def _begin(self, turn: Turn) -> None:  # noqa: ARG002  # for the tap that turns a stream back
+        self._renamed = self._renamed or self._call.stamp is not None
         self._number = -1
         self._events: list[bytes | _Run] = []
 
@@ -166,19 +103,6 @@ class ResponsesTap:
         """What the client was given, in fewer events that are numbered anew."""
         told = [each if type(each) is bytes else each.whole() for each in self._events]  # type: ignore[union-attr]  # a run
         return b"".join([self.frame(_numbered(event, number)) for number, event in enumerate(told)])
-
-    @property
-    def said(self) -> Said:
-        """All output that came."""
-        return Said(self.deltas, self._characters, self._size)
-
-    @property
-    def uncounted(self) -> Said:
-        """What came of it after the upstream told its usage, with which it ends."""
-        said, counted = self.said, self._counted
-        return Said(
-            said.pieces - counted.pieces, said.characters - counted.characters, said.size - counted.size
-        )
 
     def feed(self, data: bytes) -> bytes | None:
         """What goes to the client: `data` itself where nothing changes, other bytes, or None for nothing."""
@@ -204,7 +128,7 @@ class ResponsesTap:
             given = told
         elif event.type == _ADDED and type(event.item) is dict and type(event.item.get("name")) is str:
             self.deltas += 1
-            self._add(event.item["name"])
+            self._add(length_of(event.item["name"]))
         self._keep(given)
         return given
 
@@ -250,7 +174,7 @@ class ResponsesTap:
         )
         if self.reshape is not None:
             inner = self.reshape.whole(inner)
-        return _one_line(rawjson.splice_bytes(data, replace={"response": inner}))
+        return one_line(rawjson.splice_bytes(data, replace={"response": inner}))
 
     def _end(self, told: Json) -> None:
         output = told.get("output")
@@ -258,8 +182,7 @@ class ResponsesTap:
             length = length_of_items(output)
             if length[0]:
                 self.deltas += 1
-                self._characters += length[0]
-                self._size += length[1]
+                self._add(length)
         usage = usage_at(told, self._path)
         if usage is not None:
             self.usage = usage
@@ -269,24 +192,19 @@ class ResponsesTap:
         text = event.delta
         if text:
             self.deltas += 1
-            self._add(text)
+            self._add(length_of(text))
         place = (event.type, event.item_id, event.output_index, event.content_index, event.summary_index)
         run = self._events[-1] if self._events else None
         if not isinstance(run, _Run) or run.place != place:
-            run = _Run(_one_line(data), place)
+            run = _Run(one_line(data), place)
             self._events.append(run)
         run.texts.append(text)
         if bytes(event.logprobs) not in _NO_TOKENS:
             with contextlib.suppress(ValueError):
                 run.tokens += _tokens.decode(event.logprobs)
 
-    def _add(self, text: str) -> None:
-        characters, size = length_of(text)
-        self._characters += characters
-        self._size += size
-
     def _keep(self, data: bytes) -> None:
-        self._events.append(_one_line(data))
+        self._events.append(one_line(data))
 
 
 def _read(event: bytes | _Run) -> Json:
@@ -302,8 +220,3 @@ def _numbered(data: bytes, number: int) -> bytes:
         return rawjson.splice_bytes(data, replace={"sequence_number": b"%d" % number})
     except ValueError:
         return data
-
-
-def _one_line(data: bytes) -> bytes:
-    """Line ends in JSON are only ever spaces, and would end the event's line."""
-    return data.replace(b"\r", b" ").replace(b"\n", b" ")

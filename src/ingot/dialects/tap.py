@@ -9,18 +9,18 @@ strangers.
 """
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.dialect import AS_IT_IS, Call, Reshape, Turn
-from ingot.dialects.envelope import USUAL, EncodeError, encoder
+from ingot.dialects.dialect import Turn
+from ingot.dialects.envelope import USUAL, encoder
 from ingot.dialects.frames import FramedTap
-from ingot.dialects.usage import USAGE, read_id, usage_at
+from ingot.dialects.usage import read_id, usage_at
 from ingot.dialects.wordage import length_of_choice
 from ingot.errors import UpstreamError
-from ingot.sse import BETWEEN, DONE, encode_event
+from ingot.sse import BETWEEN, DONE, encode_event, one_line
 
 # A chunk, cut before and after the first text in it that is not empty.
 _FRAMED = re.compile(
@@ -37,38 +37,14 @@ _encode = msgspec.json.Encoder().encode
 class ChatTap(FramedTap):
     """Follows one stream; see `dialect.StreamTap` for what each attribute says."""
 
-    __slots__ = ("_call", "_following", "_path", "_public", "_reasons")
+    __slots__ = ("_reasons",)
 
     encode = staticmethod(encoder(USUAL))
     framed = _FRAMED
     frame = staticmethod(encode_event)
-    reshape: ClassVar[Reshape | None] = None
 
-    @classmethod
-    def dressed(cls, encode: EncodeError, changes: Reshape | None = None, /) -> "type[ChatTap]":
-        """The tap whose errors look as `encode` has them; a class of its own, so that no stream pays for it."""
-
-        class Dressed(cls):  # type: ignore[valid-type,misc]  # mypy knows no base that is a variable
-            __slots__ = ()
-            reshape = changes
-
-        Dressed.encode = staticmethod(encode)
-        return Dressed
-
-    def __init__(
-        self,
-        call: Call,
-        *,
-        model: str,
-        public: str,
-        usage: tuple[str, ...] = USAGE,
-        turn: Turn = AS_IT_IS,  # noqa: ARG002  # for the taps that turn a stream back
-    ) -> None:
-        super().__init__()
-        self._call = call
-        self._path = usage
-        self._public = None if public == model else public
-        self._following = None if self.reshape is None else self.reshape.follow()
+    def _begin(self, turn: Turn) -> None:
+        super()._begin(turn)
         self._reasons: dict[int, str] = {}
 
     @property
@@ -101,7 +77,7 @@ class ChatTap(FramedTap):
             self.usage = told
         only_text = self._note(chunk.get("choices"))
         if told is not None:
-            self._counted = (self.deltas, self._characters, self._size)
+            self._counted = self.said
         given = self._reshape(self._rewrite(data, chunk))
         if self.id is None and given is not None:
             self.id = _id(chunk) if self._following is None else read_id(given)
@@ -110,13 +86,13 @@ class ChatTap(FramedTap):
         return given
 
     def _reshape(self, data: bytes | None) -> bytes | None:
-        """What the preset makes of a chunk; line ends in JSON are only ever spaces."""
+        """What the preset makes of a chunk."""
         if self._following is None or data is None:
             return data
         given = self._following.feed(data)
         if given is None or given is data:
             return given
-        return BETWEEN.join([each.replace(b"\r", b" ").replace(b"\n", b" ") for each in given.split(BETWEEN)])
+        return BETWEEN.join([one_line(each) for each in given.split(BETWEEN)])
 
     def _finish(self, data: bytes) -> bytes:
         """The dialect's end, and before it what was held back."""
@@ -155,14 +131,11 @@ class ChatTap(FramedTap):
             if chunk.get("choices") == [] and chunk["usage"]:
                 return None
             drop = ("usage",)
-        if self._public is not None and chunk.get("model", self._public) != self._public:
+        if self._renamed and chunk.get("model", self._public) != self._public:
             replace["model"] = _encode(self._public)
         if not drop and not replace:
             return data
-        # Line ends in JSON are only ever spaces, and would end the event's line.
-        return (
-            rawjson.splice_bytes(data, replace=replace, drop=drop).replace(b"\r", b" ").replace(b"\n", b" ")
-        )
+        return one_line(rawjson.splice_bytes(data, replace=replace, drop=drop))
 
 
 def _id(chunk: dict[str, Any]) -> str | None:

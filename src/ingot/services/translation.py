@@ -287,10 +287,7 @@ class TranslatedTap:
 
     @property
     def uncounted(self) -> Said:
-        said, counted = self._watch.said, self._counted
-        return Said(
-            said.pieces - counted.pieces, said.characters - counted.characters, said.size - counted.size
-        )
+        return self._watch.said.since(self._counted)
 
     @property
     def losses(self) -> Losses:
