@@ -71,10 +71,11 @@ async def test_losses_are_told_when_requests_are_listed(backend: Place) -> None:
     ("erase", "left"),
     [
         (lambda conn: delete_response(conn, DEFAULT_ORG, "resp_1"), ["resp_3"]),
+        (lambda conn: delete_response(conn, DEFAULT_ORG, "resp_1", completed=False), ["resp_3"]),
         (lambda conn: sweep(conn, micros(NOW) + 200), []),
         (lambda conn: erase_responses(conn, DEFAULT_ORG), []),
     ],
-    ids=["deleted", "expired", "erased"],
+    ids=["deleted", "deleted unfinished", "expired", "erased"],
 )
 async def test_losses_go_when_the_content_goes(
     backend: Place, erase: Callable[[Connection], object], left: list[str]

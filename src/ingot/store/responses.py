@@ -229,10 +229,13 @@ def relabel_response(conn: Connection, org_id: str, response_id: str, *, metadat
         conn.execute(insert(response_metadata), rows)
 
 
-def delete_response(conn: Connection, org_id: str, response_id: str) -> None:
-    """Removes content, metadata and the kept answer to retries; the row stays for the ledger, as `deleted`."""
+def delete_response(conn: Connection, org_id: str, response_id: str, *, completed: bool = True) -> None:
+    """Removes content, metadata and the kept answer to retries; the row stays for the ledger, as `deleted`.
+
+    One that was never `completed` was not paid for: its row keeps saying how it ended.
+    """
     own = (_r.org_id == org_id, _r.id == response_id)
-    conn.execute(update(responses).where(*own).values(**_EMPTY, state="deleted"))
+    conn.execute(update(responses).where(*own).values(_EMPTY | {"state": "deleted"} if completed else _EMPTY))
     conn.execute(delete(response_metadata).where(_m.org_id == org_id, _m.response_id == response_id))
     conn.execute(delete(response_losses).where(_l.org_id == org_id, _l.response_id == response_id))
     conn.execute(delete(job_events).where(job_events.c.response_id == response_id))

@@ -9,17 +9,14 @@ A response is found by our id alone: it is the one that its client was given. Pl
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, bindparam, delete, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, select
 
 from ingot.store import responses as store
 from ingot.store.responses import is_plain
 from ingot.store.schema import (
-    idempotency,
     items,
-    job_events,
     jobs,
     ledger,
-    response_metadata,
     response_waits,
     responses,
 )
@@ -100,18 +97,9 @@ def is_waiting(conn: Connection, which: str) -> bool:
 
 def forget(conn: Connection, org_id: str, record: Record) -> None:
     """Removes what is kept of one that has ended, for good; its ledger row stays, and who looks for it finds nothing."""
-    if record.ended is not None and record.ended.state == "completed":
-        store.delete_response(conn, org_id, record.id)
-    else:
-        # Nothing was paid for it: the row keeps saying how it ended.
-        own = (_r.org_id == org_id, _r.id == record.id)
-        conn.execute(
-            update(responses).where(*own).values(request=None, answer=None, metadata=None, expires_at=None)
-        )
-        conn.execute(delete(response_metadata).where(response_metadata.c.response_id == record.id))
-        conn.execute(delete(idempotency).where(idempotency.c.response_id == record.id))
+    completed = record.ended is not None and record.ended.state == "completed"
+    store.delete_response(conn, org_id, record.id, completed=completed)
     conn.execute(delete(response_waits).where(_w.response_id == record.id))
-    conn.execute(delete(job_events).where(job_events.c.response_id == record.id))
 
 
 def _waiting(row: Any) -> Record:
