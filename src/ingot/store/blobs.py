@@ -11,7 +11,6 @@ block, and are made on a thread. Knows no table.
 import hashlib
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -109,11 +108,6 @@ class Blobs:
                     Path(entry.path).unlink(missing_ok=True)
                 else:
                     yield entry.name
-
-    def free(self) -> int:
-        """Bytes that the disk has left."""
-        self.prepare()
-        return shutil.disk_usage(self.root).free
 
 
 def _sync(folder: Path) -> None:

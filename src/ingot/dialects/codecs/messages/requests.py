@@ -90,7 +90,6 @@ _SETTINGS: Final = {
     "cache_control": "cache.hint",
 }
 _TIERS: Final = {"auto": "auto", "standard_only": "standard_only", "default": "standard_only"}
-_KNOWN_FORMAT: Final = frozenset({"type", "schema"})
 
 _objects = msgspec.json.Decoder(dict[str, Raw])
 _value = msgspec.json.Decoder().decode
