@@ -41,10 +41,10 @@ from ingot.dialects.messages_request import (
     UserMessage,
 )
 from ingot.dialects.messages_thoughts import for_target
-from ingot.dialects.messages_usage import read_count, read_usage
+from ingot.dialects.messages_usage import read_usage
 from ingot.dialects.outgoing import apply_quirks, asks_nothing, patch_answer
 from ingot.dialects.turning import refused_by
-from ingot.dialects.usage import read_id
+from ingot.dialects.usage import read_count, read_id
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.sse import encode_event
 

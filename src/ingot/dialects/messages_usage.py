@@ -5,15 +5,13 @@ stream are cumulative and come in pieces: of two, the larger is the later. What 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from ingot.dialects.dialect import Usage
-from ingot.dialects.usage import USAGE
-
-Count = Annotated[int, Meta(ge=0, le=2**53)]
+from ingot.dialects.usage import USAGE, Count, value_at
 
 
 class _Details(Struct):
@@ -30,12 +28,7 @@ class Told(Struct):
     output_tokens_details: _Details | None = None
 
 
-class _Counted(Struct):
-    input_tokens: Count
-
-
 _any = msgspec.json.Decoder(dict[str, Any])
-_counted = msgspec.json.Decoder(_Counted)
 
 
 def read_usage(answer: bytes, *, path: tuple[str, ...] = USAGE) -> Usage | None:
@@ -50,12 +43,6 @@ def usage_at(answer: Mapping[str, Any], path: tuple[str, ...] = USAGE) -> Usage 
     return tally.usage()
 
 
-def read_count(answer: bytes, *, path: tuple[str, ...] = USAGE) -> Usage | None:  # noqa: ARG001  # a dialect's signature
-    """Nothing, for to count costs nothing; raises ValueError where the answer holds no count."""
-    _counted.decode(answer)
-    return None
-
-
 class Tally:
     """The counts of one answer, as far as it has told them."""
 
@@ -67,9 +54,7 @@ class Tally:
 
     def add(self, holder: object, path: tuple[str, ...] = USAGE) -> bool:
         """Takes the usage that `holder` has at `path`; whether it told how much was put out."""
-        found: Any = holder
-        for key in path:
-            found = found.get(key) if isinstance(found, Mapping) else None
+        found = value_at(holder, path)
         if found is None:
             return False
         try:

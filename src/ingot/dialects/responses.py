@@ -38,9 +38,9 @@ from ingot.dialects.responses_request import (
 )
 from ingot.dialects.responses_stamp import stamp_answer
 from ingot.dialects.responses_state import for_target, own_place
-from ingot.dialects.responses_usage import read_count, read_usage
+from ingot.dialects.responses_usage import read_usage
 from ingot.dialects.turning import refused_by
-from ingot.dialects.usage import read_id
+from ingot.dialects.usage import read_count, read_id
 from ingot.errors import InvalidRequest, Unsupported
 
 Json = dict[str, Any]

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ingot.dialects.dialect import Usage
-from ingot.dialects.usage import USAGE, Count
+from ingot.dialects.usage import USAGE, Count, value_at
 
 
 class _Input(Struct):
@@ -32,10 +32,6 @@ class _Told(Struct):
     output_tokens_details: _Output | None = None
 
 
-class _Counted(Struct):
-    input_tokens: Count
-
-
 _any = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -49,17 +45,9 @@ def read_usage(answer: bytes, *, path: tuple[str, ...] = USAGE) -> Usage | None:
     return usage_at(value, path)
 
 
-def read_count(answer: bytes, *, path: tuple[str, ...] = USAGE) -> Usage | None:  # noqa: ARG001  # the dialects' signature
-    """Nothing, for counting uses nothing; raises ValueError where the answer is no count."""
-    msgspec.json.decode(answer, type=_Counted)
-    return None
-
-
 def usage_at(value: Mapping[str, Any], path: tuple[str, ...] = USAGE) -> Usage | None:
     """The counts of a decoded response."""
-    found: Any = value
-    for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
+    found = value_at(value, path)
     if found is None:
         return None
     try:

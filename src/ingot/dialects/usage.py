@@ -40,9 +40,14 @@ class _Identified(Struct):
     id: str | None = None
 
 
+class _Counted(Struct):
+    input_tokens: Count
+
+
 _answer = msgspec.json.Decoder(_Answer)
 _loose = msgspec.json.Decoder(_Loose)
 _identified = msgspec.json.Decoder(_Identified)
+_counted = msgspec.json.Decoder(_Counted)
 _told = msgspec.json.Decoder(_Told | None)
 _any = msgspec.json.Decoder(dict[str, Any])
 
@@ -78,11 +83,23 @@ def _believed(answer: bytes) -> _Told | None:
     return told
 
 
-def usage_at(answer: Mapping[str, Any], path: tuple[str, ...] = USAGE) -> Usage | None:
-    """`read_usage` for an answer or chunk that is already decoded."""
-    found: Any = answer
+def read_count(answer: bytes, *, path: tuple[str, ...] = USAGE) -> Usage | None:  # noqa: ARG001  # a dialect's signature
+    """Nothing, for to count costs nothing; raises ValueError where the answer holds no count of input tokens."""
+    _counted.decode(answer)
+    return None
+
+
+def value_at(holder: object, path: tuple[str, ...]) -> Any:
+    """What stands at this path of a decoded answer or event; None where nothing does."""
+    found: Any = holder
     for key in path:
         found = found.get(key) if isinstance(found, Mapping) else None
+    return found
+
+
+def usage_at(answer: Mapping[str, Any], path: tuple[str, ...] = USAGE) -> Usage | None:
+    """`read_usage` for an answer or chunk that is already decoded."""
+    found = value_at(answer, path)
     if found is None:
         return None
     try:

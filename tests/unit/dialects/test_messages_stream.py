@@ -13,7 +13,8 @@ from ingot.dialects.fold import Unfoldable
 from ingot.dialects.messages import MESSAGES, decode
 from ingot.dialects.messages_fold import assemble
 from ingot.dialects.messages_tap import MessagesTap, named_event
-from ingot.dialects.messages_usage import read_count, read_usage
+from ingot.dialects.messages_usage import read_usage
+from ingot.dialects.usage import read_count
 from ingot.services.relay import pass_on
 from ingot.sse import SseSplitter
 from upstream_script import Step
