@@ -22,8 +22,9 @@ import msgspec
 from sqlalchemy import Connection, insert, text
 
 from ingot.clock import ManualClock
-from ingot.services.answers import Answers, Paging
+from ingot.services.answers import Answers
 from ingot.services.answers import Wanted as Stored
+from ingot.services.paging import Paging
 from ingot.services.requestlog import RequestLog, Wanted
 from ingot.services.usage import Usage
 from ingot.store import usage as store

@@ -9,7 +9,7 @@ import pytest
 
 from databases import Place
 from ingot.errors import ApiError, InvalidRequest, NotFound, TooLarge
-from ingot.services.answers import Paging
+from ingot.services.paging import Paging
 from responsehouse import IDS, ORG, OTHER, Scene, open_scene
 
 

@@ -5,13 +5,14 @@ Codes are OpenAI's vocabulary. Decides no rule itself, and knows no particular f
 """
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
 import msgspec
 from msgspec import inspect as rows
 
-from ingot.errors import InvalidRequest
+from ingot.errors import InvalidRequest, Unsupported
 from ingot.rawjson import clip, kind_of
 
 Options = tuple[rows.Type, ...]
@@ -36,6 +37,26 @@ _LENGTH_CODES = {
     ("object", ">="): ("object_below_min_properties", "has too few properties"),
     ("object", "<="): ("object_above_max_properties", "has too many properties"),
 }
+
+
+def convert(value: dict[str, Any], row: type[Any]) -> Any:
+    """`value` as `row`, every member of which it must know; raises InvalidRequest, Unsupported."""
+    for name in value:
+        if name not in row.__struct_fields__:
+            raise unknown(name, row.__struct_fields__)
+    try:
+        return msgspec.convert(value, row)
+    except msgspec.ValidationError as error:
+        raise complain(error, value, row) from error
+
+
+def unknown(name: str, names: Iterable[str]) -> Unsupported:
+    """The error for a member that is none of `names`."""
+    return Unsupported(
+        f"Unknown parameter: '{clip(name)}'. This endpoint takes {', '.join(map(repr, names))}.",
+        param=clip(name),
+        code="unknown_parameter",
+    )
 
 
 def complain(error: msgspec.ValidationError, value: Any, row: type[msgspec.Struct]) -> InvalidRequest:

@@ -12,13 +12,11 @@ from msgspec import Meta
 
 from ingot import rawjson
 from ingot.dialects.chat_request import Metadata, Rows
-from ingot.dialects.complaint import complain
+from ingot.dialects.complaint import convert
 from ingot.dialects.item_checks import read_items
 from ingot.dialects.items import Item, cut, encode_item
-from ingot.dialects.stored import render_list
-from ingot.errors import InvalidRequest, Unsupported
+from ingot.dialects.stored import read_metadata, render_list
 from ingot.ids import NewId
-from ingot.rawjson import clip
 
 MOST_ITEMS: Final = 20
 
@@ -83,19 +81,19 @@ class Wanted(msgspec.Struct, frozen=True):
 
 def decode_create(value: dict[str, Any], *, new_id: NewId) -> Wanted:
     """What a new conversation begins with; raises InvalidRequest, Unsupported."""
-    body = _convert(value, CreateConversation)
+    body = convert(value, CreateConversation)
     items = read_items(body.items, path="items", new_id=new_id) if body.items else []
-    return Wanted(items, _pairs(body.metadata))
+    return Wanted(items, read_metadata(body.metadata))
 
 
 def decode_update(value: dict[str, Any]) -> dict[str, str]:
     """The new metadata; raises InvalidRequest, Unsupported."""
-    return _pairs(_convert(value, UpdateConversation).metadata)
+    return read_metadata(convert(value, UpdateConversation).metadata)
 
 
 def decode_items(value: dict[str, Any], *, new_id: NewId) -> list[Item]:
     """The items to append; raises InvalidRequest, Unsupported."""
-    return read_items(_convert(value, AddItems).items, path="items", new_id=new_id)
+    return read_items(convert(value, AddItems).items, path="items", new_id=new_id)
 
 
 def read_body(data: bytes) -> dict[str, Any]:
@@ -116,27 +114,3 @@ def render_items(items: Sequence[tuple[str, bytes]], include: Collection[str], *
 def encode(told: msgspec.Struct) -> bytes:
     """One of the objects above."""
     return _encode(told)
-
-
-def _convert(value: dict[str, Any], row: type[Any]) -> Any:
-    for name in value:
-        if name not in row.__struct_fields__:
-            raise Unsupported(
-                f"Unknown parameter: '{clip(name)}'. This endpoint takes {' and '.join(map(repr, row.__struct_fields__))}.",
-                param=clip(name),
-                code="unknown_parameter",
-            )
-    try:
-        return msgspec.convert(value, row)
-    except msgspec.ValidationError as error:
-        raise complain(error, value, row) from error
-
-
-def _pairs(metadata: dict[str, str] | None) -> dict[str, str]:
-    for name, text in (metadata or {}).items():
-        if "\0" in name + text:
-            raise InvalidRequest(
-                "A key or value of 'metadata' holds the character U+0000, which not every database can store.",
-                param="metadata",
-            )
-    return metadata or {}

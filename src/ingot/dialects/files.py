@@ -5,17 +5,16 @@ Source: contract §4.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ingot.dialects.complaint import complain
-from ingot.errors import InvalidRequest, Unsupported
-from ingot.rawjson import clip
+from ingot.dialects.complaint import convert, unknown
+from ingot.errors import InvalidRequest
 
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
-PURPOSES: Final = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals", "batch_output")
+PURPOSES: Final = (*get_args(Purpose), "batch_output")
 """What lists can be filtered by; the last is of files that the server makes."""
 
 BATCH_DAYS: Final = 30
@@ -117,26 +116,26 @@ def decode_form(fields: Mapping[str, str]) -> CreateFile:
     """What a form says beside its file; raises InvalidRequest, Unsupported."""
     for name in fields:
         if name not in _FORM:
-            raise _unknown(name, _FORM)
+            raise unknown(name, _FORM)
     value: dict[str, Any] = {name: text for name, text in fields.items() if name == "purpose"}
     if _ANCHOR in fields or _SECONDS in fields:
         value["expires_after"] = {
             **({"anchor": fields[_ANCHOR]} if _ANCHOR in fields else {}),
             **({"seconds": _whole(fields[_SECONDS])} if _SECONDS in fields else {}),
         }
-    made: CreateFile = _convert(value, CreateFile)
+    made: CreateFile = convert(value, CreateFile)
     return made
 
 
 def decode_upload(value: dict[str, Any]) -> CreateUpload:
     """What an upload will be; raises InvalidRequest, Unsupported."""
-    made: CreateUpload = _convert(value, CreateUpload)
+    made: CreateUpload = convert(value, CreateUpload)
     return made
 
 
 def decode_completion(value: dict[str, Any]) -> CompleteUpload:
     """How an upload ends; raises InvalidRequest, Unsupported."""
-    made: CompleteUpload = _convert(value, CompleteUpload)
+    made: CompleteUpload = convert(value, CompleteUpload)
     if len(set(made.part_ids)) != len(made.part_ids):
         raise InvalidRequest("'part_ids' names a part twice.", param="part_ids")
     return made
@@ -158,24 +157,6 @@ def check_name(filename: str | None) -> str:
 def encode(told: msgspec.Struct) -> bytes:
     """One of the objects above."""
     return _encode(told)
-
-
-def _convert(value: dict[str, Any], row: type[Any]) -> Any:
-    for name in value:
-        if name not in row.__struct_fields__:
-            raise _unknown(name, row.__struct_fields__)
-    try:
-        return msgspec.convert(value, row)
-    except msgspec.ValidationError as error:
-        raise complain(error, value, row) from error
-
-
-def _unknown(name: str, names: tuple[str, ...]) -> Unsupported:
-    return Unsupported(
-        f"Unknown parameter: '{clip(name)}'. This endpoint takes {', '.join(map(repr, names))}.",
-        param=clip(name),
-        code="unknown_parameter",
-    )
 
 
 def _whole(text: str) -> int | str:

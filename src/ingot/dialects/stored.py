@@ -43,16 +43,21 @@ def decode_update(data: bytes) -> dict[str, str]:
     """The new metadata; raises InvalidRequest."""
     value = rawjson.parse(data).value
     try:
-        pairs = msgspec.convert(value, UpdateRequest).metadata or {}
+        metadata = msgspec.convert(value, UpdateRequest).metadata
     except msgspec.ValidationError as error:
         raise complain(error, value, UpdateRequest) from error
-    for name, text in pairs.items():
+    return read_metadata(metadata)
+
+
+def read_metadata(metadata: dict[str, str] | None) -> dict[str, str]:
+    """The pairs to keep; raises InvalidRequest for what not every database can store."""
+    for name, text in (metadata or {}).items():
         if "\0" in name + text:
             raise InvalidRequest(
                 "A key or value of 'metadata' holds the character U+0000, which not every database can store.",
                 param="metadata",
             )
-    return pairs
+    return metadata or {}
 
 
 def render_completion(answer: bytes, *, shown: str, metadata: Mapping[str, str]) -> bytes:

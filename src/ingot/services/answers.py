@@ -19,8 +19,9 @@ from ingot.clock import Clock
 from ingot.dialects import stored
 from ingot.dialects.chat import CHAT
 from ingot.dialects.stored import Deleted
-from ingot.errors import InvalidRequest, NotFound, PlatformError
+from ingot.errors import NotFound, PlatformError
 from ingot.rawjson import clip
+from ingot.services.paging import Paging, cut, no_place
 from ingot.store import responses as store
 from ingot.store.database import Database
 from ingot.store.responses import Filter, Head, Listed, Mark, Sheet, Step
@@ -33,15 +34,6 @@ LOOKS = 200
 """How often a list looks on for a page that filters left short: through two million completions at most."""
 
 SURFACE = CHAT.name
-
-
-@dataclass(frozen=True, slots=True)
-class Paging:
-    """Where a list goes on, how far, and in which order; ids as clients know them."""
-
-    after: str | None = None
-    limit: int = 20
-    descending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,8 @@ class Answers:
                 found = stored.render_messages(request, shown=which)
             except ValueError as error:
                 raise _unreadable() from error
-            return _page(found, paging)
+            page, more = cut(found, paging)
+            return stored.render_list(page, more=more)
 
         return await self._db.read(read)
 
@@ -126,7 +119,7 @@ class Answers:
             return None
         head = await self._db.read(lambda conn: store.find_response(conn, org_id, after))
         if head is None:
-            raise _no_place()
+            raise no_place()
         return head.mark
 
 
@@ -182,25 +175,8 @@ def _look(
     return items, sheet.next, room
 
 
-def _page(items: list[tuple[str, bytes]], paging: Paging) -> bytes:
-    """A page of what is at hand whole."""
-    items = items[::-1] if paging.descending else items
-    start = 0
-    if paging.after is not None:
-        places = {shown: place for place, (shown, _) in enumerate(items)}
-        if paging.after not in places:
-            raise _no_place()
-        start = places[paging.after] + 1
-    end = start + paging.limit
-    return stored.render_list(items[start:end], more=end < len(items))
-
-
 def _missing(which: str) -> NotFound:
     return NotFound(f"No stored chat completion has the id '{clip(which)}'.")
-
-
-def _no_place() -> InvalidRequest:
-    return InvalidRequest("'after' names nothing in this list; take it from the page before.", param="after")
 
 
 def _unreadable() -> PlatformError:

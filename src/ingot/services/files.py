@@ -25,6 +25,7 @@ from ingot.ids import new_id
 from ingot.rawjson import clip
 from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.services.keys import Principal
+from ingot.services.paging import no_place
 from ingot.store import files as store
 from ingot.store.blobs import Blobs, Draft
 from ingot.store.database import Database
@@ -82,12 +83,18 @@ class Files:
             store.insert_file(conn, row)
             return wire.encode(shown(row))
 
+        return await self.write_row(who, row.id, write, keep=keep)
+
+    async def write_row(
+        self, who: Principal, name: str, write: Callable[[Connection], bytes], *, keep: Keep[bytes]
+    ) -> bytes:
+        """What `write` gives, which makes the row of bytes that are in place under `name`; without it they go again."""
         try:
             return await self._db.write(kept(write, keep), locks=(who.org_id,))
         except BaseException:
             # Nothing knows these bytes; where the row was written after all, as a cancelled caller cannot tell, they stay.
-            if not await asyncio.shield(self._db.read(lambda conn: store.known(conn, [row.id]))):
-                await on_disk(lambda: self.blobs.remove([row.id]))
+            if not await asyncio.shield(self._db.read(lambda conn: store.known(conn, [name]))):
+                await on_disk(lambda: self.blobs.remove([name]))
             raise
 
     def row_of(
@@ -130,9 +137,7 @@ class Files:
             if after is not None:
                 last = store.find_file(conn, org_id, after, now=now)
                 if last is None:
-                    raise InvalidRequest(
-                        "'after' names nothing in this list; take it from the page before.", param="after"
-                    )
+                    raise no_place()
                 mark = store.mark_of(last)
             rows, more = store.list_files(
                 conn, org_id, purpose=purpose, now=now, step=Step(mark, limit, descending)

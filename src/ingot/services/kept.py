@@ -5,7 +5,7 @@ be read until the organization's retention ends. What belongs to somebody else, 
 from what never was. Bodies are put together where they are read, on the store's threads.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection
@@ -16,8 +16,8 @@ from ingot.dialects.responses import RESPONSES
 from ingot.dialects.responses_replay import replay
 from ingot.errors import InvalidRequest, NotFound, PlatformError
 from ingot.rawjson import clip
-from ingot.services.answers import Paging
 from ingot.services.history import items_before
+from ingot.services.paging import Paging, cut
 from ingot.services.references import is_readable
 from ingot.store import responses as store
 from ingot.store.database import Database
@@ -73,7 +73,8 @@ class Responses:
         def read(conn: Connection) -> bytes:
             found = _find(conn, org_id, which, now=now)
             items = items_before(conn, org_id, found, now=now)
-            return _page([(str(item.get("id")), item) for item in items], paging)
+            page, more = cut([(str(item.get("id")), item) for item in items], paging)
+            return stored.render_list([(shown, _encode(item)) for shown, item in page], more=more)
 
         return await self._db.read(read)
 
@@ -113,18 +114,3 @@ def _find(conn: Connection, org_id: str, which: str, *, now: int) -> Exchange:
 
 def _answer(found: Exchange) -> bytes:
     return found.answer or b""
-
-
-def _page(items: list[tuple[str, Any]], paging: Paging) -> bytes:
-    items = items[::-1] if paging.descending else items
-    start = 0
-    if paging.after is not None:
-        places = {shown: place for place, (shown, _) in enumerate(items)}
-        if paging.after not in places:
-            raise InvalidRequest(
-                "'after' names nothing in this list; take it from the page before.", param="after"
-            )
-        start = places[paging.after] + 1
-    end = start + paging.limit
-    page = [(shown, _encode(item)) for shown, item in items[start:end]]
-    return stored.render_list(page, more=end < len(items))

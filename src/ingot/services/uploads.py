@@ -8,7 +8,6 @@ A part is in place on disk before its row is; a file is in place before its row 
 same write. Of two that end an upload at once one does. Knows no HTTP; who asks is known before.
 """
 
-import asyncio
 from typing import Final
 
 from sqlalchemy import Connection
@@ -96,12 +95,7 @@ class Uploads:
                 UploadPart(id=row.id, created_at=seconds(row.created_at), upload_id=row.upload_id)
             )
 
-        try:
-            return await self._db.write(kept(write, keep), locks=(who.org_id,))
-        except BaseException:
-            if not await asyncio.shield(self._db.read(lambda conn: store.known(conn, [row.id]))):
-                await on_disk(lambda: self.files.blobs.remove([row.id]))
-            raise
+        return await self.files.write_row(who, row.id, write, keep=keep)
 
     async def complete(
         self, who: Principal, which: str, wanted: CompleteUpload, *, keep: Keep[bytes] = keep_nothing
@@ -142,14 +136,8 @@ class Uploads:
             store.insert_file(conn, file)
             return wire.encode(_shown(upload, state="completed", file=file))
 
-        blobs = self.files.blobs
-        try:
-            told = await self._db.write(kept(write, keep), locks=(who.org_id,))
-        except BaseException:
-            if not await asyncio.shield(self._db.read(lambda conn: store.known(conn, [file.id]))):
-                await on_disk(lambda: blobs.remove([file.id]))
-            raise
-        await on_disk(lambda: blobs.remove(gone))
+        told = await self.files.write_row(who, file.id, write, keep=keep)
+        await on_disk(lambda: self.files.blobs.remove(gone))
         return told
 
     async def cancel(self, who: Principal, which: str) -> bytes:

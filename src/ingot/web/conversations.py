@@ -24,7 +24,7 @@ from ingot.errors import InvalidRequest
 from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations, ItemsPage
 from ingot.store.responses import is_plain
-from ingot.web.intake import check_encoding, check_size, too_large
+from ingot.web.intake import check_encoding, check_size, read_bounded, too_large
 from ingot.web.once import JSON, Caller, make_once
 from ingot.web.query import Handler, Pages, check_names, read_limit, read_order, single
 
@@ -115,13 +115,7 @@ def _include(query: QueryParams) -> frozenset[str]:
 
 async def _body(request: Request, limits: LimitsConfig) -> dict[str, Any]:
     check_encoding({name.lower(): value for name, value in request.headers.raw})
-    ceiling = max(limits.body_bytes, limits.image_body_bytes)
-    pieces = bytearray()
-    async for piece in request.stream():
-        pieces += piece
-        if len(pieces) > ceiling:
-            raise too_large(len(pieces), ceiling)
-    body = bytes(pieces)
+    body = await read_bounded(request, max(limits.body_bytes, limits.image_body_bytes), refuse=too_large)
     check_size(body, limits)
     if rawjson.large(body):
         return await asyncio.get_running_loop().run_in_executor(None, read_body, body)

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from ingot import rawjson
 from ingot.dialects import files as wire
-from ingot.errors import InvalidRequest, TooLarge
+from ingot.errors import InvalidRequest
 from ingot.rawjson import clip
 from ingot.services.changes import Changes
 from ingot.services.files import on_disk
@@ -30,6 +30,7 @@ from ingot.services.uploads import Uploads
 from ingot.store.blobs import PIECE, Draft
 from ingot.store.files import FileRow
 from ingot.store.responses import is_plain
+from ingot.web.intake import read_bounded
 from ingot.web.multipart import read_form
 from ingot.web.once import JSON, Caller, make_once
 from ingot.web.query import Handler, Pages, check_names, read_limit, read_order, single
@@ -184,14 +185,7 @@ async def _draft(uploads: Uploads) -> AsyncIterator[Draft]:
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    pieces = bytearray()
-    async for piece in request.stream():
-        pieces += piece
-        if len(pieces) > BODY_BYTES:
-            raise TooLarge(
-                f"The request body is too large; this endpoint takes at most {BODY_BYTES:,} bytes."
-            )
-    return rawjson.parse(bytes(pieces)).value
+    return rawjson.parse(await read_bounded(request, BODY_BYTES)).value
 
 
 def _json(body: bytes) -> Response:

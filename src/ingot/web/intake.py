@@ -1,7 +1,9 @@
 """What a request brings, read with bounds: its body, its credential, its id, its host."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+
+from starlette.requests import Request
 
 from ingot.config import LimitsConfig
 from ingot.errors import ClientError, InvalidRequest, TooLarge, Unauthenticated
@@ -91,6 +93,23 @@ def check_size(body: bytes, limits: LimitsConfig) -> None:
     """Raises for a body that is larger than what it holds may be."""
     if len(body) > limits.body_bytes and not any(mark in body for mark in _IMAGE_MARKS):
         raise too_large(len(body), limits.body_bytes)
+
+
+def _too_large_here(size: int, limit: int) -> TooLarge:  # noqa: ARG001  # as `too_large`
+    """The refusal where no setting counts."""
+    return TooLarge(f"The request body is too large; this endpoint takes at most {limit:,} bytes.")
+
+
+async def read_bounded(
+    request: Request, most: int, *, refuse: Callable[[int, int], TooLarge] = _too_large_here
+) -> bytes:
+    """The whole body of a request of few: refused as soon as more than `most` bytes of it came."""
+    pieces = bytearray()
+    async for piece in request.stream():
+        pieces += piece
+        if len(pieces) > most:
+            raise refuse(len(pieces), most)
+    return bytes(pieces)
 
 
 def too_large(size: int, limit: int) -> TooLarge:

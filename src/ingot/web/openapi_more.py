@@ -6,7 +6,7 @@ encoded from; a stored completion is what the target answered and has no record.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from ingot.dialects.conversations import (
     AddItems,
@@ -17,12 +17,12 @@ from ingot.dialects.conversations import (
     UpdateConversation,
 )
 from ingot.dialects.files import (
-    PURPOSES,
     CompleteUpload,
     CreateUpload,
     FileDeleted,
     FileList,
     FileObject,
+    Purpose,
     UploadObject,
     UploadPart,
 )
@@ -82,7 +82,7 @@ _FILE_FORM = {
     "additionalProperties": False,
     "properties": {
         "file": _BINARY,
-        "purpose": {"enum": [name for name in PURPOSES if name != "batch_output"]},
+        "purpose": {"enum": list(get_args(Purpose))},
         "expires_after[anchor]": {"const": "created_at"},
         "expires_after[seconds]": {"type": "integer", "minimum": 3_600, "maximum": 2_592_000},
     },

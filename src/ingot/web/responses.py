@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from ingot.errors import InvalidRequest
 from ingot.rawjson import clip
-from ingot.services.answers import Paging
 from ingot.services.kept import Responses
+from ingot.services.paging import Paging
 from ingot.web.query import (
     Handler,
     Organization,

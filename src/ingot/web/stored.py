@@ -12,9 +12,11 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingot.errors import InvalidRequest, TooLarge
+from ingot.errors import InvalidRequest
 from ingot.rawjson import clip
-from ingot.services.answers import Answers, Paging, Wanted
+from ingot.services.answers import Answers, Wanted
+from ingot.services.paging import Paging
+from ingot.web.intake import read_bounded
 from ingot.web.query import Handler, Organization, Pages, read_limit, read_order, read_word, single
 
 JSON = "application/json"
@@ -46,7 +48,7 @@ def pages(answers: Answers, *, organization: Organization) -> Pages:
 
     async def update(request: Request) -> Response:
         org_id = await organization(request)
-        body = await _body(request)
+        body = await read_bounded(request, BODY_BYTES)
         return _json(await answers.update(org_id, request.path_params["id"], body=body))
 
     async def delete(request: Request) -> Response:
@@ -90,17 +92,6 @@ def _metadata(query: QueryParams) -> dict[str, str]:
     if len(pairs) > _MOST_PAIRS:
         raise InvalidRequest(f"At most {_MOST_PAIRS} metadata filters are taken.", param="metadata")
     return pairs
-
-
-async def _body(request: Request) -> bytes:
-    pieces = bytearray()
-    async for piece in request.stream():
-        pieces += piece
-        if len(pieces) > BODY_BYTES:
-            raise TooLarge(
-                f"The request body is too large; this endpoint takes at most {BODY_BYTES:,} bytes."
-            )
-    return bytes(pieces)
 
 
 def _json(body: bytes) -> Response:

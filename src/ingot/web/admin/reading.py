@@ -12,7 +12,7 @@ from ingot.dialects.complaint import complain
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.pricing import parse_usd
 from ingot.rawjson import parse
-from ingot.web.intake import too_large
+from ingot.web.intake import read_bounded, too_large
 from ingot.web.query import single
 
 LARGEST_BODY = 65_536
@@ -20,14 +20,7 @@ LARGEST_BODY = 65_536
 
 async def read_body(request: Request) -> bytes:
     """The whole body; raises TooLarge."""
-    pieces = []
-    size = 0
-    async for piece in request.stream():
-        size += len(piece)
-        if size > LARGEST_BODY:
-            raise too_large(size, LARGEST_BODY)
-        pieces.append(piece)
-    return b"".join(pieces)
+    return await read_bounded(request, LARGEST_BODY, refuse=too_large)
 
 
 def decode_body(data: bytes, kind: type[Struct]) -> Any:
