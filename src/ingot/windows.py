@@ -40,14 +40,20 @@ def build(configured: Mapping[str, WindowConfig]) -> Mapping[str, Window]:
 
 
 def choose(
-    value: Mapping[str, Any], offered: Sequence[str], *, windows: Mapping[str, Window], background: bool
+    value: Mapping[str, Any],
+    offered: Sequence[str],
+    *,
+    windows: Mapping[str, Window],
+    background: bool,
+    unsaid: str | None = None,
 ) -> str:
     """The window of a request to a model that is offered in these; raises ApiError that names the field.
 
-    A tier names no window that is not for a client who waits.
+    A tier names no window that is not for a client who waits. `unsaid` is that of a request which names none, where the
+    model has it.
     """
     if value.keys().isdisjoint(_TOLD):
-        return usual(offered)
+        return usual(offered, unsaid=unsaid)
     asked, tier = _asked(value), value.get("service_tier")
     named = tier if tier in TIERS and tier in offered else None
     if named is not None and windows[named].background_only and not background:
@@ -63,13 +69,18 @@ def choose(
             f"'{FIELD}' is '{asked}' and 'service_tier' is '{named}'. Send one of them, or the same in both.",
             param=FIELD,
         )
-    return asked or named or usual(offered)
+    return asked or named or usual(offered, unsaid=unsaid)
 
 
-def usual(offered: Sequence[str]) -> str:
-    """The window of a request that names none."""
-    for name in (STANDARD.name, ASAP.name):
-        if name in offered:
+def batchable(offered: Sequence[str], windows: Mapping[str, Window]) -> Sequence[str]:
+    """Of a model's windows those that take requests of a batch; `standard` where none does: a batch has a day for it."""
+    return [name for name in offered if windows[name].batchable] or [STANDARD.name]
+
+
+def usual(offered: Sequence[str], *, unsaid: str | None = None) -> str:
+    """The window of a request that names none; `unsaid` is one that comes before the usual ones."""
+    for name in (unsaid, STANDARD.name, ASAP.name):
+        if name is not None and name in offered:
             return name
     return offered[0]
 

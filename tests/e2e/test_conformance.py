@@ -24,23 +24,7 @@ UNTRIED = {
 }
 """Rows that nobody can try here, with what is missing."""
 
-AWAITED = {
-    "S4-01": "batches",
-}
-"""Rows that are red until something is built."""
-
-PARAMETERS = [
-    pytest.param(
-        preset,
-        row,
-        id=f"{preset}-{row.id}",
-        marks=[pytest.mark.xfail(reason=f"awaits {AWAITED[row.id]}", strict=True)]
-        if row.id in AWAITED
-        else (),
-    )
-    for row in ROWS
-    for preset in row.checks
-]
+PARAMETERS = [pytest.param(preset, row, id=f"{preset}-{row.id}") for row in ROWS for preset in row.checks]
 
 Under = Callable[[str], Trial]
 

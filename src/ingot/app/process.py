@@ -60,6 +60,7 @@ FIXED = (
     "images",
     "store",
     "files",
+    "batches",
     "worker",
     "limiter",
     "accounts",
@@ -269,7 +270,7 @@ async def opened(
         if specs:
             await engines.start(specs[0].name)
         try:
-            async with open_worker(runtime, chosen) as worker:
+            async with open_worker(runtime, chosen, parts=parts) as worker:
                 app = App(runtime, engines, parts=parts, worker=worker, chosen=chosen, sink=sink)
                 try:
                     yield app

@@ -5,27 +5,46 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
+from ingot.app.platform import Platform
 from ingot.presets import Preset, dressed
+from ingot.services.batches import filing
+from ingot.services.batches.filing import Filing
 from ingot.services.runtime import Runtime
 from ingot.services.work import Dialects
+from ingot.web.batches import batched
 from ingot.web.surfaces import DIALECTS
+from ingot.worker.keeper import Keeper
 from ingot.worker.loop import Pace, Worker
 
 
 @contextlib.asynccontextmanager
-async def open_worker(runtime: Runtime, chosen: Mapping[str, Preset]) -> AsyncIterator[Worker | None]:
+async def open_worker(
+    runtime: Runtime, chosen: Mapping[str, Preset], *, parts: Platform
+) -> AsyncIterator[Worker | None]:
     """The worker, at work; None where this process leaves the queue to others. `chosen` has the presets by name."""
     config = runtime.config.worker
     if not config.enabled:
         yield None
         return
     worker = Worker(runtime, _dialects(chosen), pace=Pace(concurrency=config.concurrency))
+    files = Filing(lambda: worker.runtime, parts.database, parts.files, _by_path(chosen))
     working = asyncio.create_task(worker.run())
+    keeping = asyncio.create_task(Keeper(files, parts.database).run())
     try:
         yield worker
     finally:
         await worker.close()
-        await asyncio.gather(working, return_exceptions=True)
+        keeping.cancel()
+        await asyncio.gather(working, keeping, return_exceptions=True)
+
+
+def _by_path(chosen: Mapping[str, Preset]) -> filing.Dialects:
+    """What batches of each preset may be for, by path."""
+    return {
+        (preset.name, path): dialect
+        for preset in chosen.values()
+        for path, dialect in batched(preset).items()
+    }
 
 
 def _dialects(chosen: Mapping[str, Preset]) -> Dialects:

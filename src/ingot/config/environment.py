@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
+from ingot.config.batches import BatchesConfig
 from ingot.config.clientfiles import FilesConfig
 from ingot.config.images import ImagesConfig
 from ingot.config.model import EngineConfig, LimitsConfig
@@ -28,6 +29,7 @@ SECTIONS: Final[dict[str, tuple[str, type[msgspec.Struct]]]] = {
     "images": (f"{PREFIX}IMAGES_", ImagesConfig),
     "store": (f"{PREFIX}STORE_", StoreConfig),
     "files": (f"{PREFIX}FILES_", FilesConfig),
+    "batches": (f"{PREFIX}BATCHES_", BatchesConfig),
     "worker": (f"{PREFIX}WORKER_", WorkerConfig),
     "limiter": (f"{PREFIX}LIMITER_", LimiterConfig),
     "accounts": (f"{PREFIX}ACCOUNTS_", AccountsConfig),

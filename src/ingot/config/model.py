@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, field
 
+from ingot.config.batches import BatchesConfig
 from ingot.config.clientfiles import FilesConfig
 from ingot.config.extras import CardConfig
 from ingot.config.images import Handling, ImagesConfig
@@ -351,6 +352,7 @@ class Config(Section, frozen=True, kw_only=True):
     images: Annotated[ImagesConfig, about("Images in requests.")] = ImagesConfig()
     store: Annotated[StoreConfig, about("What is kept of requests and answers.")] = StoreConfig()
     files: Annotated[FilesConfig, about("Files of clients.")] = FilesConfig()
+    batches: Annotated[BatchesConfig, about("Many requests at once.")] = BatchesConfig()
     worker: Annotated[WorkerConfig, about("Queued work.")] = WorkerConfig()
     limiter: Annotated[LimiterConfig, about("Where rate limits are counted.")] = LimiterConfig()
     accounts: Annotated[AccountsConfig, about("People, and how they come in.")] = AccountsConfig()

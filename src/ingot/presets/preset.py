@@ -74,6 +74,15 @@ class Background:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchRules:
+    """Which surfaces' requests may be batched, what a batch may be made with, and how batches are told."""
+
+    endpoints: frozenset[str]
+    fields: frozenset[str]
+    form: Literal["object", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """One preset; `rules` has the surfaces whose requests are ruled over, compiled from `fields`.
 
@@ -95,6 +104,7 @@ class Preset:
     idempotency: Idempotency
     model_extras: frozenset[ModelExtra]
     background: Background
+    batches: BatchRules
     rules: Mapping[str, Rules]
     fields: Mapping[str, Mapping[str, Rule]] = field(repr=False)
     answers: Mapping[str, Answers]
@@ -132,6 +142,11 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
         model_extras=frozenset(file.models.extras),
         background=Background(
             frozenset(file.background.surfaces) & frozenset(file.surfaces), file.background.status
+        ),
+        batches=BatchRules(
+            frozenset(file.batches.endpoints) & frozenset(file.surfaces),
+            frozenset(file.batches.fields),
+            file.batches.form,
         ),
         rules={surface: rules for surface, table in file.fields.items() if (rules := Rules(table))},
         fields=file.fields,

@@ -25,6 +25,8 @@ SURFACES: Final = (
     "responses_socket",
     "conversations",
     "files",
+    "batches",
+    "message_batches",
     "models",
     "usage",
 )
@@ -59,11 +61,16 @@ SurfaceName = Literal[
     "responses_socket",
     "conversations",
     "files",
+    "batches",
+    "message_batches",
     "models",
     "usage",
 ]
 HeaderForm = Literal["bearer", "x-api-key"]
 LimitHeaders = Literal["openai", "anthropic", "ietf"]
+BatchField = Literal[
+    "endpoint", "requests", "input_file_id", "completion_window", "label", "metadata", "output_expires_after"
+]
 ModelExtra = Literal["windows", "card"]
 ErrorKey = Literal["message", "type", "param", "code"]
 Verb = Literal["accept", "reject", "drop", "require"]
@@ -191,6 +198,23 @@ class BackgroundTable(Section, frozen=True, kw_only=True):
     ]
 
 
+class BatchesTable(Section, frozen=True, kw_only=True):
+    """`[batches]`: many requests at once."""
+
+    endpoints: Annotated[
+        list[Literal["responses", "chat", "messages", "embeddings", "completions"]],
+        about("The surfaces whose requests may be batched at `/v1/batches`."),
+    ]
+    fields: Annotated[list[BatchField], about("What a batch may be made with; others are refused.")]
+    form: Annotated[
+        Literal["object", "plain"],
+        about(
+            "`object` tells batches as OpenAI does; `plain` with `id`, `request_counts`, `created_at` and `label` alone, lists "
+            "as bare arrays, and the status of each request with one that is asked for."
+        ),
+    ]
+
+
 class Range(Section, frozen=True, kw_only=True):
     """`range = { ... }`: a number's bounds, both included."""
 
@@ -267,6 +291,7 @@ class PresetFile(Section, frozen=True, kw_only=True):
     idempotency: Annotated[IdempotencyTable, about("See below.")]
     models: Annotated[ModelsTable, about("See below.")]
     background: Annotated[BackgroundTable, about("See below.")]
+    batches: Annotated[BatchesTable, about("See below.")]
     surfaces: Annotated[list[SurfaceName], Meta(min_length=1), about("The surfaces that are there.")]
     extends: Annotated[Word | None, about("The preset whose tables these come on top of.")] = None
     fields: Annotated[dict[str, dict[str, Rule]], about("Rules on the fields of requests.")] = field(

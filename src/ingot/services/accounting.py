@@ -29,7 +29,7 @@ from ingot.windows import achieved, for_store
 
 DAY = 86_400_000_000
 READABLE = 600 * MICROSECOND
-"""How long an answer in the background can be read whose content is not to be kept."""
+"""How long an answer in the background can be read whose content is not to be kept; one of a batch a day after it is due."""
 NOTHING = Usage()
 
 _encode = msgspec.json.Encoder().encode
@@ -39,13 +39,15 @@ _reservation = msgspec.json.Decoder(Reservation)
 class Unrun(Struct, frozen=True):
     """How work ends that no target is asked for any more; `answer` is the body of an error."""
 
-    state: Literal["cancelled", "failed"]
+    state: Literal["cancelled", "failed", "expired"]
     status: int
     code: str | None = None
     answer: bytes | None = None
 
 
 CANCELLED = Unrun("cancelled", 499)
+EXPIRED = Unrun("expired", 504, code="batch_expired")
+"""Of a batch alone: any other work is late, or fails."""
 
 
 def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlement:
@@ -59,7 +61,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     price = inference.deployment.price
     body = inference.call.body if inference.asked is None else for_store(inference.asked)
     asked = body.value
-    expires_at = _kept_until(runtime, grant, asked.get("store"), now=now, waited=inference.claim is not None)
+    expires_at = _content_until(runtime, inference, asked, now)
     kept = expires_at is not None
     factor = _factor(inference, now)
     return Settlement(
@@ -135,9 +137,11 @@ def unrun(runtime: Runtime, job: Leased, item: Item, *, grant: Grant | None, end
     """The settlement of work that ends without an inference: it was cancelled, or cannot run. `grant` None keeps nothing."""
     now = micros(runtime.clock.now())
     asked = msgspec.json.decode(item.request)
-    expires_at = (
-        None if grant is None else _kept_until(runtime, grant, asked.get("store"), now=now, waited=True)
-    )
+    claim = claim_of(job, item)
+    expires_at = None
+    if grant is not None:
+        until = _readable(claim, item.id, now)
+        expires_at = _kept_until(runtime, grant, asked.get("store"), now=now, readable=until)
     kept = expires_at is not None
     return Settlement(
         id=item.id,
@@ -162,7 +166,7 @@ def unrun(runtime: Runtime, job: Leased, item: Item, *, grant: Grant | None, end
         answer=end.answer if kept else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
         expires_at=expires_at,
-        claim=claim_of(job, item),
+        claim=claim,
         queued_us=now - job.created_at,
     )
 
@@ -187,10 +191,22 @@ async def settle_rates(runtime: Runtime, job: Leased, *, tokens: int) -> None:
         await runtime.gate.limiter.settle(_reservation.decode(job.limits), tokens)
 
 
-def _kept_until(runtime: Runtime, grant: Grant, wanted: Any, *, now: int, waited: bool) -> int | None:
-    """Until when content is kept; None: it is not. Whoever did not wait for an answer needs a moment to read it."""
+def _content_until(runtime: Runtime, inference: Inference, asked: Mapping[str, Any], now: int) -> int | None:
+    readable = _readable(inference.claim, inference.response_id, now)
+    return _kept_until(runtime, inference.principal.grant, asked.get("store"), now=now, readable=readable)
+
+
+def _readable(claim: Claim | None, which: str, now: int) -> int | None:
+    """Until when an answer can be read in any case, whoever did not wait for it: a batch is read when all of it is there."""
+    if claim is None:
+        return None
+    return now + READABLE if claim.batch_id == which else max(now, claim.due_at) + DAY
+
+
+def _kept_until(runtime: Runtime, grant: Grant, wanted: Any, *, now: int, readable: int | None) -> int | None:
+    """Until when content is kept; None: it is not. `readable` is when it goes that is not to be kept."""
     if not _keeps(runtime, grant, wanted):
-        return now + READABLE if waited else None
+        return readable
     store = runtime.config.store
     days = store.retention_days if grant.retention_days is None else grant.retention_days
     return now + days * DAY

@@ -18,13 +18,16 @@ from sqlalchemy import Connection
 
 from ingot import ids
 from ingot.clock import Clock
+from ingot.errors import RateLimited
 from ingot.pricing import parse_frozen
 from ingot.scheduling import choice
 from ingot.scheduling.capacity import Room
 from ingot.services.grants import Grant
+from ingot.services.keeping import Keep, keep_nothing
 from ingot.services.purse import Payer, Purse
 from ingot.signals.signal import ENDS, EVENTS, WORK, Signal
-from ingot.store import deposits, events, idempotency, queue, waiting
+from ingot.store import batches, deposits, events, idempotency, queue, waiting
+from ingot.store.batches import BatchRow, Revealed
 from ingot.store.database import Database
 from ingot.store.deposits import Deposit, Short
 from ingot.store.events import Event
@@ -55,6 +58,15 @@ class Order:
     lead: Lead | None = None
     status: int = 202
     """What the retry key is answered with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A batch whose requests are all written down: what is known of it, its jobs, the most that they could cost."""
+
+    found: Revealed
+    work: Sequence[Job]
+    most: int
 
 
 class Jobs:
@@ -109,6 +121,42 @@ class Jobs:
         except Short as short:
             raise self._purse.refusal(short.account, order.most, short.taken) from short
         self.signal.send(WORK)
+
+    async def reveal(
+        self,
+        batch: BatchRow,
+        rows: Rows,
+        *,
+        payer: Payer,
+        most_tokens: int,
+        keep: Keep[BatchRow] = keep_nothing,
+    ) -> BatchRow:
+        """Makes a batch be seen and its jobs wait, once that is durable; raises QuotaExceeded, RateLimited, Lost, StoreError,
+        after which it is not.
+        """
+        now = self._now()
+        accounts = self._purse.accounts(batch.org_id, payer) if rows.most > 0 else []
+        leases = tuple(self._new_id("hold") for _ in accounts)
+        wanted = Deposit(tuple(accounts), leases, rows.most, now)
+
+        def write(conn: Connection) -> BatchRow:
+            queued = batches.queued_tokens(conn, batch.org_id)
+            if queued + rows.found.tokens > most_tokens:
+                raise _too_much(queued, rows.found.tokens, most_tokens)
+            holds = deposits.encode(deposits.deposit(conn, wanted))
+            work = [replace(job, holds=holds) for job in rows.work]
+            shown = batches.reveal(conn, batch, rows.found, work=work, at=now)
+            if shown is None:
+                raise Lost
+            keep(conn, shown)
+            return shown
+
+        try:
+            shown = await self._db.write(write, locks=(batch.org_id,))
+        except Short as short:
+            raise self._purse.refusal(short.account, rows.most, short.taken) from short
+        self.signal.send(WORK)
+        return shown
 
     async def find(self, org_id: str, which: str) -> Record | None:
         """How a response in the background stands; None where there is no such one."""
@@ -225,8 +273,8 @@ class Jobs:
             self.signal.send(WORK)
         return taken
 
-    async def cancelled(self) -> set[str]:
-        """Of the jobs that this process has, those that somebody wants ended."""
+    async def cancelled(self) -> dict[str, int]:
+        """Of the jobs that this process has, those that somebody wants ended, and since when in microseconds."""
         return await self._db.read(partial(queue.cancelled, owner=self.owner))
 
     async def give_back(self, job: Leased, *, seconds: float = 0.0, tried: bool = False) -> bool:
@@ -239,3 +287,15 @@ class Jobs:
 
     def _now(self) -> int:
         return micros(self._clock.now())
+
+
+def _too_much(queued: int, more: int, most: int) -> RateLimited:
+    hopeless = more > most
+    wait = "Send fewer requests." if hopeless else "Send it again when some of that is done."
+    return RateLimited(
+        f"The requests that wait in batches of your organization are estimated at {queued:,} tokens, this batch at {more:,}, "
+        f"and {most:,} is the most. {wait}",
+        code="queued_tokens_exceeded",
+        retry_after=None if hopeless else 60.0,
+        headers=(("x-should-retry", "false"),) if hopeless else None,
+    )

@@ -31,6 +31,6 @@ def cut(items: Sequence[tuple[str, T]], paging: Paging) -> tuple[Sequence[tuple[
     return items[start:end], end < len(items)
 
 
-def no_place() -> InvalidRequest:
-    """The error for an `after` that a list does not hold."""
-    return InvalidRequest("'after' names nothing in this list; take it from the page before.", param="after")
+def no_place(param: str = "after") -> InvalidRequest:
+    """The error for a mark that a list does not hold."""
+    return InvalidRequest(f"'{param}' names nothing in this list; take it from the page before.", param=param)

@@ -19,8 +19,8 @@ from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError, NotFound, Overloaded, PlatformError
 from ingot.pricing import Price, parse_frozen
 from ingot.scheduling.backoff import again
-from ingot.services.accounting import CANCELLED, Unrun, account, claim_of, unrun
-from ingot.services.asking import Asked, before, for_target, stamped
+from ingot.services.accounting import CANCELLED, EXPIRED, Unrun, account, claim_of, unrun
+from ingot.services.asking import Asked, before, for_target, seen, stamped
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.grants import Grant
@@ -73,6 +73,8 @@ class Attempt:
                 f"This server offers no {job.surface} under the preset '{job.preset}' any more."
             )
             return await self._fail(missing, None)
+        if self._late() and self.job.in_batch:
+            return await self.end_unrun(EXPIRED)
         refused = self._objection()
         if refused is not None:
             return await self._fail(refused, dialect)
@@ -93,11 +95,14 @@ class Attempt:
             return await self._judged(PlatformError("The request could not be worked on."))
         return Verdict.ENDED
 
+    async def end_unrun(self, end: Unrun) -> Verdict:
+        """Writes that it ended without having run."""
+        return await self._write(unrun(self.runtime, self.job, self.item, grant=self.grant, end=end))
+
     async def end_cancelled(self) -> Verdict:
-        """Writes that it was cancelled; what had come until then is billed."""
-        if self.inference is None:
-            end = unrun(self.runtime, self.job, self.item, grant=self.grant, end=CANCELLED)
-            return await self._write(end)
+        """Writes that it was cancelled; what had come until then is billed, but of a batch, which pays for answers alone."""
+        if self.inference is None or self.job.in_batch:
+            return await self.end_unrun(CANCELLED)
         self.outcome.departed = True
         return await self._write(account(self.runtime, self.inference, self.outcome))
 
@@ -108,12 +113,16 @@ class Attempt:
                 "The request was begun several times, and each time the process that worked on it ended.",
                 code="worker_crashed",
             )
-        if self.job.on_miss == "fail" and self._now() > self.job.due_at:
+        if self._late():
             return Overloaded(
                 f"The request could not be answered within its completion window, '{self.job.window}'.",
                 code="window_missed",
             )
         return None
+
+    def _late(self) -> bool:
+        """Whether its time is over, in a window whose work ends with it."""
+        return self.job.on_miss == "fail" and self._now() > self.job.due_at
 
     async def _judged(self, error: ApiError) -> Verdict:
         outcome = self.outcome
@@ -163,6 +172,8 @@ async def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *
     path = f"/v1{dialect.surface}"
     asked = Asked(item.request_id, path, dialect, call, deployment, who, window=job.window, background=True)
     call = await before(runtime, dialect, call, who)
+    if job.in_batch:
+        call = await seen(runtime, asked, call)  # of others it was seen when they were taken
     call = for_target(runtime, dialect, call, window=job.window)
     # Its money is in leases of the queue: there is nothing for the purse to release.
     hold = Hold(job.org_id, item.reserved, bool(job.prepaid), deposits.decode(job.holds), released=True)

@@ -15,6 +15,8 @@ ENDS: Final = "ends"
 """Somebody wants work ended, or it has ended."""
 EVENTS: Final = "events"
 """A stream in the background has said more."""
+BATCHES: Final = "batches"
+"""A batch has come, or is to be ended."""
 
 
 class Signal(Protocol):

@@ -37,6 +37,10 @@ class Draft:
         self.md5.update(data)
         self.size += len(data)
 
+    def flush(self) -> None:
+        """Lets who opens the path read all that was written; a crash may still lose it."""
+        self._file.flush()
+
     def close(self) -> None:
         """Returns when all is on disk; again is no error."""
         if not self._file.closed:

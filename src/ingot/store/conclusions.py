@@ -1,4 +1,5 @@
-"""What ends in the queue with a settlement: items whose results are written, the money of jobs that are over, the clocks.
+"""What ends in the queue with a settlement: items whose results are written, the money of jobs that are over, the clocks,
+the figures of batches.
 
     settle: conclude_all --> charge --> clear_up         one transaction with responses and ledger
 
@@ -12,7 +13,9 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from ingot.scheduling.fairness import service, virtual
-from ingot.store import clocks, deposits, queue
+from ingot.store import batch_ends, clocks, deposits, harvest
+from ingot.store.batch_ends import OUTCOMES, Tally
+from ingot.store.batches import BatchRow
 from ingot.store.bulk import insert_rows
 from ingot.store.queue import Claim
 from ingot.store.schema import response_waits
@@ -26,38 +29,52 @@ class Result(Protocol):
     @property
     def id(self) -> str: ...
     @property
+    def state(self) -> str: ...
+    @property
     def claim(self) -> Claim | None: ...
     @property
     def achieved(self) -> str | None: ...
     @property
     def queued_us(self) -> int: ...
     @property
+    def finished_at(self) -> int: ...
+    @property
     def input_tokens(self) -> int: ...
     @property
+    def cached_tokens(self) -> int: ...
+    @property
     def output_tokens(self) -> int: ...
+    @property
+    def reasoning_tokens(self) -> int: ...
 
 
 def conclude_all(conn: Connection, results: Iterable[Result]) -> tuple[set[str], list[str]]:
     """Takes items out for their results: the ids of those that are fenced, and the money of jobs that are over."""
+    by_lease: dict[tuple[str, int], list[tuple[str, Claim]]] = {}
+    for each in results:
+        if each.claim is not None:
+            by_lease.setdefault((each.claim.job_id, each.claim.epoch), []).append((each.id, each.claim))
     fenced: set[str] = set()
     over: list[str] = []
-    for each in results:
-        if each.claim is None:
-            continue
-        holds = queue.conclude(conn, each.claim)
-        if holds is None:
-            fenced.add(each.id)
-        elif holds:
+    for lease in sorted(by_lease):
+        found = by_lease[lease]
+        taken, holds = harvest.conclude_some(conn, [claim for _, claim in found])
+        fenced |= {which for which, claim in found if claim.seq not in taken}
+        if holds:
             over.append(holds)
     return fenced, over
 
 
-def clear_up(conn: Connection, results: Sequence[Result], over: Sequence[str]) -> None:
-    """Gives back what is left of the money, moves the clocks by what was really used, and notes how long each waited."""
+def clear_up(conn: Connection, results: Sequence[Result], over: Sequence[str]) -> list[BatchRow]:
+    """Gives back what is left of the money, moves the clocks by what was really used, notes how long each waited, and
+    counts what ended of batches; those that ended with it.
+    """
     for holds in over:
         deposits.release(conn, deposits.decode(holds))
     by: dict[str, int] = defaultdict(int)
     rows = []
+    tallies: dict[str, Tally] = defaultdict(Tally)
+    at = 0
     for each in results:
         claim = each.claim
         if claim is None:
@@ -65,6 +82,20 @@ def clear_up(conn: Connection, results: Sequence[Result], over: Sequence[str]) -
         used = service(each.input_tokens, each.output_tokens)
         by[claim.org_id] += virtual(used, claim.weight) - virtual(claim.estimate, claim.weight)
         rows.append((each.id, claim.org_id, each.achieved, each.queued_us, claim.due_at))
-    if rows:
-        clocks.move(conn, by)
-        insert_rows(conn, response_waits, _WAIT, rows)
+        if claim.batch_id != each.id:  # a response in the background is a batch of its own, and no row
+            _add(tallies[claim.batch_id], each)
+            at = max(at, each.finished_at)
+    if not rows:
+        return []
+    clocks.move(conn, by)
+    insert_rows(conn, response_waits, _WAIT, rows)
+    return batch_ends.count(conn, tallies, at=at)
+
+
+def _add(tally: Tally, each: Result) -> None:
+    outcome = each.state if each.state in OUTCOMES else "failed"
+    setattr(tally, outcome, getattr(tally, outcome) + 1)
+    tally.input_tokens += each.input_tokens
+    tally.cached_tokens += each.cached_tokens
+    tally.output_tokens += each.output_tokens
+    tally.reasoning_tokens += each.reasoning_tokens

@@ -14,7 +14,8 @@ from typing import Final
 from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from ingot.store.queue import Claim, is_held
+from ingot.store.harvest import is_held
+from ingot.store.queue import Claim
 from ingot.store.schema import job_events
 
 MOST: Final = 256

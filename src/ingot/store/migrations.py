@@ -14,6 +14,7 @@ from ingot.store.database import Purpose
 from ingot.store.faults import StoreError
 from ingot.store.schema import schema_migrations
 from ingot.store.steps import (
+    batches,
     conversations,
     files,
     keys,
@@ -50,6 +51,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(6, "files", files.apply, tables=("files", "uploads", "upload_parts")),
     Migration(7, "queue", queue.apply, tables=("items", "jobs", "tenant_clocks", "response_waits")),
     Migration(8, "references", references.apply, tables=("response_items",)),
+    Migration(9, "batches", batches.apply, tables=("batches", "batch_lines")),
 )
 
 

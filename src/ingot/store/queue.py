@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, Select, and_, bindparam, delete, func, literal_column, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, literal_column, select, update
 
 from ingot.scheduling.choice import Grant, Head, Look, Queue
 from ingot.store import clocks
@@ -34,6 +34,9 @@ SPLIT_FROM: Final = 2
 """Lapses after which a job is cut into single items, so that one of them takes no other with it."""
 BEFORE: Final = {"running": ("queued",), "queued": ("running",), "gone": ("queued", "running")}
 """The states from which a job may come to another."""
+
+RESPONSE: Final = "resp_"
+"""How the id of a response in the background begins, which is a batch of its own."""
 
 Choose = Callable[[Sequence[Queue]], Sequence[Grant]]
 
@@ -72,6 +75,11 @@ class Job(Struct, frozen=True, kw_only=True):
     created_at: int
     due_at: int
     lift_at: int
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether its items are requests of a batch, and not one response in the background."""
+        return not self.batch_id.startswith(RESPONSE)
 
 
 class Leased(Job, frozen=True, kw_only=True):
@@ -126,13 +134,7 @@ _j, _i = jobs.c, items.c
 _COLUMNS = tuple(jobs.c[name] for name in _LEASED)
 _HEAD = (_j.id, _j.org_id, _j.weight, _j.due_at, _j.lift_at, _j.estimate, _j.lo, _j.hi)
 _MINE = and_(_j.id == bindparam("job"), _j.epoch == bindparam("at_epoch"), _j.state == "running")
-_HELD = select(_j.id).where(_MINE).with_for_update()
-_DROP_ITEM = delete(items).where(_i.batch_id == bindparam("batch"), _i.seq == bindparam("place"))
 _WITHIN = and_(_i.batch_id == bindparam("batch"), _i.seq.between(bindparam("first"), bindparam("last")))
-_LEFT: Select[Any] = select(literal_column("1")).where(_WITHIN).limit(1)
-_RANGE = select(_j.lo, _j.hi, _j.holds).where(_j.id == bindparam("job"))
-_SHARED = select(_j.id).where(_j.batch_id == bindparam("batch"), _j.holds == bindparam("kept")).limit(1)
-_DROP_JOB = delete(jobs).where(_j.id == bindparam("job"), _j.state.in_(BEFORE["gone"]))
 
 
 def enqueue(conn: Connection, job: Job, new: Sequence[NewItem]) -> None:
@@ -144,8 +146,13 @@ def enqueue(conn: Connection, job: Job, new: Sequence[NewItem]) -> None:
     columns = ("batch_id", "seq", "id", "request_id", "reserved", "headers", "request")
     insert_rows(conn, items, columns, rows)
     clocks.enter(conn, job.org_id)
-    values = tuple(getattr(job, name) for name in _JOB)
-    insert_rows(conn, jobs, (*_JOB, *_NEW), [(*values, "queued", 0, 0, 0, 0)])
+    insert_rows(conn, jobs, *job_rows([job]))
+
+
+def job_rows(new: Iterable[Job]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
+    """The columns of jobs that wait from now on, and their rows."""
+    rows = [(*(getattr(job, name) for name in _JOB), "queued", 0, 0, 0, 0) for job in new]
+    return (*_JOB, *_NEW), rows
 
 
 def claim(conn: Connection, claimer: Claimer, look: Look, *, choose: Choose) -> list[Leased]:
@@ -248,10 +255,12 @@ def void_leases(conn: Connection, owner: str) -> int:
     return conn.execute(update(jobs).where(others).values(lease_until=0)).rowcount
 
 
-def cancelled(conn: Connection, owner: str) -> set[str]:
-    """Of the jobs that an owner holds, those that somebody wants ended."""
-    wanted = select(_j.id).where(_j.owner == owner, _j.state == "running", _j.cancel_at.is_not(None))
-    return set(conn.execute(wanted).scalars())
+def cancelled(conn: Connection, owner: str) -> dict[str, int]:
+    """Of the jobs that an owner holds, those that somebody wants ended, and since when."""
+    wanted = select(_j.id, _j.cancel_at).where(
+        _j.owner == owner, _j.state == "running", _j.cancel_at.is_not(None)
+    )
+    return {row.id: row.cancel_at for row in conn.execute(wanted)}
 
 
 def ask_cancel(conn: Connection, batch_id: str, *, at: int) -> bool:
@@ -265,30 +274,6 @@ def cancel_organization(conn: Connection, org_id: str, *, at: int) -> int:
     """Asks for the end of all that waits or runs for an organization; how many jobs."""
     own = update(jobs).where(_j.org_id == org_id, _j.cancel_at.is_(None))
     return conn.execute(own.values(cancel_at=at, lift_at=0, not_before=0)).rowcount
-
-
-def is_held(conn: Connection, claim: Claim) -> bool:
-    """Whether the lease is in force, until the transaction ends."""
-    return conn.execute(_HELD, {"job": claim.job_id, "at_epoch": claim.epoch}).first() is not None
-
-
-def conclude(conn: Connection, claim: Claim) -> str | None:
-    """Takes an item out of the queue for the result that is written with it; None: the lease was lost, write nothing.
-
-    The last one takes the job along: what is then returned are the leases that its money was in, "" before.
-    Call it first in the transaction that bills.
-    """
-    if not is_held(conn, claim):
-        return None
-    if not conn.execute(_DROP_ITEM, {"batch": claim.batch_id, "place": claim.seq}).rowcount:
-        return None
-    row = conn.execute(_RANGE, {"job": claim.job_id}).one()
-    if conn.execute(_LEFT, {"batch": claim.batch_id, "first": row.lo, "last": row.hi}).first() is not None:
-        return ""
-    conn.execute(_DROP_JOB, {"job": claim.job_id})
-    # Jobs that were cut out of one share its money; the last of them gives back what is left.
-    shared = conn.execute(_SHARED, {"batch": claim.batch_id, "kept": row.holds}).first() is not None
-    return "" if shared else str(row.holds)
 
 
 def take_queued(conn: Connection, batch_id: str, *, owner: str, now: int) -> Leased | None:

@@ -247,7 +247,7 @@ def delete_response(conn: Connection, org_id: str, response_id: str, *, complete
 
 def sweep(conn: Connection, now: int, *, most: int = 500) -> int:
     """Lets go of what has expired at `now`, at most `most` responses; how many there were."""
-    return _let_go(conn, conn.execute(_DUE, {"now": now, "most": most}).scalars().all())
+    return let_go(conn, conn.execute(_DUE, {"now": now, "most": most}).scalars().all())
 
 
 def erase_responses(conn: Connection, org_id: str, *, most: int = 500) -> int:
@@ -261,7 +261,7 @@ def erase_responses(conn: Connection, org_id: str, *, most: int = 500) -> int:
     ids = conn.execute(erased.returning(idempotency.c.response_id)).scalars().all()
     if ids:
         conn.execute(delete(response_losses).where(_l.response_id.in_(ids)))
-    return _let_go(conn, conn.execute(_OF_ORG, {"org": org_id, "most": most}).scalars().all())
+    return let_go(conn, conn.execute(_OF_ORG, {"org": org_id, "most": most}).scalars().all())
 
 
 def organizations_with_content(conn: Connection) -> list[str]:
@@ -294,7 +294,8 @@ def beyond(at: ColumnElement[int], row_id: ColumnElement[str], step: Step) -> li
     return [place < mark if step.descending else place > mark]
 
 
-def _let_go(conn: Connection, ids: Sequence[str]) -> int:
+def let_go(conn: Connection, ids: Sequence[str]) -> int:
+    """Removes what is kept of these responses; how many they are."""
     if ids:
         conn.execute(update(responses).where(_r.id.in_(ids)).values(**_EMPTY))
         conn.execute(delete(response_metadata).where(_m.response_id.in_(ids)))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
 
+from ingot.store.steps import batches as batches_step
 from ingot.store.steps import conversations as conversations_step
 from ingot.store.steps import files as files_step
 from ingot.store.steps import keys as keys_step
@@ -28,6 +29,11 @@ def micros(seconds: float) -> int:
 def seconds(instant: int) -> int:
     """A stored instant in whole seconds, as APIs show it."""
     return instant // MICROSECOND
+
+
+def stamp(at: int) -> str:
+    """Whole seconds since the epoch as RFC 3339 has them."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def moment(instant: int) -> str:
@@ -54,6 +60,7 @@ conversations_step.define(metadata)
 files_step.define(metadata)
 queue_step.define(metadata)
 references_step.define(metadata)
+batches_step.define(metadata)
 
 DEFAULT_ORG = organizations_step.DEFAULT_ORG
 """The operator's own organization; it is there from the start."""
@@ -116,3 +123,6 @@ jobs = metadata.tables["jobs"]
 job_events = metadata.tables["job_events"]
 tenant_clocks = metadata.tables["tenant_clocks"]
 response_waits = metadata.tables["response_waits"]
+
+batches = metadata.tables["batches"]
+batch_lines = metadata.tables["batch_lines"]

@@ -15,11 +15,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ingot import __version__
+from ingot.dialects.messages import MESSAGES as MESSAGES_DIALECT
 from ingot.errors import ApiError, MethodNotAllowed, NotFound
 from ingot.ids import new_id
 from ingot.presets import dressed, encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
 from ingot.services.background import Background
+from ingot.services.batches.desk import MESSAGES as MESSAGE_WORDING
+from ingot.services.batches.desk import Batches
 from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations, keeps_content
 from ingot.services.files import Files
@@ -32,10 +35,11 @@ from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import background, conversations, files, llms, metrics, responses, stored, usage
+from ingot.web import background, batches, conversations, files, llms, metrics, responses, stored, usage
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
+from ingot.web.once import Caller
 from ingot.web.proxies import Proxies
 from ingot.web.query import Pages, by_method
 from ingot.web.surfaces import DIALECTS
@@ -180,6 +184,7 @@ def _kept(state: State) -> Pages:
     if preset.offers("files"):
         uploads = Uploads(database, state.files, clock=clock)
         found |= files.pages(uploads, caller=caller, changes=state.changes)
+    found |= _batches(state, caller)
     if preset.offers("usage"):
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)
@@ -187,6 +192,24 @@ def _kept(state: State) -> Pages:
         records = Background(runtime, dressed(dict(DIALECTS)[surface], preset))
         ends = surface != "responses" or preset.offers("kept_responses")
         found = background.joined(found, records, organization=organization, ends=ends)
+    return found
+
+
+def _batches(state: State, caller: Caller) -> Pages:
+    """The batches of the preset's two kinds, as far as it offers them."""
+    runtime, preset = state.runtime, state.runtime.preset
+    limits, files = runtime.config.batches, state.files
+    found: Pages = {}
+    if preset.offers("message_batches"):
+        known = {"/v1/messages": dressed(MESSAGES_DIALECT, preset)}
+        desk = Batches(runtime, state.database, files=files, dialects=known, wording=MESSAGE_WORDING)
+        found |= batches.message_pages(desk, limits=limits, files=files, caller=caller, changes=state.changes)
+    if preset.offers("batches"):
+        known = dict(batches.batched(preset))
+        desk = Batches(runtime, state.database, files=files, dialects=known, wording=batches.wording(preset))
+        found |= batches.pages(
+            desk, limits=limits, files=files, caller=caller, changes=state.changes, preset=preset
+        )
     return found
 
 

@@ -17,6 +17,7 @@ from ingot.services.runtime import Runtime
 from ingot.services.work import Dialects
 from ingot.signals.signal import ENDS, WORK
 from ingot.store.faults import StoreError
+from ingot.store.schema import MICROSECOND, micros
 from ingot.worker.lanes import NOWHERE, lanes, occupied, room_of
 from ingot.worker.running import Running, Why
 
@@ -24,6 +25,8 @@ BUSY_SECONDS: Final = 0.25
 IDLE_SECONDS: Final = 1.0
 KEEP_SECONDS: Final = 1.0
 RECLAIM_SECONDS: Final = 10.0
+GRACE_SECONDS: Final = 60.0
+"""How long what runs of a batch may go on once it is cancelled: it is paid for."""
 RENEWALS: Final = 4
 """Of a lease, before it is over."""
 
@@ -37,6 +40,7 @@ class Pace:
     idle: float = IDLE_SECONDS
     keep: float = KEEP_SECONDS
     reclaim: float = RECLAIM_SECONDS
+    grace: float = GRACE_SECONDS
 
 
 class Worker:
@@ -166,9 +170,14 @@ class Worker:
             await signal.wait(ENDS, mark, self._pace.keep)
 
     async def _end_cancelled(self) -> None:
-        for job_id in await self.runtime.jobs.cancelled():
+        now = micros(self.runtime.clock.now())
+        for job_id, since in (await self.runtime.jobs.cancelled()).items():
             running = self._running.get(job_id)
-            if running is not None:
+            if running is None:
+                continue
+            if running.job.in_batch and now - since < self._pace.grace * MICROSECOND:
+                running.wind_up()
+            else:
                 running.stop(Why.CANCELLED)
 
     async def _renew(self) -> None:

@@ -4,7 +4,7 @@ items --permit, try--> ENDED                         the last one takes the job 
                  '---> AGAIN, LATER                  the job goes back with what is left, after a pause
                  '---> LOST                          somebody else has it: nothing more is done
 
-stopped because   CANCELLED   what runs is ended as that
+stopped because   CANCELLED   what runs is ended as that; of a batch what has not begun is, and the rest has a minute (wind_up)
                   ENDING      the process ends: the job goes back at once
                   TAKEN       its lease was lost: it is dropped
 """
@@ -57,6 +57,7 @@ class Running:
         self._permits = permits
         self._rng = rng
         self._why: Why | None = None
+        self._winding_up = False
         self._tokens = 0
         self._wait: float | None = None
 
@@ -70,6 +71,10 @@ class Running:
         if self._why is None and self.task is not None:
             self._why = why
             self.task.cancel()
+
+    def wind_up(self) -> None:
+        """Begins no item any more: those are ended as cancelled."""
+        self._winding_up = True
 
     async def run(self) -> None:
         """Works on it until it has ended, was given back or was lost; raises nothing but a fault of ours."""
@@ -109,6 +114,8 @@ class Running:
     async def _item(self, item: Item, grant: Grant) -> Verdict:
         async with self._permits:
             attempt = Attempt(self._runtime, self.job, item, grant)
+            if self._winding_up:
+                return await attempt.end_unrun(CANCELLED)
             door, told = await self._door(item), True
             try:
                 verdict = await attempt.run(self._dialects, QuietDoor() if door is None else door)

@@ -108,7 +108,7 @@ def test_surface_without_headers_has_no_keys_of_retries() -> None:
         ('[keys]\nprefix = "Me-"', "line 4: keys.prefix: must be lower-case letters, digits and single underscores"),
         ('[keys]\nheaders = ["cookie"]', 'line 4: keys.headers[0]: expected "bearer" or "x-api-key", got "cookie"'),
         ("[keys]\nmost = 2", "plans.rows.free.keys: must be at most 2, as `keys.most` says"),
-        ('surfaces = ["chat", "chats"]', 'line 3: surfaces[1]: expected "chat" or'),
+        ('surfaces = ["chat", "chats"]', 'line 3: surfaces[1]: expected "batches" or "chat" or'),
         ('[plans]\ndefault = "fre"', "line 4: plans.default: no plan is named `fre`; did you mean `free`?"),
         ("[plans.rows.free]\nprice_factor = -1", "plans.rows.free.price_factor: must be from 0 to 1000000"),
         ("[errors]\nstatuses = [400, 429]", "line 4: errors.statuses: must hold 400 and 500"),
