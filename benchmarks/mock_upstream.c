@@ -6,6 +6,7 @@
  *     POST .../embeddings                  a small embedding
  *     POST with "stream": true             CHUNKS chat chunks (200 by default) at once; where the body also holds the
  *                                          word "slow", one chunk every TICK_MS milliseconds
+ *     a body with "echo: WORDS"            one chat completion that says WORDS, up to the next quote
  *     any other request                    one chat completion
  *
  * A stream carries a usage chunk only if the request asks for include_usage, as OpenAI's does; the closing events
@@ -198,11 +199,31 @@ static bool holds(const char *body, size_t length, const char *word) {
     return memmem(body, length, word, strlen(word)) != NULL;
 }
 
+/* Says back what stands behind "echo: "; the caller has found it. */
+static void answer_echo(struct connection *connection, const char *words, const char *end) {
+    const char *quote = memchr(words, '"', (size_t)(end - words));
+    int length = (int)((quote ? quote : end) - words);
+    struct bytes json = {0};
+    append_text(&json,
+                "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1760000000,\"model\":\"mock\","
+                "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"%.*s\"},"
+                "\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":7,"
+                "\"total_tokens\":16}}",
+                length, words);
+    struct bytes told = json_answer(json.at);
+    append_bytes(&connection->out, &told);
+    free(told.at);
+    free(json.at);
+}
+
 static void answer(struct connection *connection, bool embeds, const char *body, size_t length) {
     bool streamed = holds(body, length, "\"stream\":true") || holds(body, length, "\"stream\": true");
     bool counted = holds(body, length, "\"include_usage\":true") || holds(body, length, "\"include_usage\": true");
+    const char *echo = memmem(body, length, "echo: ", 6);
     if (embeds) {
         append_bytes(&connection->out, &embedding);
+    } else if (!streamed && echo) {
+        answer_echo(connection, echo + 6, body + length);
     } else if (!streamed) {
         append_bytes(&connection->out, &plain);
     } else if (!holds(body, length, "slow")) {
