@@ -23,6 +23,8 @@ _MISSING = re.compile(r"Object missing required field `(\w+)`")
 _BOUND = re.compile(r"Expected `(int|float)` (>=|<=) ")
 _LENGTH = re.compile(r"Expected `(str|array|object)` of length (>=|<=) ")
 
+_PATTERN = " matching regex "
+
 _BOUND_CODES = {
     ("int", ">="): "integer_below_min_value",
     ("int", "<="): "integer_above_max_value",
@@ -95,14 +97,14 @@ def _refusal(what: str, subject: str, *, expected: str, got: str, param: str) ->
         code, fault = _LENGTH_CODES[length[1], length[2]]
         fault = f"{subject} {fault}"
         got = ""
-    elif what.startswith("Invalid "):
+    elif what.startswith("Invalid ") or _PATTERN in what:
         code, fault = "invalid_value", f"Invalid value for {subject}"
     return InvalidRequest(f"{fault[0].upper()}{fault[1:]}: expected {expected}{got}.", param=param, code=code)
 
 
 def _shown(value: Any, what: str) -> str:
     """The value itself where only the value is wrong, and its kind where that is."""
-    if what.startswith("Invalid "):
+    if what.startswith("Invalid ") or _PATTERN in what:
         return f"'{clip(str(value))}'"
     return clip(str(value)) if _BOUND.match(what) else kind_of(value)
 
@@ -158,7 +160,8 @@ def _either(words: list[str]) -> str:
 def _words(option: rows.Type) -> list[str]:
     match option:
         case rows.StrType():
-            return [_sized("a", "string", option, unit="characters")]
+            sized = _sized("a", "string", option, unit="characters")
+            return [sized if option.pattern is None else f"{sized} that matches {option.pattern}"]
         case rows.ListType():
             return [_sized("an", "array", option, unit="items")]
         case rows.DictType():

@@ -15,12 +15,10 @@ from msgspec import Struct
 
 from ingot.canonical import Losses
 from ingot.catalog import Route
-from ingot.dialects.codecs import CODECS
 from ingot.dialects.dialect import AS_IT_IS, Call, Turn, Usage
 from ingot.errors import (
     ApiError,
     Overloaded,
-    Unsupported,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnavailable,
@@ -31,7 +29,7 @@ from ingot.services.images import refuse_images
 from ingot.services.losses import Lossy, refuse_lossy
 from ingot.services.places import own_places
 from ingot.services.refusals import Refusal, read_refusal
-from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_for
+from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_served
 from ingot.services.runtime import Runtime
 from ingot.services.translation import Translation, translate
 from ingot.sse import SseSplitter, event_data
@@ -85,9 +83,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     deployment = inference.deployment
     links = runtime.fleet.links
     dialect = inference.dialect
-    routes = routes_for(deployment, dialect.format, translatable=dialect.codec in CODECS)
-    if not routes:
-        raise _unserved(inference)
+    routes = routes_served(deployment, dialect, inference.surface)
     with own_places(dialect, inference.call):
         routes, call = await _as_sent(runtime, inference, routes)
     weighted = deployment.strategy == "weighted"
@@ -341,16 +337,6 @@ def explain(fault: UpstreamFault, route: Route) -> ApiError:
             f"The target '{name}' cannot be reached. Try again shortly.", retry_after=1.0
         )
     return UpstreamError(f"The target '{name}' broke off its answer. Send the request again.")
-
-
-def _unserved(inference: Inference) -> Unsupported:
-    deployment = inference.deployment
-    return Unsupported(
-        f"The model '{deployment.name}' does not serve {inference.surface}; "
-        f"it serves {', '.join(sorted(deployment.capabilities))}.",
-        param="model",
-        code="unsupported_endpoint",
-    )
 
 
 def _unavailable(inference: Inference, seconds: float, last: ApiError | None) -> ApiError:

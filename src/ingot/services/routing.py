@@ -12,7 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct
 
 from ingot.catalog import Deployment, Route
-from ingot.dialects.codecs import wire_of
+from ingot.dialects.codecs import CODECS, wire_of
+from ingot.dialects.dialect import Dialect
+from ingot.errors import Unsupported
 from ingot.upstream.link import Link
 
 BACKOFF_BASE = 0.25
@@ -89,3 +91,16 @@ def has_fresh(
 def backoff(attempt: int, rng: random.Random) -> float:
     """Seconds to wait after the failed try number `attempt` (from 0): full jitter, doubling up to a cap."""
     return rng.uniform(0.0, min(BACKOFF_CAP, BACKOFF_BASE * 2**attempt))
+
+
+def routes_served(deployment: Deployment, dialect: Dialect, surface: str) -> Sequence[Route]:
+    """The routes that requests of a dialect may take; raises Unsupported where the model has none for this surface."""
+    routes = routes_for(deployment, dialect.format, translatable=dialect.codec in CODECS)
+    if not routes:
+        raise Unsupported(
+            f"The model '{deployment.name}' does not serve {surface}; "
+            f"it serves {', '.join(sorted(deployment.capabilities))}.",
+            param="model",
+            code="unsupported_endpoint",
+        )
+    return routes

@@ -21,6 +21,7 @@ from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError, InvalidRequest
 from ingot.services.admission import Gate, most_of
 from ingot.services.grants import Grant, deployment_for
+from ingot.services.routing import routes_served
 from ingot.store.batches import MOST_JOB_BYTES
 
 MOST_FAULTS: Final = 10
@@ -77,6 +78,7 @@ class Judge:
                     param=name,
                 )
         deployment = deployment_for(self.catalog, self.grant, model=call.model)
+        routes_served(deployment, self.dialect, f"/v1{self.dialect.surface}")
         known = self.catalog.windows
         window = windows.choose(
             value,

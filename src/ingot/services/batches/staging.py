@@ -104,7 +104,7 @@ class Stage:
         deployment = runtime.catalog.resolve(chunk.model)
         self._jobs.append(
             Job(
-                id=ordered_id("job", now),
+                id=f"job_{self.batch.id.partition('_')[2]}-{self._seq:07}",  # in the order of its lines
                 batch_id=self.batch.id,
                 lo=self._seq,
                 hi=self._seq + len(members) - 1,

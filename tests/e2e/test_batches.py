@@ -1,0 +1,462 @@
+"""Batches through a whole server: three shapes, their results, retries, cancellation, refusals, money; the official clients."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from anthropic import Anthropic
+from openai import OpenAI
+
+from databases import Place
+from operator_hands import Hands
+from retryclient import rows, unique
+from rig import Backstage, fresh_id, stage, wait_until
+from served import KEY, Served
+
+Scene = tuple[Served, Backstage]
+
+CONFIG = """
+    [targets]
+    up = { base_url = "{up}", dialects = ["chat"], breaker = { failures = 1000 } }
+    all = { base_url = "{up}", dialects = ["chat", "responses", "messages", "embeddings", "completions"] }
+    narrow = { base_url = "{up}", dialects = ["chat"], capacity = 1 }
+    [models]
+    mock = { targets = ["up"], windows = ["asap", "standard", "flex"], price = { input = 1, output = 2, windows = { flex = { input = 0.5, output = 1 } } }, attempts = 1 }
+    only = { targets = ["all"], price = "free", attempts = 1 }
+    single = { targets = ["narrow"], windows = ["standard"], price = "free", attempts = 1 }
+    short = { targets = ["narrow"], windows = ["brief"], price = "free", attempts = 1 }
+    [windows]
+    brief = { seconds = 60, batch_seconds = 1.0 }
+    [batches]
+    requests = 500
+    request_bytes = 20_000
+    [hosts]
+    "valar.example.org" = "valar"
+"""
+ENDED = {"completed", "failed", "expired", "cancelled"}
+CHAT = "/v1/chat/completions"
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """One server for the module."""
+    with stage(tmp_path_factory.mktemp("batches"), CONFIG) as both:
+        yield both
+
+
+def chat(text: str, *, model: str = "mock", **fields: Any) -> dict[str, Any]:
+    """A chat request's body."""
+    return {"model": model, "messages": [{"role": "user", "content": text}], **fields}
+
+
+def make(served: Served, requests: list[Any], **fields: Any) -> tuple[int, dict[str, str], Any]:
+    """A batch with its requests in the body."""
+    headers = fields.pop("headers", None)
+    status, told, body = served.call(
+        "/v1/batches", {"endpoint": CHAT, "requests": requests, **fields}, headers=headers
+    )
+    return status, told, json.loads(body)
+
+
+def named(texts: dict[str, str], **fields: Any) -> list[dict[str, Any]]:
+    """Requests by name."""
+    return [{"custom_id": name, "params": chat(text, **fields)} for name, text in texts.items()]
+
+
+def read(served: Served, which: str) -> Any:
+    """A batch as it stands; its counts add up."""
+    status, _, body = served.call(f"/v1/batches/{which}")
+    assert status == 200, body
+    batch = json.loads(body)
+    counts = batch["request_counts"]
+    assert sum(held for name, held in counts.items() if name != "total") == counts["total"]
+    return batch
+
+
+def over(served: Served, which: str) -> Any:
+    """A batch once it has ended."""
+    wait_until(lambda: read(served, which)["status"] in ENDED, f"{which} has ended")
+    return read(served, which)
+
+
+def results(served: Served, which: str, query: str = "") -> dict[str, Any]:
+    """Its lines by name."""
+    status, _, body = served.call(f"/v1/batches/{which}/results{query}")
+    assert status == 200, body
+    return {line["custom_id"]: line for line in map(json.loads, body.splitlines())}
+
+
+def said(line: Any) -> str:
+    """What an answer in a line says."""
+    return str(line["response"]["body"]["choices"][0]["message"]["content"])
+
+
+def test_requests_are_answered_when_they_come_in_the_body(scene: Scene) -> None:
+    """At once a batch that is seen whole; each answer by its name, one at a time and as lines; billed once, in its window."""
+    served, upstream = scene
+    text = unique()
+    wanted = {f"r{number}": f"{text} {number}" for number in range(70)}
+    status, _, batch = make(served, named(wanted), label="nightly_1", metadata={"completion_window": "flex"})
+    assert (status, batch["request_counts"]["total"], batch["label"]) == (200, 70, "nightly_1")
+    batch = over(served, batch["id"])
+    assert (batch["status"], batch["request_counts"]["completed"]) == ("completed", 70)
+    lines = results(served, batch["id"])
+    assert {name: said(line) for name, line in lines.items()} == {
+        name: each.removeprefix("echo: ") for name, each in wanted.items()
+    }
+    status, _, one = served.call(f"/v1/batches/{batch['id']}/r7")
+    assert json.loads(one)["completion_window"]["asked"] == "flex"
+    assert sum(text.encode() in record.body for record in upstream.up.log) == 70
+    billed = rows(
+        served.data,
+        "SELECT window, count(*), count(DISTINCT billable_id) FROM ledger JOIN batch_lines ON response_id = billable_id "
+        "WHERE batch_id = ? GROUP BY window",
+        batch["id"],
+    )
+    assert billed == [("flex", 70, 70)]
+    used = batch["usage"]
+    assert used["total_tokens"] == used["input_tokens"] + used["output_tokens"] > 0
+
+
+def test_lines_are_paged_when_there_are_many(scene: Scene) -> None:
+    """Behind the last line of a page comes the next one, until a page is empty."""
+    served, _ = scene
+    _, _, batch = make(served, named({f"r{number}": f"echo: {number}" for number in range(10)}))
+    over(served, batch["id"])
+    found: list[str] = []
+    query = "?limit=4"
+    while page := results(served, batch["id"], query):
+        found += page
+        query = f"?limit=4&after={found[-1]}"
+    assert found == [f"r{number}" for number in range(10)]
+    status, _, body = served.call(f"/v1/batches/{batch['id']}/results?after=nobody")
+    assert (status, json.loads(body)["error"]["param"]) == (400, "after")
+
+
+def test_batch_goes_on_when_some_of_its_requests_fail(scene: Scene) -> None:
+    """B04: a line for each, failures included, with the target's own words; only answers are billed."""
+    served, _ = scene
+    wanted = {"good": "echo: fine", "bad": "{{fail 400 message=nonsense}} x", "gone": "{{fail 422}} x"}
+    _, _, batch = make(served, named(wanted))
+    batch = over(served, batch["id"])
+    counts = batch["request_counts"]
+    assert (batch["status"], counts["completed"], counts["failed"]) == ("completed", 1, 2)
+    lines = results(served, batch["id"])
+    assert said(lines["good"]) == "fine"
+    assert (lines["bad"]["response"]["status_code"], "nonsense" in str(lines["bad"]["response"])) == (
+        400,
+        True,
+    )
+    status, _, one = served.call(f"/v1/batches/{batch['id']}/bad")
+    assert (status, json.loads(one)["status"]) == (200, "failed")
+    billed = rows(
+        served.data,
+        "SELECT custom_id FROM ledger JOIN batch_lines ON response_id = billable_id WHERE batch_id = ?",
+        batch["id"],
+    )
+    assert billed == [("good",)]
+
+
+def test_openai_reads_results_when_it_sent_a_file(scene: Scene) -> None:
+    """The official client: upload, create, poll, both files of results, list, and a file that is no use."""
+    served, _ = scene
+    lines = [
+        {"custom_id": "a", "method": "POST", "url": CHAT, "body": chat("echo: from a file")},
+        {"custom_id": "b", "method": "POST", "url": CHAT, "body": chat("{{fail 400 message=odd}} x")},
+    ]
+    with OpenAI(base_url=served.v1, api_key=KEY, max_retries=0, timeout=60) as client:
+        data = b"\n".join(json.dumps(line).encode() for line in lines)
+        file = client.files.create(file=("in.jsonl", data), purpose="batch")
+        batch = client.batches.create(
+            input_file_id=file.id, endpoint=CHAT, completion_window="24h", metadata={"job": "x"}
+        )
+        assert batch.status == "validating"
+        while batch.status not in ENDED:
+            time.sleep(0.05)
+            batch = client.batches.retrieve(batch.id)
+        assert batch.request_counts is not None
+        assert (batch.status, batch.request_counts.completed, batch.request_counts.failed) == (
+            "completed",
+            1,
+            1,
+        )
+        assert (batch.output_file_id is not None, batch.error_file_id is not None) == (True, True)
+        [good] = client.files.content(str(batch.output_file_id)).text.splitlines()
+        [bad] = client.files.content(str(batch.error_file_id)).text.splitlines()
+        assert said(json.loads(good)) == "from a file"
+        assert json.loads(bad)["response"]["status_code"] == 400
+        assert client.files.retrieve(str(batch.output_file_id)).purpose == "batch_output"
+        assert batch.id in [each.id for each in client.batches.list(limit=100)]
+        broken = client.files.create(file=("in.jsonl", data + b'\n{"custom_id": "a"}\nx'), purpose="batch")
+        batch = client.batches.create(input_file_id=broken.id, endpoint=CHAT, completion_window="24h")
+        while batch.status not in ENDED:
+            time.sleep(0.05)
+            batch = client.batches.retrieve(batch.id)
+        assert batch.status == "failed"
+        assert batch.errors is not None
+        assert [each.line for each in batch.errors.data or []] == [3, 4]
+
+
+def test_anthropic_reads_results_when_it_made_a_batch(scene: Scene) -> None:
+    """The official client: create, retrieve, list, results by name, delete."""
+    served, _ = scene
+    with Anthropic(base_url=served.url, api_key=KEY, max_retries=0, timeout=60) as client:
+        body: Any = {"model": "mock", "max_tokens": 20}
+        batch = client.messages.batches.create(
+            requests=[
+                {"custom_id": "a", "params": {**body, "messages": [{"role": "user", "content": "echo: hi"}]}},
+                {
+                    "custom_id": "b",
+                    "params": {**body, "messages": [{"role": "user", "content": "{{fail 400}} x"}]},
+                },
+            ]
+        )
+        assert (batch.processing_status, batch.request_counts.processing) == ("in_progress", 2)
+        while batch.processing_status != "ended":
+            time.sleep(0.05)
+            batch = client.messages.batches.retrieve(batch.id)
+        assert (batch.request_counts.succeeded, batch.request_counts.errored) == (1, 1)
+        found = {line.custom_id: line.result for line in client.messages.batches.results(batch.id)}
+        assert found["a"].type == "succeeded"
+        assert [block.text for block in found["a"].message.content if block.type == "text"] == ["hi"]
+        assert found["b"].type == "errored"
+        assert found["b"].error.error.type == "invalid_request_error"
+        assert batch.id in [each.id for each in client.messages.batches.list(limit=100)]
+        client.messages.batches.delete(batch.id)
+        assert served.call(f"/v1/messages/batches/{batch.id}")[0] == 404
+
+
+@pytest.mark.parametrize("endpoint", ["/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/completions"])
+def test_endpoint_is_batched_when_it_is_served(scene: Scene, endpoint: str) -> None:
+    """Each surface's requests, with answers in its own words."""
+    served, _ = scene
+    bodies: dict[str, dict[str, Any]] = {
+        "/v1/responses": {"input": "echo: words"},
+        "/v1/messages": {"messages": [{"role": "user", "content": "echo: words"}], "max_tokens": 20},
+        "/v1/embeddings": {"input": "words"},
+        "/v1/completions": {"prompt": "echo: words"},
+    }
+    params = {"model": "only", **bodies[endpoint]}
+    _, _, batch = make(served, [{"custom_id": "one", "params": params}], endpoint=endpoint)
+    batch = over(served, batch["id"])
+    assert batch["request_counts"]["completed"] == 1, results(served, batch["id"])
+    status, _, answer = served.call(f"/v1/batches/{batch['id']}/one")
+    kind = json.loads(answer).get("object", json.loads(answer).get("type"))
+    assert (status, kind) == (
+        200,
+        {
+            "/v1/responses": "response",
+            "/v1/messages": "message",
+            "/v1/embeddings": "list",
+            "/v1/completions": "text_completion",
+        }[endpoint],
+    )
+
+
+def test_i09_batch_is_the_same_when_it_is_sent_again_with_its_key(scene: Scene) -> None:
+    """One batch for a key, also in another form of the request's head; another body is refused, and leaves nothing."""
+    served, upstream = scene
+    text, key = unique(), {"idempotency-key": fresh_id()}
+    _, _, first = make(served, named({"a": text}), headers=key)
+    _, told, again = make(served, named({"a": text}), headers=key)
+    assert (again["id"], told["idempotent-replayed"]) == (first["id"], "true")
+    status, _, refused = make(served, named({"a": text, "b": text}), headers=key)
+    assert (status, refused["error"]["code"]) == (400, "idempotency_key_reused")
+    over(served, first["id"])
+    assert sum(text.encode() in record.body for record in upstream.up.log) == 1
+    assert rows(served.data, "SELECT count(*) FROM batches WHERE state = 'staged'") == [(0,)]
+
+
+def test_b05_what_waits_ends_at_once_when_the_batch_is_cancelled(scene: Scene) -> None:
+    """What runs may end, and is kept and billed; a second cancel is no error; one that has completed is a conflict."""
+    served, upstream = scene
+    text = unique()
+    wanted = {"slow": f"{text} {{{{delay 1.5}}}}"} | {
+        f"r{number}": f"{text} {number}" for number in range(200)
+    }
+    _, _, batch = make(served, named(wanted, model="single"))
+    wait_until(lambda: any(text.encode() in each.body for each in list(upstream.up.log)), "something runs")
+    status, _, body = served.call(f"/v1/batches/{batch['id']}/cancel", b"")
+    counts = json.loads(body)["request_counts"]
+    assert (status, json.loads(body)["status"]) == (200, "cancelling")
+    assert counts["pending"] == 0 < counts["cancelled"]
+    assert served.call(f"/v1/batches/{batch['id']}/cancel", b"")[0] == 200
+    batch = over(served, batch["id"])
+    counts = batch["request_counts"]
+    assert batch["status"] == "cancelled"
+    assert counts["completed"] + counts["cancelled"] == 201
+    lines = results(served, batch["id"])
+    assert len(lines) == 201
+    assert {line["error"]["code"] for line in lines.values() if line["error"]} == {"batch_cancelled"}
+    _, _, done = make(served, named({"a": "echo: a"}))
+    over(served, done["id"])
+    status, _, body = served.call(f"/v1/batches/{done['id']}/cancel", b"")
+    assert (status, json.loads(body)["error"]["code"]) == (409, "batch_ended")
+
+
+def test_b06_rest_expires_when_the_window_is_over(scene: Scene) -> None:
+    """What was not begun in time ends as expired, is told so line by line, and costs nothing; what was done stays."""
+    served, _ = scene
+    wanted = {"first": "echo: first {{delay 2}}"} | {f"r{number}": "echo: later" for number in range(80)}
+    _, _, batch = make(served, named(wanted, model="short"))
+    batch = over(served, batch["id"])
+    counts = batch["request_counts"]
+    assert batch["status"] == "expired"
+    assert counts["expired"] > 0
+    assert counts["expired"] + counts["completed"] == 81
+    lines = results(served, batch["id"])
+    assert len(lines) == 81
+    assert {line["error"]["code"] for line in lines.values() if line["error"]} == {"batch_expired"}
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        ({"endpoint": CHAT, "requests": []}, "requests", "empty_array"),
+        ({"endpoint": CHAT}, "requests", "missing_required_parameter"),
+        ({"requests": named({"a": "x"})}, "endpoint", "missing_required_parameter"),
+        ({"endpoint": "/v1/files", "requests": named({"a": "x"})}, "endpoint", "unsupported_value"),
+        ({"endpoint": CHAT, "requests": {"a": 1}}, "requests", "invalid_type"),
+        ({"endpoint": CHAT, "requests": named({"a b": "x"})}, "requests[0].custom_id", "invalid_value"),
+        (
+            {"endpoint": CHAT, "requests": [*named({"a": "x"}), *named({"a": "y"})]},
+            "requests[1].custom_id",
+            "duplicate_custom_id",
+        ),
+        (
+            {"endpoint": CHAT, "requests": [{"custom_id": "a"}]},
+            "requests[0].params",
+            "missing_required_parameter",
+        ),
+        ({"endpoint": CHAT, "requests": ["a"]}, "requests[0]", "invalid_type"),
+        (
+            {"endpoint": CHAT, "requests": named({"a": "x"}, model="nobody")},
+            "requests[0].params.model",
+            "model_not_found",
+        ),
+        (
+            {"endpoint": CHAT, "requests": named({"a": "x"}, stream=True)},
+            "requests[0].params.stream",
+            "invalid_value",
+        ),
+        (
+            {"endpoint": CHAT, "requests": named({"a": "x"}, background=True)},
+            "requests[0].params.background",
+            "invalid_value",
+        ),
+        (
+            {"endpoint": CHAT, "requests": named({"a": "x"}, temperature=9)},
+            "requests[0].params.temperature",
+            "decimal_above_max_value",
+        ),
+        (
+            {"endpoint": CHAT, "requests": named({"a": "x"}, metadata={"completion_window": "asap"})},
+            "requests[0].params.metadata.completion_window",
+            "unsupported_value",
+        ),
+        (
+            {"endpoint": CHAT, "requests": named({"a": "x"}), "completion_window": "soon"},
+            "completion_window",
+            "invalid_value",
+        ),
+        ({"endpoint": CHAT, "requests": named({"a": "x"}), "label": "a b"}, "label", "invalid_value"),
+        ({"endpoint": CHAT, "requests": named({"a": "x"}), "more": 1}, "more", "unknown_parameter"),
+        (
+            {"endpoint": CHAT, "requests": named({"a": "x"}), "input_file_id": "file-1"},
+            "input_file_id",
+            "invalid_value",
+        ),
+        ({"endpoint": CHAT, "input_file_id": "file-1"}, "input_file_id", "not_found"),
+        ({"endpoint": CHAT, "requests": named({"a": "x" * 30_000})}, "requests", "request_too_large"),
+        (
+            {"endpoint": CHAT, "requests": named({f"r{number}": "x" for number in range(501)})},
+            "requests",
+            "array_above_max_length",
+        ),
+    ],
+)
+def test_b02_field_is_named_when_a_batch_cannot_be_taken(
+    scene: Scene, body: dict[str, Any], param: str, code: str
+) -> None:
+    """The place of the fault, to the field of the request in the array; and nothing of the batch is left."""
+    served, _ = scene
+    before = rows(served.data, "SELECT count(*) FROM batches")
+    status, _, told = served.call("/v1/batches", body)
+    error = json.loads(told)["error"]
+    assert status in {400, 404, 413}
+    assert (error["param"], error["code"]) == (param, code), error
+    wait_until(lambda: rows(served.data, "SELECT count(*) FROM batches") == before, "nothing is left")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"endpoint":',
+        b'{"requests":[{"custom_id":"a"',
+        b'{"requests":[}',
+        b'{"requests":[1 2]}',
+        b'{"requests":[]} x',
+        b'{"endpoint":"/v1/responses","endpoint":"/v1/responses"}',
+        b'{"requests":[],"requests":[]}',
+        b'{"requests":[{"custom_id":"a","params":{"model":"mock","messages":[{"role":"user","content":"\xff"}]}}],"endpoint":"/v1/chat/completions"}',
+    ],
+)
+def test_body_is_refused_when_it_is_no_json(scene: Scene, body: bytes) -> None:
+    """A 400 that says what is wrong."""
+    status, _, told = scene[0].call("/v1/batches", body)
+    assert (status, json.loads(told)["error"]["type"]) == (400, "invalid_request_error"), told
+
+
+def test_first_ten_faults_are_told_when_there_are_more(scene: Scene) -> None:
+    """Each with its place; nothing is taken."""
+    wrong = named({f"r{number}": "x" for number in range(20)}, temperature=9)
+    status, _, told = make(scene[0], wrong)
+    message = told["error"]["message"]
+    assert (status, "requests[9]" in message, "requests[10]" in message) == (400, True, False)
+
+
+def test_s08_nobody_else_finds_a_batch(scene: Scene) -> None:
+    """Another organization's key gets the answer for what never was, on each path."""
+    served, _ = scene
+    _, _, batch = make(served, named({"a": "echo: secret"}))
+    over(served, batch["id"])
+    key = Hands(Place("sqlite", served.data, "")).customer("Others", plan="pro", credit="5").key
+    for path in ("", "/a", "/results"):
+        never = served.call(f"/v1/batches/batch_nobody{path}", key=key)
+        theirs = served.call(f"/v1/batches/{batch['id']}{path}", key=key)
+        assert (theirs[0], theirs[2]) == (404, never[2].replace(b"batch_nobody", batch["id"].encode()))
+    assert served.call(f"/v1/batches/{batch['id']}/cancel", b"", key=key)[0] == 404
+    assert json.loads(served.call("/v1/batches", key=key)[2])["data"] == []
+    assert served.call(f"/v1/messages/batches/{batch['id']}")[0] == 404
+
+
+def test_answer_follows_the_preset_when_valar_is_asked(scene: Scene) -> None:
+    """S4-150, C-10 to C-12, C-62: the plain form, a bare list, status by name; other members are refused."""
+    served, _ = scene
+    host = {"host": "valar.example.org"}
+    request = {"custom_id": "a", "params": {"model": "mock", "input": "echo: valar"}}
+    body = {"endpoint": "/v1/responses", "requests": [request], "label": "x"}
+    status, _, told = served.call("/v1/batches", body, headers=host)
+    batch = json.loads(told)
+    assert (status, set(batch), batch["request_counts"]) == (
+        200,
+        {"id", "request_counts", "created_at", "label"},
+        1,
+    )
+    path = f"/v1/batches/{batch['id']}"
+
+    def states() -> Any:
+        return json.loads(served.call(path, headers=host)[2])["request_status"]
+
+    wait_until(lambda: states() == {"a": {"status": "completed"}}, "it has ended")
+    one = json.loads(served.call(f"{path}/a", headers=host)[2])
+    assert (one["object"], one["status"]) == ("response", "completed")
+    assert batch["id"] in [each["id"] for each in json.loads(served.call("/v1/batches", headers=host)[2])]
+    assert served.call(f"{path}/cancel", b"", headers=host)[0] in {404, 405}
+    status, _, told = served.call("/v1/batches", {**body, "metadata": {}}, headers=host)
+    assert (status, json.loads(told)["error"]["param"]) == (400, "metadata")
+    assert served.call("/v1/messages/batches", {"requests": []}, headers=host)[0] == 404
