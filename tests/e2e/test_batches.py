@@ -9,34 +9,12 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
+from batchhouse import CHAT, CONFIG, ENDED, Scene, chat, make, named, over, results, said
 from databases import Place
 from operator_hands import Hands
 from retryclient import rows, unique
-from rig import Backstage, fresh_id, stage, wait_until
-from served import KEY, Served
-
-Scene = tuple[Served, Backstage]
-
-CONFIG = """
-    [targets]
-    up = { base_url = "{up}", dialects = ["chat"], breaker = { failures = 1000 } }
-    all = { base_url = "{up}", dialects = ["chat", "responses", "messages", "embeddings", "completions"] }
-    narrow = { base_url = "{up}", dialects = ["chat"], capacity = 1 }
-    [models]
-    mock = { targets = ["up"], windows = ["asap", "standard", "flex"], price = { input = 1, output = 2, windows = { flex = { input = 0.5, output = 1 } } }, attempts = 1 }
-    only = { targets = ["all"], price = "free", attempts = 1 }
-    single = { targets = ["narrow"], windows = ["standard"], price = "free", attempts = 1 }
-    short = { targets = ["narrow"], windows = ["brief"], price = "free", attempts = 1 }
-    [windows]
-    brief = { seconds = 60, batch_seconds = 1.0 }
-    [batches]
-    requests = 500
-    request_bytes = 20_000
-    [hosts]
-    "valar.example.org" = "valar"
-"""
-ENDED = {"completed", "failed", "expired", "cancelled"}
-CHAT = "/v1/chat/completions"
+from rig import fresh_id, stage, wait_until
+from served import KEY
 
 
 @pytest.fixture(scope="module")
@@ -44,53 +22,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """One server for the module."""
     with stage(tmp_path_factory.mktemp("batches"), CONFIG) as both:
         yield both
-
-
-def chat(text: str, *, model: str = "mock", **fields: Any) -> dict[str, Any]:
-    """A chat request's body."""
-    return {"model": model, "messages": [{"role": "user", "content": text}], **fields}
-
-
-def make(served: Served, requests: list[Any], **fields: Any) -> tuple[int, dict[str, str], Any]:
-    """A batch with its requests in the body."""
-    headers = fields.pop("headers", None)
-    status, told, body = served.call(
-        "/v1/batches", {"endpoint": CHAT, "requests": requests, **fields}, headers=headers
-    )
-    return status, told, json.loads(body)
-
-
-def named(texts: dict[str, str], **fields: Any) -> list[dict[str, Any]]:
-    """Requests by name."""
-    return [{"custom_id": name, "params": chat(text, **fields)} for name, text in texts.items()]
-
-
-def read(served: Served, which: str) -> Any:
-    """A batch as it stands; its counts add up."""
-    status, _, body = served.call(f"/v1/batches/{which}")
-    assert status == 200, body
-    batch = json.loads(body)
-    counts = batch["request_counts"]
-    assert sum(held for name, held in counts.items() if name != "total") == counts["total"]
-    return batch
-
-
-def over(served: Served, which: str) -> Any:
-    """A batch once it has ended."""
-    wait_until(lambda: read(served, which)["status"] in ENDED, f"{which} has ended")
-    return read(served, which)
-
-
-def results(served: Served, which: str, query: str = "") -> dict[str, Any]:
-    """Its lines by name."""
-    status, _, body = served.call(f"/v1/batches/{which}/results{query}")
-    assert status == 200, body
-    return {line["custom_id"]: line for line in map(json.loads, body.splitlines())}
-
-
-def said(line: Any) -> str:
-    """What an answer in a line says."""
-    return str(line["response"]["body"]["choices"][0]["message"]["content"])
 
 
 def test_requests_are_answered_when_they_come_in_the_body(scene: Scene) -> None:
@@ -204,15 +135,14 @@ def test_anthropic_reads_results_when_it_made_a_batch(scene: Scene) -> None:
     served, _ = scene
     with Anthropic(base_url=served.url, api_key=KEY, max_retries=0, timeout=60) as client:
         body: Any = {"model": "mock", "max_tokens": 20}
-        batch = client.messages.batches.create(
-            requests=[
-                {"custom_id": "a", "params": {**body, "messages": [{"role": "user", "content": "echo: hi"}]}},
-                {
-                    "custom_id": "b",
-                    "params": {**body, "messages": [{"role": "user", "content": "{{fail 400}} x"}]},
-                },
-            ]
-        )
+        requests: Any = [
+            {"custom_id": "a", "params": {**body, "messages": [{"role": "user", "content": "echo: hi"}]}},
+            {
+                "custom_id": "b",
+                "params": {**body, "messages": [{"role": "user", "content": "{{fail 400}} x"}]},
+            },
+        ]
+        batch = client.messages.batches.create(requests=requests)
         assert (batch.processing_status, batch.request_counts.processing) == ("in_progress", 2)
         while batch.processing_status != "ended":
             time.sleep(0.05)
@@ -309,114 +239,6 @@ def test_b06_rest_expires_when_the_window_is_over(scene: Scene) -> None:
     lines = results(served, batch["id"])
     assert len(lines) == 81
     assert {line["error"]["code"] for line in lines.values() if line["error"]} == {"batch_expired"}
-
-
-@pytest.mark.parametrize(
-    ("body", "param", "code"),
-    [
-        ({"endpoint": CHAT, "requests": []}, "requests", "empty_array"),
-        ({"endpoint": CHAT}, "requests", "missing_required_parameter"),
-        ({"requests": named({"a": "x"})}, "endpoint", "missing_required_parameter"),
-        ({"endpoint": "/v1/files", "requests": named({"a": "x"})}, "endpoint", "unsupported_value"),
-        ({"endpoint": CHAT, "requests": {"a": 1}}, "requests", "invalid_type"),
-        ({"endpoint": CHAT, "requests": named({"a b": "x"})}, "requests[0].custom_id", "invalid_value"),
-        (
-            {"endpoint": CHAT, "requests": [*named({"a": "x"}), *named({"a": "y"})]},
-            "requests[1].custom_id",
-            "duplicate_custom_id",
-        ),
-        (
-            {"endpoint": CHAT, "requests": [{"custom_id": "a"}]},
-            "requests[0].params",
-            "missing_required_parameter",
-        ),
-        ({"endpoint": CHAT, "requests": ["a"]}, "requests[0]", "invalid_type"),
-        (
-            {"endpoint": CHAT, "requests": named({"a": "x"}, model="nobody")},
-            "requests[0].params.model",
-            "model_not_found",
-        ),
-        (
-            {"endpoint": CHAT, "requests": named({"a": "x"}, stream=True)},
-            "requests[0].params.stream",
-            "invalid_value",
-        ),
-        (
-            {"endpoint": CHAT, "requests": named({"a": "x"}, background=True)},
-            "requests[0].params.background",
-            "invalid_value",
-        ),
-        (
-            {"endpoint": CHAT, "requests": named({"a": "x"}, temperature=9)},
-            "requests[0].params.temperature",
-            "decimal_above_max_value",
-        ),
-        (
-            {"endpoint": CHAT, "requests": named({"a": "x"}, metadata={"completion_window": "asap"})},
-            "requests[0].params.metadata.completion_window",
-            "unsupported_value",
-        ),
-        (
-            {"endpoint": CHAT, "requests": named({"a": "x"}), "completion_window": "soon"},
-            "completion_window",
-            "invalid_value",
-        ),
-        ({"endpoint": CHAT, "requests": named({"a": "x"}), "label": "a b"}, "label", "invalid_value"),
-        ({"endpoint": CHAT, "requests": named({"a": "x"}), "more": 1}, "more", "unknown_parameter"),
-        (
-            {"endpoint": CHAT, "requests": named({"a": "x"}), "input_file_id": "file-1"},
-            "input_file_id",
-            "invalid_value",
-        ),
-        ({"endpoint": CHAT, "input_file_id": "file-1"}, "input_file_id", "not_found"),
-        ({"endpoint": CHAT, "requests": named({"a": "x" * 30_000})}, "requests", "request_too_large"),
-        (
-            {"endpoint": CHAT, "requests": named({f"r{number}": "x" for number in range(501)})},
-            "requests",
-            "array_above_max_length",
-        ),
-    ],
-)
-def test_b02_field_is_named_when_a_batch_cannot_be_taken(
-    scene: Scene, body: dict[str, Any], param: str, code: str
-) -> None:
-    """The place of the fault, to the field of the request in the array; and nothing of the batch is left."""
-    served, _ = scene
-    before = rows(served.data, "SELECT count(*) FROM batches")
-    status, _, told = served.call("/v1/batches", body)
-    error = json.loads(told)["error"]
-    assert status in {400, 404, 413}
-    assert (error["param"], error["code"]) == (param, code), error
-    wait_until(lambda: rows(served.data, "SELECT count(*) FROM batches") == before, "nothing is left")
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"[]",
-        b'{"endpoint":',
-        b'{"requests":[{"custom_id":"a"',
-        b'{"requests":[}',
-        b'{"requests":[1 2]}',
-        b'{"requests":[]} x',
-        b'{"endpoint":"/v1/responses","endpoint":"/v1/responses"}',
-        b'{"requests":[],"requests":[]}',
-        b'{"requests":[{"custom_id":"a","params":{"model":"mock","messages":[{"role":"user","content":"\xff"}]}}],"endpoint":"/v1/chat/completions"}',
-    ],
-)
-def test_body_is_refused_when_it_is_no_json(scene: Scene, body: bytes) -> None:
-    """A 400 that says what is wrong."""
-    status, _, told = scene[0].call("/v1/batches", body)
-    assert (status, json.loads(told)["error"]["type"]) == (400, "invalid_request_error"), told
-
-
-def test_first_ten_faults_are_told_when_there_are_more(scene: Scene) -> None:
-    """Each with its place; nothing is taken."""
-    wrong = named({f"r{number}": "x" for number in range(20)}, temperature=9)
-    status, _, told = make(scene[0], wrong)
-    message = told["error"]["message"]
-    assert (status, "requests[9]" in message, "requests[10]" in message) == (400, True, False)
 
 
 def test_s08_nobody_else_finds_a_batch(scene: Scene) -> None:
