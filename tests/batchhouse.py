@@ -1,7 +1,7 @@
 """Batches in the hands of tests: a server's configuration, batches made, read and waited for, and their lines."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 from rig import Backstage, wait_until
 from served import Served
@@ -27,7 +27,7 @@ CONFIG = """
     "valar.example.org" = "valar"
 """
 ENDED = {"completed", "failed", "expired", "cancelled"}
-CHAT = "/v1/chat/completions"
+CHAT: Final = "/v1/chat/completions"
 
 
 def chat(text: str, *, model: str = "mock", **fields: Any) -> dict[str, Any]:

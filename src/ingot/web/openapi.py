@@ -6,7 +6,7 @@ import msgspec
 
 from ingot import __version__
 from ingot.dialects import chat_request, messages_request, opaque, responses_request
-from ingot.web import models, openapi_more, resources
+from ingot.web import models, openapi_batches, openapi_more, resources
 from ingot.web.openapi_errors import answers
 
 _REF = "#/components/schemas/{name}"
@@ -103,7 +103,9 @@ def describe() -> bytes:
         models.ModelObject,
         resources.Readiness,
     ]
-    schemas, components = msgspec.json.schema_components([*own, *openapi_more.KINDS], ref_template=_REF)
+    schemas, components = msgspec.json.schema_components(
+        [*own, *openapi_more.KINDS, *openapi_batches.KINDS], ref_template=_REF
+    )
     *bodies, error, anthropic_error, listing, model, readiness = schemas[: len(own)]
     paths: dict[str, Any] = {}
     for path, body in zip(_BODIES, bodies, strict=True):
@@ -118,8 +120,9 @@ def describe() -> bytes:
                 {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
             ]
         paths[path] = {"get": operation}
-    more = dict(zip(openapi_more.KINDS, schemas[len(own) :], strict=True))
-    openapi_more.add_paths(paths, more, error=error)
+    more = dict(zip((*openapi_more.KINDS, *openapi_batches.KINDS), schemas[len(own) :], strict=True))
+    for rows in (openapi_more.ROWS, openapi_batches.ROWS):
+        openapi_more.add_paths(paths, more, error=error, rows=rows)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Ingot", "version": __version__, "license": {"name": "Apache-2.0"}},

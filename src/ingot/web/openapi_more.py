@@ -4,7 +4,7 @@ Rows only: path, method, summary, query, body and answer. The answers are descri
 encoded from; a stored completion is what the target answered and has no record.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -199,15 +199,20 @@ ROWS = (
     ),
 )
 
-KINDS: tuple[type, ...] = tuple(
-    dict.fromkeys(kind for row in ROWS for kind in (row.body, row.answer) if kind is not None)
-)
-"""The records that need a schema."""
+
+def kinds(rows: Iterable[Row]) -> tuple[type, ...]:
+    """The records that need a schema."""
+    return tuple(dict.fromkeys(kind for row in rows for kind in (row.body, row.answer) if kind is not None))
 
 
-def add_paths(paths: dict[str, Any], schemas: dict[type, Any], *, error: Any) -> None:
-    """Adds the operations to a document's paths; `schemas` has one for each of `KINDS`, `error` is an error's."""
-    for row in ROWS:
+KINDS = kinds(ROWS)
+
+
+def add_paths(
+    paths: dict[str, Any], schemas: dict[type, Any], *, error: Any, rows: Iterable[Row] = ROWS
+) -> None:
+    """Adds the operations to a document's paths; `schemas` has one for each of the rows' `kinds`, `error` is an error's."""
+    for row in rows:
         paths.setdefault(row.path, {})[row.method] = _operation(row, schemas, error)
 
 
@@ -217,6 +222,8 @@ def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]
     parameters = [_parameter(name, "query", text, most=row.most) for name, text in row.query]
     if "{item_id}" in row.path:
         parameters.insert(0, _parameter("item_id", "path", "As the list of items has it"))
+    if "{custom_id}" in row.path:
+        parameters.insert(0, _parameter("custom_id", "path", "As the request's author named it"))
     if "{id}" in row.path:
         parameters.insert(0, _parameter("id", "path", "As the answer had it, or ours from the request log"))
     operation: dict[str, Any] = {
