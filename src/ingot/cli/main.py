@@ -6,6 +6,7 @@ import typer
 
 from ingot import __version__
 from ingot.cli import (
+    batches,
     bench,
     budgets,
     config,
@@ -41,6 +42,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("work")(work.work)
 app.add_typer(keys.app, name="keys")
+app.add_typer(batches.app, name="batches")
 app.add_typer(plans.app, name="plans")
 app.add_typer(orgs.app, name="orgs")
 app.add_typer(members.app, name="members")

@@ -20,26 +20,25 @@ from ingot.dialects import batches as wire
 from ingot.dialects import message_batches
 from ingot.dialects.batches import Counts, Shown, Tokens
 from ingot.dialects.dialect import Dialect
-from ingot.errors import Conflict, NotFound
+from ingot.errors import NotFound
 from ingot.rawjson import clip
 from ingot.services.batches import results
+from ingot.services.batches.ending import end_all
 from ingot.services.batches.making import Making
 from ingot.services.batches.staging import clear
 from ingot.services.files import Files
 from ingot.services.paging import no_place
 from ingot.services.runtime import Runtime
 from ingot.signals.signal import BATCHES, ENDS
-from ingot.store import batch_ends, batch_lines
+from ingot.store import batch_lines
 from ingot.store import batches as store
 from ingot.store import responses as answers
 from ingot.store.batches import ENDED, BatchRow, Shape
 from ingot.store.database import Database
 from ingot.store.responses import Step
-from ingot.store.schema import micros, seconds, stamp
+from ingot.store.schema import seconds, stamp
 
 PIECE: Final = 256 * 1024
-JOBS: Final = 32
-"""Whose requests are ended in one write."""
 DELETED: Final = 500
 
 Form = Literal["object", "plain", "messages"]
@@ -153,23 +152,8 @@ class Batches:
     async def cancel(self, org_id: str, which: str) -> bytes:
         """Asks for its end; raises NotFound, and Conflict for one that has ended by itself."""
         batch = await self.find(org_id, which)
-        now = micros(self._runtime.clock.now())
-        asked = await self._db.write(partial(batch_ends.ask_end, batch=batch, at=now), locks=(batch.org_id,))
-        batch = await self.find(org_id, which)
-        if not asked and batch.state in ENDED and batch.state != "cancelled":
-            raise Conflict(
-                f"The batch '{batch.id}' cannot be cancelled: its state is '{batch.state}'.",
-                code="batch_ended",
-                headers=(("x-should-retry", "false"),),
-            )
+        await end_all(self._db, batch, clock=self._runtime.clock)
         self._runtime.jobs.signal.send(ENDS)
-        while batch.state == "cancelling":
-            ended, _ = await self._db.write(
-                partial(batch_ends.end_waiting, batch_id=batch.id, how="cancelled", at=now, most=JOBS),
-                locks=(batch.org_id,),
-            )
-            if not ended:
-                break
         self._runtime.jobs.signal.send(BATCHES)
         return await self.read(org_id, which)
 
