@@ -27,6 +27,7 @@ from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.admission import Gate
 from ingot.services.changes import Changes
 from ingot.services.clearing import Clearing
+from ingot.services.desk import Desk
 from ingot.services.files import Files
 from ingot.services.history import History
 from ingot.services.idempotency import Retries
@@ -35,6 +36,7 @@ from ingot.services.keys import KeyRing
 from ingot.services.levels import TICK_SECONDS, LevelKeeper
 from ingot.services.mail import MailSender
 from ingot.services.money import Money, open_money
+from ingot.services.pacing import Pacing
 from ingot.services.plans import Plans
 from ingot.services.purse import Purse
 from ingot.services.recording import Recorder
@@ -63,6 +65,7 @@ class Platform:
     purse: Purse
     retries: Retries
     jobs: Jobs
+    desk: Desk
     history: History
     changes: Changes
     recorder: Recorder
@@ -92,8 +95,11 @@ async def opened(
         retries = await Retries.open(database, clock=clock, log=log)
         stack.push_async_callback(retries.close)
         jobs = await _open_jobs(stack, config, database, purse=purse, clock=clock, log=log)
+        desk = Desk(database, Pacing(), clock=clock, node=owner, alone=not url)
+        await desk.start()
+        stack.push_async_callback(desk.close)
         pause = 0.0 if config.store.durability == "sync" else ASYNC_PAUSE
-        recorder = Recorder(database, purse=purse, retries=retries, log=log, pause=pause)
+        recorder = Recorder(database, purse=purse, retries=retries, log=log, pause=pause, node=owner)
         stack.push_async_callback(recorder.close)
         limiter = _limiter(config, owner, clock=clock, log=log)
         await limiter.start()
@@ -120,6 +126,7 @@ async def opened(
             purse=purse,
             retries=retries,
             jobs=jobs,
+            desk=desk,
             history=History(database, recorder, digest=keys.digest, clock=clock),
             changes=Changes(database, retries, digest=keys.digest, clock=clock),
             recorder=recorder,

@@ -240,13 +240,8 @@ async def opened(
         specs, embedded = embedded_models(config)
         engines.offer(specs)
         known = _catalog(loaded, embedded, clock)
-        fleet = Fleet(
-            client=client,
-            clock=clock,
-            log=log,
-            locate=engines.locate,
-            rng=random.Random(),  # noqa: S311  # spreads load; protects nothing
-        )
+        rng = random.Random()  # noqa: S311  # spreads load; protects nothing
+        fleet = Fleet(client=client, clock=clock, log=log, locate=engines.locate, rng=rng)
         fleet.apply(known.targets.values())
         runtime = Runtime(
             config=config,
@@ -259,11 +254,12 @@ async def opened(
             gate=parts.gate,
             retries=parts.retries,
             jobs=parts.jobs,
+            desk=parts.desk,
             history=parts.history,
             images=images,
             attachments=Attachments(parts.files, images, config),
             clock=clock,
-            rng=random.Random(),  # noqa: S311  # jitter
+            rng=rng,
             log=log,
         )
         watch = asyncio.create_task(fleet.watch())

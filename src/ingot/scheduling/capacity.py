@@ -25,6 +25,8 @@ class Shares(Struct, frozen=True):
 
 
 USUAL: Final = Shares()
+SLICE: Final = 10.0
+"""Seconds of which a share is one of time."""
 
 
 class Lane(Struct, frozen=True):
@@ -57,6 +59,24 @@ def room(lane: Lane, shares: Shares = USUAL) -> Room:
     kept = max(owned(lane.permits, shares.asap) - lane.asap, 0)
     alone = max(owned(lane.permits, shares.asap_alone) - lane.asap, 0)
     return Room(ordinary=max(free - kept, 0), lifted=max(free - alone, 0))
+
+
+def own_room(lane: Lane, shares: Shares = USUAL) -> Room:
+    """The same where asap is not held to its part: what queued work owns it has, whatever else came."""
+    found, mine = room(lane, shares), max(owned(lane.permits, shares.queued) - lane.queued, 0)
+    return Room(ordinary=max(found.ordinary, mine), lifted=max(found.lifted, mine))
+
+
+def reserved(lane: Lane, now: float, shares: Shares = USUAL) -> int:
+    """Permits that asap leaves free while queued work waits: what of its share is not in use. Of a target whose share is
+    less than half a permit it is the whole one, for that part of the time.
+    """
+    if not lane.waiting or shares.queued <= 0:
+        return 0
+    mine = owned(lane.permits, shares.queued)
+    if mine:
+        return max(mine - lane.queued, 0)
+    return int(lane.queued == 0 and now % SLICE < SLICE * shares.queued)
 
 
 def admits_asap(lane: Lane, shares: Shares = USUAL) -> bool:

@@ -101,6 +101,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
             tried=tried,
             now=runtime.clock.monotonic(),
             rng=runtime.rng,
+            queued=inference.claim is not None,
         )
         if isinstance(choice, Busy):
             waited += choice.seconds

@@ -1,6 +1,6 @@
 """Work that its client does not wait for: taken with a record at once, read until it has ended, cancelled, deleted.
 
-    accept --rates, money, item, job: durable--> queued --worker--> in_progress --> completed | failed | cancelled
+    accept --rates, room, money, job: durable--> queued --worker--> in_progress --> completed | failed | cancelled
                                                    '--------- cancel ---------------------------------^
     from             to
     queued           in_progress, failed, cancelled
@@ -30,7 +30,6 @@ from ingot.limits.limiter import Reservation
 from ingot.presets import Preset
 from ingot.pricing import frozen
 from ingot.rawjson import clip, kind_of
-from ingot.scheduling.fairness import service
 from ingot.scheduling.windows import Window
 from ingot.services.accounting import CANCELLED, new_response_id, settle_rates, unrun
 from ingot.services.admission import most_of
@@ -39,6 +38,7 @@ from ingot.services.door import Outcome
 from ingot.services.following import follow
 from ingot.services.idempotency import Replay, Scope
 from ingot.services.jobs import Lost, Order
+from ingot.services.quoting import admit, load_of
 from ingot.services.runtime import Runtime
 from ingot.signals.signal import ENDS
 from ingot.store.faults import StoreError
@@ -156,7 +156,7 @@ async def _replay(
 async def _take(
     runtime: Runtime, asked: Asked, response_id: str, *, lead: Lead | None, door: ClientDoor, outcome: Outcome
 ) -> None:
-    """Charges rates, reserves money and puts the work in: all of it, or nothing."""
+    """Charges rates, asks whether there is room, reserves money and puts the work in: all of it, or nothing."""
     gate, deployment, principal = runtime.gate, asked.deployment, asked.principal
     # What is read with it counts; what is stored is what the client sent.
     call = await before(runtime, asked.dialect, asked.call, principal)
@@ -169,15 +169,16 @@ async def _take(
     most = 0 if free else most_of(call, deployment, window=asked.window, factor=grant.price_factor)
     headers = _encode(dict(call.headers)).decode() if call.headers else None
     item = NewItem(response_id, asked.id, windows.for_store(asked.call.body).data, headers)
-    order = Order(
-        _job(runtime, asked, call, response_id=response_id, reservation=reservation),
-        [item],
-        payer=grant,
-        most=most,
-        lead=lead,
-        status=runtime.preset.background.status,
-    )
     try:
+        await admit(runtime, load_of(runtime, asked, call))
+        order = Order(
+            _job(runtime, asked, call, response_id=response_id, reservation=reservation),
+            [item],
+            payer=grant,
+            most=most,
+            lead=lead,
+            status=runtime.preset.background.status,
+        )
         await runtime.jobs.put(order)
     except Exception as error:
         if reservation is not None:
@@ -197,7 +198,8 @@ def _job(
     now = runtime.clock.now()
     window: Window = runtime.catalog.windows[asked.window]
     grant = principal.grant
-    read, written = runtime.gate.estimates_of(call, deployment)
+    estimate = runtime.desk.pacing.expected(deployment.name, *runtime.gate.estimates_of(call, deployment))
+    runs = runtime.desk.lasts(runtime.catalog, deployment.name, estimate)
     return Job(
         id=ordered_id("job", now),
         batch_id=response_id,
@@ -216,10 +218,10 @@ def _job(
         holds="[]",
         limits=None if reservation is None else _encode(reservation).decode(),
         weight=grant.weight,
-        estimate=service(read, written),
+        estimate=estimate,
         created_at=micros(now),
         due_at=micros(window.due(now)),
-        lift_at=micros(window.lift_at(now, service=0.0)),
+        lift_at=micros(window.lift_at(now, service=runs)),
     )
 
 

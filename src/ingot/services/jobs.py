@@ -8,7 +8,7 @@ Statements are those of `store.queue`; this adds clocks, hints and what a client
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,6 +21,7 @@ from ingot.clock import Clock
 from ingot.errors import RateLimited
 from ingot.pricing import parse_frozen
 from ingot.scheduling import choice
+from ingot.scheduling.backlog import NONE
 from ingot.scheduling.capacity import Room
 from ingot.services.grants import Grant
 from ingot.services.keeping import Keep, keep_nothing
@@ -31,9 +32,10 @@ from ingot.store.batches import BatchRow, Revealed
 from ingot.store.database import Database
 from ingot.store.deposits import Deposit, Short
 from ingot.store.events import Event
+from ingot.store.heads import Claimer
 from ingot.store.idempotency import Lead
 from ingot.store.organizations import organization
-from ingot.store.queue import Choose, Claim, Claimer, Item, Job, Leased, NewItem, Rest
+from ingot.store.queue import Choose, Claim, Item, Job, Leased, NewItem, Rest
 from ingot.store.schema import MICROSECOND, micros
 from ingot.store.waiting import Record
 
@@ -41,6 +43,7 @@ LEASE_SECONDS: Final = 60.0
 PATIENCE_SECONDS: Final = 10.0
 """How long a cancellation waits for the worker that has the work."""
 LOOK_SECONDS: Final = 0.25
+NOTHING_WARM: Final[Mapping[str, str]] = {}
 
 
 class Lost(Exception):
@@ -246,11 +249,27 @@ class Jobs:
         """The models for which work waits that may begin."""
         return await self._db.read(partial(queue.models_waiting, now=self._now()))
 
-    async def claim(self, room: Room, *, models: Collection[str]) -> list[Leased]:
-        """Leases the jobs that come next of these models, as many as there is room for."""
+    async def claim(
+        self,
+        room: Room,
+        *,
+        models: Collection[str],
+        horizon: float = NONE,
+        warm: Mapping[str, str] = NOTHING_WARM,
+    ) -> list[Leased]:
+        """Leases the jobs that come next of these models, as many as there is room for. What is due by the `horizon` goes
+        before all else; `warm` says by organization how the prompts began that the targets worked on last.
+        """
         now = self._clock.now()
-        claimer = Claimer(self.owner, micros(now), models, lease=micros(self.lease))
-        choose: Choose = partial(choice.choose, room=room, now=now)
+        claimer = Claimer(
+            self.owner,
+            micros(now),
+            models,
+            lease=micros(self.lease),
+            horizon=None if horizon == NONE else micros(horizon),
+            warm=warm,
+        )
+        choose: Choose = partial(choice.choose, room=room, now=now, horizon=horizon)
         return await self._db.write(
             partial(queue.claim, claimer=claimer, look=choice.look(room), choose=choose)
         )

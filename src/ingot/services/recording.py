@@ -42,9 +42,12 @@ class _Entry:
 class Recorder:
     """The writing side of stored responses and of the ledger; belongs to one event loop."""
 
-    def __init__(self, db: Database, *, purse: Purse, retries: Retries, log: Log, pause: float = 0.0) -> None:
-        """`pause` is how many seconds a group gathers where nobody waits for it to be durable: larger groups cost less."""
+    def __init__(
+        self, db: Database, *, purse: Purse, retries: Retries, log: Log, pause: float = 0.0, node: str = ""
+    ) -> None:
+        """`node` names this start of the process. `pause` is how many seconds a group gathers where nobody waits for it to be durable: larger groups cost less."""
         self._db = db
+        self._node = node
         self._pause = pause
         self._tried_at = 0.0
         self._purse = purse
@@ -105,7 +108,7 @@ class Recorder:
             return
         try:
             written = self._db.queue(
-                partial(settle, entries=[each.settlement for each in group]),
+                partial(settle, entries=[each.settlement for each in group], node=self._node),
                 locks={each.settlement.org_id for each in group},
             )
         except StoreError as error:
@@ -134,7 +137,8 @@ class Recorder:
         for each in group:
             try:
                 fenced = await self._db.write(
-                    partial(settle, entries=[each.settlement]), locks=(each.settlement.org_id,)
+                    partial(settle, entries=[each.settlement], node=self._node),
+                    locks=(each.settlement.org_id,),
                 )
             except Exception as error:  # noqa: BLE001  # whatever it is belongs to who waits
                 self._fail(each, error)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from ingot.clock import Clock
 from ingot.logs import Log
-from ingot.store import erasure, idempotency
+from ingot.store import erasure, idempotency, promises, windows
 from ingot.store import responses as store
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
@@ -62,6 +62,8 @@ class Retention:
         now = micros(self._clock.now())
         gone = await self._drain(partial(store.sweep, now=now, most=self._batch))
         await self._drain(partial(idempotency.sweep, now=now, most=self._batch))
+        await self._drain(partial(windows.sweep, now=now))
+        await self._drain(partial(promises.sweep, now=now))
         for org_id in await self._db.read(erasure.deleted_organizations):
             gone += await self._drain(partial(erasure.erase_organization, org_id=org_id, most=self._batch))
         if gone:

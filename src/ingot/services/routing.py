@@ -45,15 +45,16 @@ def choose(
     tried: Collection[str],
     now: float,
     rng: random.Random,
+    queued: bool = False,
 ) -> Choice | Busy:
-    """The best route that is free, of `routes_for`; `dialect` is the client's."""
+    """The best route that is free, of `routes_for`; `dialect` is the client's, `queued` says that it waited for its place."""
     if len(routes) == 1:
         link = links[routes[0].target.name]
         if link.free:
             return Choice(routes[0], link)
-        wait = link.wait(now)
+        wait = link.wait(now, queued=queued)
         return Busy(wait) if wait else Choice(routes[0], link)
-    waits = [links[route.target.name].wait(now) for route in routes]
+    waits = [links[route.target.name].wait(now, queued=queued) for route in routes]
     free = [route for route, wait in zip(routes, waits, strict=True) if not wait]
     if not free:
         return Busy(min(waits))

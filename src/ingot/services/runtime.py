@@ -10,6 +10,7 @@ from ingot.logs import Log
 from ingot.presets import Preset
 from ingot.services.admission import Gate
 from ingot.services.attachments import Attachments
+from ingot.services.desk import Desk
 from ingot.services.history import History
 from ingot.services.idempotency import Retries
 from ingot.services.images import Images
@@ -34,6 +35,7 @@ class Runtime:
     gate: Gate
     retries: Retries
     jobs: Jobs
+    desk: Desk
     history: History
     images: Images
     attachments: Attachments

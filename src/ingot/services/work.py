@@ -16,7 +16,7 @@ from enum import Enum, auto
 import msgspec
 
 from ingot.dialects.dialect import Dialect
-from ingot.errors import ApiError, NotFound, Overloaded, PlatformError
+from ingot.errors import ApiError, NotFound, Overloaded, PlatformError, RateLimited, UpstreamError
 from ingot.pricing import Price, parse_frozen
 from ingot.scheduling.backoff import again
 from ingot.services.accounting import CANCELLED, EXPIRED, Unrun, account, claim_of, unrun
@@ -26,6 +26,7 @@ from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.grants import Grant
 from ingot.services.inference import run
 from ingot.services.keys import Principal
+from ingot.services.pacing import Called, Ending
 from ingot.services.purse import Hold
 from ingot.services.recording import Fenced
 from ingot.services.runtime import Runtime
@@ -38,6 +39,7 @@ from ingot.store.settle import Settlement
 Dialects = Mapping[tuple[str, str], Dialect]
 """Each dialect as a preset dresses it, by preset and surface; its `decode` takes what the preset has let through already."""
 
+OK = 200
 TOLD_LATER = frozenset({408, 409, 425, 429})
 """Statuses of a client's fault that another try may not meet."""
 
@@ -63,6 +65,8 @@ class Attempt:
     inference: Inference | None = None
     wait: float | None = None
     """Seconds that a target wants to be left alone."""
+    fault: ApiError | None = None
+    """Why the try failed, where a target was asked."""
 
     async def run(self, dialects: Dialects, door: Door) -> Verdict:
         """Runs the item and writes what it ends with; where this is cancelled `end_cancelled` may follow."""
@@ -106,6 +110,28 @@ class Attempt:
         self.outcome.departed = True
         return await self._write(account(self.runtime, self.inference, self.outcome))
 
+    def called(self, *, running: int) -> Called | None:
+        """What the try tells of the target that was asked, beside `running` calls; None where it tells nothing of it."""
+        outcome, inference = self.outcome, self.inference
+        if inference is None or not outcome.attempts or outcome.departed:
+            return None
+        ending = _ending_for(outcome, self.fault)
+        if ending is None:
+            return None
+        usage = outcome.usage
+        return Called(
+            model=self.job.model,
+            ending=ending,
+            began=self.runtime.clock.now() - outcome.seconds,
+            seconds=outcome.seconds,
+            read=0 if usage is None else usage.input,
+            written=0 if usage is None else usage.output,
+            most=self.runtime.gate.estimates_of(inference.call, inference.deployment)[1],
+            estimate=self.job.estimate,
+            retry_after=self.wait,
+            running=running,
+        )
+
     def _objection(self) -> ApiError | None:
         """Why it is not to be run at all."""
         if self.job.lapses >= MOST_LAPSES:
@@ -126,6 +152,7 @@ class Attempt:
 
     async def _judged(self, error: ApiError) -> Verdict:
         outcome = self.outcome
+        self.fault = error
         if error.code == "storage_unavailable":
             return Verdict.LATER
         final = outcome.refused or (error.status < PlatformError.status and error.status not in TOLD_LATER)
@@ -158,6 +185,17 @@ class Attempt:
 
     def _now(self) -> int:
         return micros(self.runtime.clock.now())
+
+
+def _ending_for(outcome: Outcome, fault: ApiError | None) -> Ending | None:
+    """How a call ended for its target: None where the client's request was at fault, or we were."""
+    if outcome.status == OK and outcome.error is None:
+        return "done"
+    if outcome.refused:
+        return None
+    if isinstance(fault, RateLimited):
+        return "throttled"
+    return "failed" if fault is None or isinstance(fault, UpstreamError) else None
 
 
 async def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *, grant: Grant) -> Inference:

@@ -13,7 +13,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from ingot.scheduling.fairness import service, virtual
-from ingot.store import batch_ends, clocks, deposits, harvest
+from ingot.store import batch_ends, clocks, deposits, harvest, windows
 from ingot.store.batch_ends import OUTCOMES, Tally
 from ingot.store.batches import BatchRow
 from ingot.store.bulk import insert_rows
@@ -23,21 +23,11 @@ from ingot.store.schema import response_waits
 _WAIT = ("response_id", "org_id", "achieved", "queued_us", "due_at")
 
 
-class Result(Protocol):
+class Result(windows.Result, Protocol):
     """Of a settlement, what concerns the queue."""
 
     @property
-    def id(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def claim(self) -> Claim | None: ...
-    @property
-    def achieved(self) -> str | None: ...
-    @property
     def queued_us(self) -> int: ...
-    @property
-    def finished_at(self) -> int: ...
     @property
     def input_tokens(self) -> int: ...
     @property
@@ -65,9 +55,11 @@ def conclude_all(conn: Connection, results: Iterable[Result]) -> tuple[set[str],
     return fenced, over
 
 
-def clear_up(conn: Connection, results: Sequence[Result], over: Sequence[str]) -> list[BatchRow]:
-    """Gives back what is left of the money, moves the clocks by what was really used, notes how long each waited, and
-    counts what ended of batches; those that ended with it.
+def clear_up(
+    conn: Connection, results: Sequence[Result], over: Sequence[str], *, node: str
+) -> list[BatchRow]:
+    """Gives back what is left of the money, moves the clocks by what was really used, notes how long each waited and which
+    promises were kept, and counts what ended of batches; those that ended with it. `node` is the process.
     """
     for holds in over:
         deposits.release(conn, deposits.decode(holds))
@@ -89,6 +81,7 @@ def clear_up(conn: Connection, results: Sequence[Result], over: Sequence[str]) -
         return []
     clocks.move(conn, by)
     insert_rows(conn, response_waits, _WAIT, rows)
+    windows.note(conn, results, node=node)
     return batch_ends.count(conn, tallies, at=at)
 
 

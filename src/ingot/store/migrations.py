@@ -23,6 +23,7 @@ from ingot.store.steps import (
     records,
     references,
     translations,
+    windows,
 )
 
 _RESTORE = "Restore the newest backup, or start with an empty database."
@@ -52,6 +53,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(7, "queue", queue.apply, tables=("items", "jobs", "tenant_clocks", "response_waits")),
     Migration(8, "references", references.apply, tables=("response_items",)),
     Migration(9, "batches", batches.apply, tables=("batches", "batch_lines")),
+    Migration(10, "windows", windows.apply, tables=("window_slots", "throughput", "bookings")),
 )
 
 

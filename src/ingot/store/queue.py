@@ -19,15 +19,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, and_, bindparam, func, literal_column, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
 
-from ingot.scheduling.choice import Grant, Head, Look, Queue
-from ingot.store import clocks
+from ingot.scheduling.choice import Grant, Look, Queue
+from ingot.store import clocks, heads
 from ingot.store.bulk import insert_rows
+from ingot.store.heads import LEASE, Claimer
 from ingot.store.instants import shared_now
-from ingot.store.schema import MICROSECOND, items, jobs, tenant_clocks
+from ingot.store.schema import items, jobs
 
-LEASE: Final = 60 * MICROSECOND
 MOST_LAPSES: Final = 3
 """Leases that may lapse before a job is taken for what kills its workers."""
 SPLIT_FROM: Final = 2
@@ -75,6 +75,10 @@ class Job(Struct, frozen=True, kw_only=True):
     created_at: int
     due_at: int
     lift_at: int
+    target_at: int = 0
+    """By when it is to have come so far, for an even pace of its batch; 0: when it is due."""
+    prefix: str = ""
+    """How its prompts begin, as `scheduling.grouping` has it."""
 
     @property
     def in_batch(self) -> bool:
@@ -116,23 +120,13 @@ class Item(Struct, frozen=True, gc=False):
     request: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Claimer:
-    """Who takes jobs, when, of which models, and for how long."""
-
-    owner: str
-    now: int
-    models: Collection[str]
-    lease: int = LEASE
-
-
 _JOB = Job.__struct_fields__
+_NAMED = tuple(name for name in _JOB if name != "target_at")
 _LEASED = Leased.__struct_fields__
 _ITEM = Item.__struct_fields__
 _NEW = ("state", "epoch", "not_before", "tries", "lapses")
 _j, _i = jobs.c, items.c
 _COLUMNS = tuple(jobs.c[name] for name in _LEASED)
-_HEAD = (_j.id, _j.org_id, _j.weight, _j.due_at, _j.lift_at, _j.estimate, _j.lo, _j.hi)
 _MINE = and_(_j.id == bindparam("job"), _j.epoch == bindparam("at_epoch"), _j.state == "running")
 _WITHIN = and_(_i.batch_id == bindparam("batch"), _i.seq.between(bindparam("first"), bindparam("last")))
 
@@ -151,14 +145,17 @@ def enqueue(conn: Connection, job: Job, new: Sequence[NewItem]) -> None:
 
 def job_rows(new: Iterable[Job]) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
     """The columns of jobs that wait from now on, and their rows."""
-    rows = [(*(getattr(job, name) for name in _JOB), "queued", 0, 0, 0, 0) for job in new]
-    return (*_JOB, *_NEW), rows
+    rows = [
+        (*(getattr(job, name) for name in _NAMED), job.target_at or job.due_at, "queued", 0, 0, 0, 0)
+        for job in new
+    ]
+    return (*_NAMED, "target_at", *_NEW), rows
 
 
 def claim(conn: Connection, claimer: Claimer, look: Look, *, choose: Choose) -> list[Leased]:
     """Leases what `choose` grants of the heads of the queue; what another took in between is missing."""
     now = shared_now(conn, claimer.now)
-    queues = _queues(conn, look, claimer, shared=now)
+    queues = heads.queues(conn, look, claimer, shared=now)
     wanted = list(dict.fromkeys(grant.job for grant in choose(queues))) if queues else []
     if not wanted:
         return []
@@ -304,53 +301,6 @@ def waiting(conn: Connection) -> dict[str, int]:
         state: conn.execute(select(func.count()).where(_j.state == state)).scalar_one()
         for state in ("queued", "running")
     }
-
-
-def _queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> list[Queue]:
-    """The heads that can matter: what is to be lifted, and the first jobs of those who had least service.
-
-    Windows are counted by the clocks of processes, as promises are; leases and pauses by the one that all share.
-    """
-    ready = [_j.state == "queued", _j.not_before <= shared, _j.model.in_(sorted(claimer.models))]
-    urgent = (
-        select(*_HEAD)
-        .where(*ready, _j.lift_at <= claimer.now)
-        .order_by(_j.lift_at, _j.id)
-        .limit(4 * look.rows)
-    )
-    rows = {row.id: row for row in conn.execute(urgent)}
-    exists = select(literal_column("1")).where(_j.org_id == tenant_clocks.c.org_id, *ready).exists()
-    first = select(tenant_clocks).where(exists).order_by(tenant_clocks.c.counter, tenant_clocks.c.org_id)
-    counters = {row.org_id: row.counter for row in conn.execute(first.limit(look.organizations))}
-    for org_id in counters:
-        heads = select(*_HEAD).where(_j.org_id == org_id, *ready).order_by(_j.due_at, _j.id)
-        rows |= {row.id: row for row in conn.execute(heads.limit(look.rows))}
-    counters |= clocks.of(conn, {row.org_id for row in rows.values()} - counters.keys())
-    return _by_organization(rows.values(), counters)
-
-
-def _by_organization(rows: Iterable[Any], counters: dict[str, int]) -> list[Queue]:
-    heads: dict[str, list[Any]] = {}
-    for row in rows:
-        heads.setdefault(row.org_id, []).append(row)
-    return [
-        Queue(
-            org_id,
-            counters.get(org_id, 0),
-            own[0].weight,
-            [
-                Head(
-                    row.id,
-                    row.due_at / MICROSECOND,
-                    row.lift_at / MICROSECOND,
-                    row.estimate,
-                    row.hi - row.lo + 1,
-                )
-                for row in sorted(own, key=lambda row: (row.due_at, row.id))
-            ],
-        )
-        for org_id, own in heads.items()
-    ]
 
 
 def _split(conn: Connection, job: Leased) -> None:

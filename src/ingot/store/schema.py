@@ -6,7 +6,7 @@ Instants are whole microseconds since the epoch, UTC, on every database. Knows n
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, Table, Text, text
 
 from ingot.store.steps import batches as batches_step
 from ingot.store.steps import conversations as conversations_step
@@ -17,6 +17,7 @@ from ingot.store.steps import queue as queue_step
 from ingot.store.steps import records as records_step
 from ingot.store.steps import references as references_step
 from ingot.store.steps import translations as translations_step
+from ingot.store.steps import windows as windows_step
 
 MICROSECOND = 1_000_000
 
@@ -61,6 +62,7 @@ files_step.define(metadata)
 queue_step.define(metadata)
 references_step.define(metadata)
 batches_step.define(metadata)
+windows_step.define(metadata)
 
 DEFAULT_ORG = organizations_step.DEFAULT_ORG
 """The operator's own organization; it is there from the start."""
@@ -122,7 +124,16 @@ items = metadata.tables["items"]
 jobs = metadata.tables["jobs"]
 job_events = metadata.tables["job_events"]
 tenant_clocks = metadata.tables["tenant_clocks"]
+jobs.append_column(Column("target_at", BigInteger, nullable=False, server_default="0"))
+jobs.append_column(Column("prefix", Text, nullable=False, server_default=""))
+jobs.indexes -= {each for each in jobs.indexes if each.name == "jobs_by_org"}
+for _name, _columns in windows_step.INDEXES.items():
+    _waiting = text(windows_step.QUEUED)
+    Index(_name, *(jobs.c[each] for each in _columns), sqlite_where=_waiting, postgresql_where=_waiting)
 response_waits = metadata.tables["response_waits"]
 
 batches = metadata.tables["batches"]
 batch_lines = metadata.tables["batch_lines"]
+window_slots = metadata.tables["window_slots"]
+throughput = metadata.tables["throughput"]
+bookings = metadata.tables["bookings"]

@@ -114,8 +114,10 @@ _FIND_GONE = select(organizations.c.id).where(
 )
 
 
-def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
+def settle(conn: Connection, entries: Sequence[Settlement], *, node: str = "") -> set[str]:
     """Writes all of them but those whose key or job another has by now; returns the ids of these. Whoever calls commits.
+
+    `node` is the process that settles: sums that no organization owns are kept by it.
 
     On PostgreSQL the caller holds the names of their organizations as locks (`Database.write`).
     """
@@ -145,7 +147,7 @@ def settle(conn: Connection, entries: Sequence[Settlement]) -> set[str]:
     for each in entries:
         if each.turn is not None:
             append_turn(conn, each.org_id, each.turn, maker=each.target)
-    clear_up(conn, entries, over)
+    clear_up(conn, entries, over, node=node)
     return fenced
 
 

@@ -87,6 +87,7 @@ class Link:
         "breaker",
         "healthy",
         "in_flight",
+        "reserved",
         "target",
     )
 
@@ -103,6 +104,8 @@ class Link:
         self.target = target
         self.breaker = Breaker(failures=target.breaker_failures, open_seconds=target.breaker_seconds)
         self.in_flight = 0
+        self.reserved = 0
+        """Places of its capacity that are kept for queued work."""
         self.healthy = True
         self._client = client
         self._clock = clock
@@ -121,10 +124,13 @@ class Link:
         """Whether a request may go at once, as far as that shows without looking at the clock."""
         return self.breaker.calm and self.target.capacity is None
 
-    def wait(self, now: float) -> float:
-        """Seconds until this target may be asked; infinity where it is full, as nobody knows when it will not be."""
+    def wait(self, now: float, *, queued: bool = False) -> float:
+        """Seconds until this target may be asked; infinity where it is full, as nobody knows when it will not be.
+
+        `queued` work has the places that are kept for it, too.
+        """
         capacity = self.target.capacity
-        if capacity is not None and self.in_flight >= capacity:
+        if capacity is not None and self.in_flight >= (capacity if queued else capacity - self.reserved):
             return float("inf")
         return self.breaker.wait(now)
 

@@ -1,25 +1,27 @@
-"""How much room there is for queued work: for the process, and for each target, whose places asap goes on to find.
+"""The lanes of a worker: how many items of the queue each target bears now, and who of those that were leased begins next.
 
-A model's lane is its first target; models that share it share its room. Decides numbers from what runs now; refuses to know
-jobs and leases.
+    claim      as many jobs as there is room for           permits come before claims
+    enter      an item waits until its target has a place   lifted ones may use more of them
+    reserve    what is left of the queue's own share is kept from asap while queued work waits
+
+A model's lane is its first target; models that share it share its places. How many there are is learned (`services.pacing`).
+Decides numbers from what runs now; refuses to know jobs and leases.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+import asyncio
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterable
 from typing import Final
 
 from ingot.catalog import Catalog
-from ingot.scheduling.capacity import Lane, Room, room
+from ingot.clock import Clock
+from ingot.scheduling.capacity import Lane, Room, own_room, reserved
+from ingot.scheduling.pace import Pace
+from ingot.services.pacing import NOWHERE, Pacing, lane_of
 from ingot.upstream.link import Link
 
-NOWHERE: Final = ""
-"""The lane of models that are not there any more: their work ends at once."""
-
-
-def lane_of(catalog: Catalog, model: str) -> str:
-    """The name of a model's lane."""
-    deployment = catalog.deployments.get(model)
-    return NOWHERE if deployment is None else deployment.routes[0].target.name
+FULL: Final = Room(0, 0)
 
 
 def lanes(catalog: Catalog, models: Iterable[str]) -> dict[str, list[str]]:
@@ -30,18 +32,100 @@ def lanes(catalog: Catalog, models: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def room_of(link: Link | None, *, ours: int, free: int) -> Room:
-    """What a lane has room for, of the `free` places of the process; `ours` are items that run there."""
-    capacity = None if link is None else link.target.capacity
-    if link is None or capacity is None:
-        return Room(free, free)
-    found = room(Lane(capacity, asap=max(link.in_flight - ours, 0), queued=ours))
-    return Room(min(found.ordinary, free), min(found.lifted, free))
+class Places:
+    """The places of one lane; of one without a target nobody waits for any."""
+
+    def __init__(self, link: Link | None, pacing: Pacing, *, clock: Clock) -> None:
+        self.running = 0
+        """Items that have a place."""
+        self.wanted = False
+        """Whether work waits in the queue."""
+        self.link = link
+        self._pacing = pacing
+        self._clock = clock
+        self._waiting: deque[tuple[bool, asyncio.Future[None]]] = deque()
+
+    def room(self, *, held: int, free: int) -> Room:
+        """For how many more items jobs may be leased, of the `free` places of the process; `held` are leased already."""
+        if self.link is None:
+            return Room(free, free)
+        found = self._room(held)
+        return Room(min(found.ordinary, free), min(found.lifted, free))
+
+    @contextlib.asynccontextmanager
+    async def enter(self, *, lifted: bool) -> AsyncIterator[None]:
+        """A place for an item, from when there is one."""
+        if self._waiting or not self._fits(lifted=lifted):
+            mine = asyncio.get_running_loop().create_future()
+            self._waiting.append((lifted, mine))
+            try:
+                await mine
+            except asyncio.CancelledError:
+                if mine.done() and not mine.cancelled():
+                    self._leave()
+                raise
+        else:
+            self.running += 1
+        self.reserve()
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def wake(self) -> None:
+        """Lets in whom there is a place for by now."""
+        while self._waiting:
+            lifted, first = self._waiting[0]
+            if not first.done():
+                if not self._fits(lifted=lifted):
+                    break
+                self.running += 1
+                first.set_result(None)
+            self._waiting.popleft()
+        self.reserve()
+
+    def reserve(self) -> None:
+        """Keeps from asap what is left of the queue's own share."""
+        if self.link is not None:
+            now = self._clock.now()
+            self.link.reserved = reserved(self._lane(self.running), now) if self._open(now) else 0
+
+    def close(self) -> None:
+        """Keeps nothing any more."""
+        self.wanted = False
+        if self.link is not None:
+            self.link.reserved = 0
+
+    @property
+    def others(self) -> int:
+        """Calls of the target that are none of the queue's."""
+        return 0 if self.link is None else max(self.link.in_flight - self.running, 0)
+
+    def _leave(self) -> None:
+        self.running -= 1
+        self.wake()
+
+    def _fits(self, *, lifted: bool) -> bool:
+        if self.link is None:
+            return True
+        found = self._room(self.running)
+        return (found.lifted if lifted else found.ordinary) > 0
+
+    def _room(self, held: int) -> Room:
+        return own_room(self._lane(held)) if self._open(self._clock.now()) else FULL
+
+    def _lane(self, held: int) -> Lane:
+        waiting = self.wanted or bool(self._waiting)
+        return Lane(self._pace.permits, asap=self.others, queued=held, waiting=waiting)
+
+    def _open(self, now: float) -> bool:
+        return self.link is None or self._pace.open(now)
+
+    @property
+    def _pace(self) -> Pace:
+        if self.link is None:
+            raise AssertionError("a lane without a target has no pace")
+        return self._pacing.pace(self.link.target)
 
 
-def occupied(running: Mapping[str, int], catalog: Catalog) -> dict[str, int]:
-    """Items that run, by lane, from those by model."""
-    found: dict[str, int] = defaultdict(int)
-    for model, count in running.items():
-        found[lane_of(catalog, model)] += count
-    return found
+__all__ = ["NOWHERE", "Places", "lane_of", "lanes"]

@@ -9,7 +9,6 @@ Permits come before claims, so that no job is leased which could not begin. Hint
 
 import asyncio
 import contextlib
-from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +17,7 @@ from ingot.services.work import Dialects
 from ingot.signals.signal import ENDS, WORK
 from ingot.store.faults import StoreError
 from ingot.store.schema import MICROSECOND, micros
-from ingot.worker.lanes import NOWHERE, lanes, occupied, room_of
+from ingot.worker.lanes import NOWHERE, Places, lane_of, lanes
 from ingot.worker.running import Running, Why
 
 BUSY_SECONDS: Final = 0.25
@@ -52,6 +51,8 @@ class Worker:
         self._pace = pace
         self._permits = asyncio.Semaphore(pace.concurrency)
         self._running: dict[str, Running] = {}
+        self._places: dict[str, Places] = {}
+        self._warm: dict[tuple[str, str], str] = {}
         self._look = asyncio.Event()
         self._stopping = False
 
@@ -66,6 +67,8 @@ class Worker:
     def stop(self) -> None:
         """Takes nothing new from here on."""
         self._stopping = True
+        for each in self._places.values():
+            each.close()
         self._look.set()
 
     async def close(self) -> None:
@@ -103,14 +106,33 @@ class Worker:
             return
         models = await runtime.jobs.models()
         by_lane = lanes(runtime.catalog, models)
+        for name, places in self._places.items():
+            places.wanted = name in by_lane
+            places.wake()
+        if by_lane:
+            await runtime.desk.refresh(runtime.catalog)
         for name, waiting in by_lane.items():
-            ours = occupied(self._by_model(), runtime.catalog)
-            link = None if name == NOWHERE else runtime.fleet.links.get(name)
-            room = room_of(link, ours=ours.get(name, 0), free=self._free())
+            places = self._places_of(name)
+            room = places.room(held=self._held(name), free=self._free())
             if room.lifted <= 0 or self._stopping:
                 continue
-            for job in await runtime.jobs.claim(room, models=waiting):
-                self._begin(Running(runtime, self._dialects, job, permits=self._permits, rng=runtime.rng))
+            warm = {org_id: prefix for (lane, org_id), prefix in self._warm.items() if lane == name}
+            found = await runtime.jobs.claim(
+                room, models=waiting, horizon=runtime.desk.horizon(name), warm=warm
+            )
+            for job in found:
+                if job.prefix:
+                    self._warm[name, job.org_id] = job.prefix
+                self._begin(
+                    Running(
+                        runtime,
+                        self._dialects,
+                        job,
+                        permits=self._permits,
+                        places=places,
+                        rng=runtime.rng,
+                    )
+                )
 
     def _begin(self, running: Running) -> None:
         self.runtime.measures.jobs["leased"] += 1
@@ -133,13 +155,32 @@ class Worker:
             self._look.set()
 
     def _free(self) -> int:
-        return self._pace.concurrency - sum(each.size for each in self._running.values())
+        return self._pace.concurrency - sum(each.left for each in self._running.values())
 
-    def _by_model(self) -> Counter[str]:
-        found: Counter[str] = Counter()
-        for each in self._running.values():
-            found[each.job.model] += each.size
-        return found
+    def _held(self, lane: str) -> int:
+        """Items of a lane that are leased and have not ended."""
+        catalog = self.runtime.catalog
+        return sum(each.left for each in self._running.values() if lane_of(catalog, each.job.model) == lane)
+
+    def _places_of(self, lane: str) -> Places:
+        link = None if lane == NOWHERE else self.runtime.fleet.links.get(lane)
+        known = self._places.get(lane)
+        if known is None or known.link is not link:
+            known = self._places[lane] = Places(link, self.runtime.desk.pacing, clock=self.runtime.clock)
+            known.wanted = True
+        return known
+
+    def _measure(self) -> None:
+        """Notes how many places queued work has at each target."""
+        runtime = self.runtime
+        now = runtime.clock.now()
+        for name in {lane_of(runtime.catalog, model) for model in runtime.catalog.deployments}:
+            link = runtime.fleet.links.get(name)
+            if link is not None:
+                asap = self._places_of(name).others
+                runtime.desk.pacing.look(link.target, now, asap=asap, most=self._pace.concurrency)
+        for places in self._places.values():
+            places.wake()
 
     # ---- keeping
 
@@ -162,6 +203,8 @@ class Worker:
                     await self.runtime.jobs.reclaim()
                 if self._running:
                     await self._end_cancelled()
+                self._measure()
+                await self.runtime.desk.share()
                 if self._running and loop.time() - renewed >= self.runtime.jobs.lease / RENEWALS:
                     renewed = loop.time()
                     await self._renew()

@@ -23,7 +23,9 @@ from ingot.services.work import Attempt, Dialects, Verdict
 from ingot.signals.signal import ENDS
 from ingot.store.faults import StoreError
 from ingot.store.queue import Item, Leased
+from ingot.store.schema import seconds
 from ingot.worker.door import QuietDoor, StreamDoor
+from ingot.worker.lanes import Places
 
 OK: Final = 200
 BUSY_SECONDS: Final = 1.0
@@ -48,23 +50,23 @@ class Running:
         job: Leased,
         *,
         permits: asyncio.Semaphore,
+        places: Places,
         rng: random.Random,
     ) -> None:
+        """`permits` are the places of the process, `places` those of its target."""
         self.job = job
+        self.left = job.hi - job.lo + 1
+        """Items that have not ended."""
         self.task: asyncio.Task[None] | None = None
         self._runtime = runtime
         self._dialects = dialects
         self._permits = permits
+        self._places = places
         self._rng = rng
         self._why: Why | None = None
         self._winding_up = False
         self._tokens = 0
         self._wait: float | None = None
-
-    @property
-    def size(self) -> int:
-        """Items that it had when it was taken."""
-        return self.job.hi - self.job.lo + 1
 
     def stop(self, why: Why) -> None:
         """Stops what runs of it; again is no error."""
@@ -112,7 +114,8 @@ class Running:
         return {task.result() for task in tasks}
 
     async def _item(self, item: Item, grant: Grant) -> Verdict:
-        async with self._permits:
+        lifted = seconds(self.job.lift_at) <= self._runtime.clock.now()
+        async with self._places.enter(lifted=lifted), self._permits:
             attempt = Attempt(self._runtime, self.job, item, grant)
             if self._winding_up:
                 return await attempt.end_unrun(CANCELLED)
@@ -127,6 +130,8 @@ class Running:
                 verdict = await attempt.end_cancelled()
             if door is not None:
                 await door.close(ended=told and verdict is Verdict.ENDED and attempt.outcome.status == OK)
+            self._learn(attempt)
+        self.left -= 1
         usage = attempt.outcome.usage
         if usage is not None and verdict is Verdict.ENDED:
             self._tokens += usage.input + usage.output
@@ -134,6 +139,14 @@ class Running:
             self._wait = max(self._wait or 0.0, attempt.wait)
         self._runtime.measures.jobs[verdict.name.lower()] += 1
         return verdict
+
+    def _learn(self, attempt: Attempt) -> None:
+        """What the try tells of its target."""
+        called = attempt.called(running=self._places.running + self._places.others)
+        link = self._runtime.fleet.links.get(attempt.outcome.target)
+        if called is not None and link is not None:
+            now = self._runtime.clock.now()
+            self._runtime.desk.pacing.learn(link.target, called, now)
 
     async def _door(self, item: Item) -> StreamDoor | None:
         """Where its events go, if it has any."""
@@ -157,8 +170,8 @@ class Running:
 
     async def _give_back(self, *, tried: bool) -> None:
         part = self._rng.random()
-        seconds = pause(self.job.tries + 1, part, retry_after=self._wait) if tried else BUSY_SECONDS + part
-        await self._runtime.jobs.give_back(self.job, seconds=seconds, tried=tried)
+        rest = pause(self.job.tries + 1, part, retry_after=self._wait) if tried else BUSY_SECONDS + part
+        await self._runtime.jobs.give_back(self.job, seconds=rest, tried=tried)
 
 
 def _clear() -> None:

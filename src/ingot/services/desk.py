@@ -1,0 +1,277 @@
+"""The desk of one process: what was measured becomes Supply and Ahead, and `quotes.admit` decides.
+
+    what waits, summed (1 s)  --.
+    what was let in here since -+--> Ahead ---.
+    bookings of the organization'              +--> quotes.admit --> Quote: let in, and counted
+    what targets give (pacing) -----> Supply --'               '--> Refusal: counted, and booked
+
+Where nobody measured the targets yet, all is let in. Work that is due at once has no deadline to fit: it is bounded by how
+much of its kind waits. Knows no client and no error; `services.quoting` has both.
+"""
+
+import asyncio
+import math
+from functools import partial
+from typing import Final
+
+from msgspec import Struct
+from sqlalchemy import Connection
+
+from ingot.catalog import Catalog
+from ingot.clock import Clock
+from ingot.scheduling import quotes
+from ingot.scheduling.backlog import NONE, horizon
+from ingot.scheduling.quotes import Booking, Quote, Refusal, Supply, Work
+from ingot.scheduling.windows import Window
+from ingot.services.ahead import Added, Lane, Loads
+from ingot.services.pacing import LIVING, MARGIN, Pacing, lane_of
+from ingot.store import backlog, promises, windows
+from ingot.store.database import Database
+from ingot.store.schema import micros
+
+FRESH: Final = 1.0
+"""Seconds for which sums are good, at least."""
+PART: Final = 20.0
+"""So many times as long as it took to read them: a long queue is read more seldom."""
+HEARD: Final = 5.0
+"""Seconds after which it is looked again what other nodes tell."""
+TOLD: Final = 15.0
+TOLD_ALONE: Final = 60.0
+"""Seconds after which others are told; where there are none, it is for the next start alone."""
+MOST_ASAP: Final = 200
+LONGEST_ASAP: Final = 10.0
+"""What is due at once waits in no longer line, and no longer than so many seconds (Q11)."""
+
+
+class Load(Struct, frozen=True, kw_only=True):
+    """Work that somebody asks for: `read` and `written` are tokens a piece, `written` the most that may come;
+    `largest` those of its largest piece, where they differ. `key` tells it again when it comes back.
+    """
+
+    org_id: str
+    model: str
+    window: str
+    weight: int = 1
+    items: int = 1
+    read: int
+    written: int
+    largest: tuple[int, int] | None = None
+    batch: bool = False
+    key: str = ""
+
+
+class Decided(Struct, frozen=True):
+    """What was decided, and whether on measured figures."""
+
+    told: Quote | Refusal
+    measured: bool
+
+
+class Desk:
+    """Measures, promises, books; belongs to one event loop."""
+
+    def __init__(self, db: Database, pacing: Pacing, *, clock: Clock, node: str, alone: bool) -> None:
+        """`node` names this start of the process; `alone`: no other works on this database."""
+        self.pacing = pacing
+        self._db = db
+        self._clock = clock
+        self._node = node
+        self._alone = alone
+        self._loads = Loads()
+        self._read = self._heard = self._shared = -math.inf
+        self._good = FRESH
+        self._reading: asyncio.Task[None] | None = None
+        self._booked: set[str] = set()
+
+    async def start(self) -> None:
+        """Takes what is known from before; where no other process can be alive, none of them counts as working."""
+        if self._alone:
+            await self._db.write(promises.bury)
+        await self._hear()
+
+    async def close(self) -> None:
+        """Tells for the last time, and that this process gives nothing any more."""
+        await self._share()
+        await self._db.write(partial(promises.bury, node=self._node))
+
+    # ---- what is asked
+
+    async def decide(self, catalog: Catalog, load: Load, *, first: bool = True) -> Decided:
+        """Lets work in or refuses it, and remembers which."""
+        window, lane = catalog.windows[load.window], lane_of(catalog, load.model)
+        await self.refresh(catalog)
+        now = self._clock.now()
+        booking = await self._booking(load, now)
+        decided, work = await self._weigh(catalog, load, now, booking)
+        claimed = booking is not None
+        if first and not claimed:
+            self._loads.arrive(lane, load.org_id, work.service, seconds=work.seconds, now=now)
+        if isinstance(decided.told, Refusal):
+            await self._refuse(load, decided.told, now)
+            return decided
+        if claimed:
+            await self._db.write(partial(promises.unbook, org_id=load.org_id, work=load.key))
+        due = window.due(now, batch=load.batch)
+        target = (decided.told.start + decided.told.finish) / 2.0 if load.batch else due
+        added = Added(now, load.org_id, load.weight, due, target, work.service, load.items)
+        self._loads.add(lane, added)
+        return decided
+
+    async def quote(self, catalog: Catalog, load: Load) -> Decided:
+        """What would be decided now; nothing is remembered."""
+        await self.refresh(catalog)
+        now = self._clock.now()
+        decided, _ = await self._weigh(catalog, load, now, await self._booking(load, now))
+        return decided
+
+    def lasts(self, catalog: Catalog, model: str, service: float) -> float:
+        """Seconds for which an item of this service is predicted to run, at most."""
+        return MARGIN * service / self.pacing.each(lane_of(catalog, model), self._clock.now())
+
+    def horizon(self, lane: str) -> float:
+        """The last due moment until which all work of a lane is critical."""
+        now = self._clock.now()
+        supply = self.pacing.supply(lane, now)
+        if supply is None:
+            return NONE
+        return horizon(self._loads.lane(lane).everyone, now, rate=supply.rate)
+
+    # ---- what is measured
+
+    async def refresh(self, catalog: Catalog) -> None:
+        """Returns when the sums are fresh; raises StoreError."""
+        now = self._clock.monotonic()
+        if now - self._read < self._good:
+            return
+        if self._reading is None:
+            self._reading = asyncio.get_running_loop().create_task(self._renew(catalog))
+            self._reading.add_done_callback(self._renewed)
+        await asyncio.shield(self._reading)
+
+    async def share(self) -> None:
+        """Tells other nodes, and the next start, what was measured here, from time to time; raises StoreError."""
+        now = self._clock.monotonic()
+        if now - self._shared >= (TOLD_ALONE if self._alone else TOLD):
+            self._shared = now
+            await self._share()
+
+    async def _share(self) -> None:
+        now = self._clock.now()
+        told = self.pacing.told(self._loads.tell(now))
+        await self._db.write(partial(promises.tell, node=self._node, told=told, now=micros(now)))
+
+    async def _renew(self, catalog: Catalog) -> None:
+        began, moment = self._clock.monotonic(), self._clock.now()
+        now = micros(moment)
+
+        def read(conn: Connection) -> tuple[list[backlog.Waits], list[backlog.Runs], set[str]]:
+            waits, runs = backlog.read(conn)
+            return waits, runs, promises.organizations(conn, now=now)
+
+        waits, runs, self._booked = await self._db.read(read)
+        self._loads.renew(waits, runs, lane_of=partial(lane_of, catalog), began=moment)
+        self._loads.forget(moment)
+        self._read = self._clock.monotonic()
+        self._good = max(FRESH, PART * (self._read - began))
+        if not self._alone and self._read - self._heard >= HEARD:
+            await self._hear()
+
+    def _renewed(self, task: "asyncio.Task[None]") -> None:
+        self._reading = None
+        if not task.cancelled():
+            task.exception()  # whoever waits for it has it
+
+    async def _hear(self) -> None:
+        self._heard = self._clock.monotonic()
+        found = [each for each in await self._db.read(promises.heard) if each.node != self._node]
+        self.pacing.hear((each.at, each.told) for each in found)
+        now = self._clock.now()
+        self._loads.hear([told.arriving for at, told in self.pacing.others if now - at <= LIVING])
+
+    # ---- how it is decided
+
+    async def _weigh(
+        self, catalog: Catalog, load: Load, now: float, booking: Booking | None
+    ) -> tuple[Decided, Work]:
+        window, lane = catalog.windows[load.window], lane_of(catalog, load.model)
+        work = self._work(window, load)
+        supply = self.pacing.supply(lane, now)
+        if supply is None:
+            return Decided(_guess(work, self.pacing.each(lane, now), now), measured=False), work
+        if not window.queued:
+            told = _at_once(work, self._loads.lane(lane), supply, now)
+            return Decided(told, measured=True), work
+        claimed = None if booking is None else quotes.claim((booking,), load.key, now)
+        batch = min((each.batch_seconds for each in catalog.windows.values() if each.batchable), default=None)
+        ahead = self._loads.ahead(
+            lane,
+            load.org_id,
+            await self._bookings(catalog, load, lane, now),
+            seconds=work.seconds,
+            now=now,
+            steady=batch if load.batch else None,
+            claimed=claimed,
+        )
+        return Decided(quotes.admit(work, ahead, supply, now, claimed=claimed), measured=True), work
+
+    def _work(self, window: Window, load: Load) -> Work:
+        piece = self.pacing.expected(load.model, load.read, load.written)
+        largest = piece if load.largest is None else self.pacing.expected(load.model, *load.largest)
+        return Work(
+            window=window,
+            service=float(piece * load.items),
+            weight=load.weight,
+            items=load.items,
+            largest=float(max(piece, largest)),
+            deviation=self.pacing.deviation(load.model),
+            batch=load.batch,
+            key=load.key,
+        )
+
+    async def _booking(self, load: Load, now: float) -> Booking | None:
+        if not load.key or load.org_id not in self._booked:
+            return None
+        rows = await self._db.read(partial(promises.bookings_of, org_id=load.org_id, now=micros(now)))
+        return next((each for model, each in rows if each.key == load.key and model == load.model), None)
+
+    async def _bookings(self, catalog: Catalog, load: Load, lane: str, now: float) -> list[Booking]:
+        if load.org_id not in self._booked:
+            return []
+        rows = await self._db.read(partial(promises.bookings_of, org_id=load.org_id, now=micros(now)))
+        return [each for model, each in rows if each.key != load.key and lane_of(catalog, model) == lane]
+
+    async def _refuse(self, load: Load, refusal: Refusal, now: float) -> None:
+        def write(conn: Connection) -> None:
+            windows.refuse(
+                conn,
+                load.window,
+                load.model,
+                batch=load.batch,
+                items=load.items,
+                now=micros(now),
+                node=self._node,
+            )
+            if refusal.booking is not None and load.key:
+                promises.book(conn, load.org_id, load.model, refusal.booking, now=micros(now))
+
+        await self._db.write(write, locks=(load.org_id,))
+        if refusal.booking is not None and load.key:
+            self._booked.add(load.org_id)
+
+
+def _guess(work: Work, each: float, now: float) -> Quote:
+    """What is told where nothing was measured: as if all of it began now on one place; nobody is sure of it."""
+    run = work.service / each
+    return Quote(now, now + run, now, now + 2.0 * run, now + work.seconds, 0.5)
+
+
+def _at_once(work: Work, lane: Lane, supply: Supply, now: float) -> Quote | Refusal:
+    """Work that is due at once waits behind what is overdue alone."""
+    if supply.permits <= 0.0:
+        return Refusal("capacity", max(math.ceil(supply.opens - now), 1.0))
+    wait = max(lane.everyone.by(now) / supply.rate, supply.opens - now, 0.0)
+    if lane.overdue(now) + work.items > MOST_ASAP or wait > LONGEST_ASAP:
+        return Refusal("capacity", float(max(math.ceil(wait - LONGEST_ASAP / 2.0), 1)))
+    start = now + wait
+    finish = start + work.largest / supply.each
+    return Quote(start, finish, start, finish + work.largest / supply.each, now, 1.0 if wait <= 1.0 else 0.5)

@@ -1,0 +1,106 @@
+"""The heads of the queue: the few jobs of which the next ones are chosen, however many wait.
+
+    to be lifted           lift_at has passed               the first by that moment
+    critical               due by the horizon               the first by due moment, of each model
+    all others             who had least service            of each organization the first by target
+
+Each query reads the head of an index (see `scheduling.choice`). Plain functions over a connection.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Connection, literal_column, select
+
+from ingot.scheduling.choice import Head, Look, Queue
+from ingot.store import clocks
+from ingot.store.schema import MICROSECOND, jobs, tenant_clocks
+
+LEASE: Final = 60 * MICROSECOND
+
+_j = jobs.c
+_HEAD: Final = (
+    _j.id, _j.org_id, _j.weight, _j.due_at, _j.lift_at, _j.target_at, _j.prefix, _j.estimate, _j.lo, _j.hi,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Claimer:
+    """Who takes jobs, when, of which models, and for how long."""
+
+    owner: str
+    now: int
+    models: Collection[str]
+    lease: int = LEASE
+    horizon: int | None = None
+    """Until when all work is critical: what is due by then counts as lifted."""
+    warm: Mapping[str, str] = field(default_factory=dict)
+    """How the prompts began that the targets worked on last, by organization."""
+
+
+def queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> list[Queue]:
+    """The heads that can matter: what is to be lifted, and the first jobs of those who had least service.
+
+    Windows are counted by the clocks of processes, as promises are; leases and pauses by the one that all share.
+    """
+    ready = [_j.state == "queued", _j.not_before <= shared, _j.model.in_(sorted(claimer.models))]
+    urgent = (
+        select(*_HEAD)
+        .where(*ready, _j.lift_at <= claimer.now)
+        .order_by(_j.lift_at, _j.id)
+        .limit(4 * look.rows)
+    )
+    rows = {row.id: row for row in conn.execute(urgent)}
+    rows |= {row.id: row for row in _critical(conn, claimer, look, shared=shared)}
+    exists = select(literal_column("1")).where(_j.org_id == tenant_clocks.c.org_id, *ready).exists()
+    first = select(tenant_clocks).where(exists).order_by(tenant_clocks.c.counter, tenant_clocks.c.org_id)
+    counters = {row.org_id: row.counter for row in conn.execute(first.limit(look.organizations))}
+    for org_id in counters:
+        heads = select(*_HEAD).where(_j.org_id == org_id, *ready).order_by(_j.target_at, _j.id)
+        rows |= {row.id: row for row in conn.execute(heads.limit(look.rows))}
+    counters |= clocks.of(conn, {row.org_id for row in rows.values()} - counters.keys())
+    return _by_organization(rows.values(), counters, claimer.warm)
+
+
+def _critical(conn: Connection, claimer: Claimer, look: Look, *, shared: int) -> Iterator[Any]:
+    """The first jobs by due moment of each model, where a promise may break unless they go first."""
+    if claimer.horizon is None:
+        return
+    for model in sorted(claimer.models):
+        first = (
+            select(*_HEAD)
+            .where(_j.state == "queued", _j.model == model, _j.due_at <= claimer.horizon)
+            .where(_j.not_before <= shared)
+            .order_by(_j.due_at, _j.id)
+        )
+        yield from conn.execute(first.limit(4 * look.rows)).all()
+
+
+def _by_organization(
+    rows: Iterable[Any], counters: Mapping[str, int], warm: Mapping[str, str]
+) -> list[Queue]:
+    heads: dict[str, list[Any]] = {}
+    for row in rows:
+        heads.setdefault(row.org_id, []).append(row)
+    return [
+        Queue(
+            org_id,
+            counters.get(org_id, 0),
+            own[0].weight,
+            [
+                Head(
+                    row.id,
+                    row.due_at / MICROSECOND,
+                    row.lift_at / MICROSECOND,
+                    row.estimate,
+                    row.hi - row.lo + 1,
+                    row.prefix,
+                    row.target_at / MICROSECOND,
+                )
+                for row in sorted(own, key=lambda row: (row.target_at, row.id))
+            ],
+            warm.get(org_id, ""),
+        )
+        for org_id, own in heads.items()
+    ]
