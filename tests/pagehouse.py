@@ -25,15 +25,17 @@ from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations
 from ingot.services.files import Files
 from ingot.services.grants import Grant
+from ingot.services.hitrates import HitRates
 from ingot.services.idempotency import Retries
 from ingot.services.kept import Responses
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
+from ingot.services.runtime import Runtime
 from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
 from ingot.store.blobs import Blobs
 from ingot.store.database import Database
-from ingot.web import conversations, files, responses, stored, usage
+from ingot.web import conversations, files, quotes, responses, stored, usage
 from ingot.web import query as routes
 from keyhouse import Lines
 from ledgerbook import NOW
@@ -83,6 +85,10 @@ async def open_pages(
         await retries.close()
 
 
+def _nowhere() -> Runtime:
+    raise AssertionError("pages that need a whole server are asked of one")
+
+
 def all_pages(
     db: Database, clock: ManualClock, retries: Retries, *, blobs: Path, limits: FilesConfig | None = None
 ) -> routes.Pages:
@@ -112,6 +118,8 @@ def all_pages(
             caller=caller,
             changes=Changes(db, retries, digest=_digest, clock=clock),
         ),
+        **quotes.pages(_nowhere, {}, Files(db, Blobs(blobs), limits=limits, clock=clock), caller=caller),
+        **quotes.window_pages(_nowhere, HitRates(db, clock=clock), caller=caller),
         **usage.pages(Usage(db, clock=clock), RequestLog(db, clock=clock), organization=organization),
     }
 

@@ -62,6 +62,7 @@ CODES = {
     "batch_ended": "Nothing: the batch has ended by itself, and its results are there.",
     "batch_not_ended": "Ask again when the batch has ended; `GET` tells its state.",
     "cancelled": "Nothing: the work was cancelled. Send the request again if its answer is wanted after all.",
+    "capacity": "Send the same again after `retry-after` seconds: its place is kept. Without that header name a longer window.",
     "conflicting_credentials": "Send one of the two headers, or the same key in both.",
     "content_not_kept": "Nothing: what was not kept cannot be shown. The organization or `store` decides what is kept.",
     "context_length_exceeded": "Shorten the prompt, or ask a model with a longer context.",

@@ -121,6 +121,17 @@ def test_answer_is_polled_when_nobody_waits_for_it(scene: Scene, path: str) -> N
     assert not any(word in seen.body for word in (b"background", b"completion_window"))
 
 
+def test_window_is_told_when_a_client_waits(scene: Scene) -> None:
+    """On each surface, where one was named: what was asked for, that it was begun at once, and the price; else nothing is."""
+    served, _ = scene
+    for path, make in SURFACES.items():
+        body = {"model": "mock", **make("echo: now")}
+        status, headers, _ = served.call(path, {**body, "metadata": {"completion_window": "standard"}})
+        told = "asked=standard, achieved=asap, queue_ms=0, input=1, cached_input=1, output=2"
+        assert (status, headers["x-ingot-window"]) == (200, told)
+        assert "x-ingot-window" not in served.call(path, body)[1]
+
+
 def test_background_runs_when_openai_polls_and_cancels(scene: Scene) -> None:
     """The official client: create with background, retrieve until it is over, cancel twice, delete."""
     served, _ = scene

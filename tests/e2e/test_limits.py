@@ -222,7 +222,7 @@ def test_request_is_turned_away_when_its_target_is_full(scene: Stage) -> None:
         line.send(post(chat("words: 3 {{silent}}", model="narrow"), more=f"x-request-id: {request_id}\r\n"))
         upstream.until_seen(request_id)
     status, headers, body = served.call("/v1/chat/completions", chat("hello", model="narrow"))
-    assert (status, json.loads(body)["error"]["code"]) == (503, "overloaded")
+    assert (status, json.loads(body)["error"]["code"]) == (429, "capacity")
     assert headers["retry-after"] == "1"
     for line in lines:
         line.leave()

@@ -178,6 +178,8 @@ PATHS = {
     "/v1/uploads/{id}/parts",
     "/v1/uploads/{id}/complete",
     "/v1/uploads/{id}/cancel",
+    "/v1/quotes",
+    "/v1/windows",
     "/v1/usage",
     "/v1/usage/breakdown",
     "/v1/usage/requests",

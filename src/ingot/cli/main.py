@@ -27,6 +27,7 @@ from ingot.cli import (
     subscriptions,
     usage,
     users,
+    windows,
     work,
 )
 from ingot.cli import credits as credit
@@ -58,6 +59,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(presets.app, name="presets")
 app.add_typer(constitution.app, name="constitution")
 app.command("usage")(usage.usage)
+app.command("windows")(windows.windows)
 app.command("doctor")(doctor.doctor)
 app.command("bench")(bench.bench)
 app.command("conformance")(conformance.conformance)

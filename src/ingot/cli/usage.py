@@ -43,7 +43,7 @@ def usage(
     data: DataOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """What was used and what it cost, by model."""
+    """What was used and what it cost, by model and by completion window."""
     if as_json and as_csv:
         raise typer.BadParameter("take one of --json and --csv", param_hint="--csv")
     place = located(data, config)
@@ -55,6 +55,8 @@ def usage(
         print_json({"summary": summary, "breakdown": breakdown})
     else:
         Console().print(_table(breakdown))
+        if breakdown.models:
+            Console().print(_windows(summary, breakdown))
         print(_standing(summary))
 
 
@@ -89,6 +91,18 @@ def _table(breakdown: UsageBreakdown) -> Table:
         table.add_row(
             escape(each.model), *(f"{n:,}" for n in tokens), _dollars(each.total), f"{each.percentage:.1f} %"
         )
+    return table
+
+
+def _windows(summary: UsageSummary, breakdown: UsageBreakdown) -> Table:
+    table = Table("window", box=None, pad_edge=False)
+    for head in ("requests", "tokens", "USD"):
+        table.add_column(head, justify="right")
+    for name, share in summary.sla_mix.items():
+        parts = [bucket.slas[name] for bucket in breakdown.data if name in bucket.slas]
+        if parts:
+            tokens, total = sum(each.tokens for each in parts), sum(each.total for each in parts)
+            table.add_row(escape(name), f"{share:.1f} %", f"{tokens:,}", _dollars(total))
     return table
 
 

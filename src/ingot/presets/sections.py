@@ -28,7 +28,9 @@ SURFACES: Final = (
     "batches",
     "message_batches",
     "models",
+    "quotes",
     "usage",
+    "windows",
 )
 """What a preset can offer or leave out; a request for one that is left out finds nothing."""
 
@@ -64,7 +66,9 @@ SurfaceName = Literal[
     "batches",
     "message_batches",
     "models",
+    "quotes",
     "usage",
+    "windows",
 ]
 HeaderForm = Literal["bearer", "x-api-key"]
 LimitHeaders = Literal["openai", "anthropic", "ietf"]

@@ -8,7 +8,7 @@ Knows the door and no socket. What a job asks for goes another way, as nobody wa
 """
 
 import asyncio
-from functools import partial
+from functools import lru_cache, partial
 from typing import Protocol
 
 import msgspec
@@ -24,6 +24,8 @@ from ingot.errors import ApiError, Overloaded, PlatformError
 from ingot.idempotency import REPLAYED, fingerprint
 from ingot.limits.headers import anthropic_lines, every_line, ietf_lines, openai_lines
 from ingot.limits.limiter import Standing
+from ingot.pricing import Price, frozen, told_price
+from ingot.scheduling.windows import ASAP
 from ingot.services import inference
 from ingot.services.accounting import new_response_id
 from ingot.services.admission import Admission
@@ -93,7 +95,10 @@ async def run(
         door.lines += standing_lines(runtime, outcome.standing)
     now = runtime.clock.now()
     response_id = new_response_id(now) if lead is None else lead.response_id
-    call = for_target(runtime, asked.dialect, call, window=asked.window)
+    sent = for_target(runtime, asked.dialect, call, window=asked.window)
+    if sent is not call:  # something was said to this server: how it was understood is told
+        door.note(window_line(asked.deployment.price, asked.window))
+    call = sent
     call = stamped(runtime, call, asked, response_id=response_id)
     wanted = Inference(
         asked.id,
@@ -162,6 +167,16 @@ def for_target(runtime: Runtime, dialect: Dialect, call: Call, *, window: str) -
     ours = dialect.name in runtime.preset.background.surfaces
     body = windows.for_target(call.body, window, background=ours)
     return call if body is call.body else replace(call, body=body)
+
+
+@lru_cache(256)  # a server has few windows and prices
+def window_line(price: Price, window: str) -> bytes:
+    """The header line that tells the window asked for and achieved, the time in the queue, and the price in USD per 1M tokens,
+    for a client that waited: it was begun at once.
+    """
+    own = told_price(frozen(price, window=window))
+    told = ", ".join(f"{kind}={amount}" for kind, amount in own.items())
+    return f"x-ingot-window: asked={window}, achieved={ASAP.name}, queue_ms=0, {told}\r\n".encode()
 
 
 def stamped(runtime: Runtime, call: Call, asked: Asked, *, response_id: str) -> Call:

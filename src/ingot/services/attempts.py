@@ -18,7 +18,7 @@ from ingot.catalog import Route
 from ingot.dialects.dialect import AS_IT_IS, Call, Turn, Usage
 from ingot.errors import (
     ApiError,
-    Overloaded,
+    RateLimited,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnavailable,
@@ -46,6 +46,7 @@ from ingot.upstream.link import Link, retry_after
 
 REFUSAL_LIMIT = 256 * 1024
 SUCCESS = range(200, 300)
+LONGEST_TURN = 60.0
 
 
 class Opened(Struct):
@@ -106,7 +107,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         if isinstance(choice, Busy):
             waited += choice.seconds
             if waited > LONGEST_WAIT:
-                raise _unavailable(inference, choice.seconds, last)
+                raise _unavailable(runtime, inference, choice.seconds, last)
             await asyncio.sleep(choice.seconds)
             continue
         outcome.target = choice.route.target.name
@@ -340,10 +341,25 @@ def explain(fault: UpstreamFault, route: Route) -> ApiError:
     return UpstreamError(f"The target '{name}' broke off its answer. Send the request again.")
 
 
-def _unavailable(inference: Inference, seconds: float, last: ApiError | None) -> ApiError:
+def _turn(runtime: Runtime, inference: Inference) -> float:
+    """Seconds until a place will probably be free: with all of them taken, one of them is after its part of a usual call."""
+    found = runtime.measures.of(inference.surface, inference.deployment.name).duration
+    calls = sum(found.counts)
+    usual = found.total / calls if calls else 1.0
+    places = sum(route.target.capacity or 1 for route in inference.deployment.routes)
+    return min(max(usual / places, 1.0), LONGEST_TURN)
+
+
+def _unavailable(runtime: Runtime, inference: Inference, seconds: float, last: ApiError | None) -> ApiError:
     name = inference.deployment.name
     if math.isinf(seconds):
-        return Overloaded(f"Every target of '{name}' is at its capacity; try again shortly.", retry_after=1.0)
+        wait = math.ceil(_turn(runtime, inference))
+        return RateLimited(
+            f"Every target of '{name}' is at its capacity. Send it again in {wait} s, or send it in the background, in a "
+            "completion window that can wait.",
+            code="capacity",
+            retry_after=float(wait),
+        )
     if last is not None:
         last.retry_after = last.retry_after or seconds
         return last

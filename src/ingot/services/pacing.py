@@ -174,7 +174,11 @@ class Pacing:
 
     def expected(self, model: str, read: int, most: int) -> int:
         """The service of a request that reads so many tokens and may write `most`."""
-        return max(service(read, math.ceil(most * self._habit(model).ratio.or_else(RATIO))), 1)
+        return max(service(read, math.ceil(most * self.ratio(model))), 1)
+
+    def ratio(self, model: str) -> float:
+        """Tokens that are written, as a part of the most that may be."""
+        return self._habit(model).ratio.or_else(RATIO)
 
     def deviation(self, model: str) -> float:
         """How far off the estimates of a model are, as a part of them."""

@@ -53,8 +53,15 @@ COLUMNS = (
     "fidelity",
     "achieved_window",
     "queue_ms",
+    "price_input",
+    "price_cached_input",
+    "price_output",
 )
 """The head of the CSV; it may grow at its end."""
+
+
+NO_PRICE = dict.fromkeys(("input", "cached_input", "output"))
+"""Of what was not billed."""
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -232,8 +239,12 @@ def _record(row: RequestRow) -> RequestRecord:
 def _cells(row: RequestRow) -> tuple[object, ...]:
     record = _record(row)
     moment = datetime.fromtimestamp(row.created_at / MICROSECOND, UTC).isoformat(timespec="milliseconds")
-    shown = {"created_at": moment.replace("+00:00", "Z"), "streamed": int(record.streamed)}
-    return tuple(shown.get(name, getattr(record, name)) for name in COLUMNS)
+    shown: dict[str, object] = {
+        "created_at": moment.replace("+00:00", "Z"),
+        "streamed": int(record.streamed),
+        **{f"price_{kind}": told for kind, told in (record.price or NO_PRICE).items()},
+    }
+    return tuple(shown[name] if name in shown else getattr(record, name) for name in COLUMNS)
 
 
 def _csv(rows: list[tuple[object, ...]]) -> bytes:

@@ -18,6 +18,8 @@ from ingot.store import clocks
 from ingot.store.schema import MICROSECOND, jobs, tenant_clocks
 
 LEASE: Final = 60 * MICROSECOND
+WARM_ROWS: Final = 8
+"""Heads of an organization whose prompts a target has in its cache."""
 
 _j = jobs.c
 _HEAD: Final = (
@@ -58,7 +60,9 @@ def queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> li
     counters = {row.org_id: row.counter for row in conn.execute(first.limit(look.organizations))}
     for org_id in counters:
         heads = select(*_HEAD).where(_j.org_id == org_id, *ready).order_by(_j.target_at, _j.id)
-        rows |= {row.id: row for row in conn.execute(heads.limit(look.rows))}
+        # One that begins as the last one did may stand a little behind.
+        count = max(look.rows, WARM_ROWS) if org_id in claimer.warm else look.rows
+        rows |= {row.id: row for row in conn.execute(heads.limit(count))}
     counters |= clocks.of(conn, {row.org_id for row in rows.values()} - counters.keys())
     return _by_organization(rows.values(), counters, claimer.warm)
 

@@ -37,6 +37,8 @@ PAGES = PROBES | {
     "/v1/conversations",
     "/v1/files",
     "/v1/uploads",
+    "/v1/quotes",
+    "/v1/windows",
     "/v1/usage",
     "/v1/usage/breakdown",
     "/v1/usage/requests",

@@ -1,4 +1,5 @@
-"""The description of the pages over stored completions, responses, conversations, files and usage to take in.
+"""The description of the pages over stored completions, responses, conversations, files, quotes, windows and usage to take
+in.
 
 Rows only: path, method, summary, query, body and answer. The answers are described by the records that they are
 encoded from; a stored completion is what the target answered and has no record.
@@ -26,6 +27,7 @@ from ingot.dialects.files import (
     UploadObject,
     UploadPart,
 )
+from ingot.dialects.quotes import CreateQuote, QuoteObject, WindowList
 from ingot.dialects.stored import Deleted, UpdateRequest
 from ingot.services.kept import DeletedResponse
 from ingot.services.requestlog import RequestList
@@ -174,6 +176,19 @@ ROWS = (
         "get",
         "The items that a stored response was asked with",
         query=(*_PAGE, _NEWEST, _ALL_THERE),
+    ),
+    Row(
+        "/v1/quotes",
+        "post",
+        "What a request or a batch would cost, and when it would be done",
+        body=CreateQuote,
+        answer=QuoteObject,
+    ),
+    Row(
+        "/v1/windows",
+        "get",
+        "The completion windows, and how often each was kept",
+        answer=WindowList,
     ),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(

@@ -15,10 +15,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ingot import __version__
+from ingot.dialects.dialect import Dialect
 from ingot.dialects.messages import MESSAGES as MESSAGES_DIALECT
 from ingot.errors import ApiError, MethodNotAllowed, NotFound
 from ingot.ids import new_id
-from ingot.presets import dressed, encode_anthropic_error, encode_error
+from ingot.presets import Preset, dressed, encode_anthropic_error, encode_error
 from ingot.services.answers import Answers
 from ingot.services.background import Background
 from ingot.services.batches.desk import MESSAGES as MESSAGE_WORDING
@@ -27,6 +28,7 @@ from ingot.services.changes import Changes
 from ingot.services.conversations import Conversations, keeps_content
 from ingot.services.files import Files
 from ingot.services.grants import deployment_for, deployments_for
+from ingot.services.hitrates import HitRates
 from ingot.services.kept import Responses
 from ingot.services.keys import Principal
 from ingot.services.requestlog import RequestLog
@@ -35,14 +37,25 @@ from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
-from ingot.web import background, batches, conversations, files, llms, metrics, responses, stored, usage
+from ingot.web import (
+    background,
+    batches,
+    conversations,
+    files,
+    llms,
+    metrics,
+    quotes,
+    responses,
+    stored,
+    usage,
+)
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
 from ingot.web.once import Caller
 from ingot.web.proxies import Proxies
 from ingot.web.query import Pages, by_method
-from ingot.web.surfaces import DIALECTS
+from ingot.web.surfaces import DIALECTS, build_surfaces
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -158,7 +171,7 @@ def _page(body: bytes, media_type: str) -> Handler:
 
 
 def _kept(state: State) -> Pages:
-    """What there is to be read of the store: completions, conversations, files and usage, as far as the preset offers them."""
+    """What there is to be read of the store: completions, conversations, files, quotes and usage, as far as the preset offers them."""
     runtime, database = state.runtime, state.database
     clock, preset = runtime.clock, runtime.preset
 
@@ -185,6 +198,11 @@ def _kept(state: State) -> Pages:
         uploads = Uploads(database, state.files, clock=clock)
         found |= files.pages(uploads, caller=caller, changes=state.changes)
     found |= _batches(state, caller)
+    if preset.offers("quotes"):
+        found |= quotes.pages(lambda: state.runtime, _asked(preset), state.files, caller=caller)
+    if preset.offers("windows"):
+        rates = HitRates(database, clock=clock)
+        found |= quotes.window_pages(lambda: state.runtime, rates, caller=caller)
     if preset.offers("usage"):
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)
@@ -211,6 +229,11 @@ def _batches(state: State, caller: Caller) -> Pages:
             desk, limits=limits, files=files, caller=caller, changes=state.changes, preset=preset
         )
     return found
+
+
+def _asked(preset: Preset) -> dict[str, Dialect]:
+    """The dialects of the surfaces that something can be asked of, by their paths."""
+    return {each.path: each.dialect for each in build_surfaces(preset) if not each.counts}
 
 
 def _unanswered(state: State) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingot.scheduling.capacity import Lane, Room, Shares, admits_asap, owned, room
+from ingot.scheduling.capacity import Lane, Room, Shares, admits_asap, own_room, owned, reserved, room
 
 LANES = st.builds(
     Lane,
@@ -58,3 +58,21 @@ def test_q11_shares_are_whole_permits(permits: int, kept: int) -> None:
 def test_q11_no_share_for_queued_work_when_the_operator_says_so() -> None:
     """A share of nothing lets asap take everything."""
     assert admits_asap(Lane(2, asap=1), Shares(queued=0.0))
+
+
+@given(LANES)
+def test_q11_queued_work_has_its_own_share_whatever_asap_took(lane: Lane) -> None:
+    """A fifth of the permits, to the nearest, and never less than `room` gives."""
+    found, least = own_room(lane), room(lane)
+    assert found.ordinary >= max(least.ordinary, owned(lane.permits, 0.2) - lane.queued)
+    assert found.lifted >= max(least.lifted, found.ordinary if found.ordinary > least.ordinary else 0)
+
+
+def test_q11_what_is_left_of_the_share_is_kept_from_asap_while_work_waits() -> None:
+    """Of ten permits two, less what queued work has of them; of a single one all of it, a fifth of the time."""
+    assert [reserved(Lane(10, queued=count), 0.0) for count in range(4)] == [2, 1, 0, 0]
+    assert reserved(Lane(10, waiting=False), 0.0) == 0
+    assert reserved(Lane(10), 0.0, Shares(queued=0.0)) == 0
+    turns = [reserved(Lane(1), float(second)) for second in range(20)]
+    assert sum(turns) == 4
+    assert reserved(Lane(1, queued=1), 0.0) == 0

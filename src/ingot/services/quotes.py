@@ -1,0 +1,201 @@
+"""Quotes: what work costs and when it will be done, were it sent now. Nothing is taken, reserved or remembered by one.
+
+    Portion: requests of one model --desk--> accepted or not, when
+                                  '-prices-> the most, the expected
+
+Work for several models is done when the last of them is. Decides amounts and times; refuses to know bodies and files.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from ingot.catalog import Deployment
+from ingot.dialects.dialect import Call
+from ingot.dialects.quotes import QuotedPrice, WindowQuote
+from ingot.errors import Unsupported
+from ingot.pricing import WHOLE, Tokens, usd
+from ingot.scheduling.fairness import service
+from ingot.scheduling.quotes import Quote, Refusal
+from ingot.services.admission import most_of
+from ingot.services.desk import Decided, Load
+from ingot.services.hitrates import factor
+from ingot.services.keys import Principal
+from ingot.services.pacing import lane_of
+from ingot.services.runtime import Runtime
+
+BYTES_A_TOKEN: Final = 1
+"""The fewest: money is reckoned with the most that a text can come to."""
+
+
+class Portion(Struct):
+    """Requests of one model: how many, the tokens that they read, as estimated and at most, and that they may write; the
+    largest of them.
+    """
+
+    deployment: Deployment
+    items: int = 0
+    read: int = 0
+    read_most: int = 0
+    written: int = 0
+    written_most: int = 0
+    largest: tuple[int, int] = (0, 0)
+    most: int | None = None
+    """What it can cost at most, where that is known better than by its tokens; in the window that it is in."""
+
+    def add(
+        self, read: int, written: int, *, read_most: int | None = None, written_most: int | None = None
+    ) -> None:
+        """One more request."""
+        self.items += 1
+        self.read += read
+        self.written += written
+        self.read_most += read if read_most is None else read_most
+        self.written_most += written if written_most is None else written_most
+        if service(read, written) > service(*self.largest):
+            self.largest = (read, written)
+
+
+def sized(runtime: Runtime, call: Call, portion: Portion) -> None:
+    """Adds a request whose body is known."""
+    read, written = runtime.gate.estimates_of(call, portion.deployment)
+    rates_most = call.size + portion.deployment.added
+    portion.add(read, written, read_most=rates_most, written_most=written)
+
+
+async def quote(
+    runtime: Runtime,
+    who: Principal,
+    portions: Sequence[Portion],
+    *,
+    window: str,
+    batch: bool,
+    waits: bool = True,
+) -> WindowQuote:
+    """What a window promises for work; `waits` false: its client waits for it, and it is begun at once."""
+    price = _price(runtime, who, portions, window)
+    if not waits:
+        return _at_once(runtime, portions, window, price)
+    told = [
+        await runtime.desk.quote(runtime.catalog, _load(who, each, window, batch=batch)) for each in portions
+    ]
+    refused = [each.told for each in told if isinstance(each.told, Refusal)]
+    if refused:
+        return _refused(refused, window, price)
+    return _promised(told, window, price)
+
+
+def check_batch(runtime: Runtime, deployment: Deployment, window: str) -> None:
+    """Raises where a batch may not be in this window."""
+    allowed = [each for each in deployment.windows if runtime.catalog.windows[each].batchable]
+    if window in allowed:
+        return
+    names = ", ".join(f"'{each}'" for each in allowed) or "none"
+    raise Unsupported(
+        f"Invalid value for 'completion_window': the model '{deployment.name}' takes batches in {names}, not in "
+        f"'{window}'.",
+        param="completion_window",
+        code="unsupported_value",
+    )
+
+
+def _load(who: Principal, portion: Portion, window: str, *, batch: bool) -> Load:
+    return Load(
+        org_id=who.org_id,
+        model=portion.deployment.name,
+        window=window,
+        weight=who.grant.weight,
+        items=portion.items,
+        read=math.ceil(portion.read / portion.items),
+        written=math.ceil(portion.written / portion.items),
+        largest=portion.largest,
+        batch=batch,
+    )
+
+
+def _price(runtime: Runtime, who: Principal, portions: Sequence[Portion], window: str) -> QuotedPrice:
+    most = expected = 0
+    plan = who.grant.price_factor
+    for each in portions:
+        price = each.deployment.price
+        usual = price.cost(
+            Tokens(input=each.read, output=expected_output(runtime, each)), window=window, factor=plan
+        )
+        bound = price.most(
+            input_tokens=each.read_most, output_tokens=each.written_most, window=window, factor=plan
+        )
+        most += max(bound if each.most is None else each.most, usual)
+        expected += usual
+    part = sum(factor(each.deployment.price, window) * each.items for each in portions)
+    return QuotedPrice(
+        most_usd=usd(most),
+        expected_usd=usd(expected),
+        factor=round(part / sum(each.items for each in portions), 6),
+        plan_factor=plan / WHOLE,
+    )
+
+
+def expected_output(runtime: Runtime, portion: Portion) -> int:
+    """Tokens that will probably be written."""
+    return math.ceil(portion.written * runtime.desk.pacing.ratio(portion.deployment.name))
+
+
+def most_cost(call: Call, who: Principal, portion: Portion, window: str) -> int:
+    """The most that one request can cost, as it would be reserved."""
+    return most_of(call, portion.deployment, window=window, factor=who.grant.price_factor)
+
+
+def _at_once(runtime: Runtime, portions: Sequence[Portion], window: str, price: QuotedPrice) -> WindowQuote:
+    now = runtime.clock.now()
+    runs, measured = 0.0, True
+    for each in portions:
+        lane = lane_of(runtime.catalog, each.deployment.name)
+        work = runtime.desk.pacing.expected(each.deployment.name, *each.largest)
+        runs = max(runs, work / runtime.desk.pacing.each(lane, now))
+        measured = measured and runtime.desk.pacing.supply(lane, now) is not None
+    return WindowQuote(
+        completion_window=window,
+        accepted=True,
+        price=price,
+        starts_at=_shown(now),
+        finishes_at=_shown(now + runs),
+        earliest_at=_shown(now),
+        latest_at=_shown(now + 2.0 * runs),
+        measured=measured,
+    )
+
+
+def _promised(told: Sequence[Decided], window: str, price: QuotedPrice) -> WindowQuote:
+    quotes = [each.told for each in told if isinstance(each.told, Quote)]
+    measured = all(each.measured for each in told)
+    return WindowQuote(
+        completion_window=window,
+        accepted=True,
+        price=price,
+        starts_at=_shown(min(each.start for each in quotes)),
+        finishes_at=_shown(max(each.finish for each in quotes)),
+        earliest_at=_shown(max(each.earliest for each in quotes)),
+        latest_at=_shown(max(each.latest for each in quotes)),
+        due_at=_shown(max(each.due for each in quotes)),
+        confidence=round(min(each.confidence for each in quotes), 4) if measured else None,
+        measured=measured,
+    )
+
+
+def _refused(refused: Sequence[Refusal], window: str, price: QuotedPrice) -> WindowQuote:
+    waits = [each.retry_after for each in refused]
+    never = next((each for each in refused if each.retry_after is None), None)
+    worst = never or max(refused, key=lambda each: each.retry_after or 0.0)
+    return WindowQuote(
+        completion_window=window,
+        accepted=False,
+        price=price,
+        reason=worst.reason,
+        retry_after=None if never else max(each for each in waits if each is not None),
+    )
+
+
+def _shown(moment: float) -> float:
+    return round(moment, 3)

@@ -1,0 +1,123 @@
+"""What is measured of targets: speed of a place, how many there are, what requests come to; alone, and told between nodes."""
+
+import pytest
+
+from ingot.catalog import Target
+from ingot.services.pacing import EACH, ENOUGH, LIVING, Called, Ending, Pacing
+
+NOW = 1_000_000.0
+UP = Target("up", "http://127.0.0.1:9/v1", dialects=frozenset({"chat"}))
+NARROW = Target("narrow", "http://127.0.0.1:9/v1", dialects=frozenset({"chat"}), capacity=4)
+
+
+def called(
+    ending: Ending = "done", *, seconds: float = 1.0, written: int = 50, retry: float | None = None
+) -> Called:
+    """A call that read 100 tokens, might have written 100, and was estimated at 200."""
+    return Called(
+        model="m",
+        ending=ending,
+        began=NOW,
+        seconds=seconds,
+        read=100,
+        written=written,
+        most=100,
+        estimate=200,
+        retry_after=retry,
+        running=8,
+    )
+
+
+def measured(calls: int = 8, target: Target = UP) -> Pacing:
+    """After some calls of 200 service in a second each."""
+    pacing = Pacing()
+    for _ in range(calls):
+        pacing.learn(target, called(), NOW + 1)
+    pacing.look(target, NOW + 1, asap=0, most=64)
+    return pacing
+
+
+def test_nothing_is_supplied_until_enough_is_measured() -> None:
+    """Few calls refuse nobody."""
+    assert measured(int(ENOUGH) - 1).supply("up", NOW) is None
+    assert measured(int(ENOUGH) - 1).each("up", NOW) == EACH
+    supply = measured().supply("up", NOW + 1)
+    assert supply is not None
+    assert supply.each == pytest.approx(200.0)
+    assert measured().supply("elsewhere", NOW) is None
+
+
+def test_places_of_queued_work_are_a_share_of_the_learned_ones() -> None:
+    """After eight good answers twice as many calls are borne; four fifths are for the queue, less where asap has more, and
+    no more than the process works on.
+    """
+    pacing = measured()
+    assert pacing.pace(UP).permits == 16
+    for asap, most, share in ((0, 64, 12.8), (10, 64, 6.0), (16, 64, 3.2), (0, 10, 8.0)):
+        fresh = measured(0)
+        fresh = Pacing()
+        for _ in range(8):
+            fresh.learn(UP, called(), NOW + 1)
+        fresh.look(UP, NOW + 1, asap=asap, most=most)
+        supply = fresh.supply("up", NOW + 1)
+        assert supply is not None
+        assert supply.permits == pytest.approx(share)
+
+
+def test_capacity_of_a_target_is_where_its_pace_starts_and_ends() -> None:
+    """It never grows beyond it, and a new one counts at once."""
+    pacing = measured(20, NARROW)
+    assert pacing.pace(NARROW).permits == 4
+    wider = Target("narrow", NARROW.base_url, dialects=NARROW.dialects, capacity=9)
+    assert pacing.pace(wider).permits == 9
+
+
+def test_pace_falls_when_a_target_refuses_or_fails() -> None:
+    """A 429 costs a third of the places and is left alone as long as it says; three failures let it rest."""
+    pacing = measured()
+    pacing.learn(UP, called("throttled", retry=20.0), NOW + 2)
+    assert pacing.pace(UP).permits == 11
+    assert not pacing.pace(UP).open(NOW + 21)
+    assert pacing.pace(UP).open(NOW + 22)
+    broken = measured()
+    for _ in range(3):
+        broken.learn(UP, called("failed"), NOW + 2)
+    assert not broken.pace(UP).open(NOW + 2.5)
+
+
+def test_estimates_follow_what_answers_come_to() -> None:
+    """Half of the most at first, then what was written of it; the spread of the error is that of the model."""
+    pacing = Pacing()
+    assert (pacing.expected("m", 100, 100), pacing.deviation("m")) == (200, 1.0)
+    for _ in range(8):
+        pacing.learn(UP, called(written=10), NOW + 1)
+    assert pacing.expected("m", 100, 100) == 120
+    assert pacing.deviation("m") == pytest.approx(0.0)
+    assert pacing.expected("other", 100, 100) == 200
+    assert pacing.expected("m", 0, 0) == 1
+
+
+def test_nodes_add_up_when_they_are_told_of_each_other() -> None:
+    """Two nodes have twice the places at the same speed; one that is silent for a minute has none, and its speed is known."""
+    one, other = measured(), Pacing()
+    other.hear([(NOW + 1, one.told({}))])
+    supply, own = other.supply("up", NOW + 2), one.supply("up", NOW + 2)
+    assert supply is not None
+    assert own is not None
+    assert [supply.each, supply.permits] == pytest.approx([own.each, own.permits])
+    both = measured()
+    both.hear([(NOW + 1, one.told({}))])
+    together = both.supply("up", NOW + 2)
+    assert together is not None
+    assert together.permits == pytest.approx(2 * own.permits)
+    silent = other.supply("up", NOW + 2 + LIVING)
+    assert silent is not None
+    assert [silent.permits, silent.each] == pytest.approx([0.0, own.each])
+    assert silent.ill
+
+
+def test_words_of_another_version_are_passed_over() -> None:
+    """What cannot be read says nothing."""
+    pacing = Pacing()
+    pacing.hear([(NOW, '{"lanes": 3}'), (NOW, "{")])
+    assert pacing.others == []
