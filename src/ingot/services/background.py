@@ -38,6 +38,7 @@ from ingot.services.door import Outcome
 from ingot.services.following import follow
 from ingot.services.idempotency import Replay, Scope
 from ingot.services.jobs import Lost, Order
+from ingot.services.prefixes import prefix_of
 from ingot.services.quoting import admit, load_of
 from ingot.services.runtime import Runtime
 from ingot.signals.signal import ENDS
@@ -222,6 +223,7 @@ def _job(
         created_at=micros(now),
         due_at=micros(window.due(now)),
         lift_at=micros(window.lift_at(now, service=runs)),
+        prefix=prefix_of(asked.call.body.value),
     )
 
 
