@@ -10,6 +10,7 @@ much of its kind waits. Knows no client and no error; `services.quoting` has bot
 """
 
 import asyncio
+import contextlib
 import math
 from functools import partial
 from typing import Final
@@ -27,6 +28,7 @@ from ingot.services.ahead import Added, Lane, Loads
 from ingot.services.pacing import LIVING, MARGIN, Pacing, lane_of
 from ingot.store import backlog, promises, windows
 from ingot.store.database import Database
+from ingot.store.faults import StoreError
 from ingot.store.schema import micros
 
 FRESH: Final = 1.0
@@ -90,9 +92,10 @@ class Desk:
         await self._hear()
 
     async def close(self) -> None:
-        """Tells for the last time, and that this process gives nothing any more."""
-        await self._share()
-        await self._db.write(partial(promises.bury, node=self._node))
+        """Tells for the last time, and that this process gives nothing any more; a store that fails is left as it is."""
+        with contextlib.suppress(StoreError):
+            await self._share()
+            await self._db.write(partial(promises.bury, node=self._node))
 
     # ---- what is asked
 
@@ -173,8 +176,11 @@ class Desk:
         self._loads.forget(moment)
         self._read = self._clock.monotonic()
         self._good = max(FRESH, PART * (self._read - began))
-        if not self._alone and self._read - self._heard >= HEARD:
+        if self._alone:
+            return
+        if self._read - self._heard >= HEARD:
             await self._hear()
+        await self.share()
 
     def _renewed(self, task: "asyncio.Task[None]") -> None:
         self._reading = None
