@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from retryclient import rows
 from rig import Backstage, fresh_id, stage, wait_until
 from served import Served
 
@@ -288,6 +289,34 @@ def test_work_is_refused_when_its_window_has_no_room(scene: Scene) -> None:
         done(served, which)
     windows = {each["id"]: each for each in json.loads(served.call("/v1/windows")[2])["data"]}
     assert windows["brief"]["requests"]["last_1h"]["refused"] >= 1
+
+
+def test_batch_moves_at_an_even_pace(scene: Scene) -> None:
+    """Its jobs have targets one after the other, up to the finish that it was quoted, long before it is due; jobs whose
+    prompts begin alike say so.
+    """
+    served, _ = scene
+    params = {
+        "model": "narrow",
+        "instructions": "Be brief. " * 40,
+        "input": "words: 4 {{delay 0.1}}",
+        "max_output_tokens": 50,
+    }
+    pieces = [{"custom_id": f"r{n}", "params": params} for n in range(200)]
+    status, _, answer = served.call("/v1/batches", {"endpoint": "/v1/responses", "requests": pieces})
+    assert status == 200, answer
+    which = json.loads(answer)["id"]
+    found = rows(
+        served.data, "SELECT lo, target_at, due_at, prefix FROM jobs WHERE batch_id = ? ORDER BY lo", which
+    )
+    served.call(f"/v1/batches/{which}/cancel", {})
+    moments = [target for _, target, _, _ in found]
+    assert len(found) > 1
+    assert moments == sorted(moments)
+    assert len(set(moments)) == len(moments)
+    assert all(target < due for _, target, due, _ in found)
+    [prefix] = {prefix for *_, prefix in found}
+    assert prefix
 
 
 def test_neither_is_there_under_a_preset_that_has_none(scene: Scene) -> None:

@@ -21,6 +21,7 @@ from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError, InvalidRequest
 from ingot.services.admission import Gate, most_of
 from ingot.services.grants import Grant, deployment_for
+from ingot.services.prefixes import prefix_of
 from ingot.services.routing import routes_served
 from ingot.store.batches import MOST_JOB_BYTES
 
@@ -42,6 +43,8 @@ class Judged(Struct, frozen=True, gc=False):
     read: int
     written: int
     most: int
+    prefix: str = ""
+    """How its prompt begins."""
 
 
 class Chunk(Struct, frozen=True):
@@ -98,6 +101,7 @@ class Judge:
             read,
             written,
             0 if free else most_of(call, deployment, window=window, factor=self.grant.price_factor),
+            prefix_of(value),
         )
 
 

@@ -15,8 +15,8 @@ from typing import Final
 
 from ingot.ids import ordered_id
 from ingot.pricing import frozen
-from ingot.scheduling.fairness import service
 from ingot.services.batches.intake import Chunk
+from ingot.services.batches.promising import Parts, promised
 from ingot.services.grants import Grant
 from ingot.services.jobs import Rows
 from ingot.services.runtime import Runtime
@@ -47,6 +47,7 @@ class Stage:
         self._surface = surface
         self._jobs: list[Job] = []
         self._models: set[str] = set()
+        self._parts = Parts()
         self._tokens = 0
         self._seq = 0
         self._lines: list[NewLine] = []
@@ -61,7 +62,7 @@ class Stage:
                 await self._write()
 
     async def close(self) -> Rows:
-        """All that was put in, once it is written; raises StoreError."""
+        """All that was put in, once it is written and there is room for it; raises RateLimited, StoreError."""
         await self._write()
         if self._writing is not None:
             await self._writing
@@ -71,7 +72,8 @@ class Stage:
             due_at=max(job.due_at for job in self._jobs),
             model=next(iter(self._models)) if len(self._models) == 1 else None,
         )
-        return Rows(found, self._jobs, self.most)
+        work = await promised(self._runtime, self.batch, self._jobs, parts=self._parts, grant=self._grant)
+        return Rows(found, work, self.most)
 
     async def stop(self) -> None:
         """Waits for what is being written, whatever becomes of it."""
@@ -100,6 +102,12 @@ class Stage:
         self.most += sum(each.most for each in members)
         self._tokens += read + written
         self._models.add(chunk.model)
+        self._parts.add(chunk)
+        count = len(members)
+        sizes = -(-read // count), -(-written // count)
+        estimate = runtime.desk.pacing.expected(chunk.model, *sizes)
+        runs = runtime.desk.lasts(runtime.catalog, chunk.model, estimate)
+        prefixes = {each.prefix for each in members}
         window = runtime.catalog.windows[chunk.window]
         deployment = runtime.catalog.resolve(chunk.model)
         self._jobs.append(
@@ -121,10 +129,11 @@ class Stage:
                 holds="[]",
                 limits=None,
                 weight=self._grant.weight,
-                estimate=-(-service(read, written) // len(members)),
+                estimate=estimate,
                 created_at=self.batch.created_at,
                 due_at=micros(window.due(now, batch=True)),
-                lift_at=micros(window.lift_at(now, service=0.0, batch=True)),
+                lift_at=micros(window.lift_at(now, service=runs, batch=True)),
+                prefix=prefixes.pop() if len(prefixes) == 1 else "",
             )
         )
         self._seq += len(members)
