@@ -92,9 +92,19 @@ def settings_of(request: Request) -> dict[str, Any]:
 
 
 def without(steps: list[Step], losses: Losses) -> list[tuple[Any, ...]]:
-    """What is left of steps; each loss is of one that is there."""
+    """What is left of steps; each loss is of one that is there. What lost its place alone stands behind the results."""
     lost = {loss.path for loss in losses}
-    return [told for at, told in steps if at not in lost]
+    moved = {loss.path for loss in losses if loss.reason.startswith("its place in the result")}
+    left: list[tuple[Any, ...]] = []
+    behind: list[tuple[Any, ...]] = []
+    for at, told in steps:
+        if told[0] not in {"result", "failed"}:
+            left, behind = left + behind, []
+        if at in moved:
+            behind.append(("user", *told[1:]))
+        elif at not in lost:
+            left.append(told)
+    return left + behind
 
 
 def test_conversation_when_counted() -> None:

@@ -139,6 +139,7 @@ def test_chat_when_it_gets_a_request_of_responses() -> None:
         "assistant",
         "tool",
         "tool",
+        "user",
     ]
     assert [call["type"] for call in body["messages"][2]["tool_calls"]] == ["function", "custom"]
     assert body["response_format"]["json_schema"]["name"] == "n"

@@ -2,7 +2,7 @@
 
     system, developer, user  -->  one message each; the results of tools among a user's parts become messages before it
     assistant                -->  one message: thoughts, content, refusal and calls have a place each
-    tool                     -->  a message for each result
+    tool                     -->  a message for each result; images and files of results stand in a turn of the user behind them
 
 From another dialect, neighbouring turns of the assistant become one message, for servers expect results right
 behind the message that calls. Decides what of a turn cannot be said. What cannot leaves a `Loss`, and the message
@@ -42,6 +42,10 @@ Placed = tuple[Steps, AnyPart]
 
 _MEDIA = ("image_url", "input_audio", "file")
 _NATIVE = "native"
+_BEHIND = (
+    "its place in the result of a tool: the chat dialect shows it in a turn of the user behind the results"
+)
+_INTERRUPTS = frozenset({"system", "developer", "assistant"})
 _TEXT = frozenset({"text"})
 _KINDS = {
     "user": frozenset({"text", *_MEDIA, _NATIVE}),
@@ -52,13 +56,15 @@ _KINDS = {
 class MessageWriter:
     """Writes the messages of one request to one target, and notes what is lost."""
 
-    __slots__ = ("_hints", "_native", "_origin", "_refused", "losses")
+    __slots__ = ("_hints", "_native", "_origin", "_refused", "_shown", "losses")
 
     def __init__(self, request: Request, *, origin: Origin, quirks: Quirks) -> None:
         self.losses: list[Loss] = []
         self._native = request.origin == "chat"
         self._hints = request.origin != "messages"
         self._origin = origin
+        # What results of tools hold beyond text, until the last of them is written.
+        self._shown: list[Placed] = []
         reject = quirks.reject
         self._refused = frozenset(
             [kind for kind in _MEDIA if kind in reject or f"messages[].content[].{kind}" in reject]
@@ -72,20 +78,30 @@ class MessageWriter:
             if run and turn.role != "assistant":
                 self._write_turns(run, messages)
                 run = []
+            if turn.role in _INTERRUPTS:
+                self._show(messages)
             if turn.role == "assistant" and not self._native:
                 run.append(turn)
             else:
                 self._write_turns([turn], messages)
         if run:
             self._write_turns(run, messages)
+        self._show(messages)
         return messages
+
+    def _show(self, messages: list[Json | Raw]) -> None:
+        """What results of tools hold beyond text, as a turn of the user."""
+        if self._shown:
+            shown, self._shown = self._shown, []
+            messages.append({"role": "user", "content": self._write_content(shown, role="user")})
 
     def _write_turns(self, together: list[Turn], messages: list[Json | Raw]) -> None:
         """One turn, or several of the assistant as one message."""
         turn = together[0]
         parts = turn.parts
         # Most turns are one text: a conversation of a thousand takes a millisecond then, not five.
-        if len(together) == len(parts) == 1 and turn.extras is None and _is_plain(parts[0]):
+        short = len(together) == len(parts) == 1 and turn.extras is None and not self._shown
+        if short and _is_plain(parts[0]):
             message: Json = {"role": "user" if turn.role == "tool" else turn.role, "content": parts[0].text}
             if turn.name is not None:
                 message["name"] = turn.name
@@ -141,6 +157,8 @@ class MessageWriter:
             return []
         # A turn of a tool that holds no result speaks as the user does.
         role = "user" if turn.role == "tool" else turn.role
+        if role == "user" and self._shown:
+            parts, self._shown = self._shown + parts, []
         content = self._write_content(parts, role=role)
         return [] if content is None else [{"role": role, "content": content}]
 
@@ -171,6 +189,10 @@ class MessageWriter:
             self._lose(steps, encoded)
             return None
         kind = encoded["type"] if isinstance(encoded, dict) else _NATIVE
+        if role == "tool" and kind in _MEDIA and kind not in self._refused:
+            self._lose(steps, _BEHIND)
+            self._shown.append((steps, part))
+            return None
         if kind not in _KINDS.get(role, _TEXT):
             self._lose(steps, f"a message of role '{role}' of the chat dialect cannot hold it")
             return None
