@@ -154,8 +154,8 @@ class Route:
 class Deployment:
     """A public model name; `created` is in Unix seconds, `capabilities` the dialects that it serves.
 
-    Those are what any of its targets speaks, and what that can be translated into; `losses` says what becomes of a
-    request of which a translation would leave something out. Where it will end, `deprecated` says since when that is
+    Those are what any of its targets speaks, and what that can be translated into; `on_loss` says what becomes of a
+    request of which a translation would leave out what may change the answer. Where it will end, `deprecated` says since when that is
     told and `shutdown_date` on which day. `images` is `refuse` where no route takes any, and `fetch` where one wants them
     fetched. `constitution` is the text that goes before every request, `added` its bytes; `refusal_mark` begins refusals.
     """
@@ -172,7 +172,7 @@ class Deployment:
     capabilities: frozenset[str]
     deprecated: int | None = None
     shutdown_date: str | None = None
-    losses: Literal["report", "refuse"] = "report"
+    on_loss: Literal["refuse", "warn"] = "refuse"
     images: Handling = "relay"
     constitution: str | None = field(default=None, repr=False)
     added: int = 0
@@ -330,7 +330,7 @@ def _deployment(
         deprecated=None if config.deprecated is None else first_second(config.deprecated),
         shutdown_date=config.shutdown_date,
         capabilities=_served([route.target for route in routes]),
-        losses=config.losses,
+        on_loss=config.on_loss,
         images=_images(routes),
         refusal_mark=config.refusal_mark,
         card=config.card,

@@ -24,10 +24,11 @@ CONFIG = """
     native = { base_url = "{up}", dialects = ["chat"], breaker = { failures = 1000 } }
     [models]
     claude = { targets = [{ target = "up", model = "their-claude" }], price = { input = 3, cached_input = 0.3, cache_write = 3.75, output = 15 }, attempts = 2 }
-    strict = { targets = ["up"], price = "free", losses = "refuse" }
+    strict = { targets = ["up"], price = "free" }
+    lax = { targets = ["up"], price = "free", on_loss = "warn" }
     both = { targets = ["up", "native"], price = "free" }
-    fallback = { targets = ["native", "up"], price = "free", attempts = 2 }
-    fussy = { targets = ["native", "up"], price = "free", attempts = 2, losses = "refuse" }
+    fallback = { targets = ["native", "up"], price = "free", attempts = 2, on_loss = "warn" }
+    fussy = { targets = ["native", "up"], price = "free", attempts = 2 }
 """
 WEATHER: ChatCompletionFunctionToolParam = {
     "type": "function",
@@ -215,7 +216,7 @@ def test_losses_are_told_again_when_the_key_comes_again(
     """The same header, whether the content is kept or not; the request log tells them only where it is."""
     served, _ = scene
     text, key = f"echo: lost {fresh_id()}", fresh_id()
-    wanted: dict[str, Any] = {"seed": 7, "store": stored, "stream": streamed}
+    wanted: dict[str, Any] = {"model": "lax", "seed": 7, "store": stored, "stream": streamed}
     first = _ask(served, text, key=key, **wanted)
     again = _ask(served, text, key=key, **wanted)
     assert again[1]["idempotent-replayed"] == "true"
@@ -305,21 +306,30 @@ def test_target_is_let_go_when_the_client_leaves(scene: Stage) -> None:
 def test_losses_are_told_when_something_cannot_be_translated(scene: Stage, *, streamed: bool) -> None:
     """In a header, by their place in the client's body, and in the request log."""
     served, _ = scene
-    status, headers, _, request_id = _ask(served, "echo: hi", seed=7, frequency_penalty=1, stream=streamed)
+    status, headers, _, request_id = _ask(
+        served, "echo: hi", model="lax", seed=7, frequency_penalty=1, stream=streamed
+    )
     assert status == 200
     assert headers["x-ingot-loss"].split("; ")[0].startswith("frequency_penalty=the messages dialect has no")
     assert {loss["path"] for loss in row(served, request_id)["losses"]} >= {"seed", "frequency_penalty"}
 
 
-def test_request_is_refused_when_the_model_takes_no_losses(scene: Stage) -> None:
-    """400 with the place, and no target is asked; a request that loses nothing passes."""
+def test_request_is_refused_when_something_of_it_would_be_lost(scene: Stage) -> None:
+    """400 with the place and the key that allows it, and no target is asked; mere hints are told, and pass."""
     served, upstream = scene
     status, _, body, request_id = _ask(served, "echo: hi", model="strict", seed=7)
     error = json.loads(body)["error"]
     assert (status, error["param"], error["code"]) == (400, "seed", "unsupported_parameter")
     assert "messages dialect" in error["message"]
+    assert "'strict'" in error["message"]
+    assert 'on_loss = "warn"' in error["message"]
     assert not upstream.seen(request_id)
-    assert _ask(served, "echo: hi", model="strict")[0] == 200
+    status, headers, _, _ = _ask(
+        served, "echo: hi", model="strict", prompt_cache_key="k", metadata={"a": "b"}
+    )
+    assert status == 200
+    assert headers["x-ingot-loss"].startswith("prompt_cache_key=")
+    assert "metadata=" in headers["x-ingot-loss"]
 
 
 # ---- which target
@@ -356,7 +366,7 @@ def test_key_stays_free_when_no_target_takes_the_request(scene: Stage) -> None:
     assert _ask(served, "echo: hi", key=key, model="strict")[0] == 200
 
 
-def test_missing_bound_is_told_and_not_refused_when_losses_are(scene: Stage) -> None:
+def test_missing_bound_is_told_and_not_refused_when_it_is_demanded(scene: Stage) -> None:
     """Nothing that the client said is lost: it is told which bound was sent."""
     served = scene[0]
     status, headers, _, _ = _ask(served, "echo: hi", model="strict", max_tokens=None)

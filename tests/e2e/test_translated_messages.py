@@ -19,7 +19,8 @@ CONFIG = """
     up = { base_url = "{up}", dialects = ["chat"], api_key = "sk-upstream-0123456789", breaker = { failures = 1000 } }
     [models]
     gpt = { targets = [{ target = "up", model = "their-gpt" }], price = { input = 1, cached_input = 0.5, output = 2 }, attempts = 2 }
-    strict = { targets = ["up"], price = "free", losses = "refuse" }
+    strict = { targets = ["up"], price = "free" }
+    lax = { targets = ["up"], price = "free", on_loss = "warn" }
 """
 TOOL: ToolParam = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {}}}}
 
@@ -143,15 +144,21 @@ def test_stream_is_whole_when_only_its_end_is_missing(scene: Scene) -> None:
 
 
 def test_losses_are_told_or_refused_when_something_cannot_be_translated(scene: Scene) -> None:
-    """Documents of the dialect, betas: in a header, or a 400 that names the first."""
+    """A beta in a header, whatever the model says; a field of it there as well, or a 400 that names it."""
     served, _ = scene
     beta = {"anthropic-beta": "new-thing"}
-    status, headers, _, _ = ask(served, body_of("echo: hi", model="gpt"), headers=beta)
+    status, headers, _, _ = ask(served, body_of("echo: hi", model="strict"), headers=beta)
     assert status == 200
     assert headers["x-ingot-loss"].startswith("anthropic-beta=")
-    status, _, answer, request_id = ask(served, body_of("echo: hi", model="strict"), headers=beta)
+    body = body_of("echo: hi", model="strict", container="box")
+    status, _, answer, request_id = ask(served, body, headers=beta)
     assert status == 400
-    assert "'anthropic-beta' cannot be translated" in error_of(answer, request_id)["message"]
+    assert (
+        "'container' cannot be translated for the model 'strict'" in error_of(answer, request_id)["message"]
+    )
+    status, headers, _, _ = ask(served, {**body, "model": "lax"}, headers=beta)
+    assert status == 200
+    assert headers["x-ingot-loss"].startswith("container=")
 
 
 def test_error_wears_anthropics_envelope_when_the_target_refuses(client: Anthropic) -> None:

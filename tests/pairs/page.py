@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from ingot.dialects.hints import HINTS, matters
 from ingot.errors import Unsupported
 from pairs.exchange import PAIRS, RELAYS, answer, dumped, send
 from pairs.fields import BASES, FIELDS, WITHOUT
@@ -25,8 +26,8 @@ it is not, the request, the answer and each event of a stream are translated, an
 
 - It is told in the header `x-ingot-loss` (`path=reason; ...`) and in `losses` of `GET /v1/usage/requests`; the path is that
   of the field in the client's request, or in the target's answer.
-- A model with `losses = "refuse"` refuses a request that would lose anything, with a 400 that names the field; losses of
-  answers are only told.
+- A request that would lose what may change its answer is refused with a 400 that names the field, unless the model says
+  `on_loss = "warn"`: then all is told alone. [Mere hints](#losses-that-refuse-nothing) and losses of answers are only told.
 - A model's thoughts go back only to where they came from. Signatures and encrypted thoughts are never made up, changed,
   or sent elsewhere. A client of `responses` that asks for `reasoning.encrypted_content` gets the seal of a target of
   `messages` inside of one of ours, for its organization alone; sent back or in a chain it is opened for that target.
@@ -41,7 +42,17 @@ it is not, the request, the answer and each event of a stream are translated, an
 
 In the tables *carried* means that it arrives with its meaning, *changed* that it arrives as the nearest that can be said,
 *lost* that it does not arrive, *a default* that the target's own stands for it, *refused* that such a request gets a 400,
-*nothing to say* that the target does the same without it. Streams lose what whole answers lose.
+*nothing to say* that the target does the same without it. The last column says what becomes of such a request
+by default: a 400, or it passes and the loss is told. Streams lose what whole answers lose.
+"""
+
+HINTED = """
+## Losses that refuse nothing
+
+These change no answer, and are told under each `on_loss`. All others refuse the request unless the model says `"warn"`.
+
+| what | why its loss changes no answer |
+|---|---|
 """
 
 ANSWERS = {
@@ -68,13 +79,14 @@ ANSWERS = {
 
 def page() -> str:
     """The page."""
-    sections = [HEAD]
+    sections = [HEAD, HINTED, _rows((hint.what, hint.why) for hint in HINTS)]
     for client, target in PAIRS:
         if client == target:
             continue
         sections.append(f"\n## A client of `{client}`, a target of `{target}`\n\n")
         sections.append(
-            f"| the request's field | becomes | as | lost |\n|---|---|---|---|\n{_rows(request_rows(client, target))}"
+            "| the request's field | becomes | as | lost | by default |\n|---|---|---|---|---|\n"
+            f"{_rows(request_rows(client, target))}"
         )
         sections.append(
             f"\n| in the answer | becomes | lost |\n|---|---|---|\n{_rows(answer_rows(client, target))}"
@@ -95,7 +107,7 @@ def request_rows(client: str, target: str) -> Iterator[tuple[str, ...]]:
         name = label if " " in label else f"`{label}`"
         refusal = refused(body, client)
         if refusal is not None:
-            yield name, "refused", "", refusal
+            yield name, "refused", "", refusal, "400"
             continue
         base = send(WITHOUT[client].get(label, BASES[client]), client, target)
         sent = send(body, client, target)
@@ -104,7 +116,8 @@ def request_rows(client: str, target: str) -> Iterator[tuple[str, ...]]:
         places = list(differences(_plain(json.loads(base.data)), _plain(json.loads(sent.data))))
         reasons = list(dict.fromkeys(loss.reason for loss in found))
         word = "a default" if found and all(loss.filled for loss in found) else verdict(places, reasons)
-        yield name, word, ", ".join(dict.fromkeys(places)), "; ".join(reasons)
+        fate = ("400" if any(matters(loss) for loss in found) else "told") if found else ""
+        yield name, word, ", ".join(dict.fromkeys(places)), "; ".join(reasons), fate
 
 
 def refused(body: Json, client: str) -> str | None:

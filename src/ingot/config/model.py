@@ -239,13 +239,14 @@ class ModelConfig(Section, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=1_000_000_000)] | None,
         about("Longest prompt and answer together.", unit="tokens"),
     ] = None
-    losses: Annotated[
-        Literal["report", "refuse"],
+    on_loss: Annotated[
+        Literal["refuse", "warn"],
         about(
-            "What to do where a request goes to a target of another dialect, and something of it cannot be translated: "
-            "`report` leaves it out and says so in the header `x-ingot-loss`, `refuse` answers 400."
+            "What to do where a request goes to a target of another dialect, and something of it that may change the answer "
+            "cannot be translated: `refuse` answers 400 and names the field, `warn` leaves it out and says so in the header "
+            "`x-ingot-loss`. Mere hints, such as cache breakpoints, are always left out and told."
         ),
-    ] = "report"
+    ] = "refuse"
     windows: Annotated[
         list[Annotated[str, Meta(min_length=1)]],
         Meta(min_length=1),

@@ -8,6 +8,7 @@ from typing import Final
 
 from ingot.canonical import Loss, Losses
 from ingot.catalog import Deployment
+from ingot.dialects.hints import matters
 from ingot.errors import Unsupported
 
 HEADER: Final = b"x-ingot-loss"
@@ -28,18 +29,20 @@ def joined(*several: Losses) -> Losses:
 
 
 def refuse_lossy(losses: Losses, deployment: Deployment) -> None:
-    """Raises Lossy where the deployment takes no loss and there is one that the client could have spared."""
-    mendable = tuple(loss for loss in losses if not loss.filled)
-    if mendable and deployment.losses == "refuse":
-        raise _refusal(mendable, deployment.name)
+    """Raises Lossy where something is lost that may change the answer, unless the deployment has that told alone."""
+    if deployment.on_loss == "warn":
+        return
+    asked = tuple(loss for loss in losses if matters(loss))
+    if asked:
+        raise _refusal(asked, deployment.name)
 
 
 def _refusal(losses: Losses, deployment: str) -> Lossy:
     first = losses[0]
     more = f" and {len(losses) - 1} more" if len(losses) > 1 else ""
     return Lossy(
-        f"'{first.path}' cannot be translated for the model '{deployment}': {first.reason}{more}. Leave it out, or choose "
-        "a model that takes it.",
+        f"'{first.path}' cannot be translated for the model '{deployment}': {first.reason}{more}. Leave it out, choose a "
+        'model that takes it, or have whoever runs this server set on_loss = "warn" for the model.',
         param=first.path or None,
     )
 

@@ -40,7 +40,7 @@ def _inference(dialect: Dialect, *, refuse: bool = False, **fields: object) -> I
         owned_by="ingot",
         created=0,
         capabilities=frozenset(),
-        losses="refuse" if refuse else "report",
+        on_loss="refuse" if refuse else "warn",
     )
     principal = Principal("key_1", "kid", "name", "org_1", "inference", Grant())
     call = dialect.decode(json.dumps(body).encode())

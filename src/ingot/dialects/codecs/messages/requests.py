@@ -240,11 +240,24 @@ def _encode_format(request: Request, value: Json) -> Iterator[Loss]:
     if not isinstance(form, JsonSchemaFormat) or not isinstance(form.schema, Raw):
         yield Loss(place, "the messages dialect promises JSON of a schema only")
         return
-    value["output_config"] = {"format": {"type": "json_schema", "schema": form.schema}}
+    schema, said = _described(form.schema, form.description)
     # The name is a mere label, for which this dialect has no need.
-    if form.description is not None:
-        yield Loss(place, "the description of the schema: the messages dialect has no place for it")
+    value["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    if not said:
+        yield Loss(
+            place, "the description beside the schema: the schema has another, and the target takes one"
+        )
     yield from lost_extras(form.extras, "messages", at=place)
+
+
+def _described(schema: Raw, description: str | None) -> tuple[Raw, bool]:
+    """The schema with what is said beside it, for which this dialect has no place, and whether that is said now."""
+    if description is None:
+        return schema, True
+    fields = _objects.decode(schema)
+    if "description" in fields:
+        return schema, _value(fields["description"]) == description
+    return Raw(_encode({"description": description, **fields})), True
 
 
 def _encode_sampling(request: Request, value: Json, rules: Rules) -> Iterator[Loss]:

@@ -1,0 +1,53 @@
+"""What becomes of losses: which refuse a request, in which words, and how a header tells them."""
+
+from dataclasses import replace
+
+import pytest
+
+from ingot.canonical import Loss
+from ingot.catalog import Deployment
+from ingot.pricing import Price
+from ingot.services.losses import HEADER_BYTES, Lossy, header_line, joined, refuse_lossy
+
+SEED = Loss("seed", "the messages dialect has no such setting")
+KEY = Loss("prompt_cache_key", "the messages dialect caches up to breakpoints, and has no such setting")
+BOUND = Loss("max_tokens", "32000 was sent", filled=True)
+DEPLOYMENT = Deployment(
+    name="demo",
+    routes=(),
+    strategy="ordered",
+    price=Price.free,
+    context=None,
+    windows=("asap",),
+    attempts=1,
+    owned_by="ingot",
+    created=0,
+    capabilities=frozenset(),
+)
+
+
+def test_request_is_refused_when_a_loss_matters() -> None:
+    """By default; hints and defaults are not counted, and the words say what to do."""
+    with pytest.raises(Lossy) as caught:
+        refuse_lossy((KEY, BOUND, SEED), DEPLOYMENT)
+    assert caught.value.param == "seed"
+    assert "more" not in caught.value.message.split(".")[0]
+    assert 'on_loss = "warn"' in caught.value.message
+    assert "'demo'" in caught.value.message
+
+
+def test_request_passes_when_all_losses_are_hints() -> None:
+    """And where the deployment has losses told alone."""
+    refuse_lossy((KEY, BOUND), DEPLOYMENT)
+    refuse_lossy((SEED,), replace(DEPLOYMENT, on_loss="warn"))
+
+
+def test_header_tells_each_loss_once_when_there_are_many() -> None:
+    """Up to its room; the rest is counted."""
+    many = joined((SEED, SEED), tuple(Loss(f"field_{number}", "lost" * 10) for number in range(60)))
+    told = header_line(many).decode()
+    assert told.startswith("x-ingot-loss: seed=")
+    assert told.count("seed=") == 1
+    assert len(told) < HEADER_BYTES + 40
+    shown = told.count("=")
+    assert f"+{len(many) - shown} more" in told
