@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import upstream_messages as anthropic
-from messagehouse import CONFIG, Scene, ask, body_of, error_of, events, row
+from messagehouse import CONFIG, Scene, ask, body_of, events, row
 from rig import fresh_id, logged, stage
 from upstream_script import Step
 
@@ -75,17 +75,14 @@ def test_count_is_the_targets_own_when_tokens_are_counted(scene: Scene) -> None:
     assert served.metric("ingot_requests_total") == before
 
 
-def test_no_estimate_is_given_when_no_target_counts(scene: Scene) -> None:
-    """A model without such a target is told so; so is one whose target does not know the path."""
-    served, _ = scene
-    path = "/v1/messages/count_tokens"
-    status, _, answer, request_id = ask(served, body_of("hi", model="gpt"), path=path)
-    error = error_of(answer, request_id)
-    assert (status, error["details"]["error_code"]) == (400, "unsupported_endpoint")
-    status, headers, answer, request_id = ask(served, body_of("hi {{fail 404}}"), path=path)
-    error = error_of(answer, request_id)
-    assert (status, error["type"], headers["x-should-retry"]) == (404, "not_found_error", "false")
-    assert "does not count tokens" in error["message"]
+def test_count_is_an_estimate_when_no_target_counts(scene: Scene) -> None:
+    """It says so in a header; a target that does not know the path is none that counts."""
+    served, upstream = scene
+    body = body_of("hi {{fail 404}}")
+    status, headers, answer, request_id = ask(served, body, path="/v1/messages/count_tokens")
+    assert (status, headers["x-ingot-estimated"]) == (200, "true")
+    assert 0 < json.loads(answer)["input_tokens"] < len(json.dumps(body))
+    assert [record.path for record in upstream.seen(request_id)] == ["/v1/messages/count_tokens"]
 
 
 # ---- models

@@ -86,7 +86,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     dialect = inference.dialect
     routes = routes_served(deployment, dialect, inference.surface)
     with own_places(dialect, inference.call):
-        routes, call = await _as_sent(runtime, inference, routes)
+        routes, call = await as_sent(runtime, inference, routes)
     weighted = deployment.strategy == "weighted"
     tried: set[str] = set()
     last: ApiError | None = None
@@ -136,7 +136,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
             await asyncio.sleep(backoff(attempt - 1, runtime.rng) if failure.wait is None else failure.wait)
 
 
-async def _as_sent(
+async def as_sent(
     runtime: Runtime, inference: Inference, routes: Sequence[Route]
 ) -> tuple[Sequence[Route], Call]:
     """The routes that can take the call, and the call with its files read and its images fetched."""

@@ -1,22 +1,42 @@
-"""Counting the tokens of a request, which a target does: no inference, so nothing is paid, kept or answered twice.
+"""Counting the tokens of a request: no inference, so nothing is paid, kept or answered twice.
 
-    count as a request --> open_reply --> the target's answer
+    a target that speaks the client's dialect    its own answer, as it came
+    one that speaks another                      its own count of the translated request
+    none that counts                             an estimate, which says so in a header
 
-Where no target counts, that is said: an estimate of ours would be taken for a count.
+A count is the target's, and an estimate never passes for one.
 """
 
-from ingot.errors import ApiError, NotFound
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from ingot.catalog import Route
+from ingot.dialects import tallies
+from ingot.errors import ApiError
 from ingot.services.accounting import new_response_id
 from ingot.services.asking import Asked, ClientDoor, before, seen, standing_lines
-from ingot.services.attempts import open_reply
+from ingot.services.attempts import as_sent, open_reply
 from ingot.services.door import Inference, Outcome
+from ingot.services.losses import Lossy, header_line
+from ingot.services.routing import Busy, choose, routes_for
 from ingot.services.runtime import Runtime
+from ingot.services.tallying import tally
 
 UNKNOWN_THERE = "upstream_not_found"
+ESTIMATED = b"x-ingot-estimated: true\r\n"
+
+
+class Counted(Struct, frozen=True):
+    """A count for the client, and the header lines that go with it."""
+
+    body: bytes
+    content_type: bytes = b"application/json"
+    lines: bytes = b""
 
 
 async def run(runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome) -> None:
-    """Gives the target's count to `door`; raises ApiError while nothing was given."""
+    """Gives the count to `door`; raises ApiError while nothing was given."""
     gate = runtime.gate
     call = await before(runtime, asked.dialect, asked.call, asked.principal)
     call = await seen(runtime, asked, call)
@@ -37,26 +57,79 @@ async def run(runtime: Runtime, asked: Asked, door: ClientDoor, outcome: Outcome
         window=asked.window,
     )
     try:
-        opened = await open_reply(runtime, wanted, outcome)
-        try:
-            outcome.status = 200
-            door.answer(200, opened.body, content_type=opened.content_type)
-        finally:
-            opened.link.release(opened.reply)
+        counted = await _counted(runtime, wanted, outcome)
+        outcome.status = 200
+        door.note(counted.lines)
+        door.answer(200, counted.body, content_type=counted.content_type)
     except ApiError as error:
         outcome.error = error.code
-        raise _uncounted(asked, error) from error
+        raise
     finally:
         await gate.leave(admission, tokens=0)
 
 
-def _uncounted(asked: Asked, error: ApiError) -> ApiError:
-    """A target that does not know the path is none that counts: the client can do without, and should not try again."""
-    if error.code != UNKNOWN_THERE:
-        return error
-    return NotFound(
-        f"The target of the model '{asked.deployment.name}' does not count tokens. Read 'usage' of an answer in its "
-        "place, or choose another model.",
-        code="unsupported_endpoint",
-        headers=(("x-should-retry", "false"),),
+async def _counted(runtime: Runtime, wanted: Inference, outcome: Outcome) -> Counted:
+    """The count by the nearest way that there is."""
+    spoken = wanted.dialect.format
+    routes = routes_for(wanted.deployment, spoken, translatable=True)
+    foreign = [route for route in routes if spoken not in route.target.dialects]
+    if not foreign or len(foreign) < len(routes):
+        try:
+            return await _relayed(runtime, wanted, outcome)
+        except ApiError as error:
+            # A target that does not know the path is none that counts.
+            if error.code != UNKNOWN_THERE:
+                raise
+    counted = await _translated(runtime, wanted, foreign, outcome) if foreign else None
+    return counted or _estimated(runtime, wanted, routes[0])
+
+
+async def _relayed(runtime: Runtime, wanted: Inference, outcome: Outcome) -> Counted:
+    """The answer of a target that speaks the client's dialect."""
+    opened = await open_reply(runtime, wanted, outcome)
+    try:
+        return Counted(opened.body, opened.content_type)
+    finally:
+        opened.link.release(opened.reply)
+
+
+async def _translated(
+    runtime: Runtime, wanted: Inference, foreign: Sequence[Route], outcome: Outcome
+) -> Counted | None:
+    """The count of a target that speaks another dialect; None where none of them counts, or may be asked now."""
+    routes, call = await as_sent(runtime, wanted, foreign)
+    while True:
+        choice = choose(
+            routes,
+            runtime.fleet.links,
+            dialect=wanted.dialect.format,
+            weighted=False,
+            tried=(),
+            now=runtime.clock.monotonic(),
+            rng=runtime.rng,
+        )
+        if isinstance(choice, Busy):
+            return None
+        outcome.target, outcome.fidelity = choice.route.target.name, "translated"
+        routes = [route for route in routes if route is not choice.route]
+        try:
+            tokens, translation = await tally(runtime, wanted, call, choice)
+        except Lossy:
+            if not routes:
+                raise
+            continue  # another may take all of it
+        if tokens is not None:
+            outcome.losses = translation.losses
+            body = tallies.answer_of(wanted.dialect.format, tokens)
+            return Counted(body, lines=header_line(translation.losses))
+        if not routes:
+            return None
+
+
+def _estimated(runtime: Runtime, wanted: Inference, route: Route) -> Counted:
+    """What the request comes to by its text, and by what is known of the target."""
+    deployment = wanted.deployment
+    tokens = runtime.gate.estimates.prompt(
+        wanted.call, place=(deployment.name, route.target.name), added=deployment.added
     )
+    return Counted(tallies.answer_of(wanted.dialect.format, tokens), lines=ESTIMATED)

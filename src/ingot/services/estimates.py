@@ -101,6 +101,10 @@ class Estimates:
         length = length or (len(answer), len(answer))
         return _usage(self._input(call, added, place=place), self._whole(call, length, place=place))
 
+    def prompt(self, call: Call, *, place: Place, added: int = 0) -> int:
+        """Tokens of a request that nobody has counted; `added` are bytes of text that go before it."""
+        return self._input(call, added, place=place)
+
     def _input(self, call: Call, added: int, *, place: Place) -> int:
         """Tokens of a request by what it says; media are a fixed number each, for their bytes say nothing of it."""
         habit = self._habits.get(place)

@@ -20,6 +20,9 @@ from ingot.upstream.client import Client, Origin, Reply, UpstreamFault
 LONGEST_COOL_DOWN = 300.0
 """Seconds; a Retry-After beyond it is cut to it, so that a mistaken header cannot switch a target off for a day."""
 
+VERSION = "/v1"
+"""What base URLs end in; some servers have routes beside it."""
+
 Tls = Callable[[Target], ssl.SSLContext]
 
 
@@ -52,11 +55,15 @@ class Endpoint:
     starts: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
     """The unchanging beginning of a request, by path and Accept; a handful of each."""
 
-    def start(self, path: str, accept: bytes, *, key_header: str = "") -> bytes:
-        """Everything of a request's head down to its id; `key_header` carries the credential too, always for one path."""
+    def start(self, path: str, accept: bytes, *, key_header: str = "", root: bool = False) -> bytes:
+        """Everything of a request's head down to its id.
+
+        `key_header` carries the credential too, and `root` leaves out the version of the base URL, always for one path.
+        """
         start = self.starts.get((path, accept))
         if start is None:
-            line = f"POST {self.prefix}{path} HTTP/1.1\r\n".encode()
+            prefix = self.prefix.removesuffix(VERSION) if root else self.prefix
+            line = f"POST {prefix}{path} HTTP/1.1\r\n".encode()
             key = b""
             if key_header and self.key and key_header not in self.own:
                 key = f"{key_header}: {self.key}\r\n".encode("latin-1")
@@ -143,14 +150,16 @@ class Link:
         accept: bytes,
         key_header: str = "",
         headers: Sequence[tuple[str, str]] = (),
+        root: bool = False,
     ) -> Reply:
         """Posts `body`; the reply's head has come when this returns. The caller owes one `release`.
 
-        `headers` are this request's own, `key_header` carries the credential beside the bearer token.
+        `headers` are this request's own, `key_header` carries the credential beside the bearer token, `root` leaves out the
+        version at the end of the target's address.
         """
         endpoint = self._endpoint or await self._find()
         head = b"%b%b%b\r\ncontent-length: %d\r\n\r\n" % (
-            endpoint.start(path, accept, key_header=key_header),
+            endpoint.start(path, accept, key_header=key_header, root=root),
             request_id.encode(),
             endpoint.lines(headers) if headers else b"",
             len(body),
@@ -226,7 +235,7 @@ class Link:
             endpoint = fixed_endpoint(self.target, self._tls)
         else:
             host, port, key = await self._whereabouts.find()
-            endpoint = _endpoint(Origin(host, port), "/v1", f"{host}:{port}", key=key, target=self.target)
+            endpoint = _endpoint(Origin(host, port), VERSION, f"{host}:{port}", key=key, target=self.target)
         self._endpoint = endpoint
         return endpoint
 
