@@ -173,6 +173,8 @@ class Deployment:
     deprecated: int | None = None
     shutdown_date: str | None = None
     on_loss: Literal["refuse", "warn"] = "refuse"
+    unknown_thoughts: Literal["drop", "relay"] = "drop"
+    account_ids: Literal["refuse", "relay"] = "refuse"
     images: Handling = "relay"
     constitution: str | None = field(default=None, repr=False)
     added: int = 0
@@ -331,6 +333,8 @@ def _deployment(
         shutdown_date=config.shutdown_date,
         capabilities=_served([route.target for route in routes]),
         on_loss=config.on_loss,
+        unknown_thoughts=config.unknown_thoughts,
+        account_ids=config.account_ids,
         images=_images(routes),
         refusal_mark=config.refusal_mark,
         card=config.card,

@@ -24,6 +24,7 @@ CONFIG = """
     m = { targets = ["m"], price = "free" }
     m2 = { targets = ["m2"], price = "free" }
     c = { targets = ["c"], price = "free" }
+    trusting = { targets = ["r2"], price = "free", unknown_thoughts = "relay" }
 """
 PATH = "/v1/responses"
 WISH = ["reasoning.encrypted_content"]
@@ -115,6 +116,41 @@ def test_thoughts_return_to_their_target_when_it_speaks_messages(scene: Scene, *
         _, loss, sent = told(scene, other, "echo: hi", previous_response_id=first["id"])
         assert "previous_response_id=" in loss
         assert anthropics.SIGNATURE not in json.dumps(sent)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("store", [False, True])
+def test_thoughts_return_to_their_maker_when_its_client_sends_them(
+    scene: Scene, *, store: bool, streamed: bool
+) -> None:
+    """Byte for byte, whether the first answer was stored or not; another target of the dialect gets none of them."""
+    body = {"model": "r", "input": "think: hard", "include": WISH, "store": store, "stream": streamed}
+    _, _, answer, _ = ask(scene[0], body, path=PATH)
+    first = events(answer)[-1][1]["response"] if streamed else json.loads(answer)
+    asked = [
+        {"role": "user", "content": "think: hard"},
+        *first["output"],
+        {"role": "user", "content": "echo: on"},
+    ]
+    assert asked[1]["encrypted_content"] == theirs.SEALED
+    _, loss, sent = told(scene, "r", asked)
+    assert (loss, sent["input"]) == ("", asked)
+    _, loss, sent = told(scene, "r2", asked)
+    assert loss.replace("%5B", "[").replace("%5D", "]").startswith("input[1]=a model")
+    assert [item.get("type") for item in sent["input"]] == [None, "message", None]
+
+
+def test_thoughts_go_nowhere_when_nobody_knows_whose_they_are(scene: Scene) -> None:
+    """That they do not is told; a model may say that they are its target's own, and then the target judges them."""
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "Zm9yZWlnbg=="}
+    asked = [thought, {"role": "user", "content": "echo: on"}]
+    _, loss, sent = told(scene, "r", asked)
+    assert "nobody" in loss
+    assert sent["input"] == asked[1:]
+    assert "could not be verified" in refused(scene, "trusting", asked)["message"]
+    compacted = [{"type": "compaction", "encrypted_content": "Zm9yZWlnbg=="}, asked[1]]
+    error = refused(scene, "r", compacted)
+    assert (error["param"], error["code"]) == ("input[0]", "unsupported_parameter")
 
 
 def test_seal_is_refused_when_it_was_changed(scene: Scene) -> None:

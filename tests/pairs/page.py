@@ -32,9 +32,9 @@ it is not, the request, the answer and each event of a stream are translated, an
   or sent elsewhere. A client of `responses` that asks for `reasoning.encrypted_content` gets the seal of a target of
   `messages` inside of one of ours, for its organization alone; sent back or in a chain it is opened for that target.
 - Where nothing is translated, thoughts of ours are held back as well: a reasoning item that a translated answer gave, and
-  a block whose signature is empty, go to no target, and each is a loss. What a target sealed itself passes as it came;
-  whose it is cannot be seen from it, so that a client sends it back to the model that gave it. Items of a chain or of a
-  conversation are known by their target.
+  a block whose signature is empty, go to no target, and each is a loss. What a target of `responses` sealed itself passes as
+  it came, to that target alone; it is known by a mark that is kept of it, and what has none goes to no target. Signatures of
+  `messages` pass as they came. Items of a chain or of a conversation are known by their target.
 - A default that had to be filled in is told and never refused: `messages` demands a bound of the output, and 32000 is sent
   where the client gave none; a switch for thinking without an effort leaves it to the target.
 - `messages` is asked in its version 2023-06-01 unless the target's headers name a newer one: that takes no sampling

@@ -247,6 +247,20 @@ class ModelConfig(Section, frozen=True, kw_only=True):
             "`x-ingot-loss`. Mere hints, such as cache breakpoints, are always left out and told."
         ),
     ] = "refuse"
+    unknown_thoughts: Annotated[
+        Literal["drop", "relay"],
+        about(
+            "What becomes of `encrypted_content` in requests to `/v1/responses` of which this server does not know which target "
+            "made it: `drop` leaves it out and says so in `x-ingot-loss`, `relay` trusts that it is the target's own."
+        ),
+    ] = "drop"
+    account_ids: Annotated[
+        Literal["refuse", "relay"],
+        about(
+            "What becomes of ids in requests to `/v1/responses` that name things of the target's account, which is yours: "
+            "`vector_store_ids`, ids of containers and of prompts. `relay` lets every key with this model use them."
+        ),
+    ] = "refuse"
     windows: Annotated[
         list[Annotated[str, Meta(min_length=1)]],
         Meta(min_length=1),

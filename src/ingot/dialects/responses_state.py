@@ -34,7 +34,13 @@ _OURS: Final = ("previous_response_id", "conversation")
 
 MARK: Final = "ingot1."
 """What encrypted content of ours begins with; any other is a target's."""
+SEALED: Final = ("reasoning", "compaction")
+"""The items that hold what only their maker can read."""
+NOBODY: Final = ""
+"""The maker of what is sealed by one whom nobody knows; no target has this name."""
 ELSEWHERE: Final = "a model's thoughts go back only to where they came from"
+UNKNOWN: Final = "thoughts of which nobody knows whose they are; they go back only to where they came from"
+_COMPACTED: Final = "what a target compacted can be read by that target alone"
 _UNSEALED: Final = (
     "these thoughts came without a seal, and their model cannot be shown them again; ask for "
     "reasoning.encrypted_content in 'include'"
@@ -222,9 +228,9 @@ def for_target(call: Call, target: str, *, native: bool) -> Call:
     kept: list[tuple[str | None, int]] = []
     losses: list[Loss] = []
     for index, (item, place) in enumerate(zip(items, places, strict=True)):
-        maker = place[0] or known.get(item.get("id"))
+        maker = place[0] or known.get(item.get("id"), place[0])
         same = native and maker == target
-        lost = _lost(item, maker, same=same) if native and item.get("type") == "reasoning" else None
+        lost = _lost(item, maker, same=same) if native and item.get("type") in SEALED else None
         if lost is not None:
             losses.append(msgspec.structs.replace(lost, path=own_place(f"input[{index}]", call)))
             continue
@@ -252,6 +258,10 @@ def _places(call: Call, count: int) -> list[tuple[str | None, int]]:
 def _lost(item: Json, maker: str | None, *, same: bool) -> Loss | None:
     """Why a target that speaks the dialect does not get these thoughts; None where it does."""
     sealed = item.get("encrypted_content")
+    if item["type"] == "compaction":
+        return None if same or maker is None else Loss("", _COMPACTED)
+    if maker == NOBODY:
+        return Loss("", UNKNOWN)
     if same:
         # Its client asked for no more, so that nothing which it said is lost.
         return None if sealed or item.get("content") else Loss("", _UNSEALED, filled=True)

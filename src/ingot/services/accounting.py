@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ingot.dialects.dialect import Usage
 from ingot.dialects.responses import RESPONSES
+from ingot.dialects.responses_makers import sealed_out
 from ingot.dialects.responses_state import conversation_of, own_items
 from ingot.ids import ordered_id
 from ingot.limits.limiter import Reservation
@@ -56,7 +57,6 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     grant = inference.principal.grant
     usage = outcome.usage or NOTHING
     ending = ending_of(outcome)
-    billable = ending.billed
     lead = inference.lead if ending.final else None
     price = inference.deployment.price
     body = inference.call.body if inference.asked is None else for_store(inference.asked)
@@ -82,7 +82,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         created_at=inference.created_at,
         finished_at=now,
         request_id=inference.id,
-        billable=billable,
+        billable=ending.billed,
         error=outcome.error,
         streamed=inference.call.stream,
         first_token_us=None if outcome.first_token is None else micros(outcome.first_token),
@@ -92,8 +92,8 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         output_tokens=usage.output,
         reasoning_tokens=usage.reasoning,
         estimated=usage.estimated,
-        amount=price.cost(usage, window=inference.window, factor=factor) if billable else 0,
-        price=frozen(price, window=inference.window, factor=factor) if billable else None,
+        amount=price.cost(usage, window=inference.window, factor=factor) if ending.billed else 0,
+        price=frozen(price, window=inference.window, factor=factor) if ending.billed else None,
         request=body.data if kept else None,
         answer=outcome.answer if kept and (ending.kept or inference.claim is not None) else None,
         metadata=_metadata(asked) if kept and "metadata" in asked else None,
@@ -109,7 +109,17 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         achieved=_achieved(runtime, inference, now) if ending.state == "completed" else None,
         queued_us=0 if inference.claim is None else inference.begun_at - inference.created_at,
         turn=_turn(inference, outcome) if ending.state == "completed" else None,
+        marks=_marks(runtime, inference, outcome),
     )
+
+
+def _marks(runtime: Runtime, inference: Inference, outcome: Outcome) -> tuple[str, ...]:
+    """The marks of what the target sealed; what we sealed tells its maker itself."""
+    if outcome.answer is None or inference.dialect.name != RESPONSES.name or outcome.fidelity == "translated":
+        return ()
+    org_id = inference.principal.org_id
+    sealed = sealed_out(outcome.answer, streamed=inference.call.stream)
+    return tuple([runtime.history.mark(content, org_id=org_id) for content in sealed])
 
 
 def keeps_answer(runtime: Runtime, who: Principal, asked: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from ingot.canonical import Losses
 from ingot.catalog import Route
 from ingot.dialects.dialect import AS_IT_IS, Call, Turn, Usage
+from ingot.dialects.responses_makers import taken_by
 from ingot.errors import (
     ApiError,
     RateLimited,
@@ -157,6 +158,8 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     """One try; `call` is the inference's own with its images fetched."""
     dialect = inference.dialect
     native = dialect.format in route.target.dialects
+    if call.composed and inference.deployment.unknown_thoughts == "relay":
+        call = taken_by(call, route.target.name)
     if dialect.for_target is not None and (native or call.composed):
         fitted = partial(dialect.for_target, call, route.target.name, native=native)
         call = await apart(len(call.body.data), fitted)

@@ -28,6 +28,7 @@ from ingot.dialects.dialect import Call, Past
 from ingot.dialects.item_checks import duplicate
 from ingot.dialects.responses_compact import as_summary
 from ingot.dialects.responses_items import kind_of
+from ingot.dialects.responses_makers import FIELD, attributed, claimed, unclaimed
 from ingot.errors import InvalidRequest, TooLarge
 from ingot.rawjson import clip
 from ingot.sealing import RandomBytes, seal, unseal
@@ -36,7 +37,7 @@ from ingot.services.conversations import missing_conversation
 from ingot.services.recent import Recent
 from ingot.services.recording import Recorder
 from ingot.services.references import Search, is_readable, items_in, items_out, too_much, unreadable
-from ingot.store import conversations
+from ingot.store import conversations, marks
 from ingot.store import responses as store
 from ingot.store.database import Database
 from ingot.store.responses import Exchange
@@ -90,7 +91,7 @@ class History:
         `recent` are responses that the store does not have. `links` are the most of a chain; None: bytes alone bound it.
         """
         if not state.needs_past(call):
-            return call
+            return await self._attributed(call, org_id)
         value = call.body.value
         previous = value.get("previous_response_id")
         conversation = state.conversation_of(value)
@@ -103,12 +104,42 @@ class History:
         else:
             source, chain = "", _Chain([], 0)
         before, own, size = await self._resolved(org_id, chain, asked, source=source, most=most)
+        known = await self._claimed(org_id, [*before, *own])
+        before, own = known[: len(before)], known[len(before) :]
         past = [Past(self._opened(each.item, org_id, source), each.maker) for each in before]
         fresh = [
             Past(self._opened(each.item, org_id, f"input[{index}]"), each.maker)
             for index, each in enumerate(own)
         ]
         return await apart(size, partial(state.continued, call, past, fresh))
+
+    def mark(self, content: str, *, org_id: str) -> str:
+        """The name under which the maker of sealed content is kept: nobody can tell the content by it."""
+        return marks.named(self._digest(b"maker\0" + org_id.encode() + b"\0" + content.encode()))
+
+    async def _attributed(self, call: Call, org_id: str) -> Call:
+        """The call with the makers of what its client sends sealed."""
+        value = call.body.value.get("input")
+        if type(value) is not list or not any(FIELD in item for item in value):
+            return call
+        own = [Past(item) for item in value]
+        known = await self._claimed(org_id, own)
+        return call if known == own else attributed(call, known)
+
+    async def _claimed(self, org_id: str, past: list[Past]) -> list[Past]:
+        """The items with the makers of those that somebody sealed; what is not known is nobody's."""
+        sealed = unclaimed(past)
+        if not sealed:
+            return past
+        names = {content: self.mark(content, org_id=org_id) for content in sealed.values()}
+        find = partial(marks.find_makers, org_id=org_id, names=list(names.values()))
+        found = await self._db.read(find)
+        if len(found) < len(names):
+            # It may be on its way, as an answer is in a chain.
+            await self._recorder.caught_up()
+            found = await self._db.read(find)
+        makers = {content: found[name] for content, name in names.items() if name in found}
+        return claimed(past, sealed, makers)
 
     def seal(self, text: bytes, *, org_id: str, of: str = "compaction") -> str:
         """The content of an item of the type `of` as only requests of the organization have it read again."""

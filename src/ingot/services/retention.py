@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from ingot.clock import Clock
 from ingot.logs import Log
-from ingot.store import erasure, idempotency, promises, windows
+from ingot.store import erasure, idempotency, marks, promises, windows
 from ingot.store import responses as store
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
@@ -64,6 +64,7 @@ class Retention:
         await self._drain(partial(idempotency.sweep, now=now, most=self._batch))
         await self._drain(partial(windows.sweep, now=now))
         await self._drain(partial(promises.sweep, now=now))
+        await self._drain(partial(marks.sweep, now=now, most=self._batch))
         for org_id in await self._db.read(erasure.deleted_organizations):
             gone += await self._drain(partial(erasure.erase_organization, org_id=org_id, most=self._batch))
         if gone:

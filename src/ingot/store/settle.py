@@ -23,6 +23,7 @@ from ingot.store.bulk import add_rows, insert_rows
 from ingot.store.conclusions import clear_up, conclude_all
 from ingot.store.holds import Part
 from ingot.store.idempotency import Lead, erase, finish
+from ingot.store.marks import Marked, keep_marks
 from ingot.store.names import Told, name_items
 from ingot.store.queue import Claim
 from ingot.store.schema import (
@@ -89,6 +90,8 @@ class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     given: bytes | None = None
     turn: Turn | None = None
     """What it adds to the conversation that it belongs to."""
+    marks: tuple[str, ...] = ()
+    """Of what its target sealed, so that its maker is known."""
     claim: Claim | None = None
     """Its lease, where it waited in the queue; with it, the window that it kept, and for how long it waited."""
     achieved: str | None = None
@@ -133,6 +136,7 @@ def settle(conn: Connection, entries: Sequence[Settlement], *, node: str = "") -
     rows = [_response(each) for each in entries]
     insert_rows(conn, responses, _RESPONSE, rows)
     name_items(conn, _told(entries, rows))
+    keep_marks(conn, [Marked(each.org_id, each.id, each.marks) for each in entries if each.marks])
     pairs = [
         (each.org_id, name, value, each.id)
         for each in entries
@@ -174,6 +178,7 @@ def _without_content(conn: Connection, entries: Sequence[Settlement], gone: set[
         erase(conn, org_id)  # the answers that were kept for retries, a moment ago
     bare = {
         "request": None, "answer": None, "metadata": None, "losses": None, "expires_at": None, "turn": None,
+        "marks": (),
     }  # fmt: skip
     return [replace(each, **bare) if each.org_id in gone else each for each in entries]
 
