@@ -21,7 +21,7 @@ CONFIG = """
     quirky = { base_url = "{up}", dialects = ["responses"], quirks = { reject = ["input_image", "reasoning"], set = { store = true } } }
     [models]
     gpt = { targets = [{ target = "up", model = "their-gpt" }], price = { input = 1, cached_input = 0.5, output = 2 }, attempts = 2 }
-    other = { targets = ["other"], price = "free" }
+    other = { targets = ["other"], price = "free", account_ids = "relay" }
     talks = { targets = ["talks"], price = "free" }
     quirky = { targets = ["quirky"], price = "free" }
 """
@@ -224,6 +224,21 @@ def test_quirks_are_kept_to_when_the_target_has_some(scene: Scene) -> None:
         assert (status, json.loads(answer)["error"]["param"]) == (400, param)
     _, _, _, request_id = ask(served, {"model": "quirky", "input": "echo: hi"}, path=PATH)
     assert upstream.seen(request_id)[0].json["store"] is True
+
+
+def test_ids_of_the_account_are_refused_when_the_model_does_not_pass_them_on(scene: Scene) -> None:
+    """Before a target is asked, for an answer and for a count; a model that does sends them as they are."""
+    served, upstream = scene
+    tool = {"type": "file_search", "vector_store_ids": ["vs_1"]}
+    body = {"model": "gpt", "input": "echo: hi", "tools": [tool]}
+    for path in (PATH, f"{PATH}/input_tokens"):
+        status, _, answer, request_id = ask(served, body, path=path)
+        error = json.loads(answer)["error"]
+        assert (status, error["param"]) == (400, "tools[0].vector_store_ids")
+        assert upstream.seen(request_id) == []
+    status, _, answer, request_id = ask(served, {**body, "model": "other"}, path=PATH)
+    assert status == 200, answer
+    assert upstream.seen(request_id)[0].json["tools"] == [tool]
 
 
 def test_tokens_are_counted_when_the_target_counts(scene: Scene, client: OpenAI) -> None:

@@ -257,8 +257,8 @@ class ModelConfig(Section, frozen=True, kw_only=True):
     account_ids: Annotated[
         Literal["refuse", "relay"],
         about(
-            "What becomes of ids in requests to `/v1/responses` that name things of the target's account, which is yours: "
-            "`vector_store_ids`, ids of containers and of prompts. `relay` lets every key with this model use them."
+            "What becomes of ids in requests that name things of the target's account, which is yours: `vector_store_ids`, ids of "
+            "containers, prompts and uploaded skills. `relay` lets every key with this model use them."
         ),
     ] = "refuse"
     windows: Annotated[

@@ -332,6 +332,8 @@ class Dialect:
     recast: Callable[[Call], Call] | None = None
     # Raises Unsupported for what no translation may leave out; the name is the deployment's.
     check_translated: Callable[[Call, str], None] | None = None
+    # Raises Unsupported for ids that name things of the target's account; the name is the deployment's.
+    refuse_account_ids: Callable[[Call, str], None] | None = None
     # How answers are to look, where not as targets give them; `tap` was handed it already.
     reshape: Reshape | None = None
     # `encode_error` under a preset's table.

@@ -19,6 +19,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.catalog import Quirks
+from ingot.dialects.account_ids import refuse_in_messages
 from ingot.dialects.attached import attach, files_of_messages, in_messages
 from ingot.dialects.bounds import check_schemas
 from ingot.dialects.complaint import complain
@@ -371,6 +372,7 @@ MESSAGES = Dialect(
     key_header="x-api-key",
     id_header="request-id",
     for_target=for_target,
+    refuse_account_ids=refuse_in_messages,
 )
 
 COUNT_TOKENS = replace(

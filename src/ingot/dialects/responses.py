@@ -14,6 +14,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.catalog import Quirks
+from ingot.dialects.account_ids import refuse_in_responses
 from ingot.dialects.attached import attach, files_of_responses, in_openai
 from ingot.dialects.bounds import check_grammar, judge_schemas
 from ingot.dialects.chat import streamless
@@ -307,6 +308,7 @@ RESPONSES = Dialect(
     for_target=for_target,
     own_place=own_place,
     check_translated=check_translated,
+    refuse_account_ids=refuse_in_responses,
 )
 
 INPUT_TOKENS = replace(

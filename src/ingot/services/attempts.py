@@ -205,9 +205,12 @@ def _prepare(inference: Inference, call: Call, route: Route) -> bytes:
     dialect, quirks = inference.dialect, route.target.quirks
     # What the client sent is judged, and what came before it: errors name places in it.
     judged = call if call.composed else inference.call
-    dialect.check_target(judged, quirks, inference.deployment.name)
-    if inference.deployment.constitution is not None:
-        call = dialect.preface(call, inference.deployment.constitution)
+    deployment = inference.deployment
+    dialect.check_target(judged, quirks, deployment.name)
+    if dialect.refuse_account_ids is not None and deployment.account_ids == "refuse":
+        dialect.refuse_account_ids(judged, deployment.name)
+    if deployment.constitution is not None:
+        call = dialect.preface(call, deployment.constitution)
     return dialect.prepare(call, model=route.model, quirks=quirks)
 
 
