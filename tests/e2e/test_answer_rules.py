@@ -28,6 +28,9 @@ CONFIG = """
     stream = "accept"
     [presets.ours.fields.responses]
     stream = "accept"
+    [presets.ours.answers.responses]
+    "output.content.annotations" = "drop"
+    "output.status" = "drop"
 """
 MODELS = ("chat", "messages", "responses")
 
@@ -72,6 +75,22 @@ def test_c_05_response_tells_its_counts_by_both_names_when_asked(scene: Scene, m
     for usage in (json.loads(answer)["usage"], last["response"]["usage"]):
         assert usage["prompt_tokens"] == usage["input_tokens"] > 0
         assert usage["completion_tokens"] == usage["output_tokens"] > 0
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_s4_100_rules_hold_on_items_when_a_response_is_streamed(scene: Scene, model: str) -> None:
+    """What is taken out of the whole is told by no event before it, whichever dialect the target speaks."""
+    served, _ = scene
+    body = {"model": model, "input": "think: Hm, well.", "stream": True}
+    _, _, streamed, _ = ask(served, body, path="/v1/responses")
+    told = [event for _, event in events(unpinged(streamed))]
+    items = [event["item"] for event in told if "item" in event]
+    assert items
+    assert not any("status" in item for item in [*items, *told[-1]["response"]["output"]])
+    parts = [event["part"] for event in told if "part" in event]
+    assert parts
+    assert not any("annotations" in part for part in parts)
+    assert [event["sequence_number"] for event in told] == list(range(len(told)))
 
 
 @pytest.mark.parametrize("way", ["whole", "streamed"])

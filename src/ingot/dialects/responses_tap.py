@@ -83,7 +83,7 @@ named_event = naming(_NAME.fullmatch)
 class ResponsesTap(Tap):
     """Follows one stream; see `dialect.StreamTap` for what each attribute says."""
 
-    __slots__ = ("_events", "_number")
+    __slots__ = ("_events", "_following", "_left_out", "_number")
 
     encode = staticmethod(encoder(USUAL))
     frame = staticmethod(named_event)
@@ -91,6 +91,8 @@ class ResponsesTap(Tap):
     def _begin(self, turn: Turn) -> None:  # noqa: ARG002  # for the tap that turns a stream back
         self._renamed = self._renamed or self._call.stamp is not None
         self._number = -1
+        self._left_out = 0
+        self._following = None if self.reshape is None else self.reshape.follow()
         self._events: list[bytes | _Run] = []
 
     @property
@@ -116,10 +118,9 @@ class ResponsesTap(Tap):
         if (event.type == "error" or event.error) and not self.failed:
             return self._fail(UpstreamError(_TOLD), self.request_id)
         if type(event.sequence_number) is int:
-            self._number = event.sequence_number
+            self._number = event.sequence_number - self._left_out
         if type(event.delta) is str:
-            self._grow(data, event)
-            return data
+            return self._grow(data, event)
         given = data
         if bytes(event.response) and (event.type in BEGINS or event.type in ENDS):
             told = self._take_response(data, event, event.response)
@@ -129,8 +130,23 @@ class ResponsesTap(Tap):
         elif event.type == _ADDED and type(event.item) is dict and type(event.item.get("name")) is str:
             self.deltas += 1
             self._add(length_of(event.item["name"]))
-        self._keep(given)
-        return given
+        told = self._ruled(given)
+        if told is not None:
+            self._keep(told)
+        return told
+
+    def _ruled(self, data: bytes) -> bytes | None:
+        """The event as a preset has it; numbers stay without a gap where it leaves some out."""
+        if self._following is None:
+            return data
+        told = self._following.feed(data)
+        if told is None:
+            self._left_out += 1
+            self._number -= 1
+            return None
+        if self._left_out:
+            told = _numbered(told, self._number)
+        return told if told is data else one_line(told)
 
     def fail(self, error: ApiError, request_id: str) -> bytes:
         """The event that ends the stream in place of what would have come."""
@@ -167,13 +183,9 @@ class ResponsesTap(Tap):
             self._end(told)
         stamp = self._call.stamp
         self.id = stamp.id if stamp is not None else told.get("id")
-        if not self._renamed and self.reshape is None:
+        if not self._renamed:
             return data
-        inner = (
-            stamp_response(bytes(response), self._call, self._public) if self._renamed else bytes(response)
-        )
-        if self.reshape is not None:
-            inner = self.reshape.whole(inner)
+        inner = stamp_response(bytes(response), self._call, self._public)
         return one_line(rawjson.splice_bytes(data, replace={"response": inner}))
 
     def _end(self, told: Json) -> None:
@@ -188,20 +200,26 @@ class ResponsesTap(Tap):
             self.usage = usage
             self._counted = self.said
 
-    def _grow(self, data: bytes, event: _Event) -> None:
+    def _grow(self, data: bytes, event: _Event) -> bytes | None:
         text = event.delta
         if text:
             self.deltas += 1
             self._add(length_of(text))
+        told = self._ruled(data)
+        if told is None:
+            return None
+        if told is not data:
+            event = _event.decode(told)
         place = (event.type, event.item_id, event.output_index, event.content_index, event.summary_index)
         run = self._events[-1] if self._events else None
         if not isinstance(run, _Run) or run.place != place:
-            run = _Run(one_line(data), place)
+            run = _Run(one_line(told), place)
             self._events.append(run)
         run.texts.append(text)
         if bytes(event.logprobs) not in _NO_TOKENS:
             with contextlib.suppress(ValueError):
                 run.tokens += _tokens.decode(event.logprobs)
+        return told
 
     def _keep(self, data: bytes) -> None:
         self._events.append(one_line(data))

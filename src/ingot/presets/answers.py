@@ -21,6 +21,7 @@ from ingot.dialects.dialect import Following
 from ingot.presets.gathering import Gathering
 from ingot.presets.message_events import Fills, MessageEvents, every
 from ingot.presets.one_text import OneText, joined
+from ingot.presets.response_events import ResponseEvents
 from ingot.presets.sections import BLOCKS, CALLS, UNKNOWN, AnswerRule, Told, answer_rule
 
 Path = tuple[str, ...]
@@ -39,11 +40,11 @@ _encode = msgspec.json.Encoder().encode
 class Answers:
     """The rules on the answers of one surface."""
 
-    __slots__ = ("_gathers", "_joins", "_named", "_top")
+    __slots__ = ("_gathers", "_joins", "_surface", "_top")
 
-    def __init__(self, table: Mapping[str, Told], *, named_events: bool = False) -> None:
-        """`named_events`: a stream spells the answer out, as that of messages does, and is not made of smaller answers."""
-        self._named = named_events
+    def __init__(self, table: Mapping[str, Told], *, surface: str = "") -> None:
+        """Of messages and responses a stream spells the answer out, and is not made of smaller answers."""
+        self._surface = surface
         rules = {tuple(path.split(".")): answer_rule(said) for path, said in table.items()}
         self._gathers = CALLS in rules and rules[CALLS].whole
         content = rules.get(BLOCKS[1:])
@@ -65,7 +66,9 @@ class Answers:
 
     def follow(self) -> Following:
         """What follows one stream."""
-        if self._named:
+        if self._surface == "responses":
+            return ResponseEvents(self._top)
+        if self._surface == "messages":
             events = MessageEvents(self._top)
             return OneText(events.feed) if self._joins else events
         return Gathering(self.whole) if self._gathers else _Plain(self)

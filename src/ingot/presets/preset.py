@@ -153,7 +153,7 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
         answers={
             surface: told
             for surface, table in file.answers.items()
-            if (told := Answers(table, named_events=surface == "messages"))
+            if (told := Answers(table, surface=surface))
         },
         looks=file.answers,
         tree=tree,
