@@ -72,6 +72,45 @@ test("an earlier response is gone on from, and its items are listed page by page
   );
 });
 
+test("a conversation that responses go on in, its items page by page, relabelled and deleted", async () => {
+  const made = await client.conversations.create({
+    metadata: { topic: "demo" },
+    items: [{ type: "message", role: "user", content: "echo: zero" }],
+  });
+  assert.deepEqual([made.object, made.metadata], ["conversation", { topic: "demo" }]);
+  const asked = { model: "mock", conversation: made.id };
+  const first = await client.responses.create({ ...asked, input: "echo: one" });
+  assert.deepEqual([first.output_text, first.conversation.id], ["one", made.id]);
+  const second = await client.responses.stream({ ...asked, input: "echo: two" }).finalResponse();
+  assert.equal(second.output_text, "two");
+  const items = await collect(client.conversations.items.list(made.id, { order: "asc", limit: 2 }));
+  assert.deepEqual(
+    items.map((item) => item.content[0].text),
+    ["echo: zero", "echo: one", "one", "echo: two", "two"],
+  );
+  const again = await client.conversations.items.retrieve(items[1].id, { conversation_id: made.id });
+  assert.equal(again.content[0].text, "echo: one");
+  await client.conversations.items.delete(items[0].id, { conversation_id: made.id });
+  const added = await client.conversations.items.create(made.id, {
+    items: [{ type: "message", role: "user", content: "echo: three" }],
+  });
+  assert.equal(added.data[0].content[0].text, "echo: three");
+  assert.equal((await collect(client.conversations.items.list(made.id))).length, 5);
+  const renamed = await client.conversations.update(made.id, { metadata: { topic: "other" } });
+  assert.equal(renamed.metadata.topic, "other");
+  assert.equal((await client.conversations.delete(made.id)).deleted, true);
+  await assert.rejects(client.conversations.retrieve(made.id), OpenAI.NotFoundError);
+  await assert.rejects(client.responses.create({ ...asked, input: "echo: four" }), OpenAI.NotFoundError);
+});
+
+test("tokens are counted before a response, with what came before it", async () => {
+  const first = await client.responses.create({ model: "mock", input: "echo: one two three" });
+  const alone = await client.responses.inputTokens.count({ model: "mock", input: "hi" });
+  assert.equal(alone.object, "response.input_tokens");
+  const behind = await client.responses.inputTokens.count({ model: "mock", input: "hi", previous_response_id: first.id });
+  assert.ok(behind.input_tokens > alone.input_tokens);
+});
+
 test("two calls at once, and their results on top of the response", async () => {
   const first = await client.responses.create({
     model: "mock",
