@@ -96,8 +96,8 @@ def streamed(rules: str) -> list[bytes]:
     tap = dialect.tap(call, model="m", public="m")
     given_ = [kept for data in RAW if (kept := tap.feed(data)) is not None]
     assert (tap.done, tap.usage is not None and tap.usage.output) == (True, 9)
-    kept = assembled(tap.given)
-    assert (kept.response(), kept.output()) == (folded(given_).response(), folded(given_).output())
+    stored, spelled = assembled(tap.given), folded(given_)
+    assert (stored.response(), stored.output()) == (spelled.response(), spelled.output())
     return given_
 
 
