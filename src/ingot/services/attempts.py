@@ -158,7 +158,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     """One try; `call` is the inference's own with its images fetched."""
     dialect = inference.dialect
     native = dialect.format in route.target.dialects
-    if call.composed and inference.deployment.unknown_thoughts == "relay":
+    if inference.deployment.unknown_thoughts == "relay" and call.composed:
         call = taken_by(call, route.target.name)
     if dialect.for_target is not None and (native or call.composed):
         fitted = partial(dialect.for_target, call, route.target.name, native=native)
