@@ -1,4 +1,4 @@
-"""The server of the limits dies, hangs, forgets, crawls: requests go on, and the limits hold within bounds (L09).
+"""F13: the server of the limits dies, hangs, forgets, crawls: requests go on, and the limits hold within bounds (L09).
 
 Two limiters, as of two processes, are asked all the time while the harm is done. `INGOT_CHAOS_STALL` sets for how
 many seconds a server hangs.
@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Self
 
 import pytest
 import redis
@@ -27,6 +26,7 @@ from ingot.limits.postgres import PostgresLink
 from ingot.limits.shared import SharedLimiter
 from ingot.limits.valkey import BUDGET as VALKEY_BUDGET
 from ingot.limits.valkey import ValkeyLink
+from tcpproxy import Harm, Proxy
 
 STALL = float(os.environ.get("INGOT_CHAOS_STALL", "2.0"))
 RPM = 600
@@ -160,8 +160,8 @@ async def test_limits_hold_when_valkey_hangs(valkeys: Valkey) -> None:
 async def test_limits_hold_when_valkey_crawls(valkeys: Valkey) -> None:
     """L09: replies that take 200 ms are too late, and the server is left alone."""
     number = valkeys.create().rpartition("/")[2]
-    async with Proxy(valkeys.port) as proxy:
-        await outage(proxy.crawling(), valkey(f"redis://127.0.0.1:{proxy.port}/{number}"), 1.0)
+    async with Proxy(("127.0.0.1", valkeys.port)) as proxy:
+        await outage(crawling(proxy), valkey(f"redis://127.0.0.1:{proxy.port}/{number}"), 1.0)
 
 
 async def test_limits_hold_when_postgres_is_killed(postgreses: Postgres) -> None:
@@ -204,52 +204,11 @@ def frozen(server: Postgres, url: str) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
-class Proxy:
-    """Stands before a server and hands its replies on, late if told to."""
-
-    def __init__(self, behind: int) -> None:
-        self.port = 0
-        self._behind = behind
-        self._delay = 0.0
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @contextmanager
-    def crawling(self) -> Iterator[None]:
-        """Inside of this block every reply takes 200 ms."""
-        self._delay = 0.2
-        try:
-            yield
-        finally:
-            self._delay = 0.0
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        back, forth = await asyncio.open_connection("127.0.0.1", self._behind)
-        try:
-            await asyncio.gather(self._pass(reader, forth, late=False), self._pass(back, writer, late=True))
-        except OSError:
-            pass  # an end is gone
-        finally:
-            writer.close()
-            forth.close()
-            self._tasks.discard(task)
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, late: bool) -> None:
-        while data := await reader.read(65536):
-            if late:
-                await asyncio.sleep(self._delay)
-            writer.write(data)
-        writer.close()
+@contextmanager
+def crawling(proxy: Proxy) -> Iterator[None]:
+    """Inside of this block all that passes takes 200 ms."""
+    proxy.harm(Harm(latency=0.2))
+    try:
+        yield
+    finally:
+        proxy.heal()
