@@ -15,6 +15,7 @@ from databases import Place, open_store, postgres_server
 from ingot.store.database import Database
 from ingot.store.engine import open_database
 from ingot.store.faults import StoreConflict, StoreError
+from tcpproxy import Harm, Proxy
 from things import GUARD_SECONDS, add, count, create, held, kept
 
 
@@ -88,7 +89,7 @@ async def test_idle_connections_are_replaced_when_the_server_ended_them(db: Data
 
 
 async def test_requests_fail_at_once_when_the_server_is_stopped(db: Database, place: Place) -> None:
-    """Reads and writes say what is wrong, again and again, and work as soon as the server is back."""
+    """F10: reads and writes say what is wrong, again and again, and work as soon as the server is back."""
     await db.write(partial(add, n=1))
     assert await db.read(count) == 1
     with postgres_server().stopped():
@@ -102,6 +103,28 @@ async def test_requests_fail_at_once_when_the_server_is_stopped(db: Database, pl
     assert await db.write(partial(add, n=3)) == 3
     assert await db.read(count) == 2
     assert kept(place) == [1, 3]
+
+
+async def test_connection_is_given_up_when_nobody_answers_on_it(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F12: what takes our bytes and lets nothing back is no server: reads and writes say so, and a new connection serves."""
+    monkeypatch.setattr("ingot.store.postgres._Connection.patience", 0.5)
+    server = postgres_server()
+    name = postgres.partition("?")[0].rpartition("/")[2]
+    async with Proxy(server.folder / ".s.PGSQL.5432") as proxy:
+        place = Place("postgres", tmp_path, f"postgresql://ingot@127.0.0.1:{proxy.port}/{name}")
+        # On a thread: it waits for the proxy, which is served by this loop.
+        async with await asyncio.to_thread(open_store, place) as db:
+            await db.write(create)
+            assert await db.read(count) == 0
+            proxy.harm(Harm(black_hole=True))
+            for attempt in (db.write(partial(add, n=1)), db.read(count)):
+                with pytest.raises(StoreError, match="cannot be used"):
+                    await attempt
+            proxy.heal()
+            assert await db.write(partial(add, n=2)) == 2
+            assert await db.read(count) == 1
 
 
 async def test_acknowledged_writes_survive_when_the_server_crashes(db: Database, place: Place) -> None:

@@ -2,16 +2,17 @@
 
 Writers run at READ COMMITTED, readers on a snapshot that cannot write. Whatever the server's defaults are, no
 statement runs for longer than 5 s, no transaction stays idle for longer than 10 s, a commit is on the disk
-before it is acknowledged, and a peer that is gone is noticed. The statements and the migrations know nothing
-of what is decided here.
+before it is acknowledged, and a peer that is gone is noticed, also where something on the way takes the bytes for
+it. The statements and the migrations know nothing of what is decided here.
 """
 
 import hashlib
 import select
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
+from psycopg.abc import PQGen
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
@@ -19,10 +20,14 @@ from sqlalchemy.pool import NullPool
 from ingot.store.database import Backend, Purpose
 from ingot.store.faults import StoreConflict, StoreError
 
+T = TypeVar("T")
+
 PATIENCE_SECONDS = 60.0
 """How long a start waits for another process that migrates."""
 STATEMENT_SECONDS = 5
 IDLE_SECONDS = 10
+ANSWER_SECONDS = 8.0
+"""How long a statement may stay without an answer. The server ends it earlier, where it is heard at all."""
 
 # 8 bytes of our own: other programs in the same database may use advisory locks too.
 _LOCK = int.from_bytes(b"ingotmig")
@@ -54,6 +59,20 @@ _BEGIN: dict[Purpose, str] = {
 }
 
 
+class _Connection(psycopg.Connection[Any]):
+    """A connection that is given up where the server says nothing for too long; then nobody knows what became of the statement."""
+
+    patience: float | None = ANSWER_SECONDS
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """psycopg's, with an end."""
+        try:
+            return super().wait(gen, interval, self.patience if timeout is None else timeout)
+        except psycopg.errors._WaitTimeout as error:  # noqa: SLF001  # what `wait` is documented to raise
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer for {self.patience:g} s") from error
+
+
 def backend(url: str, *, patience: float | None = None) -> Backend:
     """The database behind `url`, not yet connected to; raises StoreError where that is no such URL.
 
@@ -68,6 +87,7 @@ def backend(url: str, *, patience: float | None = None) -> Backend:
         try:
             conn = engine.connect()
             if purpose == "migrate":  # a step may rewrite a large table
+                _driver(conn).patience = None
                 _control(conn, "SET statement_timeout = 0")
         except (DBAPIError, psycopg.Error) as error:
             raise explain(error, where) from error
@@ -131,6 +151,10 @@ def _engine(address: URL) -> Engine:
         connect_args={"autocommit": True, **options},
     )
 
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, places: list[Any], options: dict[str, Any]) -> _Connection:
+        return _Connection.connect(*places, **options)
+
     @event.listens_for(engine, "connect")
     def configure(driver: psycopg.Connection[Any], _: Any) -> None:
         limits = (str(1000 * STATEMENT_SECONDS), str(1000 * IDLE_SECONDS))
@@ -139,9 +163,9 @@ def _engine(address: URL) -> Engine:
     return engine
 
 
-def _driver(conn: Connection) -> psycopg.Connection[Any]:
+def _driver(conn: Connection) -> _Connection:
     driver = conn.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
+    if not isinstance(driver, _Connection):
         raise StoreError("The database driver is not psycopg's.")
     return driver
 
@@ -255,5 +279,14 @@ _TEXTS = {
 
 def size(conn: Connection) -> int:
     """Bytes of the database on its server; from here on the transaction may take its time."""
+    driver = _driver(conn)
+    driver.patience = None
+    try:
+        return _size(conn)
+    finally:
+        driver.patience = ANSWER_SECONDS
+
+
+def _size(conn: Connection) -> int:
     _control(conn, "SET LOCAL statement_timeout = 0")
     return int(conn.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
