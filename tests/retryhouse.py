@@ -48,7 +48,7 @@ class House(Generic[C]):
 
     def retries(self, *, patience: float = 30.0) -> Retries:
         """A process's service, which looks often."""
-        return Retries(self.db, clock=self.clock, log=self.log, patience=patience, poll=0.005)
+        return Retries(self.db, clock=self.clock, log=self.log, patience=patience, poll=0.005, pause=0.01)
 
     @property
     def now(self) -> int:

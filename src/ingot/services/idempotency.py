@@ -14,7 +14,8 @@ Decides nothing about money and knows no wire format: an answer is a status, a t
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
@@ -38,6 +39,7 @@ Replay = Kept
 
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.25
+PAUSE_SECONDS = 1.0
 RENEW_SECONDS = 10.0
 RETRY_AFTER_SECONDS = 5.0
 
@@ -84,8 +86,9 @@ class Retries:
         new_id: ids.NewId = ids.new_id,
         patience: float = PATIENCE_SECONDS,
         poll: float = POLL_SECONDS,
+        pause: float = PAUSE_SECONDS,
     ) -> None:
-        """`patience` and `poll` are seconds of the event loop."""
+        """`patience`, `poll` and `pause`, before what was not written is tried again, are seconds of the event loop."""
         self.owner = new_id("own")
         self._db = db
         self._clock = clock
@@ -96,6 +99,9 @@ class Retries:
         self._leads: dict[Lead, _First] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
+        self._pause = pause
+        self._unreleased: list[Lead] = []
+        self._releasing: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -120,6 +126,9 @@ class Retries:
             await asyncio.gather(self._renewing, return_exceptions=True)
         await asyncio.gather(*map(self.release, list(self._leads)))
         await asyncio.gather(*self._background)
+        if self._releasing is not None:
+            self._releasing.cancel()
+            await asyncio.gather(self._releasing, return_exceptions=True)
 
     async def begin(
         self,
@@ -177,8 +186,13 @@ class Retries:
         self._end(lead, replay)
 
     def fenced(self, lead: Lead) -> None:
-        """The lead was lost, or what became of the commit is not known: those who wait ask the database."""
+        """The lead was lost: those who wait ask the database."""
         self._end(lead, None)
+
+    def unwritten(self, lead: Lead) -> None:
+        """The outcome was not committed, as far as is known: the lead is given up once the database takes that down."""
+        self._end(lead, None)
+        self._release_later(lead)
 
     async def release(self, lead: Lead) -> None:
         """Gives the lead up, nothing having been billed; does nothing for one that is over, or ending. Never raises."""
@@ -283,10 +297,10 @@ class Retries:
         try:
             await self._db.write(statement)
         except StoreError as error:
-            # Its lease lapses by itself.
             self._log.warning(
                 "idempotency_key_not_released", response_id=lead.response_id, error=error.message
             )
+            self._release_later(lead)
 
     def _end(self, lead: Lead, outcome: Replay | None) -> None:
         first = self._leads.pop(lead, None)
@@ -300,6 +314,21 @@ class Retries:
             first.outcome.set_result(outcome)
 
     # ---- beside the requests
+
+    def _release_later(self, lead: Lead) -> None:
+        """Tries until it is written, so that no retry must wait for the lease; where the process ends before, it lapses."""
+        self._unreleased.append(lead)
+        if self._releasing is None or self._releasing.done():
+            self._releasing = asyncio.get_running_loop().create_task(self._release_unreleased())
+
+    async def _release_unreleased(self) -> None:
+        while self._unreleased:
+            await asyncio.sleep(self._pause)
+            leads = list(self._unreleased)
+            now = micros(self._clock.now())
+            with contextlib.suppress(StoreError):
+                await self._db.write(partial(_release_all, leads=leads, now=now))
+                del self._unreleased[: len(leads)]
 
     async def _renew_for_ever(self) -> None:
         while True:
@@ -315,6 +344,12 @@ class Retries:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
         return task
+
+
+def _release_all(conn: Connection, leads: Sequence[Lead], *, now: int) -> None:
+    """Each that somebody else has by now, or whose outcome was kept after all, stays as it is."""
+    for lead in leads:
+        store.release(conn, lead, now=now)
 
 
 def _reused(wish: _Wish, before: str) -> IdempotencyError:

@@ -174,7 +174,7 @@ class Recorder:
         if entry.hold is not None:
             self._purse.release(entry.hold)
         if entry.settlement.lead is not None:
-            self._retries.fenced(entry.settlement.lead)
+            self._retries.unwritten(entry.settlement.lead)
         if not entry.told.done():
             entry.told.set_exception(error)
             entry.told.exception()  # seen: who does not wait for it has left

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from databases import Place
+from databases import Place, open_store
 from ingot.clock import ManualClock
 from ingot.dialects.envelope import USUAL, error_object
 from ingot.errors import Conflict, IdempotencyError, Unauthenticated
@@ -265,6 +265,22 @@ async def test_failures_of_the_store_are_told_and_leave_nothing_behind(house: Ro
         "idempotency_leases_not_renewed",
         "idempotency_key_not_released",
     ]
+
+
+async def test_key_is_free_again_when_the_store_takes_writes_once_more(house: Rooms, backend: Place) -> None:
+    """F10: a lead that could not be given up, or whose outcome could not be kept, is given up later; no retry waits for its lease."""
+    one, other = house.retries(), house.retries()
+    given_up, unwritten, kept = [await lead(one, key) for key in "abc"]
+    assert await house.settle(kept)
+    one._db = open_store(backend)
+    await one._db.close()
+    await one.release(given_up)
+    one.unwritten(unwritten)
+    one.unwritten(kept)  # nobody confirmed the commit, and it was made all the same
+    one._db = house.db
+    assert [(await lead(other, key)).epoch for key in "ab"] == [2, 2]
+    assert (await replay(other, "c")).response_id == kept.response_id
+    await one.close()
 
 
 async def test_i13_key_is_free_when_its_day_is_over(house: Rooms) -> None:
