@@ -169,6 +169,28 @@ async def test_q13_service_follows_weight_when_two_organizations_wait(backend: P
         assert (taken.count("org_a"), taken.count("org_b")) == (4, 16)
 
 
+async def test_q13_newcomer_is_not_behind_what_others_did_not_use(backend: Place) -> None:
+    """F21: what runs is counted with its estimate until it ends; who comes meanwhile begins below that."""
+    async with open_queue(backend) as house:
+        flood = [await house.put("org_a", estimate=1000) for _ in range(12)]
+        worker = house.process()
+        running = await take(worker, 4)
+        assert len(running) == 4
+        for _ in range(3):
+            await house.put("org_b", estimate=1000)
+        for job in running:
+            for item in await worker.items(job):
+                assert await house.settle(job, item, tokens=5)
+        order = []
+        while len(order) < len(flood) + 3 - 4:
+            for job in await take(worker):
+                order.append(job.org_id)
+                for item in await worker.items(job):
+                    assert await house.settle(job, item, tokens=5)
+        last = max(place for place, org_id in enumerate(order) if org_id == "org_b")
+        assert order[:last].count("org_a") <= 4, order
+
+
 async def test_nothing_is_put_in_when_there_is_too_little_credit(backend: Place) -> None:
     """Money, item and job are one commit: a refusal names the amounts and leaves none of them."""
     async with open_queue(backend, credit=1000) as house:

@@ -5,7 +5,7 @@
 
     job leased      counter += estimate / weight
     job ended       counter += (real - estimate) / weight     a failed or cancelled job: real is what was used
-    begins to wait  counter  = max(counter, smallest counter of those that wait)
+    begins to wait  counter  = max(counter, smallest counter of those that wait, without the estimates of what they run)
                                nobody waits: the counter of the last one that did
 
 The lift in the last lines keeps an idle organization from saving up a claim, so nothing needs to decay: a counter

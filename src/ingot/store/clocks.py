@@ -1,6 +1,6 @@
 """The statements about tenant clocks: how much service of the queue each organization had, for its weight.
 
-    enter    an organization whose queue was empty does not begin below those that wait
+    enter    an organization whose queue was empty does not begin below those that wait, without what they have running
     charge   the estimate of what was leased          refund   the same back
     settle   the difference between estimate and what it really was
 
@@ -12,17 +12,41 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Select, bindparam, func, literal_column, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from ingot.scheduling.fairness import lifted, virtual
-from ingot.store.schema import jobs, tenant_clocks
+from ingot.scheduling.fairness import SCALE, lifted, virtual
+from ingot.store.schema import items, jobs, tenant_clocks
 
-_c = tenant_clocks.c
+_c, _j, _i = tenant_clocks.c, jobs.c, items.c
 _OWN = select(_c.counter).where(_c.org_id == bindparam("org"))
 _WORK: Select[Any] = select(literal_column("1")).where(jobs.c.org_id == bindparam("org")).limit(1)
 _ACTIVE = select(literal_column("1")).where(jobs.c.org_id == _c.org_id).exists()
-_SMALLEST = select(func.min(_c.counter)).where(_ACTIVE)
+# What runs is counted with its estimate until it ends, which may be many times what it needs.
+_RUNS = (
+    select(_j.org_id, cast(func.sum(_j.estimate * SCALE // _j.weight), BigInteger).label("service"))
+    .join(items, and_(_i.batch_id == _j.batch_id, _i.seq.between(_j.lo, _j.hi)))
+    .where(_j.state == "running")
+    .group_by(_j.org_id)
+    .subquery()
+)
+_SMALLEST = (
+    select(func.min(_c.counter - func.coalesce(_RUNS.c.service, 0)))
+    .select_from(tenant_clocks)
+    .outerjoin(_RUNS, _RUNS.c.org_id == _c.org_id)
+    .where(_ACTIVE)
+)
 _LAST = select(func.max(_c.counter))
 _SET = upsert(tenant_clocks).values(org_id=bindparam("org"), counter=bindparam("at"))
 _SET = _SET.on_conflict_do_update(index_elements=[_c.org_id], set_={"counter": _SET.excluded.counter})

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from ingot.scheduling.backlog import NONE, Backlog, backlog
 from ingot.scheduling.choice import Head, Look, Queue
-from ingot.scheduling.fairness import charged, floor, lifted, settled
+from ingot.scheduling.fairness import charged, floor, lifted, settled, virtual
 from ingot.scheduling.quotes import Booking, Quote
 from ingot.scheduling.rates import Arrivals, Average
 from ingot.scheduling.simulation.load import Asked, Item
@@ -166,7 +166,10 @@ class Queues:
     def put(self, tenant: Tenant, job: Job, items: Sequence[Waiting]) -> None:
         """Queues items of a job, new ones or some that come back; who did not wait is lifted to the floor."""
         if not tenant.jobs:
-            waiting = (each.counter or 0 for each in self._waiting.values())
+            waiting = (
+                (each.counter or 0) - virtual(each.running_estimate, each.weight)
+                for each in self._waiting.values()
+            )
             tenant.counter = lifted(tenant.counter, floor(waiting, last=self._last))
         job.items.extend(items)
         self._account(tenant, job, sum(each.estimate for each in items))
