@@ -56,9 +56,16 @@ clients: install-dev
 	$(BIN)/python tests/reference.py
 	cat docs/reference/clients.md
 
-# The abort storm and the kill tests at length; INGOT_CHAOS_SEED repeats a run.
+# Every fault at length, then the table of what came of it, benchmarks/results/faults.md. INGOT_CHAOS_SEED repeats a run;
+# _RUNS, _LOAD, _HOLD (seconds), _KILLS, _COMMITS and _FLOOD say how much is done.
 chaos: install-dev
-	INGOT_CHAOS_REQUESTS=$${INGOT_CHAOS_REQUESTS:-10000} $(BIN)/python -m pytest tests/chaos -s $(ARGS)
+	rm -rf .build/faults && mkdir -p .build/faults
+	INGOT_CHAOS_REQUESTS=$${INGOT_CHAOS_REQUESTS:-10000} INGOT_CHAOS_RUNS=$${INGOT_CHAOS_RUNS:-3} \
+	INGOT_CHAOS_LOAD=$${INGOT_CHAOS_LOAD:-4} INGOT_CHAOS_HOLD=$${INGOT_CHAOS_HOLD:-60} \
+	INGOT_CHAOS_KILLS=$${INGOT_CHAOS_KILLS:-20} INGOT_CHAOS_COMMITS=$${INGOT_CHAOS_COMMITS:-500} \
+	INGOT_CHAOS_FLOOD=$${INGOT_CHAOS_FLOOD:-600} INGOT_FAULTS="$$PWD/.build/faults" \
+	$(BIN)/python -m pytest tests/chaos -s $(ARGS); status=$$?; \
+	PYTHONPATH=src:tests $(BIN)/python -m faults.table .build/faults benchmarks/results/faults.md && exit $$status
 
 clean:
 	rm -rf $(VENV) .tools .build dist tests/e2e/node/node_modules
