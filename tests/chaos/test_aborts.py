@@ -1,4 +1,4 @@
-"""Thousands of requests whose clients leave at random moments: nothing may be left behind.
+"""F23: thousands of requests whose clients leave at random moments: nothing may be left behind.
 
 `INGOT_CHAOS_REQUESTS` sets how many, `INGOT_CHAOS_SEED` which ones; the seed is printed with a failure.
 """

@@ -1,4 +1,4 @@
-"""The server is killed at six points of a request with an idempotency key: one answer, billed once, whatever the point."""
+"""F02: the server is killed at six points of a request with an idempotency key: one answer, billed once, whatever the point."""
 
 import signal
 import sqlite3

@@ -1,4 +1,4 @@
-"""The server is killed again and again under load: no answer is without its ledger row, and none is billed twice.
+"""F02, F15: the server is killed again and again under load: no answer is without its ledger row, and none is billed twice.
 
 `INGOT_CHAOS_KILLS` sets how often, `INGOT_CHAOS_SEED` the moments and the load; both are printed with a failure.
 """

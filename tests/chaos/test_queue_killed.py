@@ -1,4 +1,4 @@
-"""T-Q-chaos: processes that work on the queue are killed and stalled; every piece of work is answered, and billed once.
+"""T-Q-chaos, F01, F03: processes that work on the queue are killed and stalled; every piece of work is answered, and billed once.
 
 On SQLite one server is killed and started again; on PostgreSQL a server takes the work, and several that work on it are
 killed, stopped for longer than their leases, and replaced. What happens when is drawn from a seed, which is told.

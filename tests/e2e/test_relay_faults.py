@@ -135,7 +135,7 @@ def test_stream_is_tried_again_when_it_fails_before_its_first_event(scene: Stage
 
 
 def test_client_is_told_when_all_tries_fail(scene: Stage) -> None:
-    """After the last try the client gets the last failure, once, as an envelope."""
+    """F05: after the last try the client gets the last failure, once, as an envelope."""
     served, upstream = scene
     status, _, answer, request_id = _ask(served, chat("{{fail 500}}"))
     assert status == 502
@@ -192,7 +192,7 @@ def test_refused_connections_are_tried_again_when_the_upstream_comes_back(scene:
 
 @pytest.mark.parametrize("model", ["backed", "far", "lopsided"])
 def test_next_target_answers_when_the_first_fails(scene: Stage, model: str) -> None:
-    """Ordered and weighted alike: a target that was tried is not tried again while another is left."""
+    """F07: ordered and weighted alike: a target that was tried is not tried again while another is left."""
     served, upstream = scene
     for _ in range(4):
         status, _, answer, request_id = _ask(served, chat("echo: from the second", model=model))
@@ -224,7 +224,7 @@ def test_requests_are_spread_when_targets_have_weights(scene: Stage) -> None:
 
 
 def test_retry_after_is_obeyed_when_it_is_short(scene: Stage) -> None:
-    """The second try comes when the target asked for it, not sooner; nobody else's request goes there meanwhile."""
+    """F06: the second try comes when the target asked for it, not sooner; nobody else's request goes there meanwhile."""
     served, upstream = scene
     status, _, _, request_id = _ask(served, chat("{{fail 429 retry-after=1 times=1}}", model="cooling"))
     assert status == 200
@@ -294,7 +294,7 @@ def test_target_is_left_alone_when_its_health_check_fails(scene: Stage) -> None:
     "script", ["cut 3", "rst 3", "hang 3", "bad-chunk 3", "error-at 3", "cut 1", "rst 1"]
 )
 def test_stream_ends_in_an_error_when_the_upstream_breaks_off(scene: Stage, script: str) -> None:
-    """An answer of which the client has a part is never tried again, and never looks complete."""
+    """F08: an answer of which the client has a part is never tried again, and never looks complete."""
     served, upstream = scene
     answer, whole, request_id = _stream(served, chat(f"words: 9 {{{{{script}}}}}", stream=True))
     error = ends_in_error(answer)

@@ -1,4 +1,4 @@
-"""Durable before acknowledged: SIGKILL in the middle of writes loses nothing that was acknowledged."""
+"""F15: Durable before acknowledged: SIGKILL in the middle of writes loses nothing that was acknowledged."""
 
 import signal
 import subprocess

@@ -19,7 +19,7 @@ from things import add, create, held, kept
 
 
 async def test_write_says_so_when_the_disk_is_full(tmp_path: Path) -> None:
-    """All of the group are told of the disk, what was there stays, and once there is room writing goes on."""
+    """F14: all of the group are told of the disk, what was there stays, and once there is room writing goes on."""
 
     def limit(conn: Connection, more: int) -> None:
         pages = conn.exec_driver_sql("PRAGMA page_count").scalar_one() + more

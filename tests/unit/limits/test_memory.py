@@ -168,7 +168,7 @@ async def test_a_restart_keeps_what_was_used(limiter: MemoryLimiter, clock: Manu
 
 
 def test_a_snapshot_from_the_future_is_as_of_now(limiter: MemoryLimiter, clock: ManualClock) -> None:
-    """A wall clock that was set back grants nothing and blocks nothing for longer than a minute."""
+    """F16: a wall clock that was set back grants nothing and blocks nothing for longer than a minute."""
     claim = Claim("org", 5, None, None, 0)
     assert admitted(limiter, claim, 9) == 5
     saved = limiter.snapshot()

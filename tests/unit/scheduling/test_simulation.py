@@ -54,7 +54,7 @@ def run(scenario: Scenario, seed: int, load: list[Asked] | None = None) -> Repor
 
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_t_q_sim_nothing_is_lost_and_nobody_starves(group: int) -> None:
-    """Whatever the load, the weights and the trouble: every promise ends, no late item is passed over by one that is
+    """F21: whatever the load, the weights and the trouble: every promise ends, no late item is passed over by one that is
     due later, no permit is idle beside work that may have it (Q11, Q12), and where no promise had to go first,
     organizations differ by what one item and what runs are worth (Q13).
     """
@@ -70,7 +70,7 @@ def test_t_q_sim_nothing_is_lost_and_nobody_starves(group: int) -> None:
 
 
 def test_t_q_sim_overload_keeps_its_promises() -> None:
-    """Three times the load that the target bears: what was let in is in time, equals are served alike, and who was
+    """F22: three times the load that the target bears: what was let in is in time, equals are served alike, and who was
     refused is let in when told.
     """
     report = run(OVERLOADED, 1)
