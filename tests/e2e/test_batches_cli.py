@@ -33,11 +33,13 @@ def test_operator_sees_and_ends_batches_when_a_server_runs(scene: Scene) -> None
     assert "POST /v1/batches" in ingot(served.data, "list").stderr
     _, _, done = make(served, named({"a": "echo: a", "b": "{{fail 400}} b"}))
     over(served, done["id"])
-    _, _, silent = make(served, named({f"r{number}": "{{silent}} x" for number in range(100)}, model="single"))
+    _, _, silent = make(
+        served, named({f"r{number}": "{{silent}} x" for number in range(100)}, model="single")
+    )
     listed = json.loads(ingot(served.data, "list", "--json").stdout)
     assert [each["id"] for each in listed] == [silent["id"], done["id"]]
     assert (listed[1]["completed"], listed[1]["failed"]) == (1, 1)
-    assert "/v1/chat/completions" in ingot(served.data, "list").stdout.replace("\n", "")
+    assert done["id"] in ingot(served.data, "list").stdout
     assert "state: completed" in ingot(served.data, "show", done["id"]).stdout
     told = json.loads(ingot(served.data, "cancel", silent["id"], "--json").stdout)
     assert told["cancelled"] >= 36

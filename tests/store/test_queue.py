@@ -181,7 +181,7 @@ async def test_q13_newcomer_is_not_behind_what_others_did_not_use(backend: Place
         for job in running:
             for item in await worker.items(job):
                 assert await house.settle(job, item, tokens=5)
-        order = []
+        order: list[str] = []
         while len(order) < len(flood) + 3 - 4:
             for job in await take(worker):
                 order.append(job.org_id)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ingot.cli.database import on_database, org_id
@@ -20,14 +19,12 @@ from ingot.cli.output import print_json
 from ingot.clock import SystemClock
 from ingot.services.batches.overview import Overview
 from ingot.store.database import Database
-from ingot.store.schema import moment
 
 app = typer.Typer(
     help="Batches of an organization: what is under way, one of them, and its end.", no_args_is_help=True
 )
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The batch's id.", show_default=False)]
-_COUNTS = ("total", "completed", "failed", "cancelled", "expired", "running", "pending")
 
 
 @app.command("list")
@@ -99,18 +96,11 @@ def cancel(
 
 def _table(found: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for name in ("batch", "endpoint", "state"):
-        table.add_column(name, overflow="fold", no_wrap=name == "batch")
-    for name in _COUNTS:
+    for name in ("batch", "state"):
+        table.add_column(name, no_wrap=True)
+    for name in ("total", "completed", "failed", "left"):
         table.add_column(name, justify="right")
-    table.add_column("made", overflow="fold")
     for each in found:
-        counts = (f"{each[name]:,}" for name in _COUNTS)
-        table.add_row(
-            each["id"],
-            escape(each["endpoint"]),
-            each["state"],
-            *counts,
-            moment(each["created_at"] * 1_000_000),
-        )
+        figures = (each["total"], each["completed"], each["failed"], each["running"] + each["pending"])
+        table.add_row(each["id"], each["state"], *(f"{figure:,}" for figure in figures))
     return table

@@ -52,6 +52,10 @@ class Places:
         found = self._room(held)
         return Room(min(found.ordinary, free), min(found.lifted, free))
 
+    def bearable(self, wanted: int) -> int:
+        """How many of so many items the target can have at once, at its best."""
+        return wanted if self.link is None else min(wanted, max(self._pace.permits, self.running))
+
     @contextlib.asynccontextmanager
     async def enter(self, *, lifted: bool) -> AsyncIterator[None]:
         """A place for an item, from when there is one."""

@@ -9,6 +9,7 @@ Permits come before claims, so that no job is leased which could not begin. Hint
 
 import asyncio
 import contextlib
+from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
@@ -155,7 +156,12 @@ class Worker:
             self._look.set()
 
     def _free(self) -> int:
-        return self._pace.concurrency - sum(each.left for each in self._running.values())
+        """Places of the process that nobody has: what waits for its target, which bears few, takes none from others."""
+        held: Counter[str] = Counter()
+        for each in self._running.values():
+            held[lane_of(self.runtime.catalog, each.job.model)] += each.left
+        taken = sum(min(count, self._places_of(lane).bearable(count)) for lane, count in held.items())
+        return self._pace.concurrency - taken
 
     def _held(self, lane: str) -> int:
         """Items of a lane that are leased and have not ended."""

@@ -65,6 +65,7 @@ class Running:
         self._rng = rng
         self._why: Why | None = None
         self._winding_up = False
+        self._waiting: set[asyncio.Task[Verdict]] = set()
         self._tokens = 0
         self._wait: float | None = None
 
@@ -75,8 +76,10 @@ class Running:
             self.task.cancel()
 
     def wind_up(self) -> None:
-        """Begins no item any more: those are ended as cancelled."""
+        """Begins no item any more: those that wait for a place are ended as cancelled."""
         self._winding_up = True
+        for each in self._waiting:
+            each.cancel()
 
     async def run(self) -> None:
         """Works on it until it has ended, was given back or was lost; raises nothing but a fault of ours."""
@@ -110,15 +113,26 @@ class Running:
         if len(items) == 1:
             return {await self._item(items[0], grant)}
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._item(item, grant)) for item in items]
+            tasks = [group.create_task(self._one_of(item, grant)) for item in items]
+            self._waiting.update(tasks)
         return {task.result() for task in tasks}
+
+    async def _one_of(self, item: Item, grant: Grant) -> Verdict:
+        """`_item` of a batch: one that waits for a place ends at once where the batch does."""
+        try:
+            return await self._item(item, grant)
+        except asyncio.CancelledError:
+            if not self._winding_up or self._why is not None or asyncio.current_task() not in self._waiting:
+                raise
+            _clear()
+            self.left -= 1
+            return await Attempt(self._runtime, self.job, item, grant).end_unrun(CANCELLED)
 
     async def _item(self, item: Item, grant: Grant) -> Verdict:
         lifted = seconds(self.job.lift_at) <= self._runtime.clock.now()
         async with self._places.enter(lifted=lifted), self._permits:
+            self._waiting.discard(asyncio.current_task())
             attempt = Attempt(self._runtime, self.job, item, grant)
-            if self._winding_up:
-                return await attempt.end_unrun(CANCELLED)
             door, told = await self._door(item), True
             try:
                 verdict = await attempt.run(self._dialects, QuietDoor() if door is None else door)
