@@ -35,7 +35,7 @@ CONFIG = """
     [models]
     chat = { targets = ["chat"], price = "free" }
     messages = { targets = ["messages"], price = "free" }
-    responses = { targets = ["responses"], price = "free" }
+    responses = { targets = ["responses"], price = "free", unknown_thoughts = "relay" }
 """
 
 
