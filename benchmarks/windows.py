@@ -234,7 +234,10 @@ def figures(run: Run, rows: dict[str, dict[str, Any]], windows: dict[str, Any]) 
         told["earliest_at"] <= moment(rows[which]) + 0.001 and moment(rows[which]) <= told["latest_at"]
         for which, told in found.quoted.items()
     ]
-    told = {each["id"]: each["requests"]["last_1h"] for each in windows["data"]}
+    told = {
+        each["id"]: each["batches" if each["id"] == "night" else "requests"]["last_1h"]
+        for each in windows["data"]
+    }
     other = simulated(found.load)
     return {
         "batches": len(off),
