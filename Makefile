@@ -63,7 +63,7 @@ chaos: install-dev
 	INGOT_CHAOS_REQUESTS=$${INGOT_CHAOS_REQUESTS:-10000} INGOT_CHAOS_RUNS=$${INGOT_CHAOS_RUNS:-3} \
 	INGOT_CHAOS_LOAD=$${INGOT_CHAOS_LOAD:-4} INGOT_CHAOS_HOLD=$${INGOT_CHAOS_HOLD:-60} \
 	INGOT_CHAOS_KILLS=$${INGOT_CHAOS_KILLS:-20} INGOT_CHAOS_COMMITS=$${INGOT_CHAOS_COMMITS:-500} \
-	INGOT_CHAOS_FLOOD=$${INGOT_CHAOS_FLOOD:-600} INGOT_FAULTS="$$PWD/.build/faults" \
+	INGOT_CHAOS_FLOOD=$${INGOT_CHAOS_FLOOD:-200} INGOT_FAULTS="$$PWD/.build/faults" \
 	$(BIN)/python -m pytest tests/chaos -s $(ARGS); status=$$?; \
 	PYTHONPATH=src:tests $(BIN)/python -m faults.table .build/faults benchmarks/results/faults.md && exit $$status
 

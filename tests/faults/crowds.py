@@ -14,14 +14,14 @@ SLOW = ("{{delay 0.05}}",)
 
 
 def flood(run: Run) -> None:
-    """F21: one organization has put in far more than there is room for; another's few are not behind all of it."""
+    """F21: one organization has put in far more than there is room for: another's few are not behind all of it."""
     crowd = Mix(clients={"background": FLOOD}, model="slow", markers=SLOW, tenants=("bea",))
     few = Mix(clients={"background": FEW}, model="slow", markers=SLOW, tenants=("ada",))
     _few_come_before_the_rest(run, crowd, few)
 
 
 def crunch(run: Run) -> None:
-    """F22: work that is nearly due comes before what has time, and nothing is late."""
+    """F22: work that is nearly due stands behind much that has time: it comes first, and nothing is late."""
     crowd = Mix(clients={"background": FLOOD}, model="slow", markers=SLOW, tenants=("bea",))
     few = Mix(clients={"background": FEW}, model="slow", markers=SLOW, tenants=("bea",), window="near")
     _few_come_before_the_rest(run, crowd, few)

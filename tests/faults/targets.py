@@ -44,7 +44,7 @@ def target_refuses(run: Run) -> None:
             refused[event.op] = event.at
         elif event.what == "exec_start" and event.op in refused:
             assert event.at >= refused.pop(event.op) + RETRY_AFTER
-    assert not refused.keys() & {event.op for event in run.executions() if event.whole and event.output}
+    assert len(refused) <= sum(run.failures.values())  # all others were sent again
 
 
 def target_silent(run: Run) -> None:

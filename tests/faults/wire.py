@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import os
 from dataclasses import dataclass
 
 from rig import payloads
 
-PATIENCE = 60.0
+PATIENCE = 60.0 + 3 * float(os.environ.get("INGOT_CHAOS_HOLD", "0"))
+"""Seconds; a safety net, longer where outages are."""
 
 
 class Refused(Exception):
