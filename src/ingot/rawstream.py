@@ -10,15 +10,23 @@ and a value that is not whole yet is gone on with where the last look stopped.
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final
+
+import msgspec
 
 from ingot.errors import InvalidRequest, TooLarge
 
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 _MARK: Final = re.compile(rb'["{}\[\]]')
-_QUOTE: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_QUOTED: Final = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+"""As much of a text as is there: up to the quote that ends it, or to an escape that is cut in two."""
 _SCALAR: Final = re.compile(rb"[^ \t\r\n,\]}\[{\"]+")
 _OPENING: Final = b"{["
+_SIGN: Final = 0x22
+"""The quote, as a byte."""
+
+_text: Final = msgspec.json.Decoder(str).decode
 
 
 class Values:
@@ -36,6 +44,9 @@ class Values:
         self._at = 0
         """What has been looked at of `_held`."""
         self._depth = 0
+        self._quoted = self._bare = False
+        """What the last look ended in: a text, or a value without brackets and quotes."""
+        self._name_read = b""
         self._members: list[bytes] = []
         self._kept = 0
         self._state: Callable[[list[bytes]], bool] = self._begin
@@ -80,16 +91,21 @@ class Values:
         end = self._end_of_value()
         if end is None:
             return self._wait(self._most_head)
-        key = bytes(self._held[:end])
-        colon = _SPACE.match(self._held, end)
-        at = end if colon is None else colon.end()
-        if at == len(self._held):
-            return self._wait(self._most_head)
-        if key[:1] != b'"' or self._held[at : at + 1] != b":":
-            raise _malformed("a name in quotes and a colon are expected before each value of the object")
-        self._drop(at + 1)
-        self._depth = self._at = 0
-        if key == b'"' + self._name + b'"':
+        if self._held[:1] != b'"':
+            raise _nameless()
+        self._name_read = bytes(self._held[:end])
+        self._drop(end)
+        self._state = self._colon
+        return True
+
+    def _colon(self, _: list[bytes]) -> bool:
+        if not self._skip():
+            return False
+        if self._held[:1] != b":":
+            raise _nameless()
+        self._drop(1)
+        key = self._name_read
+        if self._is_own(key):
             if self.found:
                 raise InvalidRequest(
                     f"The key '{self._name.decode()}' is given twice in one object; give it once.",
@@ -97,9 +113,23 @@ class Values:
                 )
             self._state = self._open
         else:
-            self._members.append(key + b":")
+            self._keep(key + b":")
             self._state = self._member
         return True
+
+    def _is_own(self, key: bytes) -> bool:
+        """Whether a name in quotes is the array's, however it is written."""
+        if b"\\" not in key:
+            return key[1:-1] == self._name
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            return bool(_text(key).encode() == self._name)
+        return False  # it is judged with the head
+
+    def _keep(self, part: bytes) -> None:
+        self._kept += len(part)
+        if self._kept > self._most_head:
+            raise self._too_large()
+        self._members.append(part)
 
     def _member(self, _: list[bytes]) -> bool:
         if not self._skip():
@@ -107,10 +137,9 @@ class Values:
         end = self._end_of_value()
         if end is None:
             return self._wait(self._most_head)
-        self._kept += end
-        if self._kept > self._most_head:
-            raise self._too_large()
-        self._members[-1] += bytes(self._held[:end])
+        name = self._members.pop()
+        self._kept -= len(name)
+        self._keep(name + bytes(self._held[:end]))
         self._drop(end)
         self._state = self._comma
         return True
@@ -191,35 +220,43 @@ class Values:
     def _drop(self, count: int) -> None:
         del self._held[:count]
         self._at = self._depth = 0
+        self._quoted = self._bare = False
 
     def _end_of_value(self) -> int | None:
         """Where the value ends that `_held` begins with; None while that is not to be seen."""
         held = self._held
-        if self._at and self._depth == 0:
-            return self._at  # it was seen before
-        if self._at == 0 and held[0] not in _OPENING and held[:1] != b'"':
-            scalar = _SCALAR.match(held)
-            if scalar is None:
-                raise _malformed("a value is expected")
-            return scalar.end() if scalar.end() < len(held) else None
-        while (mark := _MARK.search(held, self._at)) is not None:
-            place = mark.start()
-            sign = held[place]
-            if sign == 0x22:
-                quote = _QUOTE.match(held, place + 1)
-                if quote is None:
-                    self._at = place
+        if self._at == 0:
+            self._bare = held[0] not in _OPENING and held[0] != _SIGN
+        if self._bare:
+            return self._end_of_bare()
+        while self._at == 0 or self._quoted or self._depth:
+            if self._quoted:
+                text = _QUOTED.match(held, self._at)
+                self._at = self._at if text is None else text.end()
+                if held[self._at : self._at + 1] != b'"':
                     return None
-                self._at = quote.end()
+                self._at += 1
+                self._quoted = False
+                continue
+            mark = _MARK.search(held, self._at)
+            if mark is None:
+                self._at = len(held)
+                return None
+            sign = held[mark.start()]
+            self._at = mark.end()
+            if sign == _SIGN:
+                self._quoted = True
             else:
                 self._depth += 1 if sign in _OPENING else -1
-                self._at = place + 1
-            if self._depth == 0:
-                return self._at
-            if self._depth < 0:
-                raise _malformed("a bracket closes that was never opened")
-        self._at = len(held)
-        return None
+        return self._at
+
+    def _end_of_bare(self) -> int | None:
+        more = _SCALAR.match(self._held, self._at)
+        if more is not None:
+            self._at = more.end()
+        elif self._at == 0:
+            raise _malformed("a value is expected")
+        return self._at if self._at < len(self._held) else None
 
     def _wait(self, most: int) -> bool:
         if len(self._held) > most:
@@ -255,7 +292,7 @@ class Lines:
             start = end + 1
         del self._held[:start]
         self._looked = len(self._held)
-        self._check(len(self._held))
+        self._check(self._number + 1, len(self._held))
 
     def close(self) -> Iterator[tuple[int, bytes]]:
         """The last line, where it has no end."""
@@ -264,15 +301,19 @@ class Lines:
 
     def _line(self, start: int, end: int) -> Iterator[tuple[int, bytes]]:
         self._number += 1
-        self._check(end - start)
+        self._check(self._number, end - start)
         line = bytes(self._held[start:end]).strip(b" \t\r")
         if line:
             yield self._number, line
 
-    def _check(self, size: int) -> None:
+    def _check(self, number: int, size: int) -> None:
         if size > self._most:
-            raise TooLarge(f"A line has more than {self._most:,} bytes.")
+            raise TooLarge(f"Line {number:,} has more than {self._most:,} bytes.")
 
 
 def _malformed(what: str) -> InvalidRequest:
     return InvalidRequest(f"The request body is not valid JSON: {what}.", code="invalid_json")
+
+
+def _nameless() -> InvalidRequest:
+    return _malformed("a name in quotes and a colon are expected before each value of the object")
