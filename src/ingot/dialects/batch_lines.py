@@ -15,7 +15,7 @@ from msgspec import Meta, Raw, Struct
 
 from ingot.dialects.complaint import complain
 from ingot.errors import ApiError, InvalidRequest
-from ingot.rawjson import clip
+from ingot.rawjson import clip, kind_of
 
 NAME: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 LONGEST_NAME: Final = 512
@@ -84,17 +84,26 @@ def placed(error: ApiError, place: str, *, inside: str = "") -> InvalidRequest:
 
 def _decoded(data: bytes, decoder: Any, row: type[Struct]) -> Any:
     try:
-        return decoder.decode(data)
-    except msgspec.ValidationError as error:
-        value = _any.decode(data)
-        if isinstance(value, dict):
-            for name in value:
-                if name not in row.__struct_fields__:
-                    raise InvalidRequest(
-                        f"Unknown parameter: '{clip(name)}'. A request has {', '.join(map(repr, row.__struct_fields__))}.",
-                        param=clip(name),
-                        code="unknown_parameter",
-                    ) from error
-        raise complain(error, value, row) from error
+        try:
+            return decoder.decode(data)
+        except msgspec.ValidationError as error:
+            # It stopped at the first fault: what follows may be no JSON at all.
+            raise _explained(error, _any.decode(data), row) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidRequest(f"It is not valid JSON: {error}.", code="invalid_json") from error
+
+
+def _explained(error: msgspec.ValidationError, value: Any, row: type[Struct]) -> InvalidRequest:
+    if not isinstance(value, dict):
+        return InvalidRequest(
+            f"Invalid type: expected an object, but got {kind_of(value)}.", code="invalid_type"
+        )
+    known = row.__struct_fields__
+    for name in value:
+        if name not in known:
+            return InvalidRequest(
+                f"Unknown parameter: '{clip(name)}'. A request has {', '.join(map(repr, known))}.",
+                param=clip(name),
+                code="unknown_parameter",
+            )
+    return complain(error, value, row)

@@ -9,6 +9,7 @@ a body may say; refuses to know the store, and who may read what. Source: contra
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -248,9 +249,19 @@ def render_place(entry: Entry) -> bytes:
             id=request_name(entry.response_id),
             custom_id=entry.custom_id,
             status=entry.state,
-            error=ended_without(entry.state),
+            error=ended_without(entry.state) or _error_of(entry),
         )
     )
+
+
+def _error_of(entry: Entry) -> Any:
+    """What a request that failed was told."""
+    if entry.state != "failed" or entry.body is None:
+        return None
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        told = msgspec.json.decode(entry.body)
+        return told.get("error") if isinstance(told, dict) else None
+    return None  # a stream, as far as it came
 
 
 def render_line(entry: Entry) -> bytes:
