@@ -171,9 +171,13 @@ class Intake:
 
     def _gather(self, judged: Judged) -> Chunk | None:
         key = (judged.model, judged.window)
-        size = len(judged.body)
+        size, held = len(judged.body), self._sizes.get(key, 0)
         full = None
-        if self._sizes.get(key, 0) + size > MOST_JOB_BYTES and self._groups.get(key):
+        if held and held + size > MOST_JOB_BYTES:
+            if size >= held:
+                return Chunk(
+                    *key, [judged]
+                )  # what goes is never less than what comes: no more is held than before
             full = self._cut(key)
         self._groups.setdefault(key, []).append(judged)
         self._sizes[key] = self._sizes.get(key, 0) + size
