@@ -80,11 +80,12 @@ def ask_end(conn: Connection, batch: BatchRow, *, at: int) -> bool:
     own = update(batches).where(
         _b.id == batch.id, _b.state.in_(("validating", "in_progress")), _b.cancel_at.is_(None)
     )
-    if not conn.execute(own.values(state="cancelling", cancel_at=at)).rowcount:
+    row = conn.execute(own.values(state="cancelling", cancel_at=at).returning(*batches.c)).first()
+    if row is None:
         return False
     queue.ask_cancel(conn, batch.id, at=at)
-    if not batch.total:  # its file was still being read: nothing of it waits, and nothing will
-        _end(conn, batch, at=at, state="cancelled")
+    if not row.total:  # its file was still being read: nothing of it waits, and nothing will
+        _end(conn, read_row(row), at=at, state="cancelled")
     return True
 
 

@@ -18,7 +18,19 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final, Literal
 
 from msgspec import Struct
-from sqlalchemy import Connection, Row, and_, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from ingot.store import clocks
 from ingot.store.bulk import insert_rows
@@ -117,8 +129,11 @@ def insert_batch(conn: Connection, row: BatchRow) -> None:
     conn.execute(insert(batches), {name: getattr(row, name) for name in _FIELDS})
 
 
-def add_lines(conn: Connection, batch_id: str, lines: Sequence[NewLine]) -> None:
-    """Adds requests to a batch that nobody sees yet."""
+def add_lines(conn: Connection, batch: BatchRow, lines: Sequence[NewLine]) -> bool:
+    """Adds requests to a batch that nobody sees yet; False where it was ended or taken over meanwhile."""
+    batch_id = batch.id
+    if not _is_mine(conn, batch, _b.state == batch.state):
+        return False
     held = [
         (batch_id, each.seq, i.id, i.request_id, i.reserved, i.headers, i.request)
         for each in lines
@@ -128,6 +143,7 @@ def add_lines(conn: Connection, batch_id: str, lines: Sequence[NewLine]) -> None
     insert_rows(
         conn, batch_lines, _LINE, [(batch_id, each.seq, each.custom_id, each.item.id) for each in lines]
     )
+    return True
 
 
 def reveal(
@@ -269,6 +285,18 @@ def drop_lines(conn: Connection, batch_id: str, *, most: int) -> int:
     return len(seqs)
 
 
+def drop_staged(conn: Connection, batch: BatchRow, *, most: int) -> int:
+    """`drop_lines` of a batch that never began; none where it has, or where another has it by now."""
+    return drop_lines(conn, batch.id, most=most) if _is_mine(conn, batch, _b.started_at.is_(None)) else 0
+
+
+def disown(conn: Connection, batch_id: str) -> BatchRow | None:
+    """Takes a batch that nobody ever saw from its maker, who then cannot make it seen; None where it was."""
+    own = update(batches).where(_b.id == batch_id, _b.state == "staged").values(epoch=_b.epoch + 1)
+    row = conn.execute(own.returning(*_COLUMNS)).first()
+    return None if row is None else read_row(row)
+
+
 def discard(conn: Connection, batch_id: str) -> None:
     """Removes the row of a batch that nobody ever saw."""
     conn.execute(delete(batches).where(_b.id == batch_id, _b.state == "staged"))
@@ -295,6 +323,12 @@ def ownerless(conn: Connection) -> list[str]:
 def forget(conn: Connection, batch_id: str) -> None:
     """Removes the row of a batch of a deleted organization."""
     conn.execute(delete(batches).where(_b.id == batch_id))
+
+
+def _is_mine(conn: Connection, batch: BatchRow, how: ColumnElement[bool]) -> bool:
+    """Whether it is still as its holder knows it, until the transaction ends."""
+    query = select(_b.id).where(_MINE, how).with_for_update()
+    return conn.execute(query, {"which": batch.id, "at_epoch": batch.epoch}).first() is not None
 
 
 def read_row(row: Row[Any]) -> BatchRow:

@@ -17,6 +17,7 @@ from ingot.store import batch_ends, clocks, deposits, harvest, windows
 from ingot.store.batch_ends import OUTCOMES, Tally
 from ingot.store.batches import BatchRow
 from ingot.store.bulk import insert_rows
+from ingot.store.faults import StoreConflict
 from ingot.store.queue import Claim
 from ingot.store.schema import response_waits
 
@@ -39,19 +40,27 @@ class Result(windows.Result, Protocol):
 
 
 def conclude_all(conn: Connection, results: Iterable[Result]) -> tuple[set[str], list[str]]:
-    """Takes items out for their results: the ids of those that are fenced, and the money of jobs that are over."""
+    """Takes items out for their results: the ids of those that are fenced, and the money of jobs that are over.
+
+    Raises StoreConflict where one of these ids is also that of a result which counts: they are to be written one by one.
+    """
     by_lease: dict[tuple[str, int], list[tuple[str, Claim]]] = {}
     for each in results:
         if each.claim is not None:
             by_lease.setdefault((each.claim.job_id, each.claim.epoch), []).append((each.id, each.claim))
     fenced: set[str] = set()
+    counts: set[str] = set()
     over: list[str] = []
     for lease in sorted(by_lease):
         found = by_lease[lease]
         taken, holds = harvest.conclude_some(conn, [claim for _, claim in found])
         fenced |= {which for which, claim in found if claim.seq not in taken}
+        counts |= {which for which, claim in found if claim.seq in taken}
         if holds:
             over.append(holds)
+    if fenced & counts:
+        # A process that stood still took its own work back: by its id alone the result that counts would be fenced, too.
+        raise StoreConflict("A request was answered under two leases at once; each answer is written alone.")
     return fenced, over
 
 

@@ -27,7 +27,7 @@ from ingot.ids import new_id
 from ingot.services.batches import results
 from ingot.services.batches.intake import Chunk, Intake, Judge
 from ingot.services.batches.making import PIECE
-from ingot.services.batches.staging import Stage, clear
+from ingot.services.batches.staging import Stage, clear_staged
 from ingot.services.files import DAY, Files, on_disk
 from ingot.services.grants import Grant
 from ingot.services.jobs import Lost
@@ -88,7 +88,7 @@ class Filing:
     # ---- read
 
     async def _read(self, batch: BatchRow, lease: "Lease") -> None:
-        await clear(self.db, batch.id)
+        await clear_staged(self.db, batch)
         dialect = self.dialects.get((batch.preset, batch.endpoint))
         if dialect is None:
             fault = Fault(
@@ -113,9 +113,13 @@ class Filing:
             await self._take_all(batch, stage, intake, lease=lease)
             rows = await stage.close()
             await self.runtime.jobs.reveal(batch, rows, payer=grant, most_tokens=limits.queued_tokens)
+        except Lost:
+            await stage.stop()
+            await clear_staged(self.db, batch)  # it was ended: where it is another's, nothing goes
+            raise
         except ApiError as error:
             await stage.stop()
-            await clear(self.db, batch.id)
+            await clear_staged(self.db, batch)
             if error.status >= 500:
                 raise
             found = [

@@ -18,7 +18,7 @@ from ingot.pricing import frozen
 from ingot.services.batches.intake import Chunk
 from ingot.services.batches.promising import Parts, promised
 from ingot.services.grants import Grant
-from ingot.services.jobs import Rows
+from ingot.services.jobs import Lost, Rows
 from ingot.services.runtime import Runtime
 from ingot.store import batches as store
 from ingot.store.batches import BatchRow, NewLine, Revealed
@@ -52,20 +52,19 @@ class Stage:
         self._seq = 0
         self._lines: list[NewLine] = []
         self._bytes = 0
-        self._writing: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[bool] | None = None
 
     async def put(self, chunks: Iterable[Chunk]) -> None:
-        """Adds the requests of jobs; raises StoreError."""
+        """Adds the requests of jobs; raises StoreError, and Lost where the batch was ended or is another's."""
         for chunk in chunks:
             self._add(chunk)
             if len(self._lines) >= LINES or self._bytes >= LINE_BYTES:
                 await self._write()
 
     async def close(self) -> Rows:
-        """All that was put in, once it is written and there is room for it; raises RateLimited, StoreError."""
+        """All that was put in, once it is written and there is room for it; raises RateLimited, StoreError, Lost."""
         await self._write()
-        if self._writing is not None:
-            await self._writing
+        await self._written()
         found = Revealed(
             total=self._seq,
             tokens=self._tokens,
@@ -80,14 +79,17 @@ class Stage:
         if self._writing is not None:
             await asyncio.wait([self._writing])
 
+    async def _written(self) -> None:
+        before, self._writing = self._writing, None
+        if before is not None and not await before:
+            raise Lost
+
     async def _write(self) -> None:
         lines, self._lines, self._bytes = self._lines, [], 0
-        before, self._writing = self._writing, None
-        if before is not None:
-            await before
+        await self._written()
         if lines:
             # The next requests are judged while these are written.
-            self._writing = self._db.queue(partial(store.add_lines, batch_id=self.batch.id, lines=lines))
+            self._writing = self._db.queue(partial(store.add_lines, batch=self.batch, lines=lines))
 
     def _add(self, chunk: Chunk) -> None:
         runtime, members = self._runtime, chunk.members
@@ -140,13 +142,22 @@ class Stage:
 
 
 async def discard(db: Database, batch_id: str) -> None:
-    """Removes what was staged of a batch, and the batch where nobody has seen it."""
-    await clear(db, batch_id)
-    await db.write(partial(store.discard, batch_id=batch_id))
+    """Removes a batch that nobody has seen, and what was staged of it; nothing of one that was made to wait after all."""
+    taken = await db.write(partial(store.disown, batch_id=batch_id))
+    if taken is not None:
+        await clear_staged(db, taken)
+        await db.write(partial(store.discard, batch_id=batch_id))
+
+
+async def clear_staged(db: Database, batch: BatchRow) -> None:
+    """Removes what was staged of a batch, a few lines at a time; nothing where it has begun, or is another's."""
+    gone = partial(store.drop_staged, batch=batch, most=GONE_LINES)
+    while await db.write(gone):
+        pass  # other writes come between two of these
 
 
 async def clear(db: Database, batch_id: str) -> None:
-    """Removes the lines of a batch, a few at a time."""
+    """Removes the lines of a batch that has ended, a few at a time."""
     gone = partial(store.drop_lines, batch_id=batch_id, most=GONE_LINES)
     while await db.write(gone):
-        pass  # other writes come between two of these
+        pass
