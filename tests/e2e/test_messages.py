@@ -76,7 +76,7 @@ def test_both_headers_are_named_when_no_key_comes(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("path", "posted"),
-    [("/v1/messages/nope", 405), ("/v1/messages/", 404), ("/v1/messages/batches/msgbatch_1", 404)],
+    [("/v1/messages/nope", 405), ("/v1/messages/", 404), ("/v1/messages/batches/msgbatch_1/nope", 404)],
 )
 def test_error_wears_the_envelope_when_a_path_below_is_unknown(scene: Scene, path: str, posted: int) -> None:
     """Whoever goes there reads Anthropic's errors, with or without `anthropic-version`; a path beside it is nobody's.
