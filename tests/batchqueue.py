@@ -13,6 +13,7 @@ from ingot.services.purse import Prepaid
 from ingot.store import batch_ends, batch_lines, batches
 from ingot.store.batches import BatchRow, NewLine, Revealed
 from ingot.store.queue import Job, NewItem
+from ingot.store.schema import batch_lines as lines
 from ingot.store.schema import batches as table
 from ingot.store.schema import items, jobs, ledger, micros, responses
 from queuehouse import MODEL, QueueHouse
@@ -52,26 +53,26 @@ def new_work(
     house: QueueHouse, row: BatchRow, *, sizes: Sequence[int] = (3, 3), most: int = 0, **fields: Any
 ) -> tuple[list[NewLine], Rows]:
     """The lines and jobs of a batch; `sizes` are requests of its jobs, `most` is what a request could cost."""
-    lines: list[NewLine] = []
+    new: list[NewLine] = []
     work: list[Job] = []
     for size in sizes:
-        lo = len(lines)
+        lo = len(new)
         due = {"on_miss": "fail", "due_at": row.due_at, "lift_at": row.due_at - 60_000_000}
         own = {"batch_id": row.id, "lo": lo, "hi": lo + size - 1, **due, **fields}
         work.append(house.job(row.org_id, **own)[0])
         for seq in range(lo, lo + size):
             item = NewItem(f"resp_{row.id}_{seq}", f"req_{seq}", b'{"model":"m"}', None, most)
-            lines.append(NewLine(seq, f"n{seq}", item))
+            new.append(NewLine(seq, f"n{seq}", item))
     found = Revealed(
-        total=len(lines), tokens=TOKENS * len(lines), due_at=max(job.due_at for job in work), model=MODEL
+        total=len(new), tokens=TOKENS * len(new), due_at=max(job.due_at for job in work), model=MODEL
     )
-    return lines, Rows(found, work, most * len(lines))
+    return new, Rows(found, work, most * len(new))
 
 
-async def stage(house: QueueHouse, row: BatchRow, lines: Sequence[NewLine]) -> None:
+async def stage(house: QueueHouse, row: BatchRow, new: Sequence[NewLine]) -> None:
     """Writes a batch down where nobody sees it."""
     await house.db.write(partial(batches.insert_batch, row=row))
-    assert await house.db.write(partial(batches.add_lines, batch=row, lines=lines))
+    assert await house.db.write(partial(batches.add_lines, batch=row, lines=new))
 
 
 async def reveal(house: QueueHouse, row: BatchRow, rows: Rows, *, most_tokens: int = PLENTY) -> BatchRow:
@@ -85,8 +86,8 @@ async def make(
     """A batch whose jobs wait; `fields` are those of its row, and `on_miss` and `due_at` those of its jobs, too."""
     own = {name: held for name, held in fields.items() if name in ("on_miss", "due_at")}
     row = new_row(house, org_id, **{name: held for name, held in fields.items() if name != "on_miss"})
-    lines, rows = new_work(house, row, sizes=sizes, most=most, **own)
-    await stage(house, row, lines)
+    new, rows = new_work(house, row, sizes=sizes, most=most, **own)
+    await stage(house, row, new)
     return await reveal(house, row, rows)
 
 
@@ -123,8 +124,12 @@ async def add_up(house: QueueHouse, which: str) -> BatchRow:
 
 async def billed(house: QueueHouse, which: str) -> int:
     """How many ledger rows there are for its requests."""
-    query = select(func.count()).where(ledger.c.billable_id.like(f"resp_{which}_%"))
+    query = select(func.count()).where(ledger.c.billable_id.in_(_answers(which)))
     return await house.db.read(lambda conn: int(conn.execute(query).scalar_one()))
+
+
+def _answers(which: str) -> Any:
+    return select(lines.c.response_id).where(lines.c.batch_id == which)
 
 
 async def left_of(house: QueueHouse, which: str) -> tuple[int, int, int]:
@@ -132,7 +137,7 @@ async def left_of(house: QueueHouse, which: str) -> tuple[int, int, int]:
     return (
         len(await house.rows(jobs.c.id, jobs.c.batch_id == which)),
         len(await house.rows(items.c.id, items.c.batch_id == which)),
-        len(await house.rows(responses.c.id, responses.c.id.like(f"resp_{which}_%"))),
+        len(await house.rows(responses.c.id, responses.c.id.in_(_answers(which)))),
     )
 
 

@@ -73,6 +73,8 @@ class Keeper:
                     await self.sweep()
             except StoreError as error:
                 self.runtime.log.warning("batches are not tended", reason=error.message)
+            except Exception as error:  # one batch takes no other with it
+                self.runtime.log.error("batches could not be tended", exc_info=error)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def end_late(self) -> None:

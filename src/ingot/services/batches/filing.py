@@ -67,7 +67,10 @@ class Filing:
         return self.now()
 
     async def turn(self) -> bool:
-        """Does what is to be done for one batch; False where there was nothing. Raises StoreError, ApiError."""
+        """Does what is to be done for one batch; False where there was nothing. Raises StoreError, ApiError.
+
+        A batch that fails stays leased for a while: others come first, and then it is tried again.
+        """
         now = micros(self.runtime.clock.now())
         owner = self.runtime.jobs.owner
         taken = await self.db.write(
@@ -80,7 +83,7 @@ class Filing:
             await (self._read(taken, lease) if taken.state == "validating" else self._write(taken, lease))
         except Lost:
             self.runtime.log.info("a batch is another's now", batch=taken.id)
-        except BaseException:
+        except asyncio.CancelledError:
             await asyncio.shield(self.db.write(partial(store.release, batch=taken)))
             raise
         return True
