@@ -2,13 +2,14 @@
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from databases import Place
 from ingot.conformance import Address, Means, Patience, Subject
 from ingot.conformance.wire import Json
 from operator_hands import Hands, house
+from receiver import Receiver, Sink
 from rig import Backstage, fresh_id
 from served import PATIENCE, Served
 
@@ -117,7 +118,10 @@ def maker(hands: Hands) -> Callable[[], Awaitable[str | None]]:
 def open_trial(folder: Path, preset: str) -> Iterator[Trial]:
     """A server under a preset; the key that is used was issued by it."""
     hands = Hands(Place("sqlite", folder / "data", ""), preset)
-    with house(folder, config(preset), hands) as ((served,), upstream):
+    with (
+        Receiver() as receiver,
+        house(folder, f"{config(preset)}\n{receiver.section}", hands) as ((served,), upstream),
+    ):
         upstream.up.house.contexts.update(CONTEXTS)
         key = hands.run("keys", "create", "--name", "conformance")["key"]
         subject = Subject(
@@ -125,7 +129,7 @@ def open_trial(folder: Path, preset: str) -> Iterator[Trial]:
             Address.parse(served.v1),
             key,
             MODELS[preset][0],
-            means(preset, hands, upstream),
+            replace(means(preset, hands, upstream), sink=Sink(receiver)),
             Patience(first_byte=PATIENCE, idle=PATIENCE),
         )
         yield Trial(served, upstream, subject)

@@ -1,7 +1,7 @@
 """The pages of a store without a server: called in process, by raw requests and by OpenAI's client."""
 
 import hmac
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from databases import Place, open_store
+from ingot.addresses import Reach
 from ingot.clock import ManualClock
 from ingot.config import LimitsConfig
 from ingot.config.clientfiles import FilesConfig
@@ -33,9 +34,11 @@ from ingot.services.requestlog import RequestLog
 from ingot.services.runtime import Runtime
 from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
+from ingot.services.webhooks.endpoints import Endpoints
 from ingot.store.blobs import Blobs
 from ingot.store.database import Database
-from ingot.web import conversations, files, quotes, responses, stored, usage
+from ingot.upstream.fetch import Fetched, FetchFault
+from ingot.web import conversations, files, quotes, responses, stored, usage, webhooks
 from ingot.web import query as routes
 from keyhouse import Lines
 from ledgerbook import NOW
@@ -89,6 +92,21 @@ def _nowhere() -> Runtime:
     raise AssertionError("pages that need a whole server are asked of one")
 
 
+class Unreached:
+    """A network on which no receiver answers."""
+
+    async def post(
+        self,
+        url: str,  # noqa: ARG002  # the protocol's names
+        *,
+        headers: Mapping[str, str],  # noqa: ARG002  # as above
+        body: bytes,  # noqa: ARG002  # as above
+        limit: int,  # noqa: ARG002  # as above
+        seconds: float,
+    ) -> Fetched:
+        raise FetchFault(f"names a host that does not answer within {seconds:g} s")
+
+
 def all_pages(
     db: Database, clock: ManualClock, retries: Retries, *, blobs: Path, limits: FilesConfig | None = None
 ) -> routes.Pages:
@@ -120,6 +138,11 @@ def all_pages(
         ),
         **quotes.pages(_nowhere, {}, Files(db, Blobs(blobs), limits=limits, clock=clock), caller=caller),
         **quotes.window_pages(_nowhere, HitRates(db, clock=clock), caller=caller),
+        **webhooks.pages(
+            Endpoints(db, reach=Reach(), poster=Unreached(), digest=_digest, clock=clock),
+            caller=caller,
+            changes=Changes(db, retries, digest=_digest, clock=clock),
+        ),
         **usage.pages(Usage(db, clock=clock), RequestLog(db, clock=clock), organization=organization),
     }
 

@@ -13,9 +13,6 @@ from ingot.conformance import ROWS, Row, try_row
 from ingot.presets import load
 
 UNTRIED = {
-    "S3-21": "needs a place for webhooks",
-    "S4-06": "needs a place for webhooks",
-    "C-04": "needs a place for webhooks",
     "C-30": "a mailbox is needed",
     "C-32": "no path of model cards",
     "C-33": "do not show in single answers",

@@ -8,7 +8,17 @@ from typing import Any
 from sqlalchemy import Connection, event, insert
 
 from databases import Place, open_store, postgres_server
-from ingot.store import conversations, ledger, names, requestlog, responses, schema, usage
+from ingot.store import (
+    conversations,
+    deliveries,
+    delivery_log,
+    ledger,
+    names,
+    requestlog,
+    responses,
+    schema,
+    usage,
+)
 from ingot.store import idempotency as idempotency_rows
 from ingot.store.ledger import Span
 from ingot.store.requestlog import RequestFilter
@@ -72,6 +82,39 @@ def _fill(conn: Connection) -> None:
         for number, each in ((number, _entry(number)) for number in range(ROWS))
     ]
     conn.execute(insert(schema.response_items), named)
+    _fill_webhooks(conn)
+
+
+def _fill_webhooks(conn: Connection) -> None:
+    """An event for each response, most of them delivered long ago, and what few requests ordered."""
+    entries = [(number, _entry(number)) for number in range(ROWS)]
+    events = [
+        {
+            "id": f"evt_{number}", "org_id": each.org, "kind": "completion", "object_id": each.id, "body": b"{}",
+            "created_at": micros(each.at), "expires_at": micros(NOW + number),
+        }
+        for number, each in entries
+    ]  # fmt: skip
+    conn.execute(insert(schema.webhook_events), events)
+    sent = [
+        {
+            "id": f"evt_{number}", "event_id": f"evt_{number}", "org_id": each.org, "url": "https://a.example/",
+            "place": f"https://host-{number % 7}:443", "policy": "{}", "created_at": micros(each.at),
+            "due_at": micros(NOW), "ends_at": micros(NOW + DAY), "done_at": None if number % 50 == 0 else 1,
+        }
+        for number, each in entries
+    ]  # fmt: skip
+    conn.execute(insert(schema.webhook_deliveries), sent)
+    tries = [{"delivery_id": f"evt_{n}", "org_id": e.org, "at": micros(e.at), "ms": 1} for n, e in entries]
+    conn.execute(insert(schema.webhook_tries), tries)
+    orders = [
+        {
+            "response_id": each.id, "org_id": each.org, "url": "", "place": "", "policy": "", "rejected": "no",
+            "created_at": micros(each.at),
+        }
+        for _, each in entries
+    ]  # fmt: skip
+    conn.execute(insert(schema.webhook_orders), orders)
 
 
 def _retry(number: int) -> dict[str, Any]:
@@ -146,6 +189,10 @@ READS: dict[str, Work] = {
     "items": lambda conn: conversations.list_items(
         conn, "conv_0001", after=50, limit=20, descending=True, room=10_000
     ),
+    "deliveries": lambda conn: delivery_log.list_deliveries(conn, ORG, delivery_log.Which(), step=NEWEST),
+    "deliveries of an event": lambda conn: delivery_log.list_deliveries(
+        conn, ORG, delivery_log.Which(event_id="evt_7"), step=NEWEST
+    ),
     "all items": lambda conn: (
         conversations.weigh(conn, "conv_0001"),
         conversations.read_items(conn, "conv_0001"),
@@ -167,11 +214,16 @@ WRITES: dict[str, Work] = {
     "delete an item": lambda conn: conversations.delete_item(conn, "conv_0001", "msg_60"),
     "delete a conversation": lambda conn: conversations.delete_conversation(conn, ORG, "conv_0002"),
     "erase conversations": lambda conn: conversations.erase_conversations(conn, "org_small", most=100),
+    "webhooks to deliver": lambda conn: deliveries.lease(
+        conn, deliveries.Ask("own_1", micros(NOW), micros(NOW + 60), room=64, per_place=4, busy={})
+    ),
+    "webhooks to give up": lambda conn: deliveries.give_up(conn, micros(NOW + 2 * DAY)),
+    "webhooks to forget": lambda conn: deliveries.prune(conn, micros(NOW + 60)),
     "rederive an hour": lambda conn: usage.rederive(conn, ORG, since=HOUR - 24, until=HOUR - 23),
 }
 
 # Tables of a few rows for each organization, or at all, may be read whole and sorted; and so may sums (`by_hour`).
-_SMALL = r"(by_hour|organizations|plans|balances|subscriptions)\b"
+_SMALL = r"(by_hour|organizations|plans|balances|subscriptions|webhook_(places|secrets|endpoints))\b"
 
 
 def _explained(conn: Connection, work: Work, *, prefix: str) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ingot.app.webhooks import Webhooks, open_webhooks
 from ingot.clock import Clock
 from ingot.config import Config
 from ingot.ids import new_id
@@ -74,6 +75,7 @@ class Platform:
     plans: Plans
     money: Money
     files: Files
+    webhooks: Webhooks
 
 
 @contextlib.asynccontextmanager
@@ -108,13 +110,13 @@ async def opened(
             await _keep_levels(stack, database, limiter=limiter, log=log)
         accounts = open_accounts(database, config.accounts, keys=keys, clock=clock, log=log)
         stack.push_async_callback(accounts.close)
-        post = open_post(config.mail, client=client, clock=clock, log=log)
-        sender = MailSender(database, post=post, write=accounts.letters.write, clock=clock, log=log)
-        _beside(stack, sender.run(), stop=sender.close)
-        _beside(stack, accounts.run())
+        _send_mail(stack, config, accounts, client=client, clock=clock, log=log)
         _beside(stack, Retention(database, clock=clock, log=log).run())
         blobs = Blobs(Path(config.files.directory) if config.files.directory else data / "files")
         _beside(stack, Clearing(database, blobs, clock=clock, log=log).run())
+        webhooks = await stack.enter_async_context(
+            open_webhooks(config.webhooks, accounts, digest=keys.digest, clock=clock, log=log)
+        )
         money = open_money(database, clock=clock, fallback=preset.default_plan)
         plans = Plans(database, clock=clock)
         await _adopt(plans, preset, log=log)
@@ -135,7 +137,23 @@ async def opened(
             plans=plans,
             money=money,
             files=Files(database, blobs, limits=config.files, clock=clock),
+            webhooks=webhooks,
         )
+
+
+def _send_mail(
+    stack: contextlib.AsyncExitStack,
+    config: Config,
+    accounts: Accounts,
+    *,
+    client: Client,
+    clock: Clock,
+    log: Log,
+) -> None:
+    post = open_post(config.mail, client=client, clock=clock, log=log)
+    sender = MailSender(accounts.db, post=post, write=accounts.letters.write, clock=clock, log=log)
+    _beside(stack, sender.run(), stop=sender.close)
+    _beside(stack, accounts.run())
 
 
 async def _open_jobs(

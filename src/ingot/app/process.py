@@ -65,6 +65,7 @@ FIXED = (
     "limiter",
     "accounts",
     "mail",
+    "webhooks",
     "presets",
     "hosts",
 )
@@ -148,6 +149,7 @@ class App:
             self._parts.database,
             changes=self._parts.changes,
             files=self._parts.files,
+            endpoints=self._parts.webhooks.endpoints,
             hosts=self._hosts,
             proxies=self._proxies,
             open_metrics=is_loopback(runtime.config.server.host),

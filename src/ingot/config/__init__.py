@@ -39,6 +39,7 @@ from ingot.config.problems import ConfigError, Problem, quoted
 from ingot.config.secrets import database_url, redacted, redacted_url, unread, with_secrets
 from ingot.config.server import PRESETS, ServerConfig
 from ingot.config.shape import nearest, suggestion
+from ingot.config.webhooks import WebhooksConfig
 from ingot.config.windows import SHIPPED_WINDOWS, OnMiss, WindowConfig
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "StoreConfig",
     "TargetConfig",
     "TimeoutsConfig",
+    "WebhooksConfig",
     "WindowConfig",
     "WorkerConfig",
     "bind_problem",

@@ -69,10 +69,11 @@ def check(config: Config, target_names: Iterable[str]) -> list[Problem]:
         found.append(
             problem(("server", "database"), "must be postgresql://USER:PASSWORD@HOST/NAME, or empty")
         )
-    for index, network in enumerate(config.images.networks):
-        message = cidr_problem(network)
-        if message:
-            found.append(problem(("images", "networks", index), message))
+    for section, networks in (("images", config.images.networks), ("webhooks", config.webhooks.networks)):
+        for index, network in enumerate(networks):
+            message = cidr_problem(network)
+            if message:
+                found.append(problem((section, "networks", index), message))
     for name, target in config.targets.items():
         found += [problem(("targets", name, *path), text) for path, text in _target(name, target)]
     for name, model in config.models.items():

@@ -20,6 +20,7 @@ from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, Sto
 from ingot.config.problems import Problem
 from ingot.config.server import ServerConfig
 from ingot.config.shape import expected, suggestion, unwrapped
+from ingot.config.webhooks import WebhooksConfig
 
 PREFIX: Final = "INGOT_"
 SECTIONS: Final[dict[str, tuple[str, type[msgspec.Struct]]]] = {
@@ -34,6 +35,7 @@ SECTIONS: Final[dict[str, tuple[str, type[msgspec.Struct]]]] = {
     "limiter": (f"{PREFIX}LIMITER_", LimiterConfig),
     "accounts": (f"{PREFIX}ACCOUNTS_", AccountsConfig),
     "mail": (f"{PREFIX}MAIL_", MailConfig),
+    "webhooks": (f"{PREFIX}WEBHOOKS_", WebhooksConfig),
 }
 # Read elsewhere: which file to load, the first key, the keys of our own command line.
 OTHERS: Final = frozenset(

@@ -17,6 +17,7 @@ from ingot.config.platform import AccountsConfig, LimiterConfig, MailConfig, Sto
 from ingot.config.prices import PRICE_HELP, PriceConfig
 from ingot.config.section import Section, about
 from ingot.config.server import ServerConfig
+from ingot.config.webhooks import WebhooksConfig
 from ingot.config.windows import WindowConfig
 
 DIALECTS: Final = ("chat", "responses", "messages", "embeddings", "completions")
@@ -372,6 +373,7 @@ class Config(Section, frozen=True, kw_only=True):
     limiter: Annotated[LimiterConfig, about("Where rate limits are counted.")] = LimiterConfig()
     accounts: Annotated[AccountsConfig, about("People, and how they come in.")] = AccountsConfig()
     mail: Annotated[MailConfig, about("How mail leaves.")] = MailConfig()
+    webhooks: Annotated[WebhooksConfig, about("Calls to customers' addresses.")] = WebhooksConfig()
     targets: Annotated[dict[str, TargetConfig], about("Upstream servers by name.")] = field(
         default_factory=dict
     )

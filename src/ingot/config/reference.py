@@ -49,8 +49,8 @@ INTRODUCTION: Final = """\
 Ingot reads one TOML file: the one named by `--config`, else by `INGOT_CONFIG`, else `ingot.toml` in the
 working directory if there is one. Without a file it serves the embedded models.
 
-A key of `[server]`, `[engine]`, `[limits]`, `[images]`, `[store]`, `[files]`, `[worker]`, `[limiter]`, `[accounts]` or `[mail]` is taken from the
-first of these that has it:
+A key of `[server]`, `[engine]`, `[limits]`, `[images]`, `[store]`, `[files]`, `[worker]`, `[limiter]`, `[accounts]`, `[mail]` or `[webhooks]` is
+taken from the first of these that has it:
 
 1. the option of the command line, such as `--port`,
 2. the environment variable in its table below (an empty one counts as not set; lists are separated by commas),

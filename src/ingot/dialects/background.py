@@ -42,6 +42,8 @@ class Shown:
     price: str | None = None
     amount: int | None = None
     error: str | None = None
+    rejected: str | None = None
+    """Why the webhook that was ordered is not called."""
 
 
 def render_chat(shown: Shown) -> bytes:
@@ -81,7 +83,9 @@ def render_message(shown: Shown) -> bytes:
 def render_response(shown: Shown) -> bytes:
     """As a response, which says back what it was asked."""
     common = _common(shown)
-    own = {name: common[name] for name in ("background", "completion_window")}
+    own: dict[str, Any] = {
+        name: common[name] for name in ("background", "completion_window", "webhook") if name in common
+    }
     if shown.status == "completed" and shown.answer is not None:
         return _spliced(shown.answer, {"id": shown.id, **own})
     asked = rawjson.parse(shown.request or b"{}")
@@ -110,7 +114,10 @@ DELETED: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 def _common(shown: Shown) -> dict[str, Any]:
-    return {
+    told: dict[str, Any] = {}
+    if shown.rejected is not None:
+        told["webhook"] = {"status": "rejected", "reason": shown.rejected}
+    return told | {
         "status": shown.status,
         "background": True,
         "completed_at": shown.completed_at,

@@ -29,6 +29,7 @@ from ingot.presets.sections import (
     PresetFile,
     Range,
     StoreTable,
+    WebhooksTable,
     When,
 )
 from ingot.presets.shelf import load, names
@@ -52,6 +53,7 @@ _TABLES: Final[tuple[type[msgspec.Struct], ...]] = (
     ModelsTable,
     FieldRule,
     Range,
+    WebhooksTable,
     When,
     AnswerRule,
 )
@@ -146,6 +148,7 @@ def section(preset: Preset) -> str:
         ("`store` where not given", toml(preset.stores)),
         ("retries are known by", _retries(preset)),
         ("work in the background", _background(preset)),
+        ("`metadata.completion_webhook`", _webhooks(preset)),
         ("models tell beside OpenAI's fields", ", ".join(sorted(preset.model_extras)) or "nothing"),
     ]
     lines = [f"\n## {preset.name}\n", preset.about + (f" Extends [`{base}`](#{base})." if base else "")]
@@ -187,6 +190,15 @@ def _retries(preset: Preset) -> str:
 def _background(preset: Preset) -> str:
     rules = preset.background
     return f"on {', '.join(sorted(rules.surfaces))}, taken with {rules.status}" if rules.surfaces else "none"
+
+
+def _webhooks(preset: Preset) -> str:
+    rules = preset.webhooks
+    if not rules.surfaces:
+        return "ignored"
+    told = "told in the record" if rules.told else "ignored"
+    tries = f"{len(rules.policy.waits)} tries of {rules.policy.seconds:g} s"
+    return f"on {', '.join(sorted(rules.surfaces))}, {tries}; an address that cannot be used is {told}"
 
 
 def _table(cls: type[msgspec.Struct]) -> str:

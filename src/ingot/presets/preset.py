@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from ingot.deliveries import Policy
 from ingot.dialects.envelope import ErrorTable, Row
 from ingot.errors import ApiError
 from ingot.presets.answers import Answers
@@ -83,6 +84,15 @@ class BatchRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhooks:
+    """Which surfaces call when they are done, how often that is tried, and whether an unusable address is told."""
+
+    surfaces: frozenset[str]
+    policy: Policy
+    told: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Preset:
     """One preset; `rules` has the surfaces whose requests are ruled over, compiled from `fields`.
 
@@ -105,6 +115,7 @@ class Preset:
     model_extras: frozenset[ModelExtra]
     background: Background
     batches: BatchRules
+    webhooks: Webhooks
     rules: Mapping[str, Rules]
     fields: Mapping[str, Mapping[str, Rule]] = field(repr=False)
     answers: Mapping[str, Answers]
@@ -147,6 +158,11 @@ def resolve(name: str, file: PresetFile, tree: Mapping[str, Any]) -> Preset:
             frozenset(file.batches.endpoints) & frozenset(file.surfaces),
             frozenset(file.batches.fields),
             file.batches.form,
+        ),
+        webhooks=Webhooks(
+            frozenset(file.webhooks.surfaces) & frozenset(file.surfaces),
+            Policy(tuple(file.webhooks.waits), file.webhooks.seconds),
+            file.webhooks.told,
         ),
         rules={surface: rules for surface, table in file.fields.items() if (rules := Rules(table))},
         fields=file.fields,

@@ -27,6 +27,7 @@ SURFACES: Final = (
     "files",
     "batches",
     "message_batches",
+    "webhooks",
     "models",
     "quotes",
     "usage",
@@ -65,6 +66,7 @@ SurfaceName = Literal[
     "files",
     "batches",
     "message_batches",
+    "webhooks",
     "models",
     "quotes",
     "usage",
@@ -219,6 +221,26 @@ class BatchesTable(Section, frozen=True, kw_only=True):
     ]
 
 
+class WebhooksTable(Section, frozen=True, kw_only=True):
+    """`[webhooks]`: what a request orders in `metadata.completion_webhook`."""
+
+    surfaces: Annotated[
+        list[Literal["chat", "messages", "responses"]],
+        about("The surfaces that take it; on others it is ignored."),
+    ]
+    waits: Annotated[
+        list[Annotated[float, Meta(ge=0, le=604_800)]],
+        Meta(min_length=1, max_length=32),
+        about(
+            "How long is waited before each try, a tenth more or less; there are as many tries.", "seconds"
+        ),
+    ]
+    seconds: Annotated[float, Meta(gt=0, le=60), about("In which a try must be answered.", "seconds")]
+    told: Annotated[
+        bool, about("Whether the record says that an address cannot be used; else it is ignored silently.")
+    ]
+
+
 class Range(Section, frozen=True, kw_only=True):
     """`range = { ... }`: a number's bounds, both included."""
 
@@ -296,6 +318,7 @@ class PresetFile(Section, frozen=True, kw_only=True):
     models: Annotated[ModelsTable, about("See below.")]
     background: Annotated[BackgroundTable, about("See below.")]
     batches: Annotated[BatchesTable, about("See below.")]
+    webhooks: Annotated[WebhooksTable, about("See below.")]
     surfaces: Annotated[list[SurfaceName], Meta(min_length=1), about("The surfaces that are there.")]
     extends: Annotated[Word | None, about("The preset whose tables these come on top of.")] = None
     fields: Annotated[dict[str, dict[str, Rule]], about("Rules on the fields of requests.")] = field(

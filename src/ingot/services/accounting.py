@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ingot.dialects.dialect import Usage
 from ingot.dialects.responses import RESPONSES
@@ -22,15 +23,15 @@ from ingot.services.endings import ending_of
 from ingot.services.grants import Grant
 from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
+from ingot.store.orders import Hook
 from ingot.store.queue import Claim, Item, Leased
 from ingot.store.schema import MICROSECOND, micros
 from ingot.store.settle import Settlement
 from ingot.store.turns import Turn
+from ingot.store.waiting import READABLE
 from ingot.windows import achieved, for_store
 
 DAY = 86_400_000_000
-READABLE = 600 * MICROSECOND
-"""How long an answer in the background can be read whose content is not to be kept; one of a batch a day after it is due."""
 NOTHING = Usage()
 
 _encode = msgspec.json.Encoder().encode
@@ -62,8 +63,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
     body = inference.call.body if inference.asked is None else for_store(inference.asked)
     asked = body.value
     expires_at = _content_until(runtime, inference, asked, now)
-    kept = expires_at is not None
-    factor = _factor(inference, now)
+    kept, factor = expires_at is not None, _factor(inference, now)
     return Settlement(
         id=inference.response_id,
         # Who does not wait for an answer knows it by our id alone.
@@ -110,6 +110,7 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         queued_us=0 if inference.claim is None else inference.begun_at - inference.created_at,
         turn=_turn(inference, outcome) if ending.state == "completed" else None,
         marks=_marks(runtime, inference, outcome),
+        hook=_hook(inference, outcome, kept=kept),
     )
 
 
@@ -125,6 +126,12 @@ def _marks(runtime: Runtime, inference: Inference, outcome: Outcome) -> tuple[st
 def keeps_answer(runtime: Runtime, who: Principal, asked: Mapping[str, Any]) -> bool:
     """Whether a request's content is kept; `asked` is the client's body."""
     return _keeps(runtime, who.grant, asked.get("store"))
+
+
+def _hook(inference: Inference, outcome: Outcome, *, kept: bool) -> Hook | None:
+    """What was ordered, with the answer where nothing else keeps it until it is delivered."""
+    hook = inference.hook
+    return hook if hook is None or kept else replace(hook, answer=outcome.answer)
 
 
 def _turn(inference: Inference, outcome: Outcome) -> Turn | None:

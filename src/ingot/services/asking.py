@@ -39,7 +39,9 @@ from ingot.services.losses import header_line
 from ingot.services.places import own_places
 from ingot.services.recent import Recent
 from ingot.services.runtime import Runtime
+from ingot.services.webhooks.orders import order_of
 from ingot.store.faults import StoreError
+from ingot.store.orders import Hook
 
 _losses = msgspec.json.Decoder(Losses).decode
 
@@ -112,6 +114,7 @@ async def run(
         window=asked.window,
         hold=admission.hold,
         lead=lead,
+        hook=ordered(runtime, asked, response_id=response_id),
         asked=None if call.body is asked.call.body else asked.call.body,
     )
     try:
@@ -123,6 +126,21 @@ async def run(
                 size = call.size + asked.deployment.added
                 gate.learn(asked.deployment.name, size=size, tokens=usage.input)
             await gate.leave(admission, tokens=0 if usage is None else usage.input + usage.output)
+
+
+def ordered(runtime: Runtime, asked: Asked, *, response_id: str) -> Hook | None:
+    """Whom to call when it is done."""
+    if "metadata" not in asked.call.body.value:
+        return None
+    return order_of(
+        runtime.preset,
+        asked.call.body.value,
+        surface=asked.dialect.name,
+        org_id=asked.principal.org_id,
+        response_id=response_id,
+        reach=runtime.config.webhooks,
+        digest=runtime.keys.digest,
+    )
 
 
 async def seen(runtime: Runtime, asked: Asked, call: Call) -> Call:

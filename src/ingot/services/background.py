@@ -13,7 +13,6 @@ keeps none, or of `store: false`, can be read for ten minutes.
 """
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
@@ -21,7 +20,6 @@ import msgspec
 
 from ingot import windows
 from ingot.dialects import background as shapes
-from ingot.dialects.background import Shown
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ApiError, InvalidRequest, NotFound, Overloaded, Unsupported
 from ingot.idempotency import REPLAYED, fingerprint
@@ -33,7 +31,7 @@ from ingot.rawjson import clip, kind_of
 from ingot.scheduling.windows import Window
 from ingot.services.accounting import CANCELLED, new_response_id, settle_rates, unrun
 from ingot.services.admission import most_of
-from ingot.services.asking import Asked, ClientDoor, before, seen, standing_lines
+from ingot.services.asking import Asked, ClientDoor, before, ordered, seen, standing_lines
 from ingot.services.door import Outcome
 from ingot.services.following import follow
 from ingot.services.idempotency import Replay, Scope
@@ -45,7 +43,8 @@ from ingot.signals.signal import ENDS
 from ingot.store.faults import StoreError
 from ingot.store.idempotency import Lead
 from ingot.store.queue import Job, NewItem
-from ingot.store.schema import micros, seconds
+from ingot.store.rendering import render_record
+from ingot.store.schema import micros
 from ingot.store.waiting import Record
 
 JSON: Final = b"application/json"
@@ -179,6 +178,7 @@ async def _take(
             most=most,
             lead=lead,
             status=runtime.preset.background.status,
+            hook=ordered(runtime, asked, response_id=response_id),
         )
         await runtime.jobs.put(order)
     except Exception as error:
@@ -308,34 +308,7 @@ class Background:
 def _rendered(record: Record | None, which: str, surface: str) -> bytes:
     if record is None:
         raise _missing(which, surface)
-    ended = record.ended
-    status = ended.state if ended is not None else "in_progress" if record.started else "queued"
-    shown = Shown(
-        id=record.id,
-        model=record.model,
-        status=status,
-        created_at=seconds(record.created_at),
-        due_at=seconds(record.due_at),
-        asked=record.window,
-        request=record.request,
-        price=record.price,
-    )
-    return shapes.RENDER[surface](shown if ended is None else _with_end(shown, record))
-
-
-def _with_end(shown: Shown, record: Record) -> Shown:
-    ended = record.ended
-    if ended is None:
-        return shown
-    return dataclasses.replace(
-        shown,
-        answer=ended.answer,
-        completed_at=seconds(ended.finished_at) if ended.state == "completed" else None,
-        achieved=ended.achieved,
-        queue_ms=ended.queued_us / 1000,
-        amount=ended.amount,
-        error=ended.error,
-    )
+    return render_record(record)
 
 
 def _missing(which: str, surface: str) -> NotFound:

@@ -13,6 +13,7 @@ from ingot.scheduling.windows import OnMiss
 from ingot.services.keys import Principal
 from ingot.services.purse import Hold
 from ingot.store.idempotency import Lead
+from ingot.store.orders import Hook
 from ingot.store.queue import Claim
 
 Fidelity = Literal["verbatim", "patched", "translated", "replayed"]
@@ -70,6 +71,8 @@ class Inference(Struct, frozen=True, gc=False):
     """When it left the queue, in microseconds since the epoch."""
     on_miss: OnMiss = "escalate"
     """What follows where it is late."""
+    hook: Hook | None = None
+    """Whom to call when it is done, where its request says so and its client waits; the queue keeps the others'."""
     asked: Body | None = None
     """What the client sent, where that is more than `call` has: what was said to this server alone."""
 

@@ -152,8 +152,13 @@ async def _give_stream(
 
 
 def _keeps(runtime: Runtime, inference: Inference) -> bool:
-    """Whether there is a record; a pure relay, where all is free, keeps only what a retry may ask for."""
-    return runtime.config.store.records or inference.lead is not None or inference.claim is not None
+    """Whether there is a record; a pure relay, where all is free, keeps only what a retry or a webhook asks for."""
+    return (
+        runtime.config.store.records
+        or inference.lead is not None
+        or inference.claim is not None
+        or inference.hook is not None
+    )
 
 
 async def _make_durable(runtime: Runtime, inference: Inference, outcome: Outcome) -> None:

@@ -34,6 +34,7 @@ from ingot.store.deposits import Deposit, Short
 from ingot.store.events import Event
 from ingot.store.heads import Claimer
 from ingot.store.idempotency import Lead
+from ingot.store.orders import Hook, insert_order
 from ingot.store.organizations import organization
 from ingot.store.queue import Choose, Claim, Item, Job, Leased, NewItem, Rest
 from ingot.store.schema import MICROSECOND, micros
@@ -61,6 +62,8 @@ class Order:
     lead: Lead | None = None
     status: int = 202
     """What the retry key is answered with."""
+    hook: Hook | None = None
+    """Whom to call when its one item is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ class Jobs:
             reserved = order.most // len(order.items) if parts else 0
             new = [replace(each, reserved=reserved) for each in order.items]
             queue.enqueue(conn, replace(job, holds=deposits.encode(parts)), new)
+            if order.hook is not None:
+                insert_order(conn, job.org_id, order.items[0].id, hook=order.hook, at=job.created_at)
 
         try:
             await self._db.write(write, locks=(job.org_id,))

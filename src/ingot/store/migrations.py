@@ -23,6 +23,7 @@ from ingot.store.steps import (
     records,
     references,
     translations,
+    webhooks,
     windows,
 )
 
@@ -54,6 +55,9 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(8, "references", references.apply, tables=("response_items",)),
     Migration(9, "batches", batches.apply, tables=("batches", "batch_lines")),
     Migration(10, "windows", windows.apply, tables=("window_slots", "throughput", "bookings")),
+    Migration(
+        11, "webhooks", webhooks.apply, tables=("webhook_endpoints", "webhook_events", "webhook_deliveries")
+    ),
 )
 
 

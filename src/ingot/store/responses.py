@@ -39,6 +39,7 @@ from sqlalchemy import (
     update,
 )
 
+from ingot.store.orders import forget_object
 from ingot.store.schema import (
     idempotency,
     job_events,
@@ -240,6 +241,7 @@ def delete_response(conn: Connection, org_id: str, response_id: str, *, complete
     conn.execute(delete(response_losses).where(_l.org_id == org_id, _l.response_id == response_id))
     conn.execute(delete(job_events).where(job_events.c.response_id == response_id))
     conn.execute(delete(response_items).where(_n.org_id == org_id, _n.response_id == response_id))
+    forget_object(conn, org_id, response_id)
     # Without its answer the key is free again: a retry is then a new request.
     retry = (idempotency.c.org_id == org_id, idempotency.c.response_id == response_id)
     conn.execute(delete(idempotency).where(*retry, idempotency.c.state != "running"))

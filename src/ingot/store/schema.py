@@ -17,6 +17,7 @@ from ingot.store.steps import queue as queue_step
 from ingot.store.steps import records as records_step
 from ingot.store.steps import references as references_step
 from ingot.store.steps import translations as translations_step
+from ingot.store.steps import webhooks as webhooks_step
 from ingot.store.steps import windows as windows_step
 
 MICROSECOND = 1_000_000
@@ -63,6 +64,7 @@ queue_step.define(metadata)
 references_step.define(metadata)
 batches_step.define(metadata)
 windows_step.define(metadata)
+webhooks_step.define(metadata)
 
 DEFAULT_ORG = organizations_step.DEFAULT_ORG
 """The operator's own organization; it is there from the start."""
@@ -137,3 +139,10 @@ batch_lines = metadata.tables["batch_lines"]
 window_slots = metadata.tables["window_slots"]
 throughput = metadata.tables["throughput"]
 bookings = metadata.tables["bookings"]
+webhook_endpoints = metadata.tables["webhook_endpoints"]
+webhook_secrets = metadata.tables["webhook_secrets"]
+webhook_orders = metadata.tables["webhook_orders"]
+webhook_places = metadata.tables["webhook_places"]
+webhook_events = metadata.tables["webhook_events"]
+webhook_deliveries = metadata.tables["webhook_deliveries"]
+webhook_tries = metadata.tables["webhook_tries"]

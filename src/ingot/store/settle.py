@@ -1,7 +1,7 @@
 """What an ended inference leaves behind, in one transaction: its response, its ledger row, and the sums that both move.
 
     Settlement --finish of its retry key, end of its item--> fenced: nothing is written
-                                       '--> responses with names of items, ledger, balances, budgets, usage by hour
+                                       '--> responses with names of items, ledger, balances, budgets, usage by hour, webhooks
 
 All of a group are written together, so that a group of many costs little more than one. The ledger's unique billable
 id is the last word on billing once. An organization that was deleted while its answers were on their way is charged for
@@ -25,6 +25,7 @@ from ingot.store.holds import Part
 from ingot.store.idempotency import Lead, erase, finish
 from ingot.store.marks import Marked, keep_marks
 from ingot.store.names import Told, name_items
+from ingot.store.orders import Hook
 from ingot.store.queue import Claim
 from ingot.store.schema import (
     ledger,
@@ -35,6 +36,7 @@ from ingot.store.schema import (
     usage_hours,
 )
 from ingot.store.turns import Turn, append_turn
+from ingot.store.webhooks import post_results
 
 HOUR = 3_600_000_000
 
@@ -96,6 +98,8 @@ class Settlement(Struct, frozen=True, kw_only=True, gc=False):
     """Its lease, where it waited in the queue; with it, the window that it kept, and for how long it waited."""
     achieved: str | None = None
     queued_us: int = 0
+    hook: Hook | None = None
+    """Whom to call now that it is done."""
 
 
 _RESPONSE = (
@@ -152,6 +156,7 @@ def settle(conn: Connection, entries: Sequence[Settlement], *, node: str = "") -
         if each.turn is not None:
             append_turn(conn, each.org_id, each.turn, maker=each.target)
     clear_up(conn, entries, over, node=node)
+    post_results(conn, entries, [row[_ANSWER] for row in rows], but=gone)
     return fenced
 
 
@@ -178,7 +183,7 @@ def _without_content(conn: Connection, entries: Sequence[Settlement], gone: set[
         erase(conn, org_id)  # the answers that were kept for retries, a moment ago
     bare = {
         "request": None, "answer": None, "metadata": None, "losses": None, "expires_at": None, "turn": None,
-        "marks": (),
+        "marks": (), "hook": None,
     }  # fmt: skip
     return [replace(each, **bare) if each.org_id in gone else each for each in entries]
 

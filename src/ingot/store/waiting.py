@@ -14,14 +14,20 @@ from sqlalchemy import Connection, and_, bindparam, delete, select
 from ingot.store import responses as store
 from ingot.store.responses import is_plain
 from ingot.store.schema import (
+    MICROSECOND,
     items,
     jobs,
     ledger,
     response_waits,
     responses,
+    webhook_orders,
 )
 
+READABLE: Final = 600 * MICROSECOND
+"""How long an answer in the background can be read whose content is not to be kept."""
+
 _r, _w, _j, _i, _l = responses.c, response_waits.c, jobs.c, items.c, ledger.c
+_o = webhook_orders.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,8 @@ class Record:
     request: bytes | None
     price: str | None
     ended: "Ended | None" = None
+    rejected: str | None = None
+    """Why the webhook that it ordered is not called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +68,21 @@ class Ended:
 _WAITS: Final = (
     select(
         _i.id, _i.request, _j.surface, _j.model, _j.window, _j.created_at, _j.due_at, _j.started_at, _j.cancel_at,
-        _j.streamed, _j.price,
+        _j.streamed, _j.price, _o.rejected,
     )
     .join(jobs, and_(_j.batch_id == _i.batch_id, _i.seq.between(_j.lo, _j.hi)))
+    .outerjoin(webhook_orders, _o.response_id == _i.id)
     .where(_i.batch_id == bindparam("which"), _i.seq == 0, _j.org_id == bindparam("org"))
 )  # fmt: skip
 _ENDED: Final = (
     select(
         _r.id, _r.surface, _r.model, _r.window, _r.created_at, _r.streamed, _r.state, _r.error, _r.kept, _r.expires_at,
         _r.finished_at, _r.amount, _r.request, _r.answer, _w.due_at, _w.achieved, _w.queued_us, _l.price,
+        _o.rejected,
     )
     .join(response_waits, _w.response_id == _r.id)
     .outerjoin(ledger, _l.billable_id == _r.id)
+    .outerjoin(webhook_orders, _o.response_id == _r.id)
     .where(_r.org_id == bindparam("org"), _r.id == bindparam("which"))
 )  # fmt: skip
 
@@ -86,6 +97,12 @@ def find(conn: Connection, org_id: str, which: str) -> Record | None:
     if row is not None:
         return _waiting(row)
     row = conn.execute(_ENDED, values).first()
+    return None if row is None else _ended(row)
+
+
+def find_ended(conn: Connection, org_id: str, which: str) -> Record | None:
+    """One that has ended, as it is read from then on."""
+    row = conn.execute(_ENDED, {"org": org_id, "which": which}).first()
     return None if row is None else _ended(row)
 
 
@@ -115,6 +132,7 @@ def _waiting(row: Any) -> Record:
         streamed=bool(row.streamed),
         request=bytes(row.request),
         price=row.price,
+        rejected=row.rejected,
     )
 
 
@@ -131,6 +149,7 @@ def _ended(row: Any) -> Record:
         streamed=bool(row.streamed),
         request=None if row.request is None else bytes(row.request),
         price=row.price,
+        rejected=row.rejected,
         ended=Ended(
             state=row.state,
             error=row.error,

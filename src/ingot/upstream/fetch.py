@@ -1,4 +1,4 @@
-"""Fetches what a stranger's URL names, without letting the URL choose whom this machine talks to.
+"""Fetches what a stranger's URL names, and posts to it, without letting the URL choose whom this machine talks to.
 
     URL --read--> Place --resolve once--> addresses --judge every one--> connect to the first that answers --> Fetched
 
@@ -12,9 +12,11 @@ import functools
 import ipaddress
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from ingot import __version__
 from ingot.addresses import BadUrl, Place, Reach, check_place, judge, read_url
@@ -27,6 +29,8 @@ MOST_TRIED = 3
 """Addresses of one host that are tried: a dual-stack host may have one that is dead."""
 
 CONNECT_SECONDS = 3.0
+READ_SECONDS = 1.0
+"""For how long the rest of an answer is read whose status alone matters."""
 RESOLVERS = 4
 """Threads that wait for name servers. Their own, so that a slow one of a stranger's holds up no other lookup."""
 
@@ -48,11 +52,12 @@ class FetchTooLarge(FetchFault):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A reply, whatever its status; header names are in lower case."""
+    """A reply, whatever its status; header names are in lower case. `family` is that of the address that gave it."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
+    family: Literal["ipv4", "ipv6"] = "ipv4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,11 @@ class _Patience:
     connect: float
     first_byte: float
     idle: float
+    until: float
+    """The end of all, by the loop's clock."""
+
+
+_Call = Callable[[Origin, _Patience], Awaitable[Fetched]]
 
 
 @dataclass(slots=True)
@@ -87,35 +97,83 @@ def _look_up(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str |
     return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
+def _head(method: str, place: Place, lines: str) -> bytes:
+    return (
+        f"{method} {place.target} HTTP/1.1\r\nhost: {place.authority}\r\nuser-agent: ingot/{__version__}\r\n"
+        f"{lines}connection: close\r\n\r\n"
+    ).encode("ascii")
+
+
 class Fetcher:
     """Fetches within one reach; belongs to one event loop."""
 
-    def __init__(self, reach: Reach, *, resolve: Resolve, tls: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(
+        self,
+        reach: Reach,
+        *,
+        resolve: Resolve,
+        tls: Callable[[], ssl.SSLContext],
+        connect: float = CONNECT_SECONDS,
+        at_once: int = AT_ONCE,
+    ) -> None:
         """`tls` makes the context when it is first needed: to read the authorities takes tens of milliseconds."""
         self.reach = reach
+        self._connect = connect
         self._resolve = resolve
         self._tls = functools.cache(tls)
         # Connections are judged one by one, so none is kept for the next fetch.
         self._client = Client(max_idle=0)
-        self._room = asyncio.Semaphore(AT_ONCE)
+        self._room = asyncio.Semaphore(at_once)
 
     async def get(self, url: str, *, accept: str, limit: int, seconds: float) -> Fetched:
         """The reply to a GET, its body of at most `limit` bytes; raises FetchFault."""
+        place = self._place(url)
+        head = _head("GET", place, f"accept: {accept}\r\naccept-encoding: identity\r\n")
+
+        async def call(origin: Origin, patience: _Patience) -> Fetched:
+            return await self._try(origin, head, limit=limit, patience=patience)
+
+        return await self._within(place, call, limit=limit, seconds=seconds)
+
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, limit: int, seconds: float
+    ) -> Fetched:
+        """What a POST was answered with; raises FetchFault. The answer's body is read up to `limit` bytes, and let go.
+
+        Once the status is there it counts, however the rest comes. Names and values of `headers` are visible ASCII.
+        """
+        place = self._place(url)
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        if not lines.isascii() or lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
+            raise ValueError("A header is one line of ASCII.")
+        head = _head("POST", place, f"{lines}content-length: {len(body)}\r\n")
+
+        async def call(origin: Origin, patience: _Patience) -> Fetched:
+            return await self._send(origin, head, body, limit=limit, patience=patience)
+
+        return await self._within(place, call, limit=limit, seconds=seconds)
+
+    async def close(self) -> None:
+        """Breaks off what still runs."""
+        await self._client.close()
+
+    def _place(self, url: str) -> Place:
         try:
             place = read_url(url)
             check_place(place, self.reach)
         except BadUrl as error:
             raise FetchRefused(str(error)) from error
+        return place
+
+    async def _within(self, place: Place, call: _Call, *, limit: int, seconds: float) -> Fetched:
+        until = asyncio.get_running_loop().time() + seconds
+        patience = _Patience(min(self._connect, seconds), seconds, seconds, until)
         try:
-            async with asyncio.timeout(seconds), self._room:
+            async with asyncio.timeout_at(until), self._room:
                 addresses = await self._judged(place)
-                return await self._get(place, addresses, accept=accept, limit=limit, seconds=seconds)
+                return await self._first(place, addresses, call, limit=limit, patience=patience)
         except TimeoutError as error:
             raise FetchFault(f"was not answered whole within {seconds:g} s") from error
-
-    async def close(self) -> None:
-        """Breaks off what still runs."""
-        await self._client.close()
 
     async def _judged(self, place: Place) -> Sequence[str]:
         """The addresses of a host, once every single one was found to be open."""
@@ -133,20 +191,17 @@ class Fetcher:
                 raise FetchRefused(reason)
         return found
 
-    async def _get(
-        self, place: Place, addresses: Sequence[str], *, accept: str, limit: int, seconds: float
+    async def _first(
+        self, place: Place, addresses: Sequence[str], call: _Call, *, limit: int, patience: _Patience
     ) -> Fetched:
-        head = (
-            f"GET {place.target} HTTP/1.1\r\nhost: {place.authority}\r\nuser-agent: ingot/{__version__}\r\n"
-            f"accept: {accept}\r\naccept-encoding: identity\r\nconnection: close\r\n\r\n"
-        ).encode("ascii")
-        patience = _Patience(min(CONNECT_SECONDS, seconds), seconds, seconds)
+        """What the first of the addresses answers that takes a connection."""
         last: UpstreamFault | None = None
         for address in addresses[:MOST_TRIED]:
             tls = self._tls() if place.scheme == "https" else None
             origin = Origin(address, place.port, tls, server_name=place.host)
             try:
-                return await self._try(origin, head, limit=limit, patience=patience)
+                reply = await call(origin, patience)
+                return replace(reply, family="ipv6" if ":" in address else "ipv4")
             except ReplyTooLarge as fault:
                 raise FetchTooLarge(f"leads to more than {limit:,} bytes") from fault
             except UpstreamFault as fault:
@@ -165,3 +220,19 @@ class Fetcher:
             return Fetched(reply.status, tuple(reply.headers), await reply.read(limit))
         finally:
             reply.close()
+
+    async def _send(
+        self, origin: Origin, head: bytes, body: bytes, *, limit: int, patience: _Patience
+    ) -> Fetched:
+        reply = await self._client.open(origin, head=head, body=body, timeouts=patience)
+        told = Fetched(reply.status, tuple(reply.headers), b"")
+        now = asyncio.get_running_loop().time()
+        # A little before the whole call is over: an answer that drips has its status all the same.
+        end = min(now + READ_SECONDS, patience.until - 0.02)
+        try:
+            with suppress(UpstreamFault, TimeoutError):
+                async with asyncio.timeout_at(end):
+                    await reply.read(limit)
+        finally:
+            reply.close()
+        return told

@@ -20,8 +20,14 @@ INDEX: Final = "/llms.txt"
 REFERENCE: Final = "/reference.md"
 
 _ASKED: Final = {f"/v1{dialect.surface}": name for name, dialect in DIALECTS}
-# What is kept of answers is a surface of its own, and uploads are a way to files; any other has the name that its path begins with.
-_KEPT: Final = {"chat": "stored", "responses": "kept_responses", "uploads": "files"}
+# What is kept of answers is a surface of its own, uploads are a way to files, webhooks have two ways; any other has the name that its path begins with.
+_KEPT: Final = {
+    "chat": "stored",
+    "responses": "kept_responses",
+    "uploads": "files",
+    "webhook_endpoints": "webhooks",
+    "webhook_event_types": "webhooks",
+}
 _REFERENCE: Final = "Every field of a request that is required, refused or changed, what answers and errors look like, plans and limits"
 _POINTER: Final = str.maketrans({"~": "~0", "/": "~1", "{": "%7B", "}": "%7D"})
 

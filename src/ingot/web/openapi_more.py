@@ -29,6 +29,18 @@ from ingot.dialects.files import (
 )
 from ingot.dialects.quotes import CreateQuote, QuoteObject, WindowList
 from ingot.dialects.stored import Deleted, UpdateRequest
+from ingot.dialects.webhooks import (
+    CreateEndpoint,
+    Endpoint,
+    EndpointDeleted,
+    EndpointList,
+    EndpointTested,
+    EndpointWithSecret,
+    RotateSecret,
+    TestEndpoint,
+    TypeList,
+    UpdateEndpoint,
+)
 from ingot.services.kept import DeletedResponse
 from ingot.services.requestlog import RequestList
 from ingot.services.usage import UsageBreakdown, UsageSummary
@@ -77,6 +89,8 @@ _ONE = f"{_CONVERSATIONS}/{{id}}"
 _ITEMS = f"{_ONE}/items"
 _FILES = "/v1/files"
 _UPLOADS = "/v1/uploads"
+_ENDPOINTS = "/v1/webhook_endpoints"
+_ENDPOINT = f"{_ENDPOINTS}/{{id}}"
 _BINARY = {"type": "string", "format": "binary"}
 _FILE_FORM = {
     "type": "object",
@@ -190,6 +204,26 @@ ROWS = (
         "The completion windows, and how often each was kept",
         answer=WindowList,
     ),
+    Row(
+        _ENDPOINTS,
+        "post",
+        "Create a webhook endpoint; its secret is shown once",
+        body=CreateEndpoint,
+        answer=EndpointWithSecret,
+    ),
+    Row(_ENDPOINTS, "get", "List webhook endpoints, newest first", query=_PAGE, answer=EndpointList),
+    Row(_ENDPOINT, "get", "A webhook endpoint", answer=Endpoint),
+    Row(_ENDPOINT, "post", "Change a webhook endpoint", body=UpdateEndpoint, answer=Endpoint),
+    Row(_ENDPOINT, "delete", "Delete a webhook endpoint", answer=EndpointDeleted),
+    Row(
+        f"{_ENDPOINT}/rotate_secret",
+        "post",
+        "Replace the secret of a webhook endpoint; the new one is shown once",
+        body=RotateSecret,
+        answer=EndpointWithSecret,
+    ),
+    Row(f"{_ENDPOINT}/test", "post", "Send an event for a test", body=TestEndpoint, answer=EndpointTested),
+    Row("/v1/webhook_event_types", "get", "What endpoints can subscribe to", answer=TypeList),
     Row("/v1/usage", "get", "What was used and spent", query=(_RANGE,), answer=UsageSummary),
     Row(
         "/v1/usage/breakdown",

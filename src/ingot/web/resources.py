@@ -35,6 +35,7 @@ from ingot.services.requestlog import RequestLog
 from ingot.services.runtime import Runtime
 from ingot.services.uploads import Uploads
 from ingot.services.usage import Usage
+from ingot.services.webhooks.endpoints import Endpoints
 from ingot.store.database import Database
 from ingot.store.faults import StoreError
 from ingot.web import (
@@ -48,6 +49,7 @@ from ingot.web import (
     responses,
     stored,
     usage,
+    webhooks,
 )
 from ingot.web.errors import as_response, broken, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
@@ -82,6 +84,7 @@ class State:
         *,
         changes: Changes,
         files: Files,
+        endpoints: Endpoints,
         hosts: Hosts,
         proxies: Proxies,
         open_metrics: bool,
@@ -92,6 +95,7 @@ class State:
         self.database = database
         self.changes = changes
         self.files = files
+        self.endpoints = endpoints
         self.hosts = hosts
         self.proxies = proxies
         self.open_metrics = open_metrics
@@ -203,6 +207,8 @@ def _kept(state: State) -> Pages:
     if preset.offers("windows"):
         rates = HitRates(database, clock=clock)
         found |= quotes.window_pages(lambda: state.runtime, rates, caller=caller)
+    if preset.offers("webhooks"):
+        found |= webhooks.pages(state.endpoints, caller=caller, changes=state.changes)
     if preset.offers("usage"):
         log = RequestLog(database, clock=clock)
         found |= usage.pages(Usage(database, clock=clock), log, organization=organization)

@@ -89,12 +89,23 @@ def _changed(url: str, token: str, fields: Mapping[str, Any]) -> Text:  # noqa: 
     )
 
 
+def _disabled(url: str, token: str, fields: Mapping[str, Any]) -> Text:  # noqa: ARG001  # as above
+    return Text(
+        f"Webhooks to {fields['host']} are disabled",
+        f"Every webhook of your organization to {fields['host']} failed for five days, so none is sent there any more.\n\n"
+        f"Once it answers again, POST {url}/admin/v1/organizations/{fields['organization']}/webhooks/enable with\n"
+        f'{{"name": "{fields["host"]}"}}\n'
+        "and have what is missing delivered once more at .../webhooks/redeliver.\n",
+    )
+
+
 TEXTS: dict[str, Callable[[str, str, Mapping[str, Any]], Text]] = {
     "verify": _verify,
     "reset": _reset,
     "exists": _exists,
     "invitation": _invitation,
     "changed": _changed,
+    "disabled": _disabled,
 }
 
 _SECONDS: dict[Purpose, int] = {"verify": VERIFY_SECONDS, "reset": RESET_SECONDS}
@@ -156,6 +167,13 @@ class Letters:
             payload=payload,
             at=micros(self._clock.now()),
         )
+
+    def tell_of_disabled(self, conn: Connection, org_id: str, host: str) -> None:
+        """Puts a mail to each owner of an organization into the outbox: a host of theirs is called no more."""
+        payload = {"letter": "disabled", "organization": org_id, "host": host}
+        for each in members.list_members(conn, org_id):
+            if each.role == "owner":
+                self.send(conn, None, email=each.email, payload=payload)
 
     async def write(self, row: OutboxRow, owner: str) -> Text | None:
         """The text of a leased mail, with a fresh token; None where what it is about is over."""
