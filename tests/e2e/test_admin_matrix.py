@@ -23,11 +23,13 @@ from ingot.services.accounts.permissions import PERMISSIONS, ROLES
 from ingot.services.key_desk import KeyOrder
 from ingot.services.money import open_money
 from ingot.services.plans import PlanFields, Plans
+from ingot.services.webhooks.desk import WebhookDesk
 from ingot.store import sessions
 from ingot.store.accounts import set_verified
+from ingot.store.deliveries import note_failure
 from ingot.store.schema import DEFAULT_ORG, audit, users
 from ingot.web import admin
-from ingot.web.admin import keys, money, plans
+from ingot.web.admin import keys, money, plans, webhooks
 from ingot.web.admin.describe import describe
 from ingot.web.admin.routes import AdminRoute
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
@@ -59,6 +61,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             *keys.routes(opened.ring.desk),
             *plans.routes(Plans(opened.db, clock=opened.clock)),
             *money.routes(open_money(opened.db, clock=opened.clock)),
+            *webhooks.routes(WebhookDesk(opened.db, digest=opened.ring.digest, clock=opened.clock)),
         )
         built = admin.build(
             opened.accounts, rows, changes=opened.changes, hosts=Hosts(LOOPBACK_HOSTS), log=opened.log
@@ -236,6 +239,9 @@ async def build_change(stage: Stage, route: str) -> tuple[Browser, Any]:
     if route.endswith("/subscriptions/cancel"):
         money_of = open_money(house.db, clock=house.clock)
         await money_of.subscriptions.start(stage.org, "pro", actor="cli")
+        return await build_caller(stage, "owner"), body
+    if route.endswith("/webhooks/enable"):
+        await house.db.write(partial(note_failure, org_id=stage.org, place=body["name"], at=0))
         return await build_caller(stage, "owner"), body
     expected = dict(zip(CALLERS, map(int, policy["expect"].split()), strict=True))
     kind = next(each for each in ("admin_key", "operator_key", "viewer") if expected[each] < 300)

@@ -45,6 +45,7 @@ from ingot.web.access import console_access, json_access
 from ingot.web.admin import keys as admin_keys
 from ingot.web.admin import money as admin_money
 from ingot.web.admin import plans as admin_plans
+from ingot.web.admin import webhooks as admin_webhooks
 from ingot.web.asgi import Dispatcher, Front
 from ingot.web.errors import refusals
 from ingot.web.hub import ConnectionLimits, Hub
@@ -124,6 +125,7 @@ class App:
                         *admin_keys.routes(parts.keys.desk, models=lambda: self.runtime.catalog.deployments),
                         *admin_plans.routes(parts.plans),
                         *admin_money.routes(parts.money),
+                        *admin_webhooks.routes(parts.webhooks.desk),
                     ),
                     changes=parts.changes,
                     hosts=self._hosts,

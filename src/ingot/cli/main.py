@@ -27,6 +27,7 @@ from ingot.cli import (
     subscriptions,
     usage,
     users,
+    webhooks,
     windows,
     work,
 )
@@ -55,6 +56,7 @@ app.add_typer(promo.app, name="promo")
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(config.app, name="config")
 app.add_typer(presets.app, name="presets")
 app.add_typer(constitution.app, name="constitution")

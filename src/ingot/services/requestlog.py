@@ -71,6 +71,13 @@ class Lost(msgspec.Struct, frozen=True):
     reason: str
 
 
+class WebhookOfRequest(msgspec.Struct, frozen=True):
+    """What became of the webhook that a request ordered: rejected, pending, delivered or failed, and why."""
+
+    status: str
+    reason: str | None = None
+
+
 class RequestRecord(msgspec.Struct, frozen=True):
     """One request: `id` is ours, `response_id` as the client saw it; `cost` in cents, `cost_usd` exact.
 
@@ -105,6 +112,7 @@ class RequestRecord(msgspec.Struct, frozen=True):
     queue_ms: float = 0.0
     price: dict[str, str] | None = None
     losses: tuple[Lost, ...] = ()
+    webhook: WebhookOfRequest | None = None
     object: str = "usage.request"
 
 
@@ -233,7 +241,18 @@ def _record(row: RequestRow) -> RequestRecord:
         queue_ms=(row.queued_us or 0) / 1000,
         price=None if row.price is None else told_price(row.price),
         losses=() if row.losses is None else _losses.decode(row.losses),
+        webhook=_webhook(row),
     )
+
+
+def _webhook(row: RequestRow) -> WebhookOfRequest | None:
+    if row.rejected is not None:
+        return WebhookOfRequest("rejected", row.rejected)
+    if row.delivery is None:
+        return None
+    if row.delivered_at is None:
+        return WebhookOfRequest("pending", row.undelivered)
+    return WebhookOfRequest("delivered" if row.undelivered is None else "failed", row.undelivered)
 
 
 def _cells(row: RequestRow) -> tuple[object, ...]:

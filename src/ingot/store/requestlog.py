@@ -10,8 +10,18 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, or_, select, tuple_
 
+from ingot.deliveries import COMPLETION
 from ingot.store.responses import EXAMINED, Mark, Step, beyond
-from ingot.store.schema import api_keys, ledger, response_losses, response_waits, responses
+from ingot.store.schema import (
+    api_keys,
+    ledger,
+    response_losses,
+    response_waits,
+    responses,
+    webhook_deliveries,
+    webhook_events,
+    webhook_orders,
+)
 
 _r = responses.c
 
@@ -47,6 +57,12 @@ class RequestRow:
     """The window that it kept, and for how long it waited; None where it did not go through the queue."""
     price: str | None = None
     """The price that it was reckoned with, as its ledger row keeps it."""
+    rejected: str | None = None
+    """Why the webhook that it ordered is not called."""
+    delivery: str | None = None
+    delivered_at: int | None = None
+    undelivered: str | None = None
+    """The delivery of the webhook that it ordered, when that ended, and what went wrong the last time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +89,10 @@ _COLUMNS = (
     response_waits.c.achieved,
     response_waits.c.queued_us,
     ledger.c.price,
+    webhook_orders.c.rejected,
+    webhook_deliveries.c.id.label("delivery"),
+    webhook_deliveries.c.done_at.label("delivered_at"),
+    webhook_deliveries.c.error.label("undelivered"),
 )
 _LOGGED = (
     # Losses of a response without content are there for its retries alone.
@@ -81,6 +101,16 @@ _LOGGED = (
     )
     .outerjoin(response_waits, response_waits.c.response_id == _r.id)
     .outerjoin(ledger, ledger.c.billable_id == _r.id)
+    .outerjoin(webhook_orders, webhook_orders.c.response_id == _r.id)
+    .outerjoin(
+        webhook_events,
+        and_(
+            webhook_events.c.object_id == _r.id,
+            webhook_events.c.org_id == _r.org_id,
+            webhook_events.c.kind == COMPLETION,
+        ),
+    )
+    .outerjoin(webhook_deliveries, webhook_deliveries.c.id == webhook_events.c.id)
 )
 
 

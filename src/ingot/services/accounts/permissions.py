@@ -52,6 +52,8 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "billing.manage": _OWNER,
     "budgets.manage": _ADMINS,
     "promos.redeem": _ADMINS,
+    "webhooks.read": _MEMBERS,
+    "webhooks.manage": _ADMINS,
 }
 
 KEY_ROLE: Final[Role] = "admin"

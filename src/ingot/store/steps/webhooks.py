@@ -64,6 +64,7 @@ def define(tables: MetaData) -> None:
         Column("disabled_at", BigInteger),
     )
     _define_events(tables)
+    _define_tries(tables)
 
 
 def _define_events(tables: MetaData) -> None:
@@ -113,6 +114,9 @@ def _define_events(tables: MetaData) -> None:
         Index("webhook_deliveries_by_event", "event_id"),
         Index("webhook_deliveries_by_org", "org_id", "created_at", "id"),
     )
+
+
+def _define_tries(tables: MetaData) -> None:
     Table(
         "webhook_tries",
         tables,
