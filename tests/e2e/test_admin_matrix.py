@@ -241,7 +241,7 @@ async def build_change(stage: Stage, route: str) -> tuple[Browser, Any]:
         await money_of.subscriptions.start(stage.org, "pro", actor="cli")
         return await build_caller(stage, "owner"), body
     if route.endswith("/webhooks/enable"):
-        await house.db.write(partial(note_failure, org_id=stage.org, place=body["name"], at=0))
+        await house.db.write(partial(note_failure, org_id=stage.org, place="https://example.org:443", at=0))
         return await build_caller(stage, "owner"), body
     expected = dict(zip(CALLERS, map(int, policy["expect"].split()), strict=True))
     kind = next(each for each in ("admin_key", "operator_key", "viewer") if expected[each] < 300)

@@ -1,4 +1,4 @@
-"""The statements about webhook endpoints, and about which of an organization's secrets sign.
+"""The statements about webhook endpoints, about which of an organization's secrets sign, and about the end of all of it.
 
 Each is bound to an organization. No secret is here: a row says which one it is, and until when the one before it signs too.
 Plain functions over a connection.
@@ -9,14 +9,36 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, Table, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from ingot.deliveries import Generation
 from ingot.store.responses import Mark, Step, beyond, is_plain
-from ingot.store.schema import webhook_deliveries, webhook_endpoints, webhook_secrets
+from ingot.store.schema import (
+    organizations,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhook_events,
+    webhook_orders,
+    webhook_places,
+    webhook_secrets,
+    webhook_tries,
+)
 
 _e, _d, _s = webhook_endpoints.c, webhook_deliveries.c, webhook_secrets.c
+_OWNED: tuple[tuple[Table, Column[Any]], ...] = tuple(
+    (table, table.c[key])
+    for table, key in (
+        (webhook_tries, "seq"),
+        (webhook_deliveries, "id"),
+        (webhook_events, "id"),
+        (webhook_orders, "response_id"),
+        (webhook_endpoints, "id"),
+        (webhook_places, "place"),
+        (webhook_secrets, "org_id"),
+    )
+)
+"""What belongs to an organization, with what tells its rows apart."""
 _types = msgspec.json.Decoder(tuple[str, ...]).decode
 
 
@@ -125,6 +147,25 @@ def set_account_secret(conn: Connection, org_id: str, secret: Generation) -> Non
     values = {"generation": secret.number, "old_until": secret.old_until}
     made = upsert(webhook_secrets).values({"org_id": org_id, **values})
     conn.execute(made.on_conflict_do_update(index_elements=["org_id"], set_=values))
+
+
+def erase_webhooks(conn: Connection, org_id: str, *, most: int = 500) -> int:
+    """Removes all that an organization's webhooks left, at most about `most` rows of each kind; how many there were."""
+    gone = 0
+    for table, key in _OWNED:
+        some = select(key).where(table.c.org_id == org_id).limit(most).scalar_subquery()
+        gone += conn.execute(delete(table).where(key.in_(some), table.c.org_id == org_id)).rowcount
+    return gone
+
+
+def organizations_with_webhooks(conn: Connection) -> list[str]:
+    """The deleted organizations of whose webhooks something is left."""
+    left = [
+        select(key).where(table.c.org_id == organizations.c.id).limit(1).correlate(organizations).exists()
+        for table, key in _OWNED
+    ]
+    query = select(organizations.c.id).where(organizations.c.deleted_at.is_not(None), or_(*left))
+    return list(conn.execute(query).scalars())
 
 
 def _encoded(types: Sequence[str]) -> str:

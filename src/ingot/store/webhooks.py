@@ -191,13 +191,13 @@ def _complete(conn: Connection, each: Result, hook: Hook, answer: bytes | None) 
 
 
 def _body(conn: Connection, each: Result, answer: bytes | None) -> bytes | None:
-    if each.claim is not None:
-        record = waiting.find_ended(conn, each.org_id, each.id)
-        return None if record is None else render_record(record)
-    # What failed has told its client so, and leaves no object; of a response a part can be read.
-    if answer is None or (each.state != "completed" and each.surface != RESPONSES):
-        return None
     try:
+        if each.claim is not None:
+            record = waiting.find_ended(conn, each.org_id, each.id)
+            return None if record is None else render_record(record)
+        # What failed has told its client so, and leaves no object; of a response a part can be read.
+        if answer is None or (each.state != "completed" and each.surface != RESPONSES):
+            return None
         return render_answer(each.surface, answer, shown=each.public_id, metadata=each.metadata or {})
     except ValueError:
         return None
@@ -205,7 +205,12 @@ def _body(conn: Connection, each: Result, answer: bytes | None) -> bytes | None:
 
 def _status(each: Result, answer: bytes | None) -> str:
     """How a response ended, as its event says it."""
-    told = status_of(answer) if each.state == "completed" and answer is not None else None
+    if each.state != "completed" or answer is None:
+        return each.state
+    try:
+        told = status_of(answer)
+    except ValueError:
+        return each.state  # a target may answer anything, and a result is never lost for that
     return told if told is not None and f"response.{told}" in TYPES else each.state
 
 

@@ -51,6 +51,7 @@ def define(tables: MetaData) -> None:
         text("policy"),  # JSON
         Column("rejected", Text),  # why it is not called
         instant("created_at"),
+        Index("webhook_orders_by_org", "org_id"),
         Index("webhook_orders_by_time", "created_at"),
     )
     Table(
@@ -129,6 +130,7 @@ def _define_tries(tables: MetaData) -> None:
         Column("family", Text),  # ipv4 or ipv6, where there was a connection
         Column("error", Text),
         Index("webhook_tries_by_delivery", "delivery_id"),
+        Index("webhook_tries_by_org", "org_id"),
         Index("webhook_tries_by_time", "at"),
     )
 
