@@ -183,6 +183,16 @@ def give_back(conn: Connection, ids: Sequence[str], *, owner: str, now: int) -> 
     conn.execute(own.values(owner=None, lease_until=None, due_at=now))
 
 
+def void_leases(conn: Connection, owner: str) -> int:
+    """Ends the leases of all others where they cannot be alive: one process serves a SQLite file. How many."""
+    if conn.dialect.name == "postgresql":
+        return 0
+    others = update(webhook_deliveries).where(
+        _d.lease_until.is_not(None), _d.done_at.is_(None), _d.owner != owner
+    )
+    return conn.execute(others.values(owner=None, lease_until=None)).rowcount
+
+
 def note_success(conn: Connection, org_id: str, place: str) -> None:
     """Forgets the failures of a host; one that was disabled by hand or by time stays so."""
     conn.execute(

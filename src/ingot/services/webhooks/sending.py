@@ -96,6 +96,10 @@ class Deliverer:
 
     async def run(self) -> None:
         """Delivers what is due, until `close`; a fault of the database is waited out."""
+        try:
+            await self._db.write(partial(store.void_leases, owner=self._owner))
+        except StoreError as error:
+            self._log.warning("webhooks wait for the leases of another process", reason=error.message)
         while not self._closing:
             self._wake.clear()
             try:
