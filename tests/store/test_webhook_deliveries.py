@@ -5,15 +5,18 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from sqlalchemy import insert
 
 from databases import Place
-from hookhouse import QUICK, HookHouse, digest, open_hooks
+from hookhouse import QUICK, HookHouse, digest, new_mail_id, open_hooks
 from ingot.addresses import Reach
 from ingot.deliveries import FAILURES, STANDARD, derive, sign
+from ingot.services.accounts.letters import Letters
 from ingot.services.webhooks.sending import LEASE_SECONDS, Deliverer, Room
 from ingot.store.delivery_log import Which
+from ingot.store.outbox import OutboxRow
 from ingot.store.schema import members, outbox, users, webhook_deliveries, webhook_places, webhook_tries
 from receiver import Receiver, Reply
 from unit.upstream.rawserver import Peer, serving, until
@@ -233,6 +236,11 @@ async def test_host_is_disabled_when_it_failed_for_five_days(backend: Place, rec
         mails = await house.rows(outbox.c.address, outbox.c.payload, where=outbox.c.kind == "mail")
         assert [row.address for row in mails] == ["ada@example.org"]
         assert receiver.url.removesuffix("/hook") in mails[0].payload
+        letters = Letters(house.db, url="https://ai.example.org", clock=house.clock, new_id=new_mail_id)
+        row = OutboxRow("mail_1", None, "mail", mails[0].address, msgspec.json.decode(mails[0].payload), 1)
+        written = await letters.write(row, "own")
+        assert written is not None
+        assert "/admin/v1/organizations/org_a/webhooks/enable" in written.body
         seen = len(receiver.posts)
         house.clock.advance(86_400)
         assert await house.run(one) == 0

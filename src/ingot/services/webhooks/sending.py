@@ -171,7 +171,9 @@ class Deliverer:
                 await self._drop(delivery, "its token cannot be opened any more")
                 return
             told = await self._post(delivery, delivery.body, headers)
-            await self._db.write(partial(self._note, delivery=delivery, told=told))
+            # Failures of one host are counted in one row: two processes take it in turn.
+            names = (f"{delivery.org_id} {delivery.place}",)
+            await self._db.write(partial(self._note, delivery=delivery, told=told), locks=names)
         except StoreError as error:
             # The lease ends, and the same event is delivered once more.
             self._log.warning("webhook not noted", event_id=delivery.event_id, reason=error.message)
