@@ -209,6 +209,27 @@ def test_openai_client_unwraps_when_endpoints_get_events(scene: Scene, client: O
     )
 
 
+def test_endpoint_is_told_when_a_batch_ends(scene: Scene, client: OpenAI) -> None:
+    """batch.completed and batch.cancelled, each in the commit that ends the batch; its requests tell nothing."""
+    served, receiver = scene
+    kinds: Any = ["batch.completed", "batch.cancelled", "response.completed"]
+    made = client.webhooks.create(name="batches", url=receiver.url, event_types=kinds)
+    for prompt, kind in (("echo: one", "batch.completed"), ("{{silent}} never", "batch.cancelled")):
+        entry = {"custom_id": "a", "params": {"model": "mock", "input": prompt}}
+        body = {"endpoint": "/v1/responses", "requests": [entry]}
+        status, _, answer = served.call("/v1/batches", body)
+        assert status == 200, answer
+        which = json.loads(answer)["id"]
+        if kind == "batch.cancelled":
+            assert served.call(f"/v1/batches/{which}/cancel", method="POST")[0] == 200
+        post = delivered(receiver, which, kind)
+        event = client.webhooks.unwrap(post.body, post.headers, secret=made.signing_secret)
+        assert event.type == kind
+    told = hands(served).run("webhooks", "deliveries", "--endpoint", made.id)["data"]
+    assert {each["type"] for each in told} == {"batch.completed", "batch.cancelled"}
+    client.webhooks.delete(made.id)
+
+
 def test_webhook_comes_again_when_the_receiver_failed_and_by_hand(scene: Scene) -> None:
     """W05, W11: a failure is followed by another try with the same id; a command delivers once more what has arrived."""
     served, receiver = scene

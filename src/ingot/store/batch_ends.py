@@ -24,6 +24,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, exists, select, upda
 from ingot.store import deposits, harvest, queue
 from ingot.store.batches import BatchRow, State, read_row
 from ingot.store.schema import batch_lines, batches, items, jobs
+from ingot.store.webhooks import post_event
 
 Outcome = Literal["completed", "failed", "cancelled", "expired"]
 OUTCOMES: Final = ("completed", "failed", "cancelled", "expired")
@@ -135,4 +136,6 @@ def _end(conn: Connection, row: BatchRow, *, at: int, state: State | None = None
     values: dict[str, Any] = {"state": state, when: at, "owner": None, "lease_until": None}
     own = update(batches).where(_b.id == row.id, _b.state.in_(("in_progress", "cancelling")))
     found = conn.execute(own.values(values).returning(*batches.c)).one()
+    if state != "finalizing":
+        post_event(conn, row.org_id, kind=f"batch.{state}", object_id=row.id, at=at)
     return read_row(found)

@@ -38,6 +38,7 @@ from ingot.store.instants import shared_now
 from ingot.store.queue import Job, NewItem, job_rows
 from ingot.store.responses import Mark, Step, beyond, is_plain
 from ingot.store.schema import MICROSECOND, batch_lines, batches, items, jobs, organizations
+from ingot.store.webhooks import post_event
 
 Shape = Literal["requests", "file", "messages"]
 State = Literal[
@@ -248,7 +249,10 @@ def fail(conn: Connection, batch: BatchRow, *, errors: str, at: int) -> bool:
     """Ends one whose file cannot be used; False where its lease was lost."""
     mine = update(batches).where(_MINE, _b.state == "validating")
     values = {"state": "failed", "errors": errors, "ended_at": at, "owner": None, "lease_until": None}
-    return conn.execute(mine.values(values), {"which": batch.id, "at_epoch": batch.epoch}).rowcount == 1
+    if conn.execute(mine.values(values), {"which": batch.id, "at_epoch": batch.epoch}).rowcount != 1:
+        return False
+    post_event(conn, batch.org_id, kind="batch.failed", object_id=batch.id, at=at)
+    return True
 
 
 def finish(
@@ -265,7 +269,10 @@ def finish(
     }
     mine = update(batches).where(_MINE, _b.state == "finalizing").values(values).returning(*_COLUMNS)
     row = conn.execute(mine, {"which": batch.id, "at_epoch": batch.epoch}).first()
-    return None if row is None else read_row(row)
+    if row is None:
+        return None
+    post_event(conn, batch.org_id, kind=f"batch.{state}", object_id=batch.id, at=at)
+    return read_row(row)
 
 
 def abandoned(conn: Connection, *, before: int) -> list[str]:

@@ -136,14 +136,14 @@ def post_results(
     hooked = [
         (each, answer)
         for each, answer in zip(results, answers, strict=True)
-        if (each.hook is not None or each.claim is not None) and each.org_id not in but
+        if (each.hook is not None or _waited(each)) and each.org_id not in but
     ]
     if not hooked:
         return
     for each, _ in hooked:
         if each.hook is not None and each.hook.rejected is not None:
             insert_order(conn, each.org_id, each.id, hook=each.hook, at=each.finished_at)
-    orders = take_orders(conn, [each.id for each, _ in hooked if each.claim is not None])
+    orders = take_orders(conn, [each.id for each, _ in hooked if _waited(each)])
     for each, answer in hooked:
         hook = each.hook or orders.get(each.id)
         if hook is not None and hook.rejected is None:
@@ -153,10 +153,14 @@ def post_results(
         [
             Event(each.org_id, f"response.{_status(each, answer)}", each.id, each.finished_at)
             for each, answer in hooked
-            # What belongs to a batch is told by the batch.
-            if each.claim is not None and each.claim.batch_id == each.id and each.surface == RESPONSES
+            if _waited(each) and each.surface == RESPONSES
         ],
     )
+
+
+def _waited(each: Result) -> bool:
+    """Whether it was work in the background; what belongs to a batch is told by the batch."""
+    return each.claim is not None and each.claim.batch_id == each.id
 
 
 def _complete(conn: Connection, each: Result, hook: Hook, answer: bytes | None) -> None:
