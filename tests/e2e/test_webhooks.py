@@ -214,7 +214,7 @@ def test_endpoint_is_told_when_a_batch_ends(scene: Scene, client: OpenAI) -> Non
     served, receiver = scene
     kinds: Any = ["batch.completed", "batch.cancelled", "response.completed"]
     made = client.webhooks.create(name="batches", url=receiver.url, event_types=kinds)
-    for prompt, kind in (("echo: one", "batch.completed"), ("{{silent}} never", "batch.cancelled")):
+    for prompt, kind in (("echo: one", "batch.completed"), ("{{delay 2}} echo: late", "batch.cancelled")):
         entry = {"custom_id": "a", "params": {"model": "mock", "input": prompt}}
         body = {"endpoint": "/v1/responses", "requests": [entry]}
         status, _, answer = served.call("/v1/batches", body)
