@@ -72,7 +72,13 @@ class Desk:
         """The files of batches, in the hands of one more process."""
         jobs = Jobs(self.house.db, purse=self.house.purse, signal=LocalSignal(), clock=self.clock)
         runtime = replace(self.runtime, jobs=jobs)
-        return Filing(lambda: runtime, self.house.db, files or self.files, _by_path({"open": runtime.preset}))
+        return Filing(
+            lambda: runtime,
+            self.house.db,
+            files or self.files,
+            _by_path({"open": runtime.preset}),
+            {"open": runtime.preset},
+        )
 
     def keeper(self) -> Keeper:
         """Who tends the batches, as one more process has it."""

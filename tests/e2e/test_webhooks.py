@@ -230,6 +230,24 @@ def test_endpoint_is_told_when_a_batch_ends(scene: Scene, client: OpenAI) -> Non
     client.webhooks.delete(made.id)
 
 
+def test_c04_request_of_a_batch_calls_when_it_is_done(scene: Scene) -> None:
+    """The same order as in a request of its own: its body is what GET of the response gives, and the token calls."""
+    served, receiver = scene
+    text = unique()
+    entries = [
+        {"custom_id": "told", "params": {"model": "mock", "input": text, "metadata": order(receiver)}},
+        {"custom_id": "silent", "params": {"model": "mock", "input": "echo: nobody is told"}},
+    ]
+    status, _, answer = served.call("/v1/batches", {"endpoint": "/v1/responses", "requests": entries})
+    assert status == 200, answer
+    [post] = receiver.until(text.removeprefix("echo: "), 1)
+    which = json.loads(post.body)["id"]
+    assert post.body == served.call(f"/v1/responses/{which}")[2]
+    assert post.headers["authorization"] == f"Bearer {TOKEN}"
+    one = served.call(f"/v1/batches/{json.loads(answer)['id']}/told")[2]
+    assert (json.loads(one)["id"], TOKEN.encode() in one) == (which, False)
+
+
 def test_webhook_comes_again_when_the_receiver_failed_and_by_hand(scene: Scene) -> None:
     """W05, W11: a failure is followed by another try with the same id; a command delivers once more what has arrived."""
     served, receiver = scene

@@ -27,7 +27,7 @@ async def open_worker(
         yield None
         return
     worker = Worker(runtime, _dialects(chosen), pace=Pace(concurrency=config.concurrency))
-    files = Filing(lambda: worker.runtime, parts.database, parts.files, _by_path(chosen))
+    files = Filing(lambda: worker.runtime, parts.database, parts.files, _by_path(chosen), chosen)
     working = asyncio.create_task(worker.run())
     keeping = asyncio.create_task(Keeper(files, parts.database).run())
     try:

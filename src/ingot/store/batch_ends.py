@@ -23,6 +23,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, exists, select, upda
 
 from ingot.store import deposits, harvest, queue
 from ingot.store.batches import BatchRow, State, read_row
+from ingot.store.orders import drop_orders
 from ingot.store.schema import batch_lines, batches, items, jobs
 from ingot.store.webhooks import post_event
 
@@ -106,6 +107,7 @@ def end_waiting(
     for row in found:
         span = {"batch": batch_id, "lo": row.lo, "hi": row.hi}
         conn.execute(_MARK, {**span, "how": how})
+        drop_orders(conn, select(_i.id).where(_i.batch_id == batch_id, _i.seq.between(row.lo, row.hi)))
         gone += conn.execute(_DROP, span).rowcount
         money.add(row.holds)
     conn.execute(delete(jobs).where(_j.id.in_([row.id for row in found])))

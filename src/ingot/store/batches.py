@@ -35,6 +35,7 @@ from sqlalchemy import (
 from ingot.store import clocks
 from ingot.store.bulk import insert_rows
 from ingot.store.instants import shared_now
+from ingot.store.orders import Hook, drop_orders, insert_order
 from ingot.store.queue import Job, NewItem, job_rows
 from ingot.store.responses import Mark, Step, beyond, is_plain
 from ingot.store.schema import MICROSECOND, batch_lines, batches, items, jobs, organizations
@@ -101,11 +102,12 @@ class BatchRow(Struct, frozen=True, kw_only=True):
 
 
 class NewLine(Struct, frozen=True, gc=False):
-    """A request of a batch: its place, the name that the client gave it, and what the queue needs."""
+    """A request of a batch: its place, the name that the client gave it, what the queue needs, whom to tell of its end."""
 
     seq: int
     custom_id: str
     item: NewItem
+    hook: Hook | None = None
 
 
 class Revealed(Struct, frozen=True, kw_only=True):
@@ -144,6 +146,9 @@ def add_lines(conn: Connection, batch: BatchRow, lines: Sequence[NewLine]) -> bo
     insert_rows(
         conn, batch_lines, _LINE, [(batch_id, each.seq, each.custom_id, each.item.id) for each in lines]
     )
+    for each in lines:
+        if each.hook is not None:
+            insert_order(conn, batch.org_id, each.item.id, hook=each.hook, at=batch.created_at)
     return True
 
 
@@ -287,6 +292,7 @@ def drop_lines(conn: Connection, batch_id: str, *, most: int) -> int:
     seqs = list(conn.execute(own).scalars())
     if seqs:
         span = (seqs[0], seqs[-1])
+        drop_orders(conn, select(_i.id).where(_i.batch_id == batch_id, _i.seq.between(*span)))
         conn.execute(delete(batch_lines).where(_l.batch_id == batch_id, _l.seq.between(*span)))
         conn.execute(delete(items).where(_i.batch_id == batch_id, _i.seq.between(*span)))
     return len(seqs)

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from msgspec import Struct
-from sqlalchemy import BindParameter, Connection, bindparam, delete, select, update
+from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, select, update
 
 from ingot.deliveries import COMPLETION
 from ingot.store.bulk import insert_rows
@@ -54,6 +54,11 @@ def take_orders(conn: Connection, ids: Collection[str]) -> dict[str, Hook]:
     if found:
         conn.execute(_TAKEN, {"ids": sorted(found)})
     return found
+
+
+def drop_orders(conn: Connection, ids: Select[Any]) -> None:
+    """Forgets what was ordered for responses that will never be."""
+    conn.execute(delete(webhook_orders).where(_o.response_id.in_(ids)))
 
 
 def forget_object(conn: Connection, org_id: str, object_id: str) -> None:

@@ -136,14 +136,14 @@ def post_results(
     hooked = [
         (each, answer)
         for each, answer in zip(results, answers, strict=True)
-        if (each.hook is not None or _waited(each)) and each.org_id not in but
+        if (each.hook is not None or each.claim is not None) and each.org_id not in but
     ]
     if not hooked:
         return
     for each, _ in hooked:
         if each.hook is not None and each.hook.rejected is not None:
             insert_order(conn, each.org_id, each.id, hook=each.hook, at=each.finished_at)
-    orders = take_orders(conn, [each.id for each, _ in hooked if _waited(each)])
+    orders = take_orders(conn, [each.id for each, _ in hooked if each.claim is not None])
     for each, answer in hooked:
         hook = each.hook or orders.get(each.id)
         if hook is not None and hook.rejected is None:

@@ -24,6 +24,7 @@ from ingot.dialects.batches import Fault
 from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError, InvalidRequest
 from ingot.ids import new_id
+from ingot.presets import Preset
 from ingot.services.batches import results
 from ingot.services.batches.intake import Chunk, Intake, Judge
 from ingot.services.batches.making import PIECE
@@ -60,6 +61,7 @@ class Filing:
     db: Database
     files: Files
     dialects: Dialects
+    presets: Mapping[str, Preset]
 
     @property
     def runtime(self) -> Runtime:
@@ -111,7 +113,8 @@ class Filing:
             most=limits.requests,
             job_requests=limits.job_requests,
         )
-        stage = Stage(self.runtime, self.db, batch, grant=grant, surface=dialect.name)
+        preset = self.presets[batch.preset]
+        stage = Stage(self.runtime, self.db, batch, grant=grant, surface=dialect.name, preset=preset)
         try:
             await self._take_all(batch, stage, intake, lease=lease)
             rows = await stage.close()

@@ -9,7 +9,7 @@ shows, as an image that cannot be fetched, fails that request alone. Works on th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -23,6 +23,7 @@ from ingot.services.admission import Gate, most_of
 from ingot.services.grants import Grant, deployment_for
 from ingot.services.prefixes import prefix_of
 from ingot.services.routing import routes_served
+from ingot.services.webhooks.orders import URL
 from ingot.store.batches import MOST_JOB_BYTES
 
 MOST_FAULTS: Final = 10
@@ -45,6 +46,8 @@ class Judged(Struct, frozen=True, gc=False):
     most: int
     prefix: str = ""
     """How its prompt begins."""
+    wish: Mapping[str, Any] | None = None
+    """Its metadata, where they say whom to call when it is done."""
 
 
 class Chunk(Struct, frozen=True):
@@ -102,6 +105,7 @@ class Judge:
             written,
             0 if free else most_of(call, deployment, window=window, factor=self.grant.price_factor),
             prefix_of(value),
+            wish_of(value),
         )
 
 
@@ -190,6 +194,12 @@ class Intake:
     def _cut(self, key: tuple[str, str]) -> Chunk:
         self._sizes.pop(key, None)
         return Chunk(*key, self._groups.pop(key, []))
+
+
+def wish_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The metadata of a request that says whom to call when it is done."""
+    pairs = value.get("metadata")
+    return pairs if isinstance(pairs, dict) and pairs.get(URL) is not None else None
 
 
 def too_many(most: int) -> InvalidRequest:

@@ -73,7 +73,7 @@ class Making:
         batch = self._new(who, wanted, shape=self.shape)
         dialect = self.dialects[wanted.endpoint]
         await self.db.write(partial(store.insert_batch, row=batch))
-        stage = Stage(runtime, self.db, batch, grant=who.grant, surface=dialect.name)
+        stage = Stage(runtime, self.db, batch, grant=who.grant, surface=dialect.name, preset=runtime.preset)
         try:
             await self._take_all(draft, stage, who, dialect=dialect, headers=headers)
             rows = await stage.close()

@@ -9,20 +9,23 @@ nothing. Belongs to one event loop.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from ingot.ids import ordered_id
+from ingot.presets import Preset
 from ingot.pricing import frozen
 from ingot.services.batches.intake import Chunk
 from ingot.services.batches.promising import Parts, promised
 from ingot.services.grants import Grant
 from ingot.services.jobs import Lost, Rows
 from ingot.services.runtime import Runtime
+from ingot.services.webhooks.orders import order_of
 from ingot.store import batches as store
 from ingot.store.batches import BatchRow, NewLine, Revealed
 from ingot.store.database import Database
+from ingot.store.orders import Hook
 from ingot.store.queue import Job, NewItem
 from ingot.store.schema import micros
 
@@ -36,8 +39,16 @@ class Stage:
     """The requests of one batch that nobody sees yet."""
 
     def __init__(
-        self, runtime: Runtime, db: Database, batch: BatchRow, *, grant: Grant, surface: str
+        self,
+        runtime: Runtime,
+        db: Database,
+        batch: BatchRow,
+        *,
+        grant: Grant,
+        surface: str,
+        preset: Preset,
     ) -> None:
+        """`preset` is the one that the batch was made under."""
         self.batch = batch
         self.most = 0
         """The most that all requests could cost together, in 1e-12 USD."""
@@ -45,6 +56,7 @@ class Stage:
         self._db = db
         self._grant = grant
         self._surface = surface
+        self._preset = preset
         self._jobs: list[Job] = []
         self._models: set[str] = set()
         self._parts = Parts()
@@ -97,7 +109,8 @@ class Stage:
         for place, each in enumerate(members):
             response_id = ordered_id("resp", now)
             item = NewItem(response_id, f"req_{response_id[5:]}", each.body, each.headers, each.most)
-            self._lines.append(NewLine(self._seq + place, each.custom_id, item))
+            hook = None if each.wish is None else self._ordered(each.wish, response_id)
+            self._lines.append(NewLine(self._seq + place, each.custom_id, item, hook))
             self._bytes += len(each.body)
         read = sum(each.read for each in members)
         written = sum(each.written for each in members)
@@ -139,6 +152,18 @@ class Stage:
             )
         )
         self._seq += len(members)
+
+    def _ordered(self, wish: Mapping[str, Any], response_id: str) -> Hook | None:
+        """Whom to call when a request is done."""
+        return order_of(
+            self._preset,
+            {"metadata": wish},
+            surface=self._surface,
+            org_id=self.batch.org_id,
+            response_id=response_id,
+            reach=self._runtime.config.webhooks,
+            digest=self._runtime.keys.digest,
+        )
 
 
 async def discard(db: Database, batch_id: str) -> None:
