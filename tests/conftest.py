@@ -5,10 +5,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from databases import backend, postgres, valkey
 from served import Served, serving
 from upstream import ScriptedUpstream
+
+# How long an example may take says nothing on a machine that does much else.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 __all__ = ["backend", "postgres", "valkey"]  # fixtures for all tests
 

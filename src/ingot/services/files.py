@@ -10,8 +10,8 @@ HTTP; who asks is known before.
 
 import asyncio
 import errno
-from collections.abc import Callable, Iterable
-from typing import BinaryIO, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, BinaryIO, TypeVar
 
 from msgspec import UNSET
 from sqlalchemy import Connection
@@ -36,6 +36,7 @@ from ingot.store.schema import MICROSECOND, micros, seconds
 DAY = 86_400
 
 T = TypeVar("T")
+IO = TypeVar("IO", bound=BinaryIO)
 
 
 class Files:
@@ -122,7 +123,7 @@ class Files:
         """Its bytes, open to be read and closed by the caller: a deletion that comes now does not cut them. Raises NotFound."""
         row = await self._find(org_id, which)
         try:
-            return await asyncio.to_thread(self.blobs.path(row.id).open, "rb"), row
+            return await opened(asyncio.to_thread(self.blobs.path(row.id).open, "rb")), row
         except FileNotFoundError:
             raise _missing(which) from None
 
@@ -221,6 +222,21 @@ async def on_disk(work: Callable[[], T]) -> T:
             code="storage_unavailable",
             retry_after=30.0,
         ) from error
+
+
+async def opened(opening: Coroutine[Any, Any, IO]) -> IO:
+    """What `opening` gives, closed again where its caller was cancelled and nobody else will."""
+    task = asyncio.ensure_future(opening)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.add_done_callback(_close)
+        raise
+
+
+def _close(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
 
 
 def _missing(which: str) -> NotFound:

@@ -125,6 +125,12 @@ def overdue(conn: Connection, *, now: int) -> list[tuple[str, str]]:
     return [(row.id, row.org_id) for row in conn.execute(query)]
 
 
+def unread(conn: Connection, *, now: int) -> list[BatchRow]:
+    """Batches whose time is over before their file could be read."""
+    query = select(*batches.c).where(_b.state == "validating", _b.due_at <= now).limit(100)
+    return [read_row(row) for row in conn.execute(query)]
+
+
 def to_be_ended(conn: Connection) -> list[tuple[str, str]]:
     """Batches that are to be ended and of which something waits, each with its organization."""
     waits = exists().where(_j.batch_id == _b.id, _j.state == "queued")

@@ -317,7 +317,10 @@ def discard(conn: Connection, batch_id: str) -> None:
 
 def outdated(conn: Connection, *, before: int) -> list[str]:
     """Batches that ended before an instant, and whose lines are still there."""
-    query = select(_b.id).where(_b.ended_at < before, _b.archived_at.is_(None), _b.state.in_(ENDED))
+    lines = exists().where(_l.batch_id == _b.id)
+    query = select(_b.id).where(
+        _b.ended_at < before, or_(_b.archived_at.is_(None), lines), _b.state.in_(ENDED)
+    )
     return list(conn.execute(query.limit(100)).scalars())
 
 

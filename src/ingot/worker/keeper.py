@@ -29,6 +29,10 @@ STAGED_SECONDS: Final = 3600.0
 """How long a batch may take to be written down, until its process is taken for dead."""
 RESULT_DAYS: Final = 30
 JOBS: Final = 32
+UNREAD: Final = (
+    '[{"code":"batch_expired","message":"The file could not be read before the batch was due. Make the batch again.",'
+    '"param":"input_file_id","line":null}]'
+)
 
 
 class Keeper:
@@ -82,6 +86,9 @@ class Keeper:
         now = micros(self.runtime.clock.now())
         for batch_id, org_id in await self._db.read(partial(batch_ends.overdue, now=now)):
             await self._end(batch_id, org_id, how="expired", now=now)
+        for batch in await self._db.read(partial(batch_ends.unread, now=now)):
+            fail = partial(store.fail, batch=batch, errors=UNREAD, at=now)
+            await self._db.write(fail, locks=(batch.org_id,))
         for batch_id, org_id in await self._db.read(batch_ends.to_be_ended):
             await self._end(batch_id, org_id, how="cancelled", now=now)
 

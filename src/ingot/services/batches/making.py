@@ -27,7 +27,7 @@ from ingot.rawjson import clip
 from ingot.scheduling.windows import STANDARD
 from ingot.services.batches.intake import Chunk, Intake, Judge
 from ingot.services.batches.staging import Stage, discard
-from ingot.services.files import Files, on_disk
+from ingot.services.files import Files, on_disk, opened
 from ingot.services.jobs import Lost
 from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.services.keys import Principal
@@ -72,9 +72,9 @@ class Making:
             raise _unavailable()
         batch = self._new(who, wanted, shape=self.shape)
         dialect = self.dialects[wanted.endpoint]
-        await self.db.write(partial(store.insert_batch, row=batch))
         stage = Stage(runtime, self.db, batch, grant=who.grant, surface=dialect.name, preset=runtime.preset)
         try:
+            await self.db.write(partial(store.insert_batch, row=batch))
             await self._take_all(draft, stage, who, dialect=dialect, headers=headers)
             rows = await stage.close()
             shown = await runtime.jobs.reveal(
@@ -179,7 +179,7 @@ class Making:
             job_requests=limits.job_requests,
         )
         values = rawstream.Values(wire.REQUESTS, most=limits.request_bytes)
-        with await on_disk(partial(_opened, draft)) as spool:
+        with await opened(on_disk(partial(_opened, draft))) as spool:
             while True:
                 piece, chunks = await asyncio.to_thread(_next, spool, values, intake)
                 await stage.put(chunks)
