@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot import rawjson, rawstream
 from ingot.errors import ApiError, InvalidRequest, TooLarge
 from ingot.rawstream import Lines, Values
 
+PATIENT = settings(deadline=None)  # a busy machine is no fault
 NAME = "requests"
 SCALARS = (
     st.none()
@@ -71,6 +72,7 @@ def ones(data: bytes) -> Iterator[bytes]:
 # ---- an object with one long array
 
 
+@PATIENT
 @given(OBJECTS, st.lists(VALUES, max_size=5), WRITERS, st.integers(0, 4), st.lists(st.integers(0, 30)))
 def test_items_and_head_are_those_of_the_object_when_it_comes_in_pieces(
     rest: dict[str, Any], items: list[Any], write: Any, place: int, sizes: list[int]
@@ -86,6 +88,7 @@ def test_items_and_head_are_those_of_the_object_when_it_comes_in_pieces(
     assert values.found
 
 
+@PATIENT
 @given(OBJECTS, WRITERS, st.lists(st.integers(0, 30)))
 def test_array_is_not_found_when_there_is_none(rest: dict[str, Any], write: Any, sizes: list[int]) -> None:
     """Nothing but a head; an array of that name further in is no matter."""
@@ -94,6 +97,7 @@ def test_array_is_not_found_when_there_is_none(rest: dict[str, Any], write: Any,
     assert json.loads(values.head) == {**rest, "in": {NAME: [1]}}
 
 
+@PATIENT
 @given(OBJECTS, st.lists(VALUES, max_size=3), WRITERS, st.lists(st.integers(0, 9)), st.data())
 def test_mutated_body_is_refused_or_means_what_it_says(
     rest: dict[str, Any], items: list[Any], write: Any, sizes: list[int], data: st.DataObject
@@ -184,6 +188,7 @@ def test_array_is_found_when_its_name_is_escaped() -> None:
     assert (found, values.head) == ([b"1", b"2"], b'{"\\q":3}')
 
 
+@PATIENT
 @given(st.sampled_from([data for data, _ in BROKEN]), st.lists(st.integers(0, 5), max_size=9))
 def test_verdict_does_not_depend_on_the_cuts(data: bytes, sizes: list[int]) -> None:
     """Which is what lets a test of one cut speak for all."""
@@ -193,6 +198,7 @@ def test_verdict_does_not_depend_on_the_cuts(data: bytes, sizes: list[int]) -> N
 # ---- limits
 
 
+@PATIENT
 @given(
     st.integers(1, 40),
     st.sampled_from([b'"%b"', b"[%b]", b'{"a":"%b"}', b"%b"]),
@@ -246,6 +252,7 @@ def test_head_is_refused_when_it_is_too_large(more: bytes) -> None:
 # ---- lines
 
 
+@PATIENT
 @given(st.lists(st.text('ab \t"é', max_size=6)), st.sampled_from(["\n", "\r\n"]), st.lists(st.integers(0, 9)))
 def test_lines_are_those_of_the_text_when_it_comes_in_pieces(
     texts: list[str], end: str, sizes: list[int]

@@ -6,12 +6,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot.dialects.batch_lines import LONGEST_NAME, Named, placed, read_line, read_request
 from ingot.errors import ApiError, Forbidden, InvalidRequest, NotFound
 
+PATIENT = settings(deadline=None)  # a busy machine is no fault
 URL = "/v1/chat/completions"
 LINE = {"custom_id": "a", "method": "POST", "url": URL, "body": {}}
 BODIES = st.sampled_from([b'{"x": 1.50}', b"[ 1 ]", b"null", b'{"a":"\\u00e4"}', '{"a":"ä"}'.encode()])
@@ -32,6 +33,7 @@ def line_refusal(data: bytes) -> ApiError:
     return caught.value
 
 
+@PATIENT
 @given(st.text("abzAZ09_-", min_size=1, max_size=64), BODIES)
 def test_bodies_keep_their_bytes_when_read(name: str, body: bytes) -> None:
     """In both shapes and in any order of their members."""
@@ -131,6 +133,7 @@ def test_what_is_no_json_is_refused_behind_a_fault_too(data: bytes) -> None:
         assert error.message.startswith("It is not valid JSON: ")
 
 
+@PATIENT
 @given(st.data(), st.sampled_from([b'{"custom_id":"a","params":{"x":[1]}}', json.dumps(LINE).encode()]))
 def test_mutated_request_is_taken_or_refused(data: st.DataObject, whole: bytes) -> None:
     """And nothing else ever happens."""

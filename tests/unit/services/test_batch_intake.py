@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot.catalog import Catalog, build
@@ -24,6 +24,7 @@ from ingot.services.batches.intake import MOST_FAULTS, MOST_HELD_BYTES, Chunk, I
 from ingot.services.grants import PAR, Grant
 from ingot.store.batches import MOST_JOB_BYTES
 
+PATIENT = settings(deadline=None)  # a busy machine is no fault
 CONFIG = """
 [targets.up]
 base_url = "http://127.0.0.1:1/v1"
@@ -106,6 +107,7 @@ def refusal(items: list[bytes], **how: Any) -> InvalidRequest:
 # ---- jobs
 
 
+@PATIENT
 @given(st.lists(st.sampled_from(["free", "paid", "quick"]), max_size=40), st.integers(1, 7))
 def test_every_request_is_in_one_job_of_its_like(models: list[str], job_requests: int) -> None:
     """Of one model and one window, in the order they came, full but for the last of each kind."""
@@ -143,6 +145,7 @@ class Plain:
 PIECES = {size: bytes(size) for size in (1, 1_000, 700_000, 1_100_000, MOST_JOB_BYTES, 9_000_000)}
 
 
+@PATIENT
 @given(
     st.lists(st.tuples(st.sampled_from("abcdefghij"), st.sampled_from(sorted(PIECES))), max_size=40),
     st.integers(1, 5),
