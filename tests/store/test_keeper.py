@@ -285,6 +285,32 @@ async def test_cancelled_file_leaves_nothing_staged_behind(desk: Desk) -> None:
     assert (await look(desk.house, which)).state == "cancelled"
 
 
+async def test_batch_fails_when_its_file_was_not_read_before_it_was_due(desk: Desk) -> None:
+    """Whatever kept everybody from reading it: its client learns why, and nobody tries for ever."""
+    which = await desk.begin(lines(2))
+    desk.clock.advance(DAY - 1)
+    await desk.keeper().end_late()
+    assert (await look(desk.house, which)).state == "validating"
+    desk.clock.advance(2)
+    await desk.keeper().end_late()
+    told = json.loads(await desk.batches.read("org_a", which))
+    assert (told["status"], told["errors"]["data"][0]["code"]) == ("failed", "batch_expired")
+    assert not await desk.filing().turn()
+
+
+async def test_lines_go_when_a_sweep_was_cut_off(desk: Desk) -> None:
+    """One that noted them as gone and died is gone on from by the next."""
+    which = await desk.begin(lines(2))
+    await desk.filing().turn()
+    await desk.answer(which)
+    await desk.filing().turn()
+    desk.clock.advance((RESULT_DAYS + 1) * DAY)
+    at = micros(desk.clock.now())
+    await desk.house.db.write(partial(batches.archive, batch_id=which, at=at))
+    await desk.keeper().sweep()
+    assert await states(desk.house, which) == {}
+
+
 async def test_sweep_removes_what_nobody_will_ask_for_again(desk: Desk) -> None:
     """Batches that nobody saw, results that are too old, what a deleted organization had; nothing else."""
     await desk.house.treasury.organization("org_b", amount=CREDIT)

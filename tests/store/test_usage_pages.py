@@ -236,6 +236,7 @@ async def test_requests_are_paged_when_listed(pages: Pages) -> None:
         "achieved_window": "asap",
         "queue_ms": 0.0,
         "price": None,
+        "webhook": None,
         "losses": [],
     }
     rest = await _ask(pages, f"/requests?after={page['last_id']}")
