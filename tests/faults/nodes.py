@@ -43,7 +43,7 @@ CONFIG: Final = f"""
     capacity = 4
     breaker = {{ failures = 1000 }}
     [models]
-    mock = {{ targets = ["up"], windows = ["asap", "standard", "brief"], price = {{ input = 1, output = 2 }}, attempts = 1 }}
+    mock = {{ targets = ["up"], windows = ["asap", "standard", "brief", "flex"], price = {{ input = 1, output = 2 }}, attempts = 1 }}
     pair = {{ targets = ["up", "spare"], windows = ["asap", "standard"], price = {{ input = 1, output = 2 }}, attempts = 2 }}
     slow = {{ targets = ["narrow"], windows = ["standard", "near", "brief"], price = {{ input = 1, output = 2 }}, attempts = 1 }}
     [windows.near]
@@ -90,6 +90,11 @@ class Node:
         if self.served is None:
             raise AssertionError(f"{self.name} was never started")
         return self.served
+
+    @property
+    def answers(self) -> bool:
+        """Whether a request to it comes to its end, written down and all."""
+        return self.now.chat("hello")[0] == 200
 
     def start(self) -> None:
         """Returns once it serves; nothing happens where it runs."""
@@ -175,6 +180,8 @@ class Nodes:
             if node.running:
                 node.send(signal.SIGCONT)
         _at_once(self.all)
+        for node in self.all:
+            wait_until(lambda node=node: node.answers, f"{node.name} answers")  # type: ignore[misc]  # a default binds the node
 
     def rest(self) -> None:
         """Returns once nothing is under way."""

@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -63,7 +64,7 @@ def _cells(fault: str, store: str, said: str, rows: Sequence[Row]) -> list[str]:
     executions, repeats = sum(row.executions for row in rows), sum(row.repeats for row in rows)
     failures = sum(sum(row.failures.values()) for row in rows)
     times = sorted(row.recovery for row in rows if row.recovery is not None)
-    recovery = f"{times[len(times) // 2]:.1f}, {times[-1]:.1f}" if times else "none under way"
+    recovery = f"{median(times):.1f}, {times[-1]:.1f}" if times else "none under way"
     sums = [
         sum(each)
         for each in zip(

@@ -46,7 +46,7 @@ def test_rows_of_one_fault_and_store_add_up(tmp_path: Path, capsys: pytest.Captu
     assert all(line.count("|") == len(HEAD) + 1 for line in lines)
     cells = [each.strip() for each in lines[2].split("|")[1:-1]]
     assert cells[:2] == ["F01", "sqlite"]
-    assert cells[3:] == ["2", "80", "0", "0", "0", "0", "2", "20 (20.0 %)", "4", "3.0, 3.0"]
+    assert cells[3:] == ["2", "80", "0", "0", "0", "0", "2", "20 (20.0 %)", "4", "2.1, 3.0"]
     assert "none under way" in lines[3]
     assert "Seed 7;" in written.read_text()
 
