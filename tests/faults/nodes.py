@@ -42,8 +42,13 @@ CONFIG: Final = f"""
     base_url = "{{up}}"
     capacity = 4
     breaker = {{ failures = 1000 }}
+    [targets.odd]
+    base_url = "{{spare}}"
+    timeouts = {{ first_byte = 1.5 }}
+    breaker = {{ failures = 1000 }}
     [models]
-    mock = {{ targets = ["up"], windows = ["asap", "standard", "brief", "flex"], price = {{ input = 1, output = 2 }}, attempts = 1 }}
+    odd = {{ targets = ["odd"], windows = ["brief"], price = {{ input = 1, output = 2 }}, attempts = 1 }}
+    mock = {{ targets = ["up"], windows = ["asap", "standard"], price = {{ input = 1, output = 2 }}, attempts = 1 }}
     pair = {{ targets = ["up", "spare"], windows = ["asap", "standard"], price = {{ input = 1, output = 2 }}, attempts = 2 }}
     slow = {{ targets = ["narrow"], windows = ["standard", "near", "brief"], price = {{ input = 1, output = 2 }}, attempts = 1 }}
     [windows.near]
