@@ -11,6 +11,7 @@ from rig import wait_until
 
 KILLS = int(scale("KILLS", "2"))
 WORK = Mix(clients={"stream": 1, "sync": 1, "background": 8}, markers=("{{delay 0.3}}", "{{delay 0.1}}"))
+REST = 16
 STREAMS = Mix(clients={"stream": 6, "background": 2}, markers=("{{gap 0.03}}",))
 PROMPT = Mix(
     clients={"stream": 2, "sync": 2, "background": 2}, keyed=0.0, markers=("{{gap 0.01}}", ""), rest=0.3
@@ -99,23 +100,29 @@ def loop_stalled(run: Run) -> None:
 def poison(run: Run) -> None:
     """F20: one piece of work brings down whoever takes it, another never ends: both fail by themselves, all others are done."""
     nodes = run.nodes
-    spare = nodes.workers[1:]
-    for node in spare:
-        run.kill(node)
-    victim = nodes.workers[0]
+    victim, spare = nodes.workers[0], nodes.workers[1:]
     crash = Mix(clients={"background": 1}, model="slow", markers=("{{silent}}",))
-    # At a target of its own: one that is timed out is taken for ill, and no more work for it is let in for a while.
+    # At a target of its own, which is taken for ill where it is timed out.
     hang = Mix(clients={"background": 1}, model="odd", markers=("{{silent}}",), window="brief")
+    rest = Mix(clients={"background": REST}, markers=("{{delay 0.3}}",))
     with (
-        run.load(crash, at_most=1) as crashing,
-        run.load(hang, at_most=1) as hanging,
-        run.load(Mix(clients={"background": 4}), of=[nodes.front], at_least=8) as load,
+        run.load(crash, at_least=1, at_most=1) as crashing,
+        run.load(hang, at_least=1, at_most=1) as hanging,
+        run.load(rest, at_least=REST, at_most=REST) as load,
     ):
-        for _ in range(3):
-            wait_until(lambda: _crashing(run, crashing), "the poison is taken")
-            run.kill(victim)
-            victim.start()
-        load.until_done(4)
+        loads = (crashing, hanging, load)
+        # All of it is taken before anybody dies: with few who work on it the server promises no more.
+        wait_until(lambda: all(each.admitted == each.at_most for each in loads), "all work is taken")
+        for node in spare:
+            run.kill(node)
+
+        def over() -> bool:
+            if _crashing(run, crashing):
+                run.kill(victim)
+                victim.start()
+            return crashing.done == 1
+
+        wait_until(over, "the poison has failed")
     run.proved()
     assert crashing.failures == {"failed worker_crashed": 1}
     assert sum(hanging.failures.values()) == 1
