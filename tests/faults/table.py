@@ -51,7 +51,7 @@ def page(rows: Sequence[Row]) -> str:
     seeds = ", ".join(sorted({row.seed.rpartition("-")[0] for row in rows}))
     return (
         "# Faults\n\n"
-        "Written by `make chaos`. Each row is a fault that was done to real processes under load, on SQLite with one server or on\n"
+        "Written by `python -m faults.table` from runs of tests/chaos, long ones by `make chaos`. Each row is a fault that was done to real processes under load, on SQLite with one server or on\n"
         "PostgreSQL and Valkey with three; the history of each run was checked whole. Recovery is the time from the harm, or from its\n"
         "end where it lasts, to the end of the last operation that was under way. What failed for clients failed with an error that\n"
         "said so, in requests without an idempotency key or by the fault's own design.\n\n"
