@@ -7,6 +7,7 @@
  *     POST with "stream": true             CHUNKS chat chunks (200 by default) at once; where the body also holds the
  *                                          word "slow", one chunk every TICK_MS milliseconds
  *     a body with "echo: WORDS"            one chat completion that says WORDS, up to the next quote
+ *     GET .../echoes                       how many of those there were, as text
  *     any other request                    one chat completion
  *
  * A stream carries a usage chunk only if the request asks for include_usage, as OpenAI's does; the closing events
@@ -49,6 +50,7 @@ struct connection {
 static int epoll;
 static int chunk_count = 200;
 static struct bytes *chunks;           /* framed for chunked transfer coding, like the ones below */
+static long echoes;                    /* answered so far */
 static struct bytes plain, embedding, stream_head, tail, tail_with_usage;
 static struct bytes burst, burst_with_usage;
 static struct connection streams = {.before = &streams, .after = &streams};
@@ -203,6 +205,7 @@ static bool holds(const char *body, size_t length, const char *word) {
 static void answer_echo(struct connection *connection, const char *words, const char *end) {
     const char *quote = memchr(words, '"', (size_t)(end - words));
     int length = (int)((quote ? quote : end) - words);
+    echoes++;
     struct bytes json = {0};
     append_text(&json,
                 "{\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion\",\"created\":1760000000,\"model\":\"mock\","
@@ -246,11 +249,20 @@ static bool answer_requests(struct connection *connection) {
         size_t body_length = field ? strtoul(field + 17, NULL, 10) : 0;
         char *line_end = strchr(in->at, '\r');
         bool embeds = holds(in->at, line_end ? (size_t)(line_end - in->at) : strlen(in->at), "/embeddings");
+        bool counts = holds(in->at, line_end ? (size_t)(line_end - in->at) : strlen(in->at), "/echoes ");
         *end = '\r';
         size_t head_length = (size_t)(end - in->at) + 4;
         if (body_length > MOST_REQUEST) return false;
         if (in->length < head_length + body_length) break;
-        answer(connection, embeds, in->at + head_length, body_length);
+        if (counts) {
+            char text[32];
+            snprintf(text, sizeof text, "%ld", echoes);
+            struct bytes told = json_answer(text);
+            append_bytes(&connection->out, &told);
+            free(told.at);
+        } else {
+            answer(connection, embeds, in->at + head_length, body_length);
+        }
         in->length -= head_length + body_length;
         memmove(in->at, in->at + head_length + body_length, in->length);
         in->at[in->length] = 0;
