@@ -46,6 +46,8 @@ ILL: Final = 0.5
 """With fewer than this part of their usual permits targets are taken to be in an outage."""
 RECOVERY: Final = 60.0
 """Seconds that targets are given to recover before refused work comes again."""
+BEARING: Final = 30.0
+"""A window that is so many times as long as a recovery bears an outage: its work is let in meanwhile."""
 ROUNDS: Final = 24
 """Steps towards the fixed point; each jumps over all that is known to wait until then."""
 SURE: Final = 1.645
@@ -164,11 +166,25 @@ def admit(
     work: Work, ahead: Ahead, supply: Supply, now: float, *, claimed: Booking | None = None
 ) -> Quote | Refusal:
     """The promise for work, or the refusal; `claimed` is the booking with which it comes."""
-    if supply.ill:
-        well = structs.replace(supply, permits=supply.usual, opens=now)
-        decided = admit(work, ahead, well, now, claimed=claimed)
-        after = RECOVERY if isinstance(decided, Quote) else decided.retry_after
-        return Refusal("size", None) if after is None else _refused("capacity", work, after + RECOVERY, now)
+    if not supply.ill:
+        return _decided(work, ahead, supply, now, claimed=claimed)
+    if supply.permits >= 1.0:
+        poor = _decided(work, ahead, supply, now, claimed=claimed)
+        if isinstance(poor, Quote):
+            return poor  # what is left of the targets suffices
+    lasting = work.seconds >= BEARING * RECOVERY
+    well = structs.replace(supply, permits=supply.usual, opens=now + RECOVERY if lasting else now)
+    decided = _decided(work, ahead, well, now, claimed=claimed)
+    if lasting and isinstance(decided, Quote):
+        return decided
+    after = RECOVERY if isinstance(decided, Quote) else decided.retry_after
+    return Refusal("size", None) if after is None else _refused("capacity", work, after + RECOVERY, now)
+
+
+def _decided(
+    work: Work, ahead: Ahead, supply: Supply, now: float, *, claimed: Booking | None
+) -> Quote | Refusal:
+    """The same of targets that give what they are reckoned with."""
     due = now + work.seconds
     usable = work.seconds - max(supply.opens - now, 0.0)
     fill, capacity_fill = work.window.fill, CAPACITY_FILL

@@ -105,6 +105,21 @@ def test_refusal_when_a_target_is_closed_for_longer_than_the_window() -> None:
     assert (told.reason, told.retry_after) == ("capacity", 400.0)
 
 
+def test_work_is_let_in_when_what_is_left_of_the_targets_suffices() -> None:
+    """A worker that died, or a target that timed out once, refuses nobody whom the rest can serve in time."""
+    poor = Supply(each=100.0, error=1.0, permits=2.0, usual=10.0)
+    assert poor.ill
+    accepted(ITEM, Ahead(), poor)
+
+
+def test_long_window_bears_an_outage() -> None:
+    """Of a day a minute is nothing: its work waits until the targets are well, and begins no sooner."""
+    dead = Supply(each=100.0, error=1.0, permits=0.0, usual=10.0)
+    found = accepted(Work(FLEX, 1000.0, largest=1000.0), Ahead(), dead, now=5.0)
+    assert found.start >= 65.0
+    assert isinstance(admit(ITEM, Ahead(), dead, 5.0), Refusal)
+
+
 def test_refusal_while_targets_are_ill() -> None:
     """What is measured in an outage says little: work comes again after a minute, and is not told that it never fits."""
     told = refused(
