@@ -117,9 +117,9 @@ def compose() -> dict[str, Any]:
     return found
 
 
-def environ_of(compose: dict[str, Any]) -> dict[str, str]:
-    """The variables of the servers, with what the operator has to give."""
-    held: dict[str, str] = compose["services"]["ingot"]["environment"]
+def environ_of(compose: dict[str, Any], service: str = "ingot") -> dict[str, str]:
+    """The variables of the servers, or of those who work, with what the operator has to give."""
+    held: dict[str, str] = compose["services"][service]["environment"]
     return {name: WANTED.sub(SECRET, value) for name, value in held.items()}
 
 
@@ -133,11 +133,20 @@ def test_servers_are_told_what_ingot_knows(compose: dict[str, Any], tmp_path: Pa
     assert int(compose["services"]["ingot"]["deploy"]["replicas"]) > 1
 
 
+def test_workers_share_what_servers_share(compose: dict[str, Any]) -> None:
+    """The same database, limits and files, or they would work on a queue of their own; and servers leave the queue to them."""
+    own, servers = environ_of(compose, "worker"), environ_of(compose)
+    assert own == {name: servers[name] for name in own}
+    assert {"INGOT_DATA", "INGOT_DATABASE", "INGOT_LIMITER_URL"} <= own.keys()
+    assert "--no-worker" in compose["services"]["ingot"]["command"]
+    assert compose["services"]["worker"]["command"][-1] == "work"
+
+
 def test_what_the_file_refers_to_is_there(compose: dict[str, Any]) -> None:
     """Images have names and versions; services, volumes and hosts that are named exist."""
     services = compose["services"]
     for name, service in services.items():
-        assert re.fullmatch(r"[a-z/]+:[\w.-]+", service["image"]), name
+        assert re.fullmatch(r"[a-z/-]+:[\w.-]+", service["image"]), name
         assert service.get("depends_on", {}).keys() <= services.keys()
         for mount in service.get("volumes", []):
             source = mount.split(":")[0]
