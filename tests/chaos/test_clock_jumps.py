@@ -57,3 +57,15 @@ async def test_lease_is_not_stuck_when_the_clock_went_back_and_its_process_died(
             await house.lapse()
         assert await started.reclaim() == 1
         assert len(await take(started)) == 1
+
+
+async def test_q07_work_is_not_run_again_when_the_clock_jumps_over_its_lease(backend: Place) -> None:
+    """Whoever works on it has it: on SQLite by its own word, for nobody else can be alive; on PostgreSQL by the database's clock."""
+    async with open_queue(backend) as house:
+        await house.put()
+        worker = house.process()
+        [leased] = await take(worker)
+        house.clock.advance(HOUR)
+        assert await worker.reclaim({leased.id}) == 0
+        [item] = await worker.items(leased)
+        assert await house.settle(leased, item)

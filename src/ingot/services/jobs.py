@@ -290,9 +290,9 @@ class Jobs:
         )
         return await self._db.write(own)
 
-    async def reclaim(self) -> int:
-        """Puts back what processes that died had; how many jobs."""
-        taken = await self._db.write(partial(queue.reclaim, now=self._now()))
+    async def reclaim(self, held: Collection[str] = ()) -> int:
+        """Puts back what processes that died had; how many jobs. `held` are those that this one works on."""
+        taken = await self._db.write(partial(queue.reclaim, now=self._now(), held=held))
         if taken:
             self.signal.send(WORK)
         return taken

@@ -223,9 +223,14 @@ def give_back(conn: Connection, job_id: str, epoch: int, *, owner: str, rest: Re
     return bool(found)
 
 
-def reclaim(conn: Connection, now: int) -> int:
-    """Takes back every job whose lease is over; how many. One that lapsed twice goes on item by item."""
+def reclaim(conn: Connection, now: int, *, held: Collection[str] = ()) -> int:
+    """Takes back every job whose lease is over; how many. One that lapsed twice goes on item by item.
+
+    `held` are those that the caller works on: where it alone can be alive it has them whatever the clock says.
+    """
     over = and_(_j.state.in_(BEFORE["queued"]), _j.lease_until <= shared_now(conn, now))
+    if held and conn.dialect.name != "postgresql":
+        over = and_(over, _j.id.not_in(sorted(held)))
     lapsed = select(_j.id).where(over).limit(500).with_for_update(skip_locked=True)
     values = {
         "state": "queued",

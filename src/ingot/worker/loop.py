@@ -206,7 +206,7 @@ class Worker:
             try:
                 if loop.time() - reclaimed >= min(self._pace.reclaim, self.runtime.jobs.lease / RENEWALS):
                     reclaimed = loop.time()
-                    await self.runtime.jobs.reclaim()
+                    await self.runtime.jobs.reclaim(self._running.keys())
                 if self._running:
                     await self._end_cancelled()
                 self._measure()
