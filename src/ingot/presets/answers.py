@@ -18,8 +18,9 @@ import msgspec
 from msgspec import UNSET
 
 from ingot.dialects.dialect import Following
+from ingot.presets.event_rules import Fills, every
 from ingot.presets.gathering import Gathering
-from ingot.presets.message_events import Fills, MessageEvents, every
+from ingot.presets.message_events import MessageEvents
 from ingot.presets.one_text import OneText, joined
 from ingot.presets.response_events import ResponseEvents
 from ingot.presets.sections import BLOCKS, CALLS, UNKNOWN, AnswerRule, Told, answer_rule

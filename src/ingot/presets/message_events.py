@@ -8,15 +8,12 @@
 Words that come in pieces pass as they come: only whole values can be told otherwise. Knows nothing of the rules themselves.
 """
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from ingot import rawjson
-
-Fills = Callable[[str], bool]
-"""Whether a field that is missing is filled in, by its name."""
+from ingot.presets.event_rules import Event, EventRules, Level, every, none
 
 _LATE: Final = frozenset({"stop_reason", "stop_sequence", "stop_details"})
 _FIELDS: Final = {
@@ -28,38 +25,11 @@ _FIELDS: Final = {
 }
 
 
-class Level(Protocol):
-    """The rules on the members of one object."""
-
-    def apply(self, data: bytes, fills: Fills = ..., inner: Fills = ...) -> bytes:
-        """The object as the rules leave it; `inner` counts for what lies below."""
-        ...
-
-    def below(self, name: str) -> "Level | None":
-        """The rules on the members of what is found under a name."""
-        ...
-
-    def silences(self, name: str) -> bool:
-        """Whether nothing of what the target gave under a name goes on."""
-        ...
-
-
 class _Delta(msgspec.Struct):
     type: str = ""
 
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_text = msgspec.json.Decoder(str)
 _delta = msgspec.json.Decoder(_Delta)
-
-
-def every(_: str) -> bool:
-    """All are."""
-    return True
-
-
-def _none(_: str) -> bool:
-    return False
 
 
 def _early(name: str) -> bool:
@@ -70,7 +40,7 @@ def _late(name: str) -> bool:
     return name in _LATE
 
 
-class MessageEvents:
+class MessageEvents(EventRules):
     """One stream."""
 
     __slots__ = ("_content", "_mute", "_top")
@@ -80,20 +50,7 @@ class MessageEvents:
         self._content = top.below("content")
         self._mute = top.silences("content")
 
-    def feed(self, data: bytes) -> bytes | None:
-        """What goes on of one event; its very bytes where nothing changes."""
-        try:
-            event = _members.decode(data)
-            kind = _text.decode(event.get("type", msgspec.Raw(b'""')))
-            return self._ruled(kind, data, event)
-        except msgspec.DecodeError:
-            return data  # not ours to mend: the client sees what the upstream wrote
-
-    def end(self) -> bytes | None:
-        """Nothing was held back."""
-        return None
-
-    def _ruled(self, kind: str, data: bytes, event: dict[str, msgspec.Raw]) -> bytes | None:
+    def _ruled(self, kind: str, data: bytes, event: Event) -> bytes | None:
         match kind:
             case "message_start" if "message" in event:
                 message = self._top.apply(bytes(event["message"]), _early, every)
@@ -110,14 +67,14 @@ class MessageEvents:
                 return None if field is not None and self._content.silences(field) else data
         return data
 
-    def _ended(self, data: bytes, event: dict[str, msgspec.Raw]) -> bytes:
+    def _ended(self, data: bytes, event: Event) -> bytes:
         replace: dict[str, bytes] = {}
         if "delta" in event:
-            replace["delta"] = self._top.apply(bytes(event["delta"]), _late, _none)
+            replace["delta"] = self._top.apply(bytes(event["delta"]), _late, none)
         drop = [name for name in event if name not in ("type", "delta", "usage") and self._top.silences(name)]
         counts = self._top.below("usage")
         if self._top.silences("usage"):
             drop.append("usage")
         elif "usage" in event and counts is not None:
-            replace["usage"] = counts.apply(bytes(event["usage"]), _none, _none)
+            replace["usage"] = counts.apply(bytes(event["usage"]), none, none)
         return rawjson.splice_bytes(data, replace=replace, drop=drop)

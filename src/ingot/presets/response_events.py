@@ -10,10 +10,8 @@ Words that come in pieces pass as they come: only whole values can be told other
 
 from typing import Final
 
-import msgspec
-
 from ingot import rawjson
-from ingot.presets.message_events import Level, every
+from ingot.presets.event_rules import Event, EventRules, Level, every, members, none
 
 # The list of an item that an event is about, None for the item itself, and the member that it tells.
 _TOLD: Final[dict[str, tuple[str | None, str]]] = {
@@ -39,15 +37,8 @@ _OWN: Final = frozenset(
     }
 )  # fmt: skip
 
-_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_text = msgspec.json.Decoder(str)
 
-
-def _none(_: str) -> bool:
-    return False
-
-
-class ResponseEvents:
+class ResponseEvents(EventRules):
     """One stream."""
 
     __slots__ = ("_mute", "_output", "_top")
@@ -61,18 +52,9 @@ class ResponseEvents:
         """What goes on of one event; its very bytes where nothing changes."""
         if self._output is None and not self._mute and _WHOLE not in data:
             return data
-        try:
-            event = _members.decode(data)
-            kind = _text.decode(event.get("type", msgspec.Raw(b'""')))
-            return self._ruled(kind, data, event)
-        except msgspec.DecodeError:
-            return data  # not ours to mend: the client sees what the upstream wrote
+        return super().feed(data)
 
-    def end(self) -> bytes | None:
-        """Nothing was held back."""
-        return None
-
-    def _ruled(self, kind: str, data: bytes, event: dict[str, msgspec.Raw]) -> bytes | None:
+    def _ruled(self, kind: str, data: bytes, event: Event) -> bytes | None:
         if "response" in event:
             response = self._top.apply(bytes(event["response"]), every, every)
             return rawjson.splice_bytes(data, replace={"response": response})
@@ -94,7 +76,7 @@ class ResponseEvents:
             )
         return self._piece(about, data, event)
 
-    def _piece(self, about: str, data: bytes, event: dict[str, msgspec.Raw]) -> bytes | None:
+    def _piece(self, about: str, data: bytes, event: Event) -> bytes | None:
         """An event that tells a member of an item, or of one of its parts."""
         holder, member = _TOLD.get(about, (None, ""))
         level = self._output
@@ -111,14 +93,14 @@ class ResponseEvents:
         told = {name: bytes(raw) for name, raw in event.items() if name not in _OWN}
         if not told:
             return data
-        ruled = _members.decode(level.apply(_object(told), _none, _none))
+        ruled = members.decode(level.apply(_object(told), none, none))
         changed = {name: bytes(raw) for name, raw in ruled.items()}
         return rawjson.splice_bytes(
             data, replace=changed, drop=[name for name in told if name not in changed]
         )
 
 
-def _spliced(data: bytes, event: dict[str, msgspec.Raw], name: str, level: Level | None) -> bytes:
+def _spliced(data: bytes, event: Event, name: str, level: Level | None) -> bytes:
     if level is None or name not in event:
         return data
     return rawjson.splice_bytes(data, replace={name: level.apply(bytes(event[name]))})
