@@ -24,6 +24,9 @@ CONFIG = """
     targets = ["slow"]
     windows = ["asap", "brief", "standard"]
     price = "free"
+    [models.plain]
+    targets = ["up"]
+    price = "free"
     [windows.brief]
     seconds = 2
     [hosts]
@@ -128,6 +131,14 @@ def test_every_window_is_quoted_when_all_are_asked(scene: Scene) -> None:
     due = {each["completion_window"]: each["due_at"] for each in told["windows"]}
     assert due["asap"] is None
     assert due["priority"] < due["standard"] < due["flex"]
+
+
+def test_batch_is_quoted_where_it_would_be_taken(scene: Scene) -> None:
+    """A model without a window for batches takes them in `standard`: that is quoted, and asap is refused."""
+    served, _ = scene
+    count = {"endpoint": "/v1/responses", "model": "plain", "count": 10, "input_tokens": 5, "output_tokens": 5}
+    assert quoted(served, **count)["completion_window"] == "standard"
+    assert refused(served, **count, completion_window="asap")[0] == "completion_window"
 
 
 def test_batch_is_quoted_in_each_of_its_forms(scene: Scene) -> None:

@@ -25,6 +25,7 @@ from ingot.services.hitrates import factor
 from ingot.services.keys import Principal
 from ingot.services.pacing import lane_of
 from ingot.services.runtime import Runtime
+from ingot.windows import batchable
 
 BYTES_A_TOKEN: Final = 1
 """The fewest: money is reckoned with the most that a text can come to."""
@@ -89,10 +90,10 @@ async def quote(
 
 def check_batch(runtime: Runtime, deployment: Deployment, window: str) -> None:
     """Raises where a batch may not be in this window."""
-    allowed = [each for each in deployment.windows if runtime.catalog.windows[each].batchable]
+    allowed = batchable(deployment.windows, runtime.catalog.windows)
     if window in allowed:
         return
-    names = ", ".join(f"'{each}'" for each in allowed) or "none"
+    names = ", ".join(f"'{each}'" for each in allowed)
     raise Unsupported(
         f"Invalid value for 'completion_window': the model '{deployment.name}' takes batches in {names}, not in "
         f"'{window}'.",

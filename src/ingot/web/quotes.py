@@ -35,6 +35,7 @@ from ingot.services.runtime import Runtime
 from ingot.web.intake import read_bounded
 from ingot.web.once import JSON, Caller
 from ingot.web.query import Pages
+from ingot.windows import batchable
 
 PATH: Final = "/v1/quotes"
 WINDOWS: Final = "/v1/windows"
@@ -196,13 +197,12 @@ class _Counter:
 
     def _common(self, portions: list[Portion], *, batch: bool) -> list[str]:
         """The windows that all of these models are offered in."""
-        windows = self._runtime.catalog.windows
-        return [
-            name
-            for name in portions[0].deployment.windows
-            if all(name in each.deployment.windows for each in portions)
-            and (windows[name].batchable or not batch)
+        known = self._runtime.catalog.windows
+        offered = [
+            batchable(each.deployment.windows, known) if batch else each.deployment.windows
+            for each in portions
         ]
+        return [name for name in offered[0] if all(name in each for each in offered)]
 
     # ---- sizes
 
