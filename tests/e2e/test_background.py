@@ -21,11 +21,12 @@ PRICE = "price = { input = 1, output = 2, windows = { flex = { input = 0.5, outp
 CONFIG = f"""
     [targets]
     up = {{ base_url = "{{up}}", dialects = ["chat"], breaker = {{ failures = 1000 }} }}
+    fresh = {{ base_url = "{{up}}", dialects = ["chat"], breaker = {{ failures = 1000 }} }}
     narrow = {{ base_url = "{{up}}", dialects = ["chat"], capacity = 4 }}
     [models]
     mock = {{ targets = ["up"], windows = ["asap", "standard", "flex"], {PRICE}, attempts = 1 }}
-    quick = {{ targets = ["up"], windows = ["hasty"], price = "free", attempts = 1 }}
-    lenient = {{ targets = ["up"], windows = ["kind"], {PRICE.replace("flex", "kind")}, attempts = 1 }}
+    quick = {{ targets = ["fresh"], windows = ["hasty"], price = "free", attempts = 1 }}
+    lenient = {{ targets = ["fresh"], windows = ["kind"], {PRICE.replace("flex", "kind")}, attempts = 1 }}
     single = {{ targets = ["narrow"], windows = ["asap", "standard"], price = "free", attempts = 1 }}
     [windows]
     hasty = {{ seconds = 0.5, on_miss = "fail", background_only = true }}

@@ -156,4 +156,6 @@ def test_answer_is_begun_anew_when_the_server_was_killed(tmp_path: Path) -> None
             assert numbers(stream)[0] > 3
             _, _, rest = served.call(f"{CHAT}/{which}?stream=true&starting_after=2")
             assert b'"code":"stream_restarted"' in rest
+            # No event without data: OpenAI's client reads each one that has a number.
+            assert all(b"data: " in each for each in stream.split(b"\n\n") if b"id: " in each)
             assert len(rows(served.data, "SELECT 1 FROM ledger WHERE kind = 'inference'")) == 1

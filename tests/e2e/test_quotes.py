@@ -136,7 +136,13 @@ def test_every_window_is_quoted_when_all_are_asked(scene: Scene) -> None:
 def test_batch_is_quoted_where_it_would_be_taken(scene: Scene) -> None:
     """A model without a window for batches takes them in `standard`: that is quoted, and asap is refused."""
     served, _ = scene
-    count = {"endpoint": "/v1/responses", "model": "plain", "count": 10, "input_tokens": 5, "output_tokens": 5}
+    count = {
+        "endpoint": "/v1/responses",
+        "model": "plain",
+        "count": 10,
+        "input_tokens": 5,
+        "output_tokens": 5,
+    }
     assert quoted(served, **count)["completion_window"] == "standard"
     assert refused(served, **count, completion_window="asap")[0] == "completion_window"
 

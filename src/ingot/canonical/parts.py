@@ -4,7 +4,7 @@ Decides what the three dialects mean in common by a part. Knows no wire format.
 """
 
 from collections.abc import Collection, Iterable
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Raw, Struct, UnsetType
 
@@ -187,12 +187,15 @@ def where(*steps: str) -> str:
     return path
 
 
+EMPTY: Final = (b"null", b"[]", b"{}")
+"""Values of unknown fields with which nothing is said."""
+
 # How far an item of a conversation had come is told by what it says.
 _STATE = "status"
 
 
 def lost_extras(
-    extras: Extras | None, to: DialectName, *, at: str = "", silent: Collection[bytes] = (b"null",)
+    extras: Extras | None, to: DialectName, *, at: str = "", silent: Collection[bytes] = EMPTY
 ) -> Iterable[Loss]:
     """A loss for each field that `to` cannot be given; values that are `silent` say nothing (of counts, a zero too)."""
     if extras is None or extras.dialect == to:

@@ -55,6 +55,21 @@ HINTS: Final = (
         reason=re.compile("the cache breakpoint: .*|a cache breakpoint of the messages dialect lives .*"),
     ),
     Hint(
+        "`cache_control` in other dialects' requests, as gateways take it",
+        "The same.",
+        place=re.compile(r"(.+\.)?cache_control(\..+)?"),
+    ),
+    Hint(
+        "`annotations` of an earlier answer",
+        "They name the sources of what was said, and not what is asked.",
+        place=_names("messages.annotations"),
+    ),
+    Hint(
+        "`client_metadata`",
+        "It tells who asks, as `user` does.",
+        place=_names("client_metadata"),
+    ),
+    Hint(
         "`user`, `safety_identifier`, `metadata`",
         "They tell who asks and what for, to whoever runs the target; Ingot keeps its own record.",
         place=re.compile(r"user|safety_identifier|metadata(\..+)?"),

@@ -21,9 +21,9 @@ from ingot import rawjson
 from ingot.catalog import Quirks
 from ingot.dialects.account_ids import refuse_in_messages
 from ingot.dialects.attached import attach, files_of_messages, in_messages
-from ingot.dialects.bounds import check_schemas
+from ingot.dialects.bounds import judge_schemas
 from ingot.dialects.complaint import complain
-from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.dialect import Call, Dialect, Schema
 from ingot.dialects.envelope import USUAL
 from ingot.dialects.messages_constitution import TAPS, preface, turn_back
 from ingot.dialects.messages_errors import dotted, encoder, error_event, refusal, restyle
@@ -74,7 +74,7 @@ def decode(data: bytes) -> Call:
             param="thread",
             code="thread_unsupported_request",
         )
-    _check(request, len(data))
+    _check(request)
     thinking = request.thinking
     # With tools, thinking goes on between their calls, and a budget is for all of it.
     if (
@@ -101,7 +101,7 @@ def decode_count(data: bytes) -> Call:
     """A request to count tokens, checked by the same rules."""
     body = rawjson.parse(data)
     request = _read(body.value, CountRequest)
-    _check(request, len(data))
+    _check(request)
     return Call(
         model=request.model,
         body=body,
@@ -118,7 +118,7 @@ def _read(value: dict[str, Any], row: type[Row]) -> Row:
         raise restyle(complain(error, value, row)) from error
 
 
-def _check(request: CountRequest, size: int) -> None:
+def _check(request: CountRequest) -> None:
     """The rules between fields and between turns."""
     if all(isinstance(message, SystemMessage) for message in request.messages):
         raise refusal("messages", "Expected at least one message of the role 'user' or 'assistant'.")
@@ -126,7 +126,8 @@ def _check(request: CountRequest, size: int) -> None:
     _check_pairs(request)
     if request.tools or request.output_config:
         try:
-            check_schemas(_schemas(request), size)
+            # A pattern that is only text is the target's to judge: theirs have an engine of their own for it.
+            judge_schemas(_schemas(request))
         except InvalidRequest as error:
             raise restyle(error) from error
 
@@ -222,13 +223,19 @@ def _check_results(blocks: Iterable[tuple[str, Block]], asked: Mapping[str, str]
             )
 
 
-def _schemas(request: CountRequest) -> Iterator[tuple[str, object]]:
+def _schemas(request: CountRequest) -> Iterator[Schema]:
+    """Each schema of a request: demanded are the answer's, a strict tool's, and that of a call which must be made."""
+    choice = request.tool_choice
     for index, tool in enumerate(request.tools or ()):
         if tool.input_schema:
-            yield f"tools[{index}].input_schema", tool.input_schema
+            called = isinstance(choice, AnyChoice) or (
+                isinstance(choice, ToolChoice) and choice.name == tool.name
+            )
+            place = ("tools", index, "input_schema")
+            yield Schema(place, tool.input_schema, tool.strict is True or called)
     config = request.output_config
     if config is not None and config.format is not None:
-        yield "output_config.format.schema", config.format.schema
+        yield Schema(("output_config", "format", "schema"), config.format.schema, demanded=True)
 
 
 # ---- headers and versions

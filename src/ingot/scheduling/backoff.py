@@ -10,6 +10,8 @@ from typing import Final
 BASE: Final = 1.0
 MOST: Final = 60.0
 TRIES: Final = 3
+MOST_TRIES: Final = 10
+"""However much time there is: some four minutes of pauses. What fails as often fails for good, and each try costs others."""
 LONGEST_RETRY_AFTER: Final = 3600.0
 
 
@@ -23,5 +25,5 @@ def pause(tries: int, part: float, *, retry_after: float | None = None) -> float
 
 
 def again(tries: int, *, at: float, due: float, service: float) -> bool:
-    """Whether a try that begins then still counts: tries are left, or time until the due moment (Q10)."""
-    return tries < TRIES or at + service <= due
+    """Whether a try that begins then still counts: some are left, or more while there is time until the due moment (Q10)."""
+    return tries < TRIES or (tries < MOST_TRIES and at + service <= due)

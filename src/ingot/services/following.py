@@ -60,7 +60,8 @@ async def _events(
             if not event.data:
                 return
             epoch, at = event.epoch, event.seq
-            yield b"id: %d\n%b" % (event.seq, event.data)
+            # A comment is no event: with a number it would be one without data, which clients stumble over.
+            yield event.data if event.data.startswith(b":") else b"id: %d\n%b" % (event.seq, event.data)
         if found:
             continue
         record = await jobs.find(org_id, which)

@@ -48,6 +48,10 @@ def test_loss_matters_not_when_it_is_a_default_or_a_hint() -> None:
     assert not matters(Loss("metadata.trace", "only the messages dialect knows it"))
     assert not matters(Loss("tools[12].eager_input_streaming", "only the messages dialect knows it"))
     assert not matters(Loss("input[3].phase", "only the responses dialect knows it"))
+    assert not matters(Loss("messages[1].annotations", ONLY_CHAT))
+    assert not matters(Loss("messages[0].content[2].cache_control", ONLY_CHAT))
+    assert not matters(Loss("tools[0].cache_control", ONLY_CHAT))
+    assert not matters(Loss("client_metadata", "only the responses dialect knows it"))
 
 
 def test_row_is_used_when_fields_are_lost() -> None:
@@ -62,6 +66,9 @@ def test_row_is_used_when_fields_are_lost() -> None:
         "headers such as `anthropic-beta`",
         "`phase`, `caller` and `reasoning_details` of earlier answers",
         "`filename` beside a title",
+        "`cache_control` in other dialects' requests, as gateways take it",
+        "`annotations` of an earlier answer",
+        "`client_metadata`",
     }
 
 

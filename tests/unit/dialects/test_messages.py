@@ -230,6 +230,24 @@ def test_missing_fields_are_named_when_nothing_else_is_there() -> None:
     assert (call.max_tokens, call.stream, COUNT_TOKENS.format) == (0, False, "messages")
 
 
+@pytest.mark.parametrize("schema", [{"pattern": "(a+)+$"}, {"pattern": "(a)\\1"}])
+def test_s12_schema_is_judged_when_an_answer_or_a_call_must_fit_it(schema: dict[str, Any]) -> None:
+    """As on the other surfaces: a strict tool, a call that is demanded, the format of the answer; else a pattern is text."""
+    held = {"type": "object", "properties": {"e": {"type": "string", **schema}}}
+    tool = {"name": "f", "input_schema": held}
+    said: list[dict[str, Any]] = [
+        {"tools": [{**tool, "strict": True}]},
+        {"tools": [tool], "tool_choice": {"type": "any"}},
+        {"tools": [tool], "tool_choice": {"type": "tool", "name": "f"}},
+        {"output_config": {"format": {"type": "json_schema", "schema": held}}},
+    ]
+    base = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+    for fields in said:
+        with pytest.raises(InvalidRequest, match="pattern"):
+            decode(json.dumps({**base, **fields}).encode())
+    decode(json.dumps({**base, "tools": [tool]}).encode())
+
+
 def test_schemas_are_bounded_when_they_nest() -> None:
     """As on the other surfaces."""
     schema: dict[str, Any] = {}

@@ -101,7 +101,7 @@ OF_CHAT: Json = {
     "reasoning_effort": "high",
     "logprobs": True,
     "service_tier": "auto",
-    "guided_json": {},
+    "guided_json": {"a": 1},
 }
 
 

@@ -75,7 +75,7 @@ class ItemWriter:
         return turn.role == "user" and self._native and _is_one_text(turn) and turn.parts[0].at == "input"
 
     def _write_turn(self, turn: Turn, items: list[Json | Raw]) -> None:
-        if turn.name is not None:
+        if turn.name is not None and turn.role != "tool":  # there it is the name of the call
             self.losses.append(
                 Loss(where(turn.at, "name"), "the responses dialect has no names for speakers")
             )
