@@ -10,16 +10,11 @@ from faults.run import HOLD, ORDINARY, Run
 from rig import wait_until
 
 KILLS = int(scale("KILLS", "2"))
-WORK = Mix(
-    clients={"stream": 1, "sync": 1, "background": 5, "batch": 3}, markers=("{{delay 0.3}}", "{{delay 0.1}}")
-)
+WORK = Mix(clients={"stream": 1, "sync": 1, "background": 8}, markers=("{{delay 0.3}}", "{{delay 0.1}}"))
 REST = 16
 STREAMS = Mix(clients={"stream": 6, "background": 2}, markers=("{{gap 0.03}}",))
 PROMPT = Mix(
-    clients={"stream": 2, "sync": 2, "background": 1, "batch": 1},
-    keyed=0.0,
-    markers=("{{gap 0.01}}", ""),
-    rest=0.3,
+    clients={"stream": 2, "sync": 2, "background": 2}, keyed=0.0, markers=("{{gap 0.01}}", ""), rest=0.3
 )
 
 

@@ -2,7 +2,6 @@
 
     kinds    stream, sync     one answer, while the client waits
              background       taken at once, polled until it has ended
-             batch            a batch of one request, whose result is polled by its name
              DRIVERS          what a client does for each kind: one more kind of work is one more row
 
 An operation with a key is sent until it is answered; one without is sent once, and its failure is told. Everything is drawn
@@ -24,10 +23,6 @@ from rig import chat, post, told, wait_until
 from served import KEY
 
 PATH: Final = "/v1/chat/completions"
-BATCHES: Final = "/v1/batches"
-NAME: Final = "only"
-"""Of the request of a batch."""
-WAITS: Final = frozenset({"background", "batch"})
 AGAIN: Final = frozenset({409, 429, 500, 502, 503, 504})
 """Statuses after which a client with a key sends its request again."""
 
@@ -47,7 +42,7 @@ class Mix:
 
     clients: Mapping[str, int]
     keyed: float = 1.0
-    """The part of streams and plain calls that have an idempotency key; work that waits always has one."""
+    """The part of streams and plain calls that have an idempotency key; work in the background always has one."""
     model: str = "mock"
     markers: Sequence[str] = ("{{gap 0.02}}", "{{delay 0.1}}", "")
     words: int = 24
@@ -80,17 +75,12 @@ class Operation:
         more = f"x-request-id: {self.name}.{self.tries}\r\n"
         if self.keyed:
             more += f"idempotency-key: {self.name}\r\n"
-        body, path = self.body, PATH
-        if self.kind == "batch":
-            body, path = {"endpoint": PATH, "requests": [{"custom_id": NAME, "params": body}]}, BATCHES
-        raw = post(json.dumps(body).encode(), path=path, more=more)
-        return raw.replace(KEY.encode(), self.tenant.key.encode())
+        return post(json.dumps(self.body).encode(), more=more).replace(KEY.encode(), self.tenant.key.encode())
 
     def get(self, which: str) -> bytes:
         """The bytes that ask how its work stands."""
-        path = f"{BATCHES}/{which}/{NAME}" if self.kind == "batch" else f"{PATH}/{which}"
         return (
-            f"GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {self.tenant.key}\r\n\r\n"
+            f"GET {PATH}/{which} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {self.tenant.key}\r\n\r\n"
         ).encode()
 
 
@@ -168,12 +158,12 @@ class Load:
         fields: dict[str, Any] = {}
         if kind == "stream":
             fields = {"stream": True}
-        elif kind in WAITS:
-            fields = {"background": True} if kind == "background" else {}
+        elif kind == "background":
+            fields = {"background": True}
             if mix.window:
                 fields["metadata"] = {"completion_window": mix.window}
         body = json.loads(chat(f"{draw.choice(mix.markers)} echo: {right}", model=mix.model, **fields))
-        keyed = kind in WAITS or draw.random() < mix.keyed
+        keyed = kind == "background" or draw.random() < mix.keyed
         leaves = draw.randrange(1, 4) if mix.leaves and kind == "stream" else None
         return Operation(name, tenant, kind, body, right, keyed, leaves)
 
@@ -308,5 +298,4 @@ DRIVERS: Final[dict[str, Callable[[Load, Operation], Awaitable[None]]]] = {
     "stream": _answered,
     "sync": _answered,
     "background": _polled,
-    "batch": _polled,
 }

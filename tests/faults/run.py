@@ -36,7 +36,7 @@ LONG: Final = 30.0
 FOLDER: Final = os.environ.get("INGOT_FAULTS", "")
 """Where rows of the table are left."""
 
-ORDINARY: Final = Mix(clients={"stream": 2, "sync": 2, "background": 3, "batch": 2})
+ORDINARY: Final = Mix(clients={"stream": 2, "sync": 2, "background": 4})
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

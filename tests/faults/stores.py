@@ -15,7 +15,7 @@ from rig import wait_until
 from tcpproxy import Harm
 
 COMMITS = int(scale("COMMITS", "3"))
-MIXED = Mix(clients={"stream": 2, "sync": 2, "background": 2, "batch": 2}, keyed=0.5)
+MIXED = Mix(clients={"stream": 2, "sync": 2, "background": 4}, keyed=0.5)
 TOLD = {"503", "error", "broken"}
 """What a client may be told whose answer cannot be written down."""
 
@@ -50,7 +50,7 @@ def database_unheard(run: Run) -> None:
 def worker_cut_off(run: Run) -> None:
     """F24: one that works on the queue no longer reaches the database, others do: the database decides whose work it is."""
     victim = run.nodes.workers[-1]
-    work = Mix(clients={"sync": 1, "background": 5, "batch": 3}, markers=("{{delay 0.3}}", "{{delay 0.1}}"))
+    work = Mix(clients={"sync": 1, "background": 8}, markers=("{{delay 0.3}}", "{{delay 0.1}}"))
     others = [node for node in run.nodes.all if node is not victim]
     with run.load(work, of=others) as load:
         load.until_done(6)

@@ -7,7 +7,7 @@ from faults.run import HOLD, Run
 from tcpproxy import Harm
 from upstream_script import Step
 
-PLAIN = Mix(clients={"stream": 2, "sync": 2, "background": 2, "batch": 2}, keyed=0.0, markers=("",))
+PLAIN = Mix(clients={"stream": 2, "sync": 2, "background": 4}, keyed=0.0, markers=("",))
 RETRY_AFTER = 1
 
 
