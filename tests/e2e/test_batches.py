@@ -9,7 +9,7 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
-from batchhouse import CHAT, CONFIG, ENDED, Scene, chat, make, named, over, results, said
+from batchhouse import CHAT, CONFIG, ENDED, Scene, chat, make, named, over, read, results, said
 from databases import Place
 from operator_hands import Hands
 from retryclient import rows, unique
@@ -239,6 +239,17 @@ def test_b06_rest_expires_when_the_window_is_over(scene: Scene) -> None:
     lines = results(served, batch["id"])
     assert len(lines) == 81
     assert {line["error"]["code"] for line in lines.values() if line["error"]} == {"batch_expired"}
+
+
+def test_b06_what_waits_behind_a_slow_request_expires_before_that_ends(scene: Scene) -> None:
+    """A job's requests that have no place yet end when the window is over, whatever the others of it still do."""
+    served, _ = scene
+    wanted = {"slow": "echo: slow {{delay 6}}"} | {f"r{number}": "echo: later" for number in range(20)}
+    _, _, batch = make(served, named(wanted, model="short"))
+    wait_until(lambda: read(served, batch["id"])["request_counts"]["expired"] == 20, "the rest is over")
+    found = read(served, batch["id"])
+    assert (found["status"], found["request_counts"]["running"]) == ("in_progress", 1)
+    assert over(served, batch["id"])["request_counts"]["completed"] == 1
 
 
 def test_s08_nobody_else_finds_a_batch(scene: Scene) -> None:

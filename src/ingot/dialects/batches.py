@@ -300,7 +300,7 @@ def ended_without(state: str) -> dict[str, str] | None:
     if state == "expired":
         return {
             "code": "batch_expired",
-            "message": "This request could not be run before its completion window was over.",
+            "message": "This request could not be answered before its completion window was over.",
         }
     if state == "cancelled":
         return {"code": "batch_cancelled", "message": "The batch was cancelled before this request was run."}

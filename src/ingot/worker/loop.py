@@ -209,6 +209,8 @@ class Worker:
                     await self.runtime.jobs.reclaim(self._running.keys())
                 if self._running:
                     await self._end_cancelled()
+                for running in list(self._running.values()):
+                    running.end_late(micros(self.runtime.clock.now()))
                 self._measure()
                 await self.runtime.desk.share()
                 if self._running and loop.time() - renewed >= self.runtime.jobs.lease / RENEWALS:

@@ -16,7 +16,7 @@ from typing import Final
 
 from ingot.errors import ApiError
 from ingot.scheduling.backoff import pause
-from ingot.services.accounting import CANCELLED, claim_of, settle_rates, unrun
+from ingot.services.accounting import CANCELLED, EXPIRED, Unrun, claim_of, settle_rates, unrun
 from ingot.services.grants import Grant
 from ingot.services.runtime import Runtime
 from ingot.services.work import Attempt, Dialects, Verdict
@@ -64,7 +64,7 @@ class Running:
         self._places = places
         self._rng = rng
         self._why: Why | None = None
-        self._winding_up = False
+        self._left_as: Unrun | None = None
         self._waiting: set[asyncio.Task[Verdict]] = set()
         self._tokens = 0
         self._wait: float | None = None
@@ -75,11 +75,17 @@ class Running:
             self._why = why
             self.task.cancel()
 
-    def wind_up(self) -> None:
-        """Begins no item any more: those that wait for a place are ended as cancelled."""
-        self._winding_up = True
-        for each in self._waiting:
-            each.cancel()
+    def wind_up(self, end: Unrun = CANCELLED) -> None:
+        """Begins no item any more: those that wait for a place end so."""
+        if self._left_as is None:
+            self._left_as = end
+            for each in self._waiting:
+                each.cancel()
+
+    def end_late(self, now: int) -> None:
+        """Ends what waits for a place although the time of its batch is over; `now` in microseconds."""
+        if self.job.in_batch and self.job.on_miss == "fail" and now > self.job.due_at:
+            self.wind_up(EXPIRED)
 
     async def run(self) -> None:
         """Works on it until it has ended, was given back or was lost; raises nothing but a fault of ours."""
@@ -122,11 +128,12 @@ class Running:
         try:
             return await self._item(item, grant)
         except asyncio.CancelledError:
-            if not self._winding_up or self._why is not None or asyncio.current_task() not in self._waiting:
+            end = self._left_as
+            if end is None or self._why is not None or asyncio.current_task() not in self._waiting:
                 raise
             _clear()
             self.left -= 1
-            return await Attempt(self._runtime, self.job, item, grant).end_unrun(CANCELLED)
+            return await Attempt(self._runtime, self.job, item, grant).end_unrun(end)
 
     async def _item(self, item: Item, grant: Grant) -> Verdict:
         lifted = seconds(self.job.lift_at) <= self._runtime.clock.now()
