@@ -1,6 +1,7 @@
 """The purse and its leases on both databases: what is reserved, charged, given back, lost and made up for."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -9,6 +10,7 @@ from sqlalchemy import select
 
 from databases import Place, open_store
 from ingot.errors import QuotaExceeded
+from ingot.pricing import usd
 from ingot.services.purse import Hold, Prepaid, Purse
 from ingot.store.holds import void_others
 from ingot.store.ledger import Span
@@ -80,6 +82,20 @@ async def test_reserve_when_the_balance_is_zero(treasury: Treasury) -> None:
     assert (told.value.status, told.value.code) == (403, "insufficient_quota")
     assert (await purse.reserve(org, 0)).amount == 0
     assert purse.refusals == {"balance": 1}
+
+
+async def test_refusal_when_money_is_set_aside_and_nothing_runs(treasury: Treasury) -> None:
+    """It says how much that is, and does not claim that requests run."""
+    org = await treasury.organization("org_a", amount=10**9)
+    purse = treasury.purse("p")
+    for hold in await _many(purse, org, amount=1_000, count=5):
+        assert await treasury.spend(purse, hold, amount=0) == []
+    balance, held = await treasury.figures(org)
+    assert held > 0
+    left, aside = (f"{usd(each)} USD" for each in (balance - held, held))
+    words = re.escape(f"{left} are left ({aside} more are set aside for requests that run or may come).")
+    with pytest.raises(QuotaExceeded, match=words):
+        await treasury.purse("q").reserve(org, 10**9 + 1)
 
 
 async def test_reserve_when_nobody_prepays(treasury: Treasury) -> None:

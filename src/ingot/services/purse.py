@@ -337,8 +337,9 @@ class Purse:
     def refusal(self, account: Account, amount: int, taken: Taken) -> QuotaExceeded:
         """What a client is told whose call an account does not cover."""
         held = taken.total - taken.left
-        running = f" ({usd(held)} USD more are reserved by requests that run)" if held > 0 else ""
-        need = f"This request may cost up to {usd(amount)} USD, and {usd(max(0, taken.left))} USD are left{running}."
+        # A process sets money aside in advance, so that nothing may run that holds it.
+        aside = f" ({usd(held)} USD more are set aside for requests that run or may come)" if held > 0 else ""
+        need = f"This request may cost up to {usd(amount)} USD, and {usd(max(0, taken.left))} USD are left{aside}."
         self.refusals["balance" if account.budget_id is None else "budget"] += 1
         if account.budget_id is None:
             text = f"Your organization has too little credit. {need} Add credit, or lower max_tokens."
