@@ -22,15 +22,15 @@ EFFORTS = tuple(BUDGETS)
 LEAST_BUDGET = 1024
 
 
-def budget_of(effort: str, *, most_output: int | None = None) -> int | None:
-    """The tokens that an effort may think with: below the bound of the whole output, of which they are a part.
+def budget_of(effort: str, *, most: int | None = None) -> int | None:
+    """The tokens that an effort may think with, no more than `most`: what the answer itself needs is not among these.
 
-    0 for `none`; None for a word that is not in the table, and where the bound leaves less than a budget's least.
+    0 for `none`; None for a word that is not in the table, and where `most` is less than a budget's least.
     """
     budget = BUDGETS.get(effort)
-    if not budget or most_output is None:
+    if not budget or most is None:
         return budget
-    budget = min(budget, most_output - 1)
+    budget = min(budget, most)
     return budget if budget >= LEAST_BUDGET else None
 
 

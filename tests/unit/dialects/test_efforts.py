@@ -23,16 +23,16 @@ def test_effort_when_a_budget_grows(budget: int, more: int) -> None:
     assert BUDGETS[low] <= max(budget, LEAST_BUDGET)
 
 
-@given(effort=st.sampled_from(EFFORTS), most=st.integers(0, 100_000))
-def test_budget_when_the_output_is_bounded(effort: str, most: int) -> None:
-    """Thinking leaves room for at least one token of answer, and is left out where its least does not fit."""
-    budget = budget_of(effort, most_output=most)
+@given(effort=st.sampled_from(EFFORTS), most=st.integers(-9_000, 100_000))
+def test_budget_when_thoughts_are_bounded(effort: str, most: int) -> None:
+    """Thinking takes no more than it may, and is left out where its least does not fit."""
+    budget = budget_of(effort, most=most)
     if effort == "none":
         assert budget == 0
-    elif most <= LEAST_BUDGET:
+    elif most < LEAST_BUDGET:
         assert budget is None
     else:
-        assert budget == min(BUDGETS[effort], most - 1)
+        assert budget == min(BUDGETS[effort], most)
 
 
 def test_budget_when_the_word_is_unknown() -> None:

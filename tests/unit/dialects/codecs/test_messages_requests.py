@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from ingot.canonical import (
     CacheHint,
@@ -224,6 +225,29 @@ def test_thinking_when_a_tool_must_be_called() -> None:
     assert "thinking" not in told
     assert told["tool_choice"] == {"type": "any"}
     assert [path for path, _ in losses] == ["reasoning.effort"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "budget"),
+    [(3000, 2250), (1366, 1024), (20_000, 15_000), (22_000, 16_384), (None, 16_384)],
+)
+def test_thinking_when_the_output_is_bounded(bound: int | None, budget: int) -> None:
+    """A quarter of what the client allowed is left for the answer, whatever the effort."""
+    asked = structs.replace(chat(reasoning=ReasoningSettings(effort="high")), max_output_tokens=bound)
+    told, losses = encode(asked)
+    assert told["max_tokens"] == (bound or MAX_TOKENS)
+    assert told["thinking"] == {"type": "enabled", "budget_tokens": budget}
+    assert [path for path, _ in losses] == ([] if bound else ["max_output_tokens"])
+
+
+@pytest.mark.parametrize("bound", [1, 1025, 1365])
+def test_thinking_when_the_answer_would_have_no_room(bound: int) -> None:
+    """It is left out and told: a budget has a least."""
+    asked = structs.replace(chat(reasoning=ReasoningSettings(effort="low")), max_output_tokens=bound)
+    told, losses = encode(asked)
+    assert "thinking" not in told
+    assert [path for path, _ in losses] == ["reasoning.effort"]
+    assert "leaves no room for the 1024 tokens" in losses[0][1]
 
 
 def test_target_when_it_refuses_budgets_or_fields() -> None:

@@ -8,6 +8,7 @@ target refuses to leave it to the model, an effort under the newer one. Knows no
 is for its quirks to say (`thinking.adaptive`, `thinking.enabled`).
 """
 
+from math import ceil
 from typing import Any, Final, Literal
 
 from msgspec import Raw
@@ -24,6 +25,8 @@ Json = dict[str, Any]
 EFFORTS: Final = ("low", "medium", "high", "xhigh", "max")
 # What is left for the answer itself where the client set no bound of the whole.
 ROOM: Final = 8_000
+# Of a bound that the client set, one token in so many is the answer's at least: thoughts that take all leave none.
+SHARE: Final = 4
 _MODES: Final[dict[str, Literal["enabled", "disabled", "adaptive"]]] = {
     "enabled": "enabled",
     "disabled": "disabled",
@@ -131,13 +134,12 @@ class ThinkingWriter:
         return {"type": "adaptive"}, known
 
     def _enabled(self, told: ReasoningSettings, value: Json) -> Json | None:
-        most = value["max_tokens"]
-        if not self._request.max_output_tokens:
-            most -= ROOM
+        bound = value["max_tokens"]
+        room = ceil(bound / SHARE) if self._request.max_output_tokens else ROOM
         budget = told.budget
         if budget is None:
-            budget = budget_of(told.effort or "", most_output=most)
-        if not budget or not LEAST_BUDGET <= budget < value["max_tokens"]:
+            budget = budget_of(told.effort or "", most=bound - room)
+        if not budget or not LEAST_BUDGET <= budget < bound:
             reason = f"the bound of the output leaves no room for the {LEAST_BUDGET} tokens that thinking takes at least"
             self._lose("effort", reason)
             return None
