@@ -10,7 +10,7 @@
     input             bytes of the text that the model reads / bytes a token, and a fixed number for each picture, sound or file
 
 A target that tells its usage teaches how it streams and what a token of its prompts and answers is; of one that never told, the
-text decides: pieces no longer than tokens are tokens. Whatever is not the target's own last count is marked as estimated. Decides nothing
+text decides: pieces no longer than tokens are tokens. A count that cannot be is no lesson for later ones. Whatever is not the target's own last count is marked as estimated. Decides nothing
 about prices, and refuses to know who is billed.
 """
 
@@ -122,13 +122,15 @@ class Estimates:
         if told.input < ENOUGH or (habit is not None and habit.prompts >= PROMPTS):
             return
         asked = length_of_request(call.body.value)
-        if asked.media:
-            return  # what each came to is not told
+        size = asked.size + added
+        # What media came to is not told, and a token is a byte at least: more are a count that cannot be.
+        if asked.media or told.input > size:
+            return
         if habit is None:
             habit = self._habits[place] = _Habit()
         habit.prompts += 1
         habit.asked_tokens += told.input
-        habit.asked_size += asked.size + added
+        habit.asked_size += size
 
     def _whole(self, call: Call, length: Length, *, place: Place) -> int:
         return self._by_text(call, Said(1, *length), place=place)
@@ -154,7 +156,12 @@ class Estimates:
 
     def _learn(self, call: Call, told: Usage, said: Said, *, place: Place) -> None:
         # Thoughts may be counted and not shown, drafts are: such answers tell nothing of the text that comes.
-        if told.output < ENOUGH or not said.size or told.reasoning or call.drafts > call.n:
+        if told.output < ENOUGH or told.reasoning or call.drafts > call.n:
+            return
+        # A token is a byte at least, and no more are given than the client allowed: a count beyond these is none.
+        if told.output > said.size or (
+            call.max_tokens is not None and told.output > call.max_tokens * call.n
+        ):
             return
         habit = self._habits.get(place)
         if habit is None:

@@ -162,6 +162,21 @@ def test_nothing_is_learned_when_an_answer_says_nothing_of_its_tokens() -> None:
     assert estimates.stream(call(), sent(prose(20, 1)), place=PLACE).output == 20
 
 
+@pytest.mark.parametrize("bound", [None, 30])
+def test_nothing_is_learned_when_a_count_cannot_be(bound: int | None) -> None:
+    """More tokens than bytes, or than the client allowed, are billed as told and make nobody else's answers dearer."""
+    estimates = Estimates()
+    tokens = 1_000_000_000 if bound is None else bound + 1
+    absurd = estimates.stream(
+        call(max_tokens=bound), sent(prose(60, 1), end=True, tokens=tokens), place=PLACE
+    )
+    assert absurd.output == tokens
+    answer = b'{"choices":[{"message":{"content":"%b"}}]}' % (b"word " * 80)
+    assert estimates.answer(call(), None, answer, place=PLACE) == Estimates().answer(
+        call(), None, answer, place=PLACE
+    )
+
+
 # ---- beside what was told
 
 
@@ -297,6 +312,17 @@ def test_input_is_estimated_by_what_prompts_came_to_when_the_target_told() -> No
         estimates.answer(call(json.dumps(asked).encode()), told, b"{}", place=PLACE)
     assert _input_of(body, estimates) == 1000
     assert estimates.stream(call(b'{"prompt":"Hi"}'), sent(prose(30, 1)), place=PLACE).output == 30
+
+
+def test_input_is_estimated_as_before_when_a_prompt_came_to_more_tokens_than_bytes() -> None:
+    """One count that cannot be is no lesson; one that can be still is."""
+    estimates = Estimates()
+    body = {"messages": [{"role": "user", "content": WORDS}]}
+    asked = call(json.dumps(body).encode())
+    estimates.answer(asked, Usage(input=10**9, output=20), b"{}", place=PLACE)
+    assert _input_of(body, estimates) == _input_of(body)
+    estimates.answer(asked, Usage(input=1000, output=20), b"{}", place=PLACE)
+    assert _input_of(body, estimates) == 1000
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers(-9, 9**9) | st.text(), lambda each: st.lists(each) | st.dictionaries(
