@@ -256,16 +256,22 @@ def chat_requests(draw: st.DrawFn) -> Request:
 
 
 tokens = st.lists(st.just(Raw(b'{"token":"a","logprob":-0.5}')), min_size=1, max_size=2).map(tuple)
-usages = st.builds(
-    Usage,
-    input=COUNTS,
-    output=COUNTS,
-    cached_input=maybe(COUNTS),
-    cache_write=maybe(COUNTS),
-    reasoning=maybe(COUNTS),
-    audio_input=maybe(COUNTS),
-    audio_output=maybe(COUNTS),
-)
+
+
+@st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Counts of which no part is more than its whole."""
+    cached, written, thought = draw(maybe(COUNTS)), draw(maybe(COUNTS)), draw(maybe(COUNTS))
+    heard, spoken = draw(maybe(COUNTS)), draw(maybe(COUNTS))
+    return Usage(
+        input=draw(COUNTS) + (cached or 0) + (written or 0) + (heard or 0),
+        output=draw(COUNTS) + (thought or 0) + (spoken or 0),
+        cached_input=cached,
+        cache_write=written,
+        reasoning=thought,
+        audio_input=heard,
+        audio_output=spoken,
+    )
 
 
 @st.composite
@@ -310,7 +316,7 @@ def chat_answers(draw: st.DrawFn, *, whole: bool = True) -> Answer:
         model="m",
         outputs=tuple(draw(chat_outputs(index, whole=whole)) for index in range(count)),
         created=1_790_000_000,
-        usage=draw(usages),
+        usage=draw(usages()),
         service_tier=draw(maybe(st.just("flex"))),
         fingerprint=draw(maybe(st.just("fp"))),
         extras=draw(extras("timings")),

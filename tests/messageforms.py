@@ -255,13 +255,14 @@ def usages(draw: st.DrawFn) -> Usage:
     """Counts that add up."""
     cached, written = draw(maybe(COUNTS)), draw(maybe(COUNTS))
     by = {"5m": written, "1h": 0} if written is not None and draw(st.booleans()) else {}
+    thought = draw(maybe(COUNTS))
     return Usage(
         input=draw(COUNTS) + (cached or 0) + (written or 0),
-        output=draw(COUNTS),
+        output=draw(COUNTS) + (thought or 0),
         cached_input=cached,
         cache_write=written,
         cache_write_by=by,
-        reasoning=draw(maybe(COUNTS)),
+        reasoning=thought,
         extras=draw(extras("inference_geo", "server_tool_use")),
     )
 

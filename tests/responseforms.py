@@ -269,29 +269,34 @@ def answer_parts(draw: st.DrawFn) -> tuple[tuple[AnyPart, ...], tuple[Logprobs, 
 
 
 @st.composite
+def usages(draw: st.DrawFn) -> Usage:
+    """Counts of which no part is more than its whole."""
+    cached, written, thought = draw(COUNTS), draw(COUNTS), draw(COUNTS)
+    return Usage(
+        input=draw(COUNTS) + cached + written,
+        output=draw(COUNTS) + thought,
+        cached_input=cached,
+        cache_write=written,
+        cache_write_by=draw(st.sampled_from([{}, {"30m": 3, "12h": 0}])),
+        reasoning=thought,
+        extras=draw(extras("cost", "input_tokens_details.images")),
+    )
+
+
+@st.composite
 def responses_answers(draw: st.DrawFn) -> Answer:
     """An answer that responses can carry."""
     parts, runs = draw(answer_parts())
     done = "tool_calls" if any(isinstance(part, ToolCall) for part in parts) else "stop"
     ends = [(done, None), ("length", None), ("content_filter", None), ("other", "steered")]
     finish, told = draw(st.sampled_from(ends))
-    usage = st.builds(
-        Usage,
-        input=COUNTS,
-        output=COUNTS,
-        cached_input=COUNTS,
-        cache_write=COUNTS,
-        cache_write_by=st.sampled_from([{}, {"30m": 3, "12h": 0}]),
-        reasoning=COUNTS,
-        extras=extras("cost", "input_tokens_details.images"),
-    )
     return Answer(
         origin=RESPONSES,
         id="resp_1",
         model="m",
         outputs=(Output(parts=parts, finish=cast("Any", finish), told=told, logprobs=runs),),
         created=1_790_000_000,
-        usage=draw(maybe(usage)),
+        usage=draw(maybe(usages())),
         service_tier=draw(st.sampled_from(["default", "flex"])),
         extras=draw(extras("timings", "tool_usage")),
     )

@@ -21,6 +21,7 @@ from ingot.catalog import Route
 from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Codec, Destination, Reply, StreamDecoder, StreamEncoder
 from ingot.dialects.codecs import CODECS, VERSION, Wire, wire_of
+from ingot.dialects.codecs.counts import bounded
 from ingot.dialects.codecs.grammars import Held, hold
 from ingot.dialects.codecs.messages.answers import UNTOLD_USAGE
 from ingot.dialects.dialect import AS_IT_IS, Call, Said, StreamTap, Usage
@@ -82,8 +83,9 @@ class Translation:
 
     @property
     def demands_counts(self) -> bool:
-        """Whether the client's dialect has counts in every answer; chat may leave them out."""
-        return self.near.name != "chat"
+        """Whether the client's answer has counts whatever the target told: streams of chat have them where asked for."""
+        asked = self.near.name != "chat" or self.reply.request.stream_usage
+        return asked or not self.destination.stream
 
     def counted(self, body: bytes, usage: Usage) -> bytes:
         """The client's answer with what was estimated and is billed, where its target told no counts."""
@@ -188,14 +190,14 @@ def _reply(inference: Inference, request: Request) -> Reply:
 
 
 def counts_of(told: canonical.Usage) -> Usage:
-    """Canonical counts as they are billed: parts are never more than their whole."""
-    cached = min(told.cached_input or 0, told.input)
+    """Canonical counts as they are billed, and as clients are told them: parts are never more than their whole."""
+    told = bounded(told)
     return Usage(
         input=told.input,
-        cached_input=cached,
-        cache_write=min(told.cache_write or 0, told.input - cached),
+        cached_input=told.cached_input or 0,
+        cache_write=told.cache_write or 0,
         output=told.output,
-        reasoning=min(told.reasoning or 0, told.output),
+        reasoning=told.reasoning or 0,
     )
 
 
@@ -361,7 +363,7 @@ class TranslatedTap:
         return given
 
     def _counts_are_due(self, due: Sequence[AnyEvent], ends: int) -> bool:
-        """Whether the stream ends here, in a dialect that demands counts, and its target told none."""
+        """Whether the stream ends here, for a client that is due counts, and its target told none."""
         told = self.usage is not None or any(isinstance(event, UsageTold) for event in due)
         return ends < len(due) and not told and self._translation.demands_counts
 

@@ -1,6 +1,7 @@
 """Translations as their services hold them: what is refused, what the header says, and what a tap tells of a stream."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -148,6 +149,41 @@ async def test_counts_are_found_when_the_target_tells_them_elsewhere() -> None:
     tap.feed(json.dumps({"id": "1", "choices": [], **counts}).encode())
     assert b'"output_tokens":2' in (tap.feed(b"[DONE]") or b"")
     assert tap.usage == Usage(input=7, output=2)
+
+
+UNBELIEVABLE = {"input_tokens": -3, "output_tokens": 2}
+
+
+async def test_chat_answer_has_an_estimate_when_the_counts_cannot_be_believed() -> None:
+    """As answers of other dialects have: what was estimated is what is billed."""
+    made = await _translated(_inference(CHAT), Route(SPEAKING["messages"], "t"))
+    message = {"content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn", "usage": UNBELIEVABLE}
+    body, usage = await made.answer(json.dumps(message).encode())
+    assert usage is None
+    told = json.loads(made.counted(body, Usage(input=4, output=1, estimated=True)))
+    assert told["usage"] == {"prompt_tokens": 4, "completion_tokens": 1, "total_tokens": 5}
+    assert told["choices"] == json.loads(body)["choices"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_chat_stream_has_an_estimate_when_usage_was_asked_for(*, asked: bool) -> None:
+    """And none where it was not."""
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}} if asked else {}
+    wanted = _inference(CHAT, stream=True, **options)
+    tap = (await _translated(wanted, Route(SPEAKING["messages"], "t"))).tap(wanted)
+    tap.estimate = lambda _: Usage(input=4, output=1, estimated=True)
+    given = b""
+    for event in (
+        {"type": "message_start", "message": {"id": "msg_1", "usage": UNBELIEVABLE}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}},
+        {"type": "message_stop"},
+    ):
+        given += tap.feed(json.dumps(event).encode()) or b""
+    assert (b'"usage":{"prompt_tokens":4,"completion_tokens":1,"total_tokens":5}' in given) is asked
+    assert (tap.done, tap.usage) == (True, None)
 
 
 # ---- the header

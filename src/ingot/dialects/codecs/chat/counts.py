@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ingot.canonical import Loss, Usage, lost_extras
+from ingot.dialects.codecs.counts import bounded
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
 from ingot.dialects.usage import Count
 
@@ -73,6 +74,7 @@ def decode_usage(value: Any) -> Usage | None:
 
 def encode_usage(usage: Usage) -> Json:
     """The counts as a usage object; details are there where any of them is known."""
+    usage = bounded(usage)
     told: Json = {
         "prompt_tokens": usage.input,
         "completion_tokens": usage.output,

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ingot.canonical import Loss, Usage, lost_extras
+from ingot.dialects.codecs.counts import bounded
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
 from ingot.dialects.codecs.messages.ends import TIER
 from ingot.dialects.usage import Count
@@ -87,9 +88,10 @@ def _decode_writes(told: Json) -> dict[str, int]:
 
 def encode_usage(usage: Usage) -> Json:
     """The counts as a usage object; those that nobody told are left out."""
+    usage = bounded(usage)
     cached, written = usage.cached_input, usage.cache_write
     told: Json = {
-        "input_tokens": max(usage.input - (cached or 0) - (written or 0), 0),
+        "input_tokens": usage.input - (cached or 0) - (written or 0),
         "output_tokens": usage.output,
     }
     if written is not None:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ingot.canonical import Loss, Usage, lost_extras
+from ingot.dialects.codecs.counts import bounded
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
 from ingot.dialects.usage import Count
 
@@ -79,6 +80,7 @@ def decode_usage(value: Any) -> Usage | None:
 
 def encode_usage(usage: Usage) -> Json:
     """The counts as a usage object."""
+    usage = bounded(usage)
     of_input: Json = {
         "cached_tokens": usage.cached_input or 0,
         "cache_write_tokens": usage.cache_write or 0,
