@@ -136,7 +136,9 @@ def all_pages(
             caller=caller,
             changes=Changes(db, retries, digest=_digest, clock=clock),
         ),
-        **quotes.pages(_nowhere, {}, Files(db, Blobs(blobs), limits=limits, clock=clock), caller=caller),
+        **quotes.pages(
+            _nowhere, {}, {}, files=Files(db, Blobs(blobs), limits=limits, clock=clock), caller=caller
+        ),
         **quotes.window_pages(_nowhere, HitRates(db, clock=clock), caller=caller),
         **webhooks.pages(
             Endpoints(db, reach=Reach(), poster=Unreached(), digest=_digest, clock=clock),

@@ -6,32 +6,12 @@ from typing import Any
 
 import pytest
 
+from quotehouse import BODIES, CONFIG, quoted, refused, upload
 from retryclient import rows
 from rig import Backstage, fresh_id, stage, wait_until
 from served import Served
 
 Scene = tuple[Served, Backstage]
-
-CONFIG = """
-    [targets]
-    up = { base_url = "{up}", dialects = ["chat"] }
-    slow = { base_url = "{up}", dialects = ["chat"], capacity = 1 }
-    [models.mock]
-    targets = ["up"]
-    windows = ["asap", "priority", "standard", "flex"]
-    price = { input = 1, output = 2, windows = { flex = { input = 0.5, output = 1 }, priority = { input = 1.5, output = 3 } } }
-    [models.narrow]
-    targets = ["slow"]
-    windows = ["asap", "brief", "standard"]
-    price = "free"
-    [models.plain]
-    targets = ["up"]
-    price = "free"
-    [windows.brief]
-    seconds = 2
-    [hosts]
-    "valar.example.org" = "valar"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -39,26 +19,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """One server for the module."""
     with stage(tmp_path_factory.mktemp("quotes"), CONFIG) as both:
         yield both
-
-
-def quote(served: Served, **fields: Any) -> tuple[int, Any]:
-    """A request for a quote, and its answer."""
-    status, _, answer = served.call("/v1/quotes", fields)
-    return status, json.loads(answer)
-
-
-def quoted(served: Served, **fields: Any) -> Any:
-    """A quote that is given."""
-    status, told = quote(served, **fields)
-    assert status == 200, told
-    return told
-
-
-def refused(served: Served, **fields: Any) -> tuple[str | None, str]:
-    """The field and the text of what is refused."""
-    status, told = quote(served, **fields)
-    assert status in {400, 404}, told
-    return told["error"]["param"], told["error"]["message"]
 
 
 def work(
@@ -84,22 +44,6 @@ def done(served: Served, which: str) -> Any:
 
     wait_until(over, f"{which} has ended")
     return json.loads(served.call(f"/v1/responses/{which}")[2])
-
-
-BODIES: dict[str, dict[str, Any]] = {
-    "/v1/responses": {"model": "mock", "input": "Hello there.", "max_output_tokens": 100},
-    "/v1/chat/completions": {
-        "model": "mock",
-        "messages": [{"role": "user", "content": "Hello there."}],
-        "max_completion_tokens": 100,
-    },
-    "/v1/messages": {
-        "model": "mock",
-        "messages": [{"role": "user", "content": "Hello there."}],
-        "max_tokens": 100,
-    },
-    "/v1/embeddings": {"model": "mock", "input": "Hello there."},
-}
 
 
 @pytest.mark.parametrize("endpoint", BODIES)
@@ -178,21 +122,6 @@ def test_batch_is_quoted_in_each_of_its_forms(scene: Scene) -> None:
     )
 
 
-def upload(served: Served, content: bytes) -> str:
-    """The id of a file of requests."""
-    form = (
-        b'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
-        b'--b\r\ncontent-disposition: form-data; name="file"; filename="in.jsonl"\r\n\r\n'
-        + content
-        + b"\r\n--b--\r\n"
-    )
-    status, _, answer = served.call(
-        "/v1/files", form, headers={"content-type": "multipart/form-data; boundary=b"}, method="POST"
-    )
-    assert status == 200, answer
-    return str(json.loads(answer)["id"])
-
-
 @pytest.mark.parametrize(
     ("fields", "param", "says"),
     [
@@ -213,7 +142,7 @@ def upload(served: Served, content: bytes) -> str:
         (
             {
                 "endpoint": "/v1/responses",
-                "requests": [{"custom_id": "a", "params": {"model": "mock"}, "x": 1}],
+                "requests": [{"custom_id": "a", "params": {"model": "mock"}}],
             },
             "requests[0].params.input",
             "input",
@@ -246,12 +175,19 @@ def test_error_names_the_field(scene: Scene, fields: dict[str, Any], param: str,
 def test_line_is_named_when_a_file_has_a_bad_one(scene: Scene) -> None:
     """By its number."""
     served, _ = scene
-    good = json.dumps({"custom_id": "a", "body": BODIES["/v1/responses"]})
-    for bad in ("{", json.dumps({"custom_id": "b", "body": {"model": "mock"}})):
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/responses", "body": BODIES["/v1/responses"]}
+    good = json.dumps(line)
+    for bad in (
+        "{",
+        json.dumps({**line, "custom_id": "b", "body": {"model": "mock"}}),
+        json.dumps({**line, "custom_id": "b", "url": "/v1/embeddings"}),
+        json.dumps({**line, "custom_id": "b", "method": "GET"}),
+        good,
+    ):
         param, text = refused(
             served, endpoint="/v1/responses", input_file_id=upload(served, f"{good}\n{bad}\n".encode())
         )
-        assert (param, "line 2" in text) == ("input_file_id", True), text
+        assert (param, "line 2" in text, "line 1" in text) == ("input_file_id", True, False), text
 
 
 def test_kept_promises_are_published(scene: Scene) -> None:

@@ -14,12 +14,13 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ingot.dialects.batch_lines import NAME
+from ingot.dialects.batches import REQUESTS
 from ingot.dialects.complaint import convert
 from ingot.errors import InvalidRequest
 
-MOST_REQUESTS: Final = 100_000
-DAY: Final = "24h"
-"""What OpenAI's batches call their only window: the usual one of ours."""
+MOST_REQUESTS: Final = 1_000_000
+"""Of a batch under any configuration."""
 FORMS: Final = ("body", "requests", "input_file_id", "count")
 """Of these a request has one."""
 
@@ -31,7 +32,7 @@ Tokens = Annotated[int, Meta(ge=0, le=100_000_000)]
 class Piece(Struct, frozen=True):
     """A request of a batch."""
 
-    custom_id: Annotated[str, Meta(min_length=1, max_length=512)]
+    custom_id: Annotated[str, Meta(pattern=f"^{NAME.pattern}$")]
     params: dict[str, Any]
 
 
@@ -66,6 +67,7 @@ class WindowQuote(Struct, frozen=True, kw_only=True):
     is due, and nine of ten finish from `earliest_at` to `latest_at`. `measured` false: nothing is known of the targets yet,
     and all is let in. What is not `accepted` has no times: `retry_after` are the seconds until it would be, null where it
     never is, and `reason` says what is full: the organization's `share`, the `capacity`, or the window for this `size`.
+    Requests of a batch may be in several windows, as each may name its own: `completion_window` is then the last to be due.
     """
 
     completion_window: str
@@ -147,10 +149,12 @@ class WindowList(Struct, frozen=True):
     object: str = "list"
 
 
-def decode(value: dict[str, Any]) -> CreateQuote:
-    """What is asked for; raises InvalidRequest, Unsupported."""
+def decode(value: dict[str, Any], *, inline: bool) -> CreateQuote:
+    """What is asked for by all but `requests`, which are read apart; `inline`: there are some. Raises InvalidRequest,
+    Unsupported.
+    """
     asked: CreateQuote = convert(value, CreateQuote)
-    given = [name for name in FORMS if getattr(asked, name) is not UNSET]
+    given = [name for name in FORMS if getattr(asked, name) is not UNSET or (inline and name == REQUESTS)]
     if len(given) != 1:
         told = "none of them" if not given else f"'{given[0]}' and '{given[1]}'"
         raise InvalidRequest(

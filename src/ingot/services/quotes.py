@@ -1,69 +1,27 @@
 """Quotes: what work costs and when it will be done, were it sent now. Nothing is taken, reserved or remembered by one.
 
-    Portion: requests of one model --desk--> accepted or not, when
-                                  '-prices-> the most, the expected
+    Portion: requests of one model and window --desk--> accepted or not, when
+                                             '-prices-> the most, the expected
 
-Work for several models is done when the last of them is. Decides amounts and times; refuses to know bodies and files.
+Work of several portions is done when the last of them is, costs what they cost together, and is accepted where all are.
+Decides amounts and times; refuses to know bodies and files.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Final
-
-from msgspec import Struct
 
 from ingot.catalog import Deployment
-from ingot.dialects.dialect import Call
 from ingot.dialects.quotes import QuotedPrice, WindowQuote
 from ingot.errors import Unsupported
 from ingot.pricing import WHOLE, Tokens, usd
-from ingot.scheduling.fairness import service
 from ingot.scheduling.quotes import Quote, Refusal
-from ingot.services.admission import most_of
+from ingot.services.batches.survey import Portion
 from ingot.services.desk import Decided, Load
 from ingot.services.hitrates import factor
 from ingot.services.keys import Principal
 from ingot.services.pacing import lane_of
 from ingot.services.runtime import Runtime
 from ingot.windows import batchable
-
-BYTES_A_TOKEN: Final = 1
-"""The fewest: money is reckoned with the most that a text can come to."""
-
-
-class Portion(Struct):
-    """Requests of one model: how many, the tokens that they read, as estimated and at most, and that they may write; the
-    largest of them.
-    """
-
-    deployment: Deployment
-    items: int = 0
-    read: int = 0
-    read_most: int = 0
-    written: int = 0
-    written_most: int = 0
-    largest: tuple[int, int] = (0, 0)
-    most: int | None = None
-    """What it can cost at most, where that is known better than by its tokens; in the window that it is in."""
-
-    def add(
-        self, read: int, written: int, *, read_most: int | None = None, written_most: int | None = None
-    ) -> None:
-        """One more request."""
-        self.items += 1
-        self.read += read
-        self.written += written
-        self.read_most += read if read_most is None else read_most
-        self.written_most += written if written_most is None else written_most
-        if service(read, written) > service(*self.largest):
-            self.largest = (read, written)
-
-
-def sized(runtime: Runtime, call: Call, portion: Portion) -> None:
-    """Adds a request whose body is known."""
-    read, written = runtime.gate.estimates_of(call, portion.deployment)
-    rates_most = call.size + portion.deployment.added
-    portion.add(read, written, read_most=rates_most, written_most=written)
 
 
 async def quote(
@@ -75,13 +33,11 @@ async def quote(
     batch: bool,
     waits: bool = True,
 ) -> WindowQuote:
-    """What a window promises for work; `waits` false: its client waits for it, and it is begun at once."""
-    price = _price(runtime, who, portions, window)
+    """What is promised for work under the name of a window; `waits` false: its client waits for it, and it is begun at once."""
+    price = _price(runtime, who, portions)
     if not waits:
         return _at_once(runtime, portions, window, price)
-    told = [
-        await runtime.desk.quote(runtime.catalog, _load(who, each, window, batch=batch)) for each in portions
-    ]
+    told = [await runtime.desk.quote(runtime.catalog, _load(who, each, batch=batch)) for each in portions]
     refused = [each.told for each in told if isinstance(each.told, Refusal)]
     if refused:
         return _refused(refused, window, price)
@@ -102,11 +58,11 @@ def check_batch(runtime: Runtime, deployment: Deployment, window: str) -> None:
     )
 
 
-def _load(who: Principal, portion: Portion, window: str, *, batch: bool) -> Load:
+def _load(who: Principal, portion: Portion, *, batch: bool) -> Load:
     return Load(
         org_id=who.org_id,
         model=portion.deployment.name,
-        window=window,
+        window=portion.window,
         weight=who.grant.weight,
         items=portion.items,
         read=math.ceil(portion.read / portion.items),
@@ -116,20 +72,17 @@ def _load(who: Principal, portion: Portion, window: str, *, batch: bool) -> Load
     )
 
 
-def _price(runtime: Runtime, who: Principal, portions: Sequence[Portion], window: str) -> QuotedPrice:
+def _price(runtime: Runtime, who: Principal, portions: Sequence[Portion]) -> QuotedPrice:
     most = expected = 0
     plan = who.grant.price_factor
     for each in portions:
         price = each.deployment.price
         usual = price.cost(
-            Tokens(input=each.read, output=expected_output(runtime, each)), window=window, factor=plan
+            Tokens(input=each.read, output=expected_output(runtime, each)), window=each.window, factor=plan
         )
-        bound = price.most(
-            input_tokens=each.read_most, output_tokens=each.written_most, window=window, factor=plan
-        )
-        most += max(bound if each.most is None else each.most, usual)
+        most += max(each.most, usual)
         expected += usual
-    part = sum(factor(each.deployment.price, window) * each.items for each in portions)
+    part = sum(factor(each.deployment.price, each.window) * each.items for each in portions)
     return QuotedPrice(
         most_usd=usd(most),
         expected_usd=usd(expected),
@@ -141,11 +94,6 @@ def _price(runtime: Runtime, who: Principal, portions: Sequence[Portion], window
 def expected_output(runtime: Runtime, portion: Portion) -> int:
     """Tokens that will probably be written."""
     return math.ceil(portion.written * runtime.desk.pacing.ratio(portion.deployment.name))
-
-
-def most_cost(call: Call, who: Principal, portion: Portion, window: str) -> int:
-    """The most that one request can cost, as it would be reserved."""
-    return most_of(call, portion.deployment, window=window, factor=who.grant.price_factor)
 
 
 def _at_once(runtime: Runtime, portions: Sequence[Portion], window: str, price: QuotedPrice) -> WindowQuote:

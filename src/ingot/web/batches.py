@@ -11,31 +11,26 @@ much, is refused before the rest of it is sent. What is made is made once for ea
 where its bytes are. Source: contract §4 and §6, C-10 to C-12, C-62.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from ingot import rawjson, rawstream
 from ingot.config.batches import BatchesConfig
 from ingot.dialects import batches as wire
 from ingot.dialects import message_batches
 from ingot.dialects.batches import REQUESTS, CreateBatch
 from ingot.dialects.dialect import Dialect
-from ingot.errors import InvalidRequest, TooLarge, Unsupported
+from ingot.errors import InvalidRequest, Unsupported
 from ingot.presets import Preset, dressed
 from ingot.rawjson import clip
 from ingot.services.batches.desk import OBJECT, PLAIN, Batches, Wording
-from ingot.services.batches.intake import too_many
-from ingot.services.batches.making import PIECE
 from ingot.services.changes import Changes
-from ingot.services.files import Files, on_disk
-from ingot.store.blobs import Draft
+from ingot.services.files import Files
 from ingot.web.once import JSON, Caller, make_once
 from ingot.web.query import Handler, Pages, check_names, read_limit, read_word, single
+from ingot.web.spool import spooled
 from ingot.web.surfaces import DIALECTS
 
 PATH: Final = "/v1/batches"
@@ -67,7 +62,7 @@ def pages(
 
     async def create(request: Request) -> Response:
         who = await caller(request)
-        async with _spooled(request, files, limits) as spool:
+        async with spooled(request, files, limits) as spool:
             inline = spool.count is not None
             if not inline and "input_file_id" not in preset.batches.fields:
                 raise _missing_requests()
@@ -120,7 +115,7 @@ def message_pages(
 
     async def create(request: Request) -> Response:
         who = await caller(request)
-        async with _spooled(request, files, limits) as spool:
+        async with spooled(request, files, limits) as spool:
             if spool.count is None:
                 raise _missing_requests()
             for name in spool.value:
@@ -178,57 +173,6 @@ def _common(batches: Batches, path: str, *, caller: Caller, most: int, usual: in
         f"{path}/{{id}}/cancel": {"POST": cancel},
         f"{path}/{{id}}": one,
     }
-
-
-class _Spool:
-    """A body on disk: `value` is what stands beside its requests, `count` how many they are, None where there is no array."""
-
-    def __init__(self, draft: Draft, value: dict[str, Any], count: int | None) -> None:
-        self.draft = draft
-        self.value = value
-        self.count = count
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """What has to be the same for a retry."""
-        return {"sha256": self.draft.sha256.hexdigest()}
-
-
-@asynccontextmanager
-async def _spooled(request: Request, files: Files, limits: BatchesConfig) -> AsyncIterator[_Spool]:
-    """The body of a request on disk, looked at; raises InvalidRequest, TooLarge, Overloaded."""
-    draft = await files.begin()
-    try:
-        values = rawstream.Values(REQUESTS, most=limits.request_bytes)
-        count = 0
-        async for piece in _pieces(request, most=limits.body_bytes):
-            count += await on_disk(partial(_look, draft, values, piece))
-            if count > limits.requests:
-                raise too_many(limits.requests)
-        values.close()
-        yield _Spool(draft, rawjson.parse(values.head).value, count if values.found else None)
-    finally:
-        await on_disk(draft.discard)
-
-
-async def _pieces(request: Request, *, most: int) -> AsyncIterator[bytes]:
-    """The body in pieces of some size; raises TooLarge once it has more than `most` bytes."""
-    held, size = bytearray(), 0
-    async for data in request.stream():
-        held += data
-        size += len(data)
-        if size > most:
-            raise TooLarge(f"The body has more than {most:,} bytes, the most of a batch. Send it as several.")
-        if len(held) >= PIECE:
-            yield bytes(held)
-            held.clear()
-    yield bytes(held)
-
-
-def _look(draft: Draft, values: rawstream.Values, piece: bytes) -> int:
-    """Writes a piece down; how many requests are whole with it."""
-    draft.write(piece)
-    return len(values.feed(piece))
 
 
 def _missing_requests() -> InvalidRequest:

@@ -203,7 +203,13 @@ def _kept(state: State) -> Pages:
         found |= files.pages(uploads, caller=caller, changes=state.changes)
     found |= _batches(state, caller)
     if preset.offers("quotes"):
-        found |= quotes.pages(lambda: state.runtime, _asked(preset), state.files, caller=caller)
+        found |= quotes.pages(
+            lambda: state.runtime,
+            _asked(preset),
+            batches.batched(preset),
+            files=state.files,
+            caller=caller,
+        )
     if preset.offers("windows"):
         rates = HitRates(database, clock=clock)
         found |= quotes.window_pages(lambda: state.runtime, rates, caller=caller)

@@ -8,10 +8,10 @@ staged is removed first, and files become a batch's only in the write that ends 
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection
@@ -22,12 +22,12 @@ from ingot.dialects import files as file_wire
 from ingot.dialects.batch_lines import read_line
 from ingot.dialects.batches import Fault
 from ingot.dialects.dialect import Dialect
-from ingot.errors import ApiError, InvalidRequest
+from ingot.errors import ApiError
 from ingot.ids import new_id
 from ingot.presets import Preset
 from ingot.services.batches import results
-from ingot.services.batches.intake import Chunk, Intake, Judge
-from ingot.services.batches.making import PIECE
+from ingot.services.batches.intake import Intake, Judge
+from ingot.services.batches.reading import VERSION, next_lines
 from ingot.services.batches.staging import Stage, clear_staged
 from ingot.services.files import DAY, Files, on_disk
 from ingot.services.grants import Grant
@@ -43,8 +43,6 @@ from ingot.store.files import FileRow
 from ingot.store.schema import MICROSECOND, micros
 
 RENEW_SECONDS: Final = 15.0
-VERSION: Final = {b"anthropic-version": b"2023-06-01"}
-"""Of requests for messages in a file, which has no headers."""
 
 Dialects = Mapping[tuple[str, str], Dialect]
 """By preset and path."""
@@ -141,7 +139,7 @@ class Filing:
         with handle:
             more = True
             while more:
-                more, chunks = await asyncio.to_thread(_next, handle, lines, intake)
+                more, chunks = await asyncio.to_thread(next_lines, handle, lines, intake)
                 await stage.put(chunks)
                 await lease.keep()
         await stage.put(intake.rest())
@@ -235,13 +233,3 @@ class Lease:
         at = micros(self._filing.runtime.clock.now())
         if not await self._filing.db.write(partial(store.renew, batch=self._batch, now=at)):
             raise Lost
-
-
-def _next(handle: BinaryIO, lines: rawstream.Lines, intake: Intake) -> tuple[bool, list[Chunk]]:
-    """Whether there is more of a file, and the jobs that are full with the next piece of it."""
-    piece = handle.read(PIECE)
-    found: Iterator[tuple[int, bytes]] = lines.feed(piece) if piece else lines.close()
-    chunks = [intake.take(number, line) for number, line in found]
-    if not piece and not intake.count:
-        raise InvalidRequest("The file has no requests.", code="empty_file")
-    return bool(piece), [chunk for chunk in chunks if chunk is not None]

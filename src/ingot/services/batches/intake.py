@@ -9,15 +9,15 @@ shows, as an image that cannot be fetched, fails that request alone. Works on th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from ingot import windows
-from ingot.catalog import Catalog
+from ingot.catalog import Catalog, Deployment
 from ingot.dialects.batch_lines import Named, placed
-from ingot.dialects.dialect import Dialect
+from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ApiError, InvalidRequest
 from ingot.services.admission import Gate, most_of
 from ingot.services.grants import Grant, deployment_for
@@ -29,6 +29,8 @@ from ingot.store.batches import MOST_JOB_BYTES
 MOST_FAULTS: Final = 10
 MOST_HELD_BYTES: Final = 8 * 1024 * 1024
 """Of requests that are not yet in a job; when they are more, the largest group makes a small one."""
+
+NOT_TAKEN: Final = "Nothing of the batch was taken"
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -58,6 +60,13 @@ class Chunk(Struct, frozen=True):
     members: list[Judged]
 
 
+class Judging(Protocol):
+    """Whoever decides whether a request may be in a batch."""
+
+    def judge(self, named: Named) -> Judged:
+        """Raises ApiError, whose `param` is a place within the body."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """Decides whether a request may be in a batch, for whoever sent it and the surface that it is for."""
@@ -73,6 +82,11 @@ class Judge:
 
     def judge(self, named: Named) -> Judged:
         """Raises ApiError, whose `param` is a place within the body."""
+        call, deployment = self.read(named)
+        return self.weigh(named, call, deployment)
+
+    def read(self, named: Named) -> tuple[Call, Deployment]:
+        """What a request asks, and of whom; raises ApiError like `judge`."""
         call = self.dialect.decode(named.body)
         if self.dialect.take_headers is not None:
             call = self.dialect.take_headers(call, self.headers)
@@ -85,16 +99,29 @@ class Judge:
                 )
         deployment = deployment_for(self.catalog, self.grant, model=call.model)
         routes_served(deployment, self.dialect, f"/v1{self.dialect.surface}")
+        return call, deployment
+
+    def choose(self, call: Call, deployment: Deployment) -> str:
+        """The window of a request; raises ApiError like `judge`."""
         known = self.catalog.windows
-        window = windows.choose(
-            value,
+        return windows.choose(
+            call.body.value,
             windows.batchable(deployment.windows, known),
             windows=known,
             background=True,
             unsaid=self.window,
         )
+
+    def most(self, call: Call, deployment: Deployment, window: str) -> int:
+        """The most that a request could cost in a window."""
+        if deployment.price.is_free:
+            return 0
+        return most_of(call, deployment, window=window, factor=self.grant.price_factor)
+
+    def weigh(self, named: Named, call: Call, deployment: Deployment) -> Judged:
+        """A request that was read, with its window and what it may come to; raises ApiError like `judge`."""
+        window = self.choose(call, deployment)
         read, written = self.gate.estimates_of(call, deployment)
-        free = deployment.price.is_free
         return Judged(
             named.custom_id,
             windows.for_store(call.body).data,
@@ -103,9 +130,9 @@ class Judge:
             window,
             read,
             written,
-            0 if free else most_of(call, deployment, window=window, factor=self.grant.price_factor),
-            prefix_of(value),
-            wish_of(value),
+            self.most(call, deployment, window),
+            prefix_of(call.body.value),
+            wish_of(call.body.value),
         )
 
 
@@ -114,7 +141,7 @@ class Intake:
 
     def __init__(
         self,
-        judge: Judge,
+        judge: Judging,
         read: Callable[[bytes], Named],
         *,
         place: Callable[[int], str],
@@ -211,16 +238,14 @@ def too_many(most: int) -> InvalidRequest:
     )
 
 
-def faulty(faults: list[InvalidRequest]) -> InvalidRequest:
+def faulty(faults: list[InvalidRequest], *, verdict: str = NOT_TAKEN) -> InvalidRequest:
     """The refusal of a batch for these faults, which stands where the first one does."""
     first = faults[0]
     if len(faults) == 1:
-        return InvalidRequest(
-            f"{first.message} Nothing of the batch was taken.", param=first.param, code=first.code
-        )
+        return InvalidRequest(f"{first.message} {verdict}.", param=first.param, code=first.code)
     told = " ".join(f"({number}) {each.message}" for number, each in enumerate(faults, 1))
     return InvalidRequest(
-        f"Nothing of the batch was taken; the first {len(faults)} faults are: {told}",
+        f"{verdict}; the first {len(faults)} faults are: {told}",
         param=first.param,
         code=first.code,
     )

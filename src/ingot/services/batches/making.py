@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection
@@ -21,11 +21,18 @@ from ingot.dialects import batches as wire
 from ingot.dialects.batch_lines import read_request
 from ingot.dialects.batches import CreateBatch
 from ingot.dialects.dialect import Dialect
-from ingot.errors import InvalidRequest, NotFound, Overloaded
+from ingot.errors import NotFound, Overloaded
 from ingot.ids import ordered_id
 from ingot.rawjson import clip
 from ingot.scheduling.windows import STANDARD
-from ingot.services.batches.intake import Chunk, Intake, Judge
+from ingot.services.batches.intake import Intake, Judge
+from ingot.services.batches.reading import (
+    asked_window,
+    check_purpose,
+    next_requests,
+    place_in_body,
+    reopened,
+)
 from ingot.services.batches.staging import Stage, discard
 from ingot.services.files import Files, on_disk, opened
 from ingot.services.jobs import Lost
@@ -39,8 +46,6 @@ from ingot.store.blobs import Draft
 from ingot.store.database import Database
 from ingot.store.schema import micros
 from ingot.windows import NAME
-
-PIECE: Final = 256 * 1024
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -101,11 +106,7 @@ class Making:
         file = (await self.files.named(who.org_id, [which])).get(which)
         if file is None:
             raise NotFound(f"No file has the id '{clip(which)}'.", param="input_file_id")
-        if file.purpose != "batch":
-            raise InvalidRequest(
-                f"The file '{which}' is for '{file.purpose}'. Upload it with the purpose 'batch'.",
-                param="input_file_id",
-            )
+        check_purpose(which, file.purpose)
         batch = self._new(who, wanted, shape="file")
 
         def write(conn: Connection) -> bytes:
@@ -143,21 +144,11 @@ class Making:
 
     def _window(self, wanted: CreateBatch) -> str | None:
         """The window of requests that name none; None leaves it to their models. Raises InvalidRequest."""
-        known = self.runtime.catalog.windows
         told = {
             "completion_window": wanted.completion_window,
             f"metadata.{NAME}": (wanted.metadata or {}).get(NAME),
         }
-        found = {place: name for place, name in told.items() if name not in (None, wire.DAY)}
-        for place, name in found.items():
-            if name not in known or not known[name].batchable:
-                fit = [each.name for each in known.values() if each.batchable]
-                raise InvalidRequest(
-                    f"Invalid value for '{place}': expected '{wire.DAY}', or a window that takes batches "
-                    f"({', '.join(fit)}), but got '{clip(str(name))}'.",
-                    param=place,
-                )
-        return next(iter(found.values()), None)
+        return asked_window(told, self.runtime.catalog.windows)
 
     async def _take_all(
         self,
@@ -173,18 +164,17 @@ class Making:
         intake = Intake(
             Judge(runtime.catalog, runtime.gate, dialect, who.grant, stage.batch.window, headers),
             read_request,
-            place=lambda number: f"{wire.REQUESTS}[{number}]",
+            place=place_in_body,
             inside="params",
             most=limits.requests,
             job_requests=limits.job_requests,
         )
         values = rawstream.Values(wire.REQUESTS, most=limits.request_bytes)
-        with await opened(on_disk(partial(_opened, draft))) as spool:
-            while True:
-                piece, chunks = await asyncio.to_thread(_next, spool, values, intake)
+        with await opened(on_disk(partial(reopened, draft))) as spool:
+            more = True
+            while more:
+                more, chunks = await asyncio.to_thread(next_requests, spool, values, intake)
                 await stage.put(chunks)
-                if not piece:
-                    break
         await stage.put(intake.rest())
 
     async def _undo(self, stage: Stage) -> None:
@@ -193,27 +183,6 @@ class Making:
             await discard(self.db, stage.batch.id)
 
         await asyncio.shield(undo())
-
-
-def _opened(draft: Draft) -> BinaryIO:
-    draft.flush()
-    return draft.path.open("rb")
-
-
-def _next(spool: BinaryIO, values: rawstream.Values, intake: Intake) -> tuple[bytes, list[Chunk]]:
-    """The next piece of a spool, and the jobs that are full with it."""
-    piece = spool.read(PIECE)
-    if not piece:
-        values.close()
-        if not intake.count:
-            raise InvalidRequest(
-                "'requests' is empty: a batch has at least one.", param=wire.REQUESTS, code="empty_array"
-            )
-    start = intake.count
-    found = [
-        intake.take(start + place, item) for place, item in enumerate(values.feed(piece) if piece else ())
-    ]
-    return piece, [chunk for chunk in found if chunk is not None]
 
 
 def _unavailable() -> Overloaded:
