@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+from batchqueue import DAY, EXPIRED, end_waiting, look, make
 from databases import Place
 from ingot.scheduling.turns import place
 from ingot.store import windows
@@ -74,6 +75,26 @@ async def test_requests_of_batches_are_counted_apart(backend: Place) -> None:
         for item in await worker.items(job):
             assert await house.settle(job, item)
         assert [(each.batch, each.ended) for each in await counts(house)] == [(True, 2)]
+
+
+async def test_expired_requests_are_broken_promises(backend: Place) -> None:
+    """Those that nobody began, and those that a worker ended; a cancelled batch breaks none. A row tells of all of them."""
+    async with open_queue(backend) as house:
+        other = await make(house, sizes=(4,))
+        await end_waiting(house, other)
+        row = await make(house, sizes=(2, 3, 5))
+        worker = house.process()
+        [job] = await take(worker)
+        house.clock.advance(DAY)
+        assert await end_waiting(house, row, how="expired") == 2
+        for item in await worker.items(job):
+            assert await house.settle(job, item, achieved=None, **EXPIRED)
+        assert (await look(house, row.id)).expired == 10
+        late = place(float(DAY))
+        for fine in (True, False):
+            assert await counts(house, hours=1, fine=fine) == [Count("standard", "m", True, late, 10, 0)]
+        spans = await house.rows(window_slots.c.span, window_slots.c.kept == 0)
+        assert len(spans) <= 4  # two spans, of the process that ends what waits and of the one that settles
 
 
 async def test_slots_drop_out_of_sight_and_are_removed(backend: Place) -> None:

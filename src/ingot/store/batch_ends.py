@@ -21,11 +21,12 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 from sqlalchemy import Connection, and_, bindparam, delete, exists, select, update
 
-from ingot.store import deposits, harvest, queue
+from ingot.store import deposits, harvest, queue, windows
 from ingot.store.batches import BatchRow, State, read_row
 from ingot.store.orders import drop_orders
 from ingot.store.schema import batch_lines, batches, items, jobs
 from ingot.store.webhooks import post_event
+from ingot.store.windows import Missed
 
 Outcome = Literal["completed", "failed", "cancelled", "expired"]
 OUTCOMES: Final = ("completed", "failed", "cancelled", "expired")
@@ -92,30 +93,44 @@ def ask_end(conn: Connection, batch: BatchRow, *, at: int) -> bool:
 
 
 def end_waiting(
-    conn: Connection, batch_id: str, *, how: Literal["cancelled", "expired"], at: int, most: int
+    conn: Connection,
+    batch_id: str,
+    *,
+    how: Literal["cancelled", "expired"],
+    at: int,
+    most: int,
+    node: str = "",
 ) -> tuple[int, list[BatchRow]]:
     """Ends requests that wait and have never run, those of at most so many jobs: how many jobs, and the batch if it ended.
 
-    `expired` ends those alone whose time is over, in windows whose work ends with it.
+    `expired` ends those alone whose time is over, in windows whose work ends with it: broken promises, which `node` notes.
     """
     own = [_j.batch_id == batch_id, _j.state == "queued"]
     if how == "expired":
         own += [_j.due_at <= at, _j.on_miss == "fail"]
-    waiting = select(_j.id, _j.lo, _j.hi, _j.holds).where(*own).order_by(_j.lo).limit(most)
+    waiting = (
+        select(_j.id, _j.lo, _j.hi, _j.holds, _j.window, _j.model, _j.created_at)
+        .where(*own)
+        .order_by(_j.lo)
+        .limit(most)
+    )
     found = conn.execute(waiting.with_for_update(skip_locked=True)).all()
-    gone, money = 0, set()
+    gone: list[Missed] = []
     for row in found:
         span = {"batch": batch_id, "lo": row.lo, "hi": row.hi}
         conn.execute(_MARK, {**span, "how": how})
         drop_orders(conn, select(_i.id).where(_i.batch_id == batch_id, _i.seq.between(row.lo, row.hi)))
-        gone += conn.execute(_DROP, span).rowcount
-        money.add(row.holds)
+        gone.append(Missed(row.window, row.model, row.created_at, conn.execute(_DROP, span).rowcount))
     conn.execute(delete(jobs).where(_j.id.in_([row.id for row in found])))
-    for holds in sorted(money):
+    for holds in sorted({row.holds for row in found}):
         if free := harvest.freed(conn, batch_id, holds):
             deposits.release(conn, deposits.decode(free))
-    tally = Tally(cancelled=gone) if how == "cancelled" else Tally(expired=gone)
-    return len(found), count(conn, {batch_id: tally}, at=at) if gone else []
+    if not (items_gone := sum(each.items for each in gone)):
+        return len(found), []
+    if how == "expired":
+        windows.miss(conn, [each for each in gone if each.items], at=at, node=node)
+    tally = Tally(cancelled=items_gone) if how == "cancelled" else Tally(expired=items_gone)
+    return len(found), count(conn, {batch_id: tally}, at=at)
 
 
 def overdue(conn: Connection, *, now: int) -> list[tuple[str, str]]:

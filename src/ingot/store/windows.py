@@ -1,10 +1,11 @@
 """The statements about kept promises: sums by window, model and slot of time, written with each result of the queue.
 
     result --note--> window_slots, slots of 5 minutes and of an hour --read--> counts by class of turn time
-    refusal --refuse--------^                                         '--sweep--> gone after 2 hours, 31 days
+    refusal --refuse--------|                                         '--sweep--> gone after 2 hours, 31 days
+    expiry --miss-----------'
 
-Each process adds to rows of its own, so that no two wait for each other. What was cancelled, and what a client got wrong, is
-no promise. Plain functions over a connection.
+Each process adds to rows of its own, so that no two wait for each other. What was let in and never run in its time is a
+broken promise; what was cancelled, and what a client got wrong, is none. Plain functions over a connection.
 """
 
 from collections import defaultdict
@@ -31,6 +32,8 @@ LEAST_FAULT: Final = 500
 _w = window_slots.c
 _KEY: Final = ("span", "slot", "window", "model", "batch", "place", "node")
 _SUMS: Final = ("ended", "kept")
+_TOLD: Final = ("completed", "expired")
+"""States that tell of a promise, whatever the status."""
 
 Key = tuple[int, int, str, str, int, int, str]
 
@@ -70,6 +73,16 @@ class Count:
     kept: int
 
 
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """Requests of a batch that came together and whose time ran out before any was run."""
+
+    window: str
+    model: str
+    created_at: int
+    items: int
+
+
 def note(conn: Connection, results: Iterable[Result], *, node: str) -> None:
     """Counts results of the queue, each as kept or not."""
     sums: dict[Key, list[int]] = defaultdict(lambda: [0, 0])
@@ -85,6 +98,16 @@ def note(conn: Connection, results: Iterable[Result], *, node: str) -> None:
         for key in _keys(each.finished_at, (each.window, each.model, batch, turn, node)):
             sums[key][0] += 1
             sums[key][1] += int(kept)
+    _add(conn, sums)
+
+
+def miss(conn: Connection, missed: Iterable[Missed], *, at: int, node: str) -> None:
+    """Counts requests of batches that ended without having run, their time being over: a row for all of a window and model."""
+    sums: dict[Key, list[int]] = defaultdict(lambda: [0, 0])
+    for each in missed:
+        turn = place((at - each.created_at) / MICROSECOND)
+        for key in _keys(at, (each.window, each.model, 1, turn, node)):
+            sums[key][0] += each.items
     _add(conn, sums)
 
 
@@ -120,7 +143,7 @@ def sweep(conn: Connection, now: int) -> int:
 
 
 def _promised(each: Result) -> bool:
-    return each.state == "completed" or (each.state == "failed" and each.status >= LEAST_FAULT)
+    return each.state in _TOLD or (each.state == "failed" and each.status >= LEAST_FAULT)
 
 
 def _keys(at: int, told: tuple[str, str, int, int, str]) -> list[Key]:

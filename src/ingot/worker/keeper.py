@@ -111,5 +111,12 @@ class Keeper:
     ) -> None:
         ended = 1
         while ended:
-            write = partial(batch_ends.end_waiting, batch_id=batch_id, how=how, at=now, most=JOBS)
+            write = partial(
+                batch_ends.end_waiting,
+                batch_id=batch_id,
+                how=how,
+                at=now,
+                most=JOBS,
+                node=self.runtime.jobs.owner,
+            )
             ended, _ = await self._db.write(write, locks=(org_id,))
