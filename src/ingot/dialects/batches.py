@@ -27,6 +27,9 @@ REQUESTS: Final = "requests"
 DAY: Final = "24h"
 """The only window that OpenAI's clients name for a whole batch; here it leaves the choice to each request."""
 
+OF_REQUESTS: Final = ("completion_webhook", "webhook_token")
+"""What of metadata is for single requests: a batch's own are kept and shown as they are, and no token may be."""
+
 Label = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[a-zA-Z0-9_-]+$")]
 Item = Literal["pending", "running", "completed", "failed", "cancelled", "expired"]
 
@@ -147,7 +150,18 @@ def decode_create(value: dict[str, Any], *, inline: bool, label: bool = True) ->
         )
     if not label and made.label is not None:
         raise Unsupported("'label' is not supported here.", param="label")
+    _check_metadata(made.metadata or {})
     return made
+
+
+def _check_metadata(metadata: Mapping[str, str]) -> None:
+    for name in OF_REQUESTS:
+        if name in metadata:
+            raise InvalidRequest(
+                f"'metadata.{name}' is not for a batch: each of its requests may name its own in the metadata of its body. "
+                "Leave it out; an endpoint under /v1/webhook_endpoints is told when the batch has ended.",
+                param=f"metadata.{name}",
+            )
 
 
 def check_endpoint(endpoint: str, served: Sequence[str]) -> None:

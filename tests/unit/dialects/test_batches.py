@@ -92,6 +92,18 @@ def test_body_says_what_a_batch_is_when_its_requests_are_a_file() -> None:
         ),
         ({"metadata": {"k" * 65: ""}}, "metadata", "string_above_max_length", "64"),
         ({"metadata": {"k": "v" * 513}}, "metadata", "string_above_max_length", "512"),
+        (
+            {"metadata": {"completion_webhook": "https://a.example.org"}},
+            "metadata.completion_webhook",
+            "invalid_value",
+            "each of its requests may name its own",
+        ),
+        (
+            {"metadata": {"webhook_token": "t"}},
+            "metadata.webhook_token",
+            "invalid_value",
+            "webhook_endpoints",
+        ),
         ({"completion_window": 24}, "completion_window", "invalid_type", "expected a string"),
         ({"input_file_id": "file-1"}, "input_file_id", "invalid_value", "not in both"),
         (
