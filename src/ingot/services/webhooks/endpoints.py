@@ -1,7 +1,8 @@
 """Webhook endpoints of an organization: made, read, changed, tested and deleted, with the secrets that sign for them.
 
     secret 1 --rotate--> secret 2, alone                       the old one is of no use any more
-             --rotate, keep the old one--> 1 and 2 sign for 24 hours; another rotation meanwhile is refused unless forced
+             --rotate, keep the old one--> 1 and 2 sign for 24 hours
+                                           any other rotation meanwhile is refused unless forced
 
 What belongs to somebody else and what was deleted cannot be told from what never was. A secret is told when it is made, and
 never again. Changes stand in the audit log. Knows no HTTP of ours; who asks is known before.
@@ -261,11 +262,11 @@ class Endpoints:
 
 
 def rotated(old: Generation, now: int, *, overlap: bool, force: bool) -> Generation:
-    """The secret after this one; raises Conflict where two old ones would have to sign."""
-    if overlap and not force and old.old_until is not None and now < old.old_until:
+    """The secret after this one; raises Conflict where the one before still signs, for a rotation would end that unasked."""
+    if not force and old.old_until is not None and now < old.old_until:
         raise Conflict(
             "The secret was rotated less than 24 hours ago, and the one before it still signs. Wait until that is over, "
-            "or send 'force': true, which ends the oldest now.",
+            "or send 'force': true (`ingot webhooks secret --rotate --force`), which ends that one now.",
             code="secret_rotated_recently",
             headers=(("x-should-retry", "false"),),
         )

@@ -19,11 +19,14 @@ def test_old_secret_signs_for_a_day_when_it_is_kept() -> None:
     assert made.numbers(100) == (2, 1)
 
 
-def test_rotation_is_refused_when_the_last_one_still_overlaps() -> None:
-    """W10: 409 unless forced; afterwards nothing stands in the way."""
+@pytest.mark.parametrize("overlap", [True, False])
+def test_rotation_is_refused_when_the_last_one_still_overlaps(*, overlap: bool) -> None:
+    """W10: 409 unless forced, whether the old one is to go on or not; afterwards nothing stands in the way."""
     busy = Generation(2, old_until=1_000)
-    with pytest.raises(Conflict):
-        rotated(busy, 999, overlap=True, force=False)
-    assert rotated(busy, 999, overlap=True, force=True).number == 3
-    assert rotated(busy, 1_000, overlap=True, force=False).number == 3
-    assert rotated(busy, 999, overlap=False, force=False) == Generation(3, None)
+    with pytest.raises(Conflict) as caught:
+        rotated(busy, 999, overlap=overlap, force=False)
+    assert caught.value.code == "secret_rotated_recently"
+    assert rotated(busy, 999, overlap=overlap, force=True).number == 3
+    assert rotated(busy, 1_000, overlap=overlap, force=False) == Generation(
+        3, 1_000 + OVERLAP if overlap else None
+    )
