@@ -27,6 +27,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         ({"endpoint": "/v1/files", "requests": named({"a": "x"})}, "endpoint", "unsupported_value"),
         ({"endpoint": CHAT, "requests": {"a": 1}}, "requests", "invalid_type"),
         ({"endpoint": CHAT, "requests": named({"a b": "x"})}, "requests[0].custom_id", "invalid_value"),
+        ({"endpoint": CHAT, "requests": named({"results": "x"})}, "requests[0].custom_id", "invalid_value"),
         (
             {"endpoint": CHAT, "requests": [*named({"a": "x"}), *named({"a": "y"})]},
             "requests[1].custom_id",

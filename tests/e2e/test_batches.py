@@ -90,12 +90,21 @@ def test_batch_goes_on_when_some_of_its_requests_fail(scene: Scene) -> None:
     assert billed == [("good",)]
 
 
+def test_request_is_read_by_its_name_when_that_is_a_verb_of_the_batch(scene: Scene) -> None:
+    """What ends a batch is a POST: a request may have the word for a name."""
+    served, _ = scene
+    _, _, batch = make(served, named({"cancel": "echo: still there"}))
+    assert over(served, batch["id"])["status"] == "completed"
+    status, _, one = served.call(f"/v1/batches/{batch['id']}/cancel", method="GET")
+    assert (status, json.loads(one)["choices"][0]["message"]["content"]) == (200, "still there")
+
+
 def test_openai_reads_results_when_it_sent_a_file(scene: Scene) -> None:
     """The official client: upload, create, poll, both files of results, list, and a file that is no use."""
     served, _ = scene
     lines = [
         {"custom_id": "a", "method": "POST", "url": CHAT, "body": chat("echo: from a file")},
-        {"custom_id": "b", "method": "POST", "url": CHAT, "body": chat("{{fail 400 message=odd}} x")},
+        {"custom_id": "results", "method": "POST", "url": CHAT, "body": chat("{{fail 400 message=odd}} x")},
     ]
     with OpenAI(base_url=served.v1, api_key=KEY, max_retries=0, timeout=60) as client:
         data = b"\n".join(json.dumps(line).encode() for line in lines)
@@ -118,6 +127,7 @@ def test_openai_reads_results_when_it_sent_a_file(scene: Scene) -> None:
         [bad] = client.files.content(str(batch.error_file_id)).text.splitlines()
         assert said(json.loads(good)) == "from a file"
         assert json.loads(bad)["response"]["status_code"] == 400
+        assert set(results(served, batch.id)) == {"a", "results"}
         assert client.files.retrieve(str(batch.output_file_id)).purpose == "batch_output"
         assert batch.id in [each.id for each in client.batches.list(limit=100)]
         broken = client.files.create(file=("in.jsonl", data + b'\n{"custom_id": "a"}\nx'), purpose="batch")

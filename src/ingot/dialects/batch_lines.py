@@ -8,6 +8,7 @@ errors that name a place from the request's own top on: who knows where it stand
 """
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -46,13 +47,19 @@ _line: Final = msgspec.json.Decoder(_Line)
 _any: Final = msgspec.json.Decoder()
 
 
-def read_request(data: bytes) -> Named:
-    """An item of `requests`; raises InvalidRequest."""
+def read_request(data: bytes, *, taken: Collection[str] = ()) -> Named:
+    """An item of `requests`; `taken` are names that no request may have. Raises InvalidRequest."""
     made: _Request = _decoded(data, _request, _Request)
     if NAME.fullmatch(made.custom_id) is None:
         raise InvalidRequest(
             "'custom_id' must have 1 to 64 letters, digits, underscores or hyphens, "
             f"but got '{clip(made.custom_id)}'.",
+            param="custom_id",
+        )
+    if made.custom_id in taken:
+        raise InvalidRequest(
+            f"'custom_id' must not be '{made.custom_id}': that is a path under the batch itself, so the answer could not be "
+            "read by its name. Give the request another one.",
             param="custom_id",
         )
     return Named(made.custom_id, bytes(made.params))

@@ -125,6 +125,16 @@ BROKEN = [
 ]
 
 
+def test_names_that_are_taken_are_refused_where_they_are() -> None:
+    """A part of one is a name as any other, and so is all of it where nothing is taken."""
+    data = b'{"custom_id":"results","params":{}}'
+    assert read_request(data) == Named("results", b"{}")
+    assert read_request(data, taken=("results-1",)) == Named("results", b"{}")
+    with pytest.raises(InvalidRequest, match="must not be 'results'") as caught:
+        read_request(data, taken=("results",))
+    assert caught.value.param == "custom_id"
+
+
 @pytest.mark.parametrize("data", BROKEN, ids=[str(data[:32]) for data in BROKEN])
 def test_what_is_no_json_is_refused_behind_a_fault_too(data: bytes) -> None:
     """Always as an error of the client, and never as one of ours: a fault further in front hides nothing."""

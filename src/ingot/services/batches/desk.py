@@ -48,14 +48,18 @@ _encode: Final = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """How batches are told: in which form, and which shapes there are; the first is that of bodies with requests."""
+    """How batches are told: in which form, and which shapes there are; the first is that of bodies with requests.
+
+    `taken` are words that stand under a batch's path where the name of a request would.
+    """
 
     form: Form
     shapes: tuple[Shape, ...]
     prefix: str = "batch"
+    taken: tuple[str, ...] = ()
 
 
-OBJECT: Final = Wording("object", ("requests", "file"))
+OBJECT: Final = Wording("object", ("requests", "file"), taken=("results",))
 PLAIN: Final = Wording("plain", ("requests", "file"))
 MESSAGES: Final = Wording("messages", ("messages",), "msgbatch")
 
@@ -77,7 +81,14 @@ class Batches:
         self.form = wording.form
         self._wording = wording
         self.making = Making(
-            runtime, db, files, dialects, wording.shapes[0], prefix=wording.prefix, render=self.render
+            runtime,
+            db,
+            files,
+            dialects,
+            wording.shapes[0],
+            prefix=wording.prefix,
+            render=self.render,
+            taken=wording.taken,
         )
         self._runtime = runtime
         self._db = db

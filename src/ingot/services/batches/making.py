@@ -52,7 +52,10 @@ _encode: Final = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """Makes the batches of one preset; `dialects` has what requests may be for by path, `shape` is that of bodies with requests."""
+    """Makes the batches of one preset; `dialects` has what requests may be for by path, `shape` is that of bodies with requests.
+
+    `taken` are names that no request in a body may have.
+    """
 
     runtime: Runtime
     db: Database
@@ -61,6 +64,7 @@ class Making:
     shape: Shape
     prefix: str
     render: Callable[[BatchRow], bytes]
+    taken: tuple[str, ...] = ()
 
     async def create(
         self,
@@ -163,7 +167,7 @@ class Making:
         limits = runtime.config.batches
         intake = Intake(
             Judge(runtime.catalog, runtime.gate, dialect, who.grant, stage.batch.window, headers),
-            read_request,
+            partial(read_request, taken=self.taken),
             place=place_in_body,
             inside="params",
             most=limits.requests,

@@ -266,7 +266,7 @@ def rotated(old: Generation, now: int, *, overlap: bool, force: bool) -> Generat
     if not force and old.old_until is not None and now < old.old_until:
         raise Conflict(
             "The secret was rotated less than 24 hours ago, and the one before it still signs. Wait until that is over, "
-            "or send 'force': true (`ingot webhooks secret --rotate --force`), which ends that one now.",
+            "or send 'force': true, which ends that one now.",
             code="secret_rotated_recently",
             headers=(("x-should-retry", "false"),),
         )
