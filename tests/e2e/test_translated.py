@@ -113,6 +113,26 @@ def test_stream_is_translated_when_it_is_asked_for(client: OpenAI) -> None:
     assert all(chunk.usage is None and chunk.choices for chunk in bare)
 
 
+@pytest.mark.parametrize("usage", ["negative", "text", "null"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_counts_are_estimated_when_the_targets_cannot_be_believed(
+    scene: Stage, client: OpenAI, usage: str, *, streamed: bool
+) -> None:
+    """The client is told what is billed, and the ledger says that it is an estimate."""
+    served, _ = scene
+    more: Any = {"stream": True, "stream_options": {"include_usage": True}} if streamed else {}
+    asked = says(f"echo: one two three {{{{usage={usage}}}}}")
+    raw = client.chat.completions.with_raw_response.create(model="claude", messages=asked, **more)
+    counts = list(raw.parse())[-1].usage if streamed else raw.parse().usage
+    found = row(served, raw.headers["x-request-id"])
+    assert counts is not None
+    with closing(sqlite3.connect(served.data / "ingot.db")) as conn:
+        billed = conn.execute("SELECT estimated FROM ledger WHERE billable_id = ?", (found["id"],)).fetchall()
+    assert billed == [(1,)]
+    assert (counts.prompt_tokens, counts.completion_tokens) == (found["input_tokens"], found["output_tokens"])
+    assert counts.completion_tokens > 0
+
+
 def test_tools_are_called_when_they_are_offered(client: OpenAI) -> None:
     """A call comes whole and streamed, and its result goes back under its id."""
     asked = says('call weather with {"city": "Oslo"}')

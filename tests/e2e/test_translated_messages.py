@@ -120,6 +120,19 @@ def test_bill_is_the_targets_count_when_it_is_translated(scene: Scene, *, stream
     assert float(found["cost_usd"]) == pytest.approx(cost / 1_000_000)
 
 
+@pytest.mark.parametrize("streamed", [False, True])
+def test_cached_tokens_are_told_as_billed_when_they_exceed_the_input(scene: Scene, *, streamed: bool) -> None:
+    """The target's own input is all there is, for the client as for the ledger."""
+    served, _ = scene
+    body = body_of("echo: one two {{cached=9000}}", model="gpt", stream=streamed)
+    _, _, answer, request_id = ask(served, body)
+    counted = answers.prompt_tokens(body)
+    told = events(answer)[-2][1]["usage"] if streamed else json.loads(answer)["usage"]
+    assert (told["input_tokens"], told["cache_read_input_tokens"]) == (0, counted)
+    found = row(served, request_id)
+    assert (found["input_tokens"], found["cached_tokens"]) == (counted, counted)
+
+
 @pytest.mark.parametrize("fault", ["cut 6", "error-at 6"])
 def test_stream_ends_in_an_error_when_the_target_breaks_off(scene: Scene, fault: str) -> None:
     """An event `error` in Anthropic's envelope and no `message_stop`; what came is billed by estimate."""
