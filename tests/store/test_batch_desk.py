@@ -126,6 +126,16 @@ async def test_window_of_a_batch_is_refused_when_it_takes_none(
     assert await everything(desk) == [0, 0, 0, 0]
 
 
+async def test_windows_of_a_batch_are_refused_when_they_disagree(desk: Desk) -> None:
+    """As those of a request are; the same twice, and a day beside one, say no two things."""
+    with pytest.raises(InvalidRequest, match="Send one of them, or the same in both") as caught:
+        await create(desk, some(1), completion_window="flex", metadata={"completion_window": "standard"})
+    assert caught.value.param == "metadata.completion_window"
+    assert await everything(desk) == [0, 0, 0, 0]
+    for window in ("flex", "24h"):
+        await create(desk, some(1), completion_window=window, metadata={"completion_window": "flex"})
+
+
 async def test_batch_is_made_whole_or_not_at_all_when_its_client_leaves(desk: Desk) -> None:
     """B10: at whatever moment that is, the last write on its way to the disk included."""
     draft, wanted = await spool(desk, some(4)), CreateBatch(endpoint=URL)
@@ -230,6 +240,14 @@ async def test_lists_are_pages_of_the_newest_first_both_ways(desk: Desk) -> None
     )
     told = json.loads(await plain.list("org_a", after=None, before=None, limit=9))
     assert [each["id"] for each in told] == newest
+    for asked, after, before, param in (
+        (desk.batches, "nope", None, "after"),
+        (plain, "nope", None, "after_id"),
+        (plain, None, "nope", "before_id"),
+    ):
+        with pytest.raises(InvalidRequest, match=f"'{param}' names nothing") as caught:
+            await asked.list("org_a", after=after, before=before, limit=2)
+        assert caught.value.param == param
     assert json.loads(await plain.read("org_a", ids[0]))["request_status"] == {"n0": {"status": "pending"}}
 
 

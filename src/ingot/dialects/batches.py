@@ -17,7 +17,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingot.dialects import stored
 from ingot.dialects.chat_request import Metadata
-from ingot.dialects.complaint import convert
+from ingot.dialects.complaint import END, convert
 from ingot.dialects.files import Expiry
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.rawjson import clip
@@ -30,7 +30,7 @@ DAY: Final = "24h"
 OF_REQUESTS: Final = ("completion_webhook", "webhook_token")
 """What of metadata is for single requests: a batch's own are kept and shown as they are, and no token may be."""
 
-Label = Annotated[str, Meta(min_length=1, max_length=128, pattern="^[a-zA-Z0-9_-]+$")]
+Label = Annotated[str, Meta(min_length=1, max_length=128, pattern=f"^[a-zA-Z0-9_-]+{END}")]
 Item = Literal["pending", "running", "completed", "failed", "cancelled", "expired"]
 
 _encode: Final = msgspec.json.Encoder().encode

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ingot.dialects.complaint import END
+
 Name = Annotated[str, Meta(min_length=1)]
 Schema = dict[str, Any]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -289,7 +291,7 @@ class ChatRequest(Rows, frozen=True, kw_only=True):
     function_call: Literal["none", "auto"] | Named | UnsetType = UNSET
     functions: Annotated[list[Function], Meta(min_length=1, max_length=128)] | UnsetType = UNSET
     logit_bias: (
-        dict[Annotated[str, Meta(pattern="^[0-9]+$")], Annotated[float, Meta(ge=-100, le=100)]] | None
+        dict[Annotated[str, Meta(pattern=f"^[0-9]+{END}")], Annotated[float, Meta(ge=-100, le=100)]] | None
     ) = None
     logprobs: bool | None = None
     max_completion_tokens: Positive | None = None

@@ -17,6 +17,9 @@ from ingot.rawjson import clip, kind_of
 
 Options = tuple[rows.Type, ...]
 
+END = r"(?!\n)$"
+"""Ends the pattern of a row: `$` alone would let a last newline in, and `\\Z` is no word of a JSON Schema's."""
+
 _WHERE = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$?(?P<path>.*)`)?$", re.DOTALL)
 _STEP = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
@@ -161,7 +164,11 @@ def _words(option: rows.Type) -> list[str]:
     match option:
         case rows.StrType():
             sized = _sized("a", "string", option, unit="characters")
-            return [sized if option.pattern is None else f"{sized} that matches {option.pattern}"]
+            return [
+                sized
+                if option.pattern is None
+                else f"{sized} that matches {option.pattern.replace(END, '$')}"
+            ]
         case rows.ListType():
             return [_sized("an", "array", option, unit="items")]
         case rows.DictType():

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from ingot.dialects.complaint import convert, unknown
+from ingot.dialects.complaint import END, convert, unknown
 from ingot.errors import InvalidRequest
 
 Purpose = Literal["assistants", "batch", "fine-tune", "vision", "user_data", "evals"]
@@ -55,7 +55,7 @@ class CompleteUpload(msgspec.Struct, frozen=True, kw_only=True):
     """The body that ends an upload: its parts in their order."""
 
     part_ids: Annotated[list[str], Meta(min_length=1, max_length=10_000)]
-    md5: Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$")] | None = None
+    md5: Annotated[str, Meta(pattern=f"^[0-9a-fA-F]{{32}}{END}")] | None = None
 
 
 class FileObject(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from ingot.dialects.dialect import Dialect
 from ingot.errors import InvalidRequest, Unsupported
 from ingot.presets import Preset, dressed
 from ingot.rawjson import clip
-from ingot.services.batches.desk import OBJECT, PLAIN, Batches, Wording
+from ingot.services.batches.desk import OBJECT, PLAIN, Batches, Wording, marks_of
 from ingot.services.changes import Changes
 from ingot.services.files import Files
 from ingot.web.once import JSON, Caller, make_once
@@ -148,7 +148,7 @@ def message_pages(
 
 
 def _common(batches: Batches, path: str, *, caller: Caller, most: int, usual: int) -> Pages:
-    marks = ("after",) if batches.form == "object" else ("after_id", "before_id")
+    marks = marks_of(batches.form)
 
     async def list_batches(request: Request) -> Response:
         who = await caller(request)

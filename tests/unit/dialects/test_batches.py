@@ -82,6 +82,7 @@ def test_body_says_what_a_batch_is_when_its_requests_are_a_file() -> None:
         ({"label": ""}, "label", "empty_string", "is empty"),
         ({"label": "x" * 129}, "label", "string_above_max_length", "is too long"),
         ({"label": "a b"}, "label", "invalid_value", "that matches ^[a-zA-Z0-9_-]+$ or null, but got 'a b'"),
+        ({"label": "abc\n"}, "label", "invalid_value", "that matches ^[a-zA-Z0-9_-]+$ or null"),
         ({"label": 3}, "label", "invalid_type", "expected a string"),
         ({"metadata": {"a": 1}}, "metadata", "invalid_type", "expected a string"),
         (

@@ -204,6 +204,13 @@ def test_decode_when_everything_is_used() -> None:
     assert call.body.value == FULL
 
 
+def test_token_of_a_bias_is_refused_when_a_line_ends_behind_it() -> None:
+    """A number is all digits, to its end."""
+    refused = refusal(logit_bias={"5\n": 1})
+    assert (refused.param, refused.status) == ("logit_bias", 400)
+    assert "that matches ^[0-9]+$" in refused.message
+
+
 def test_decode_when_minimal() -> None:
     """The least request has the contract's defaults."""
     call = decode(minimal())

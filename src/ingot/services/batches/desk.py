@@ -64,6 +64,11 @@ PLAIN: Final = Wording("plain", ("requests", "file"))
 MESSAGES: Final = Wording("messages", ("messages",), "msgbatch")
 
 
+def marks_of(form: Form) -> Sequence[str]:
+    """The parameters that say where a page of a list begins."""
+    return ("after",) if form == "object" else ("after_id", "before_id")
+
+
 class Batches:
     """The batches of one database, for one preset and in one form of words."""
 
@@ -118,7 +123,7 @@ class Batches:
             if named is not None:
                 row = store.find_batch(conn, org_id, named, shapes=shapes)
                 if row is None:
-                    raise no_place("after" if after is not None else "before")
+                    raise no_place(marks_of(self.form)[0 if after is not None else -1])
                 mark = store.mark_of(row)
             # Before a mark stand the ones that are newer: they are found going up from it.
             up = after is None and before is not None

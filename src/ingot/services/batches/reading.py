@@ -83,4 +83,10 @@ def asked_window(told: Mapping[str, str | None], known: Mapping[str, Window]) ->
                 f"({', '.join(fit)}), but got '{clip(str(name))}'.",
                 param=place,
             )
+    if len(set(found.values())) > 1:
+        (one, its), (other, theirs) = list(found.items())[:2]
+        raise InvalidRequest(
+            f"'{other}' is '{theirs}' and '{one}' is '{its}'. Send one of them, or the same in both.",
+            param=other,
+        )
     return next(iter(found.values()), None)
