@@ -66,6 +66,7 @@ def test_price_is_never_negative_however_far_down_the_fault_is(scene: Scene) -> 
         ({"params": {**BODIES["/v1/responses"], "stream": True}}, "requests[2].params.stream"),
         ({"custom_id": "r0"}, "requests[2].custom_id"),
         ({"custom_id": "a b"}, "requests[2].custom_id"),
+        ({"custom_id": "results"}, "requests[2].custom_id"),
         ({"params": {"model": "mock"}}, "requests[2].params.input"),
         ({"params": {**BODIES["/v1/responses"], "temperature": 9}}, "requests[2].params.temperature"),
         ({"x": 1}, "requests[2].x"),
@@ -74,7 +75,7 @@ def test_price_is_never_negative_however_far_down_the_fault_is(scene: Scene) -> 
             "requests[2].params.metadata.completion_window",
         ),
     ],
-    ids=["stream", "name twice", "name", "missing", "value", "unknown", "asap"],
+    ids=["stream", "name twice", "name", "hidden", "missing", "value", "unknown", "asap"],
 )
 def test_no_quote_is_given_for_what_a_batch_refuses(
     scene: Scene, changed: dict[str, Any], param: str

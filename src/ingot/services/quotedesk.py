@@ -28,6 +28,7 @@ from ingot.scheduling.windows import STANDARD
 from ingot.services.admission import most_of
 from ingot.services.asking import place
 from ingot.services.background import wanted
+from ingot.services.batches.desk import OBJECT
 from ingot.services.batches.intake import Intake, Judge, faulty, too_many
 from ingot.services.batches.reading import (
     VERSION,
@@ -150,7 +151,9 @@ class QuoteDesk:
         surveyor = Surveyor(judge, others if asked.windows == "all" else ())
         inline = draft is not None
         read: Callable[[bytes], Named] = (
-            read_request if inline else partial(read_line, endpoint=asked.endpoint)
+            partial(read_request, taken=OBJECT.taken)
+            if inline
+            else partial(read_line, endpoint=asked.endpoint)
         )
         intake = Intake(
             surveyor,
