@@ -151,7 +151,8 @@ async def test_lines_are_told_by_their_ends_while_a_batch_runs(backend: Place) -
         await house.settle(job, items[2], answer=b"{}", expires_at=9_000_000_000_000_000)
         await house.settle(job, items[0], **FAILED, error="bad")
         assert await states(house, row.id) == {"completed": 1, "failed": 1, "running": 1, "pending": 2}
-        assert await house.db.read(partial(batch_lines.running_count, batch_id=row.id)) == 1
+        running = partial(batch_lines.running_count, batch=await look(house, row.id))
+        assert await house.db.read(running) == 1
         await cancel(house, row)
 
         async def ended(after: int, limit: int) -> list[tuple[int, str, bytes | None]]:

@@ -19,7 +19,7 @@ from ingot.cli.output import fail, print_json
 from ingot.services.accounts.desk import OPERATOR
 from ingot.store.members import MemberRow
 from ingot.store.organizations import OrganizationRow
-from ingot.store.schema import seconds
+from ingot.store.schema import seconds_or_none
 from ingot.web.admin.members import show_member
 from ingot.web.admin.shapes import show_organization
 
@@ -197,5 +197,5 @@ def delete(
 
 def told(row: OrganizationRow) -> dict[str, Any]:
     """An organization as the admin API shows it, and when it was deleted."""
-    deleted = None if row.deleted_at is None else seconds(row.deleted_at)
+    deleted = seconds_or_none(row.deleted_at)
     return structs.asdict(show_organization(row)) | {"deleted_at": deleted}

@@ -10,8 +10,8 @@ HTTP; who asks is known before.
 
 import asyncio
 import errno
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, BinaryIO, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from msgspec import UNSET
 from sqlalchemy import Connection
@@ -37,6 +37,15 @@ DAY = 86_400
 
 T = TypeVar("T")
 IO = TypeVar("IO", bound=BinaryIO)
+
+
+class Owner(Protocol):
+    """Whose a file is: an organization's, made with one of its keys."""
+
+    @property
+    def org_id(self) -> str: ...
+    @property
+    def key_id(self) -> str: ...
 
 
 class Files:
@@ -90,16 +99,20 @@ class Files:
         self, who: Principal, name: str, write: Callable[[Connection], bytes], *, keep: Keep[bytes]
     ) -> bytes:
         """What `write` gives, which makes the row of bytes that are in place under `name`; without it they go again."""
+        return await self.write_rows(who.org_id, [name], kept(write, keep))
+
+    async def write_rows(self, org_id: str, names: Sequence[str], write: Callable[[Connection], T]) -> T:
+        """The same for several that are made together, or not at all."""
         try:
-            return await self._db.write(kept(write, keep), locks=(who.org_id,))
+            return await self._db.write(write, locks=(org_id,))
         except BaseException:
-            # Nothing knows these bytes; where the row was written after all, as a cancelled caller cannot tell, they stay.
-            if not await asyncio.shield(self._db.read(lambda conn: store.known(conn, [name]))):
-                await on_disk(lambda: self.blobs.remove([name]))
+            # Nothing knows these bytes; where the rows were written after all, as a cancelled caller cannot tell, they stay.
+            if not await asyncio.shield(self._db.read(lambda conn: store.known(conn, names))):
+                await on_disk(lambda: self.blobs.remove(names))
             raise
 
     def row_of(
-        self, who: Principal, draft: Draft, *, filename: str, purpose: str, keep_seconds: int | None
+        self, who: Owner, draft: Draft, *, filename: str, purpose: str, keep_seconds: int | None
     ) -> FileRow:
         """The row of a draft that becomes a file now."""
         now = self._now()

@@ -25,7 +25,7 @@ from ingot.store import keys as store
 from ingot.store.budgets import Budget
 from ingot.store.database import Database
 from ingot.store.keys import KeyRow, Scope
-from ingot.store.schema import DEFAULT_ORG, micros, seconds
+from ingot.store.schema import DEFAULT_ORG, micros, seconds, seconds_or_none
 
 NAME_LENGTH = 100
 MODEL_LENGTH = 200
@@ -283,9 +283,9 @@ def _info(row: KeyRow, cap: int | None) -> KeyInfo:
         last4=row.last4,
         source=row.source,
         created_at=seconds(row.created_at),
-        last_used_at=None if row.last_used_at is None else seconds(row.last_used_at),
-        expires_at=None if row.expires_at is None else seconds(row.expires_at),
-        revoked_at=None if row.revoked_at is None else seconds(row.revoked_at),
+        last_used_at=seconds_or_none(row.last_used_at),
+        expires_at=seconds_or_none(row.expires_at),
+        revoked_at=seconds_or_none(row.revoked_at),
         org_id=row.org_id,
         user_id=row.user_id,
         scope=row.scope,

@@ -27,7 +27,7 @@ from ingot.store import plans as store
 from ingot.store.audit import Detail
 from ingot.store.database import Database
 from ingot.store.plans import PlanRow
-from ingot.store.schema import micros, seconds
+from ingot.store.schema import micros, seconds, seconds_or_none
 from ingot.store.steps.organizations import PLAN_ROWS
 
 MOST = 2**53
@@ -344,5 +344,5 @@ def _info(row: PlanRow) -> PlanInfo:
         monthly_credits=usd(row.monthly_credits),
         monthly_price=usd(row.monthly_price),
         created_at=seconds(row.created_at),
-        archived_at=None if row.archived_at is None else seconds(row.archived_at),
+        archived_at=seconds_or_none(row.archived_at),
     )

@@ -15,7 +15,7 @@ from ingot.store.balances import Standing
 from ingot.store.budgets import BudgetRow
 from ingot.store.ledger import Entry
 from ingot.store.promos import Promo
-from ingot.store.schema import MICROSECOND, seconds
+from ingot.store.schema import MICROSECOND, seconds, seconds_or_none
 from ingot.store.subscriptions import Subscription
 
 
@@ -162,8 +162,8 @@ def promo_info(promo: Promo) -> PromoInfo:
         uses=promo.uses,
         most_uses=promo.most_uses,
         created_at=seconds(promo.created_at),
-        expires_at=_seconds(promo.expires_at),
-        ended_at=_seconds(promo.ended_at),
+        expires_at=seconds_or_none(promo.expires_at),
+        ended_at=seconds_or_none(promo.ended_at),
     )
 
 
@@ -179,7 +179,7 @@ def budget_info(budget: BudgetRow) -> BudgetInfo:
         held=usd(budget.held),
         left=usd(max(0, budget.cap - budget.spent - budget.held)),
         created_at=seconds(budget.created_at),
-        ended_at=_seconds(budget.ended_at),
+        ended_at=seconds_or_none(budget.ended_at),
     )
 
 
@@ -192,8 +192,8 @@ def subscription_info(row: Subscription) -> SubscriptionInfo:
         started_at=seconds(row.started_at),
         period_start=seconds(row.period_start),
         period_end=seconds(row.period_end),
-        cancelled_at=_seconds(row.cancelled_at),
-        ended_at=_seconds(row.ended_at),
+        cancelled_at=seconds_or_none(row.cancelled_at),
+        ended_at=seconds_or_none(row.ended_at),
     )
 
 
@@ -201,7 +201,3 @@ def iso(at: int) -> str:
     """An instant of the store, exact to the microsecond: `2026-11-27T07:00:00.000000Z`."""
     whole, rest = divmod(at, MICROSECOND)
     return f"{datetime.fromtimestamp(whole, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
-
-
-def _seconds(instant: int | None) -> int | None:
-    return None if instant is None else seconds(instant)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
+from ingot.store.batches import ENDED, BatchRow
 from ingot.store.responses import is_plain
 from ingot.store.schema import batch_lines, batches, items, jobs, ledger, response_waits, responses
 
@@ -90,11 +91,14 @@ def all_states(conn: Connection, batch_id: str) -> Iterator[tuple[str, str]]:
         yield row.custom_id, state
 
 
-def running_count(conn: Connection, batch_id: str) -> int:
-    """How many of a batch's requests are being worked on."""
+def running_count(conn: Connection, batch: BatchRow) -> int:
+    """How many of a batch's requests are being worked on; no more than its figures leave."""
+    if not batch.left or batch.state in ENDED:
+        return 0
     within = and_(_i.batch_id == _j.batch_id, _i.seq.between(_j.lo, _j.hi))
     query = select(func.count()).select_from(jobs).join(items, within)
-    return int(conn.execute(query.where(_j.batch_id == batch_id, _j.state == "running")).scalar_one())
+    found = conn.execute(query.where(_j.batch_id == batch.id, _j.state == "running")).scalar_one()
+    return min(int(found), batch.left)
 
 
 def find_line(conn: Connection, batch_id: str, custom_id: str) -> LineFound | None:

@@ -33,6 +33,11 @@ def seconds(instant: int) -> int:
     return instant // MICROSECOND
 
 
+def seconds_or_none(instant: int | None) -> int | None:
+    """The same of one that may not have come."""
+    return None if instant is None else seconds(instant)
+
+
 def stamp(at: int) -> str:
     """Whole seconds since the epoch as RFC 3339 has them."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,9 +10,10 @@ Any number of processes do this; each step is a write that finds nothing left to
 
 import asyncio
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 
 from ingot.errors import ApiError
+from ingot.services.batches.ending import end_waiting
 from ingot.services.batches.filing import Filing
 from ingot.services.batches.staging import clear, discard
 from ingot.services.runtime import Runtime
@@ -28,7 +29,6 @@ SWEEP_SECONDS: Final = 60.0
 STAGED_SECONDS: Final = 3600.0
 """How long a batch may take to be written down, until its process is taken for dead."""
 RESULT_DAYS: Final = 30
-JOBS: Final = 32
 UNREAD: Final = (
     '[{"code":"batch_expired","message":"The file could not be read before the batch was due. Make the batch again.",'
     '"param":"input_file_id","line":null}]'
@@ -83,14 +83,15 @@ class Keeper:
 
     async def end_late(self) -> None:
         """Ends what waits although its time is over, or its batch was cancelled."""
+        node = self.runtime.jobs.owner
         now = micros(self.runtime.clock.now())
         for batch_id, org_id in await self._db.read(partial(batch_ends.overdue, now=now)):
-            await self._end(batch_id, org_id, how="expired", now=now)
+            await end_waiting(self._db, batch_id, org_id, how="expired", at=now, node=node)
         for batch in await self._db.read(partial(batch_ends.unread, now=now)):
             fail = partial(store.fail, batch=batch, errors=UNREAD, at=now)
             await self._db.write(fail, locks=(batch.org_id,))
         for batch_id, org_id in await self._db.read(batch_ends.to_be_ended):
-            await self._end(batch_id, org_id, how="cancelled", now=now)
+            await end_waiting(self._db, batch_id, org_id, how="cancelled", at=now)
 
     async def sweep(self) -> None:
         """Removes what nobody will ask for again."""
@@ -105,18 +106,3 @@ class Keeper:
         for batch_id in await self._db.read(store.ownerless):
             await clear(self._db, batch_id)
             await self._db.write(partial(store.forget, batch_id=batch_id))
-
-    async def _end(
-        self, batch_id: str, org_id: str, *, how: Literal["cancelled", "expired"], now: int
-    ) -> None:
-        ended = 1
-        while ended:
-            write = partial(
-                batch_ends.end_waiting,
-                batch_id=batch_id,
-                how=how,
-                at=now,
-                most=JOBS,
-                node=self.runtime.jobs.owner,
-            )
-            ended, _ = await self._db.write(write, locks=(org_id,))

@@ -33,17 +33,12 @@ from ingot.signals.signal import BATCHES, ENDS
 from ingot.store import batch_lines
 from ingot.store import batches as store
 from ingot.store import responses as answers
-from ingot.store.batches import ENDED, BatchRow, Shape
+from ingot.store.batches import BatchRow, Shape
 from ingot.store.database import Database
 from ingot.store.responses import Step
-from ingot.store.schema import seconds, stamp
-
-PIECE: Final = 256 * 1024
-DELETED: Final = 500
+from ingot.store.schema import seconds, seconds_or_none, stamp
 
 Form = Literal["object", "plain", "messages"]
-
-_encode: Final = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +103,7 @@ class Batches:
             # One snapshot: its counts fit what runs.
             row = store.find_batch(conn, org_id, which, shapes=self._wording.shapes) or batch
             states = batch_lines.all_states(conn, row.id) if self.form == "plain" else None
-            running = batch_lines.running_count(conn, row.id) if row.state not in ENDED else 0
-            return self.render(row, running=running, states=states)
+            return self.render(row, running=batch_lines.running_count(conn, row), states=states)
 
         return await self._db.read(read)
 
@@ -130,7 +124,10 @@ class Batches:
             rows, more = store.list_batches(
                 conn, org_id, shapes=shapes, step=Step(mark, limit, descending=not up)
             )
-            shown = [(row.id, self._shown(conn, row)) for row in (rows[::-1] if up else rows)]
+            shown = [
+                (row.id, self.render(row, running=batch_lines.running_count(conn, row)))
+                for row in (rows[::-1] if up else rows)
+            ]
             return self._listed(shown, more=more)
 
         return await self._db.read(read)
@@ -195,10 +192,6 @@ class Batches:
             return message_batches.render(shown, moment=stamp)
         return wire.render(shown, inline=row.shape != "file")
 
-    def _shown(self, conn: Connection, row: BatchRow) -> bytes:
-        running = batch_lines.running_count(conn, row.id) if row.state not in ENDED else 0
-        return self.render(row, running=running)
-
     def _listed(self, items: Sequence[tuple[str, bytes]], *, more: bool) -> bytes:
         if self.form == "plain":
             return b"[" + b",".join(item for _, item in items) + b"]"
@@ -226,7 +219,7 @@ def shown_of(row: BatchRow, *, running: int = 0) -> Shown:
             failed=row.failed,
             cancelled=row.cancelled,
             expired=row.expired,
-            running=min(running, row.left),
+            running=running,
         ),
         tokens=Tokens(
             input=row.input_tokens,
@@ -241,13 +234,9 @@ def shown_of(row: BatchRow, *, running: int = 0) -> Shown:
         output_file_id=row.output_file_id,
         error_file_id=row.error_file_id,
         errors=row.errors,
-        started_at=_seconds(row.started_at),
-        finalizing_at=_seconds(row.finalizing_at),
-        ended_at=_seconds(row.ended_at),
-        cancel_at=_seconds(row.cancel_at),
-        archived_at=_seconds(row.archived_at),
+        started_at=seconds_or_none(row.started_at),
+        finalizing_at=seconds_or_none(row.finalizing_at),
+        ended_at=seconds_or_none(row.ended_at),
+        cancel_at=seconds_or_none(row.cancel_at),
+        archived_at=seconds_or_none(row.archived_at),
     )
-
-
-def _seconds(at: int | None) -> int | None:
-    return None if at is None else seconds(at)

@@ -1,7 +1,7 @@
 """The end of a batch that somebody asks for: what waits ends at once, a few jobs in a write; what runs is its worker's to end."""
 
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from ingot.clock import Clock
 from ingot.errors import Conflict
@@ -24,6 +24,19 @@ async def end_all(db: Database, batch: BatchRow, *, clock: Clock) -> None:
             code="batch_ended",
             headers=(("x-should-retry", "false"),),
         )
-    end = partial(batch_ends.end_waiting, batch_id=batch.id, how="cancelled", at=now, most=JOBS)
-    while (await db.write(end, locks=(batch.org_id,)))[0]:
+    await end_waiting(db, batch.id, batch.org_id, how="cancelled", at=now)
+
+
+async def end_waiting(
+    db: Database,
+    batch_id: str,
+    org_id: str,
+    *,
+    how: Literal["cancelled", "expired"],
+    at: int,
+    node: str = "",
+) -> None:
+    """Ends all that waits of a batch, a few jobs in a write; `node` notes the promises that break with it."""
+    end = partial(batch_ends.end_waiting, batch_id=batch_id, how=how, at=at, most=JOBS, node=node)
+    while (await db.write(end, locks=(org_id,)))[0]:
         pass  # other writes come between two of these

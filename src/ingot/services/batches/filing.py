@@ -23,7 +23,6 @@ from ingot.dialects.batch_lines import read_line
 from ingot.dialects.batches import Fault
 from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError
-from ingot.ids import new_id
 from ingot.presets import Preset
 from ingot.services.batches import results
 from ingot.services.batches.intake import Intake, Judge
@@ -40,7 +39,7 @@ from ingot.store.batches import BatchRow
 from ingot.store.blobs import Draft
 from ingot.store.database import Database
 from ingot.store.files import FileRow
-from ingot.store.schema import MICROSECOND, micros
+from ingot.store.schema import micros
 
 RENEW_SECONDS: Final = 15.0
 
@@ -169,7 +168,7 @@ class Filing:
     async def _end(self, batch: BatchRow, outputs: Draft, errors: Draft) -> None:
         now = micros(self.runtime.clock.now())
         made = {
-            kind: self._row(batch, draft, kind=kind, now=now)
+            kind: self._row(batch, draft, kind=kind)
             for kind, draft in (("output", outputs), ("error", errors))
             if draft.size
         }
@@ -192,28 +191,13 @@ class Filing:
             for row in made.values():
                 file_store.insert_file(conn, row)
 
-        try:
-            await self.db.write(write, locks=(batch.org_id,))
-        except BaseException:
-            # Whoever has the batch now writes files of its own.
-            names = [row.id for row in made.values()]
-            if not await asyncio.shield(self.db.read(partial(file_store.known, names=names))):
-                await on_disk(partial(self.files.blobs.remove, names))
-            raise
+        # Whoever has the batch now, where this lost it, writes files of its own.
+        await self.files.write_rows(batch.org_id, [row.id for row in made.values()], write)
 
-    def _row(self, batch: BatchRow, draft: Draft, *, kind: str, now: int) -> FileRow:
+    def _row(self, batch: BatchRow, draft: Draft, *, kind: str) -> FileRow:
         keep = batch.output_seconds or file_wire.BATCH_DAYS * DAY
-        return FileRow(
-            id=f"file-{new_id('')[1:]}",
-            org_id=batch.org_id,
-            key_id=batch.key_id,
-            purpose="batch_output",
-            filename=f"{batch.id}_{kind}.jsonl",
-            bytes=draft.size,
-            sha256=draft.sha256.hexdigest(),
-            created_at=now,
-            expires_at=now + keep * MICROSECOND,
-        )
+        name = f"{batch.id}_{kind}.jsonl"
+        return self.files.row_of(batch, draft, filename=name, purpose="batch_output", keep_seconds=keep)
 
 
 class Lease:

@@ -11,10 +11,10 @@ from ingot.rawjson import clip
 from ingot.services.batches.ending import end_all
 from ingot.store import batch_lines
 from ingot.store import batches as store
-from ingot.store.batches import ENDED, BatchRow, Shape
+from ingot.store.batches import BatchRow, Shape
 from ingot.store.database import Database
 from ingot.store.responses import Step
-from ingot.store.schema import seconds
+from ingot.store.schema import seconds, seconds_or_none
 
 SHAPES: Final[tuple[Shape, ...]] = ("requests", "file", "messages")
 
@@ -58,7 +58,7 @@ def _find(conn: Connection, org_id: str, which: str) -> BatchRow:
 
 
 def _told(conn: Connection, row: BatchRow) -> dict[str, Any]:
-    running = 0 if row.state in ENDED else batch_lines.running_count(conn, row.id)
+    running = batch_lines.running_count(conn, row)
     return {
         "id": row.id,
         "endpoint": row.endpoint,
@@ -70,11 +70,11 @@ def _told(conn: Connection, row: BatchRow) -> dict[str, Any]:
         "failed": row.failed,
         "cancelled": row.cancelled,
         "expired": row.expired,
-        "running": min(running, row.left),
-        "pending": max(row.left - running, 0),
+        "running": running,
+        "pending": row.left - running,
         "input_tokens": row.input_tokens,
         "output_tokens": row.output_tokens,
         "created_at": seconds(row.created_at),
         "due_at": seconds(row.due_at),
-        "ended_at": None if row.ended_at is None else seconds(row.ended_at),
+        "ended_at": seconds_or_none(row.ended_at),
     }

@@ -25,7 +25,7 @@ from ingot.store.database import Database
 from ingot.store.deliveries import enable_place
 from ingot.store.delivery_log import DeliveryRow, State, Which
 from ingot.store.responses import Step, is_plain
-from ingot.store.schema import micros, seconds
+from ingot.store.schema import micros, seconds, seconds_or_none
 
 T = TypeVar("T")
 
@@ -157,8 +157,8 @@ class WebhookDesk:
                         row.place,
                         row.failures,
                         seconds(row.failing_since),
-                        _maybe(row.probe_at),
-                        _maybe(row.disabled_at),
+                        seconds_or_none(row.probe_at),
+                        seconds_or_none(row.disabled_at),
                     )
                     for row in store.list_places(conn, org_id)
                 ],
@@ -253,7 +253,7 @@ class WebhookDesk:
         known = endpoints.account_secret(conn, org_id)
         secret = rules.derive(self._digest, org_id, known.number)
         shown = rules.shown_secret(secret) if tell else None
-        return SecretInfo(rules.hint(secret), known.number, _maybe(known.old_until), shown)
+        return SecretInfo(rules.hint(secret), known.number, seconds_or_none(known.old_until), shown)
 
     def _audit(
         self,
@@ -297,13 +297,9 @@ def _shown(row: DeliveryRow) -> DeliveryInfo:
         attempts=row.attempts,
         created_at=seconds(row.created_at),
         next_at=seconds(row.due_at) if row.done_at is None else None,
-        done_at=_maybe(row.done_at),
+        done_at=seconds_or_none(row.done_at),
         error=row.error,
         tries=[
             TryInfo(seconds(each.at), each.ms, each.status, each.family, each.error) for each in row.tries
         ],
     )
-
-
-def _maybe(instant: int | None) -> int | None:
-    return None if instant is None else seconds(instant)

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from ingot.store.accounts import UserRow
 from ingot.store.members import Membership, Role
 from ingot.store.organizations import OrganizationRow
-from ingot.store.schema import seconds
+from ingot.store.schema import seconds, seconds_or_none
 
 Seconds = Annotated[int, Meta(ge=0, le=253_402_300_799)]
 """An instant, up to the end of the year 9999: no calendar here goes further."""
@@ -54,7 +54,7 @@ def show_user(row: UserRow) -> User:
         verified=row.verified_at is not None,
         operator=bool(row.operator),
         created_at=seconds(row.created_at),
-        last_login_at=None if row.last_login_at is None else seconds(row.last_login_at),
+        last_login_at=seconds_or_none(row.last_login_at),
     )
 
 
