@@ -100,6 +100,7 @@ def costs(claim: Claim) -> tuple[int, int, int, int]:
     return requests.rate, requests.cost, tokens.rate, tokens.cost
 
 
+@lru_cache(4096)
 def rate(limit: int | None) -> int:
     """How many points drain in a microsecond; without a limit all of them."""
     return CEILING if limit is None else max(limit, 1)

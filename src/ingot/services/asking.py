@@ -87,7 +87,8 @@ async def run(
     call = asked.call
     if asked.dialect.own_place is not None:
         call = await before(runtime, asked.dialect, call, asked.principal, recent=asked.recent)
-    call = await seen(runtime, asked, call)
+    if call.images or call.files:
+        call = await seen(runtime, asked, call)
     admission = Admission()
     try:
         await gate.admit(asked.principal, call, asked.deployment, window=asked.window, admission=admission)
@@ -145,8 +146,6 @@ def ordered(runtime: Runtime, asked: Asked, *, response_id: str) -> Hook | None:
 
 async def seen(runtime: Runtime, asked: Asked, call: Call) -> Call:
     """The call with what it shows judged, and what its files add to it; raises ClientError."""
-    if not call.images and not call.files:
-        return call
     with own_places(asked.dialect, call):
         if call.files:
             call = await runtime.attachments.find(call, asked.principal.org_id, asked.deployment)

@@ -86,8 +86,10 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     links = runtime.fleet.links
     dialect = inference.dialect
     routes = routes_served(deployment, dialect, inference.surface)
-    with own_places(dialect, inference.call):
-        routes, call = await as_sent(runtime, inference, routes)
+    call = inference.call
+    if call.files or call.images:
+        with own_places(dialect, call):
+            routes, call = await as_sent(runtime, inference, routes)
     weighted = deployment.strategy == "weighted"
     tried: set[str] = set()
     last: ApiError | None = None
