@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,6 +74,17 @@ async def scene() -> AsyncIterator[Scene]:
         await asyncio.gather(*left, return_exceptions=True)
 
 
+@asynccontextmanager
+async def _connected(scene: Scene) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
 def _ask(*paths: str) -> bytes:
     return b"".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in paths)
 
@@ -85,68 +97,65 @@ async def _answer(reader: asyncio.StreamReader) -> str:
 
 
 async def test_one_task_handles_all_when_requests_come_one_after_the_other(scene: Scene) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
-    for path in ("/one", "/two", "/three"):
-        writer.write(_ask(path))
-        assert await _answer(reader) == path
-        await scene.until_ended()
-    assert len(set(scene.tasks)) == 1
-    writer.close()
+    async with _connected(scene) as (reader, writer):
+        for path in ("/one", "/two", "/three"):
+            writer.write(_ask(path))
+            assert await _answer(reader) == path
+            await scene.until_ended()
+        assert len(set(scene.tasks)) == 1
 
 
 async def test_next_request_is_answered_when_the_one_before_has_something_left_to_do(scene: Scene) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
-    writer.write(_ask("/lingering"))
-    assert await _answer(reader) == "/lingering"
-    for path in ("/two", "/three"):
-        writer.write(_ask(path))
-        assert await _answer(reader) == path
-    await scene.until_ended(2)
-    assert scene.ends == ["/two", "/three"]
-    scene.go_on.set()
-    await scene.until_ended()
-    assert scene.ends == ["/two", "/three", "/lingering"]
-    # The one that comes last finds another waiting, and ends: no task is left over.
-    assert len({task for task in scene.tasks if task is not None and not task.done()}) == 1
-    writer.close()
+    async with _connected(scene) as (reader, writer):
+        writer.write(_ask("/lingering"))
+        assert await _answer(reader) == "/lingering"
+        for path in ("/two", "/three"):
+            writer.write(_ask(path))
+            assert await _answer(reader) == path
+        await scene.until_ended(2)
+        assert scene.ends == ["/two", "/three"]
+        scene.go_on.set()
+        await scene.until_ended()
+        assert scene.ends == ["/two", "/three", "/lingering"]
+        # The one that comes last finds another waiting, and ends: no task is left over.
+        assert len({task for task in scene.tasks if task is not None and not task.done()}) == 1
 
 
 async def test_answers_keep_their_order_when_requests_come_all_at_once(scene: Scene) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
-    paths = [f"/{number}" for number in range(6)]
-    writer.write(_ask(*paths))
-    assert [await _answer(reader) for _ in paths] == paths
-    await scene.until_ended(6)
-    writer.write(_ask("/later"))
-    assert await _answer(reader) == "/later"
-    writer.close()
+    async with _connected(scene) as (reader, writer):
+        paths = [f"/{number}" for number in range(6)]
+        writer.write(_ask(*paths))
+        assert [await _answer(reader) for _ in paths] == paths
+        await scene.until_ended(6)
+        writer.write(_ask("/later"))
+        assert await _answer(reader) == "/later"
 
 
 async def test_handler_is_cancelled_when_its_client_leaves_in_a_later_request(scene: Scene) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
-    writer.write(_ask("/one"))
-    assert await _answer(reader) == "/one"
-    await scene.until_ended()
-    writer.write(_ask("/silent"))
-    await writer.drain()
-    async with asyncio.timeout(30):
-        await scene.silent.wait()
-    writer.transport.abort()
-    await scene.until_ended()
-    assert scene.ends == ["/one", "gone"]
-    task = scene.tasks[1]
-    assert task is not None
-    async with asyncio.timeout(30):
-        await task
+    async with _connected(scene) as (reader, writer):
+        writer.write(_ask("/one"))
+        assert await _answer(reader) == "/one"
+        await scene.until_ended()
+        writer.write(_ask("/silent"))
+        await writer.drain()
+        async with asyncio.timeout(30):
+            await scene.silent.wait()
+        writer.transport.abort()
+        await scene.until_ended()
+        assert scene.ends == ["/one", "gone"]
+        task = scene.tasks[1]
+        assert task is not None
+        async with asyncio.timeout(30):
+            await task
 
 
 async def test_waiting_task_ends_when_its_client_leaves(scene: Scene) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", scene.port)
-    writer.write(_ask("/one"))
-    assert await _answer(reader) == "/one"
-    await scene.until_ended()
-    task = scene.tasks[0]
-    assert task is not None
-    writer.transport.abort()
-    async with asyncio.timeout(30):
-        await task
+    async with _connected(scene) as (reader, writer):
+        writer.write(_ask("/one"))
+        assert await _answer(reader) == "/one"
+        await scene.until_ended()
+        task = scene.tasks[0]
+        assert task is not None
+        writer.transport.abort()
+        async with asyncio.timeout(30):
+            await task
