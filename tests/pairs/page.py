@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ingot.dialects.hints import HINTS, matters
+from ingot.canonical import matters
+from ingot.canonical.losses import KINDS
 from ingot.errors import Unsupported
 from pairs.exchange import PAIRS, RELAYS, answer, dumped, send
 from pairs.fields import BASES, FIELDS, WITHOUT
@@ -79,7 +80,7 @@ ANSWERS = {
 
 def page() -> str:
     """The page."""
-    sections = [HEAD, HINTED, _rows((hint.what, hint.why) for hint in HINTS)]
+    sections = [HEAD, HINTED, _rows(hints())]
     for client, target in PAIRS:
         if client == target:
             continue
@@ -96,6 +97,13 @@ def page() -> str:
 
 def _rows(rows: Iterator[tuple[str, ...]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def hints() -> Iterator[tuple[str, ...]]:
+    """A row for each kind of what a client asks that changes no answer."""
+    for kind, words in KINDS.items():
+        if words.why is not None and kind not in {"default", "answer"}:
+            yield words.what, words.why
 
 
 # --- requests ---
@@ -115,7 +123,11 @@ def request_rows(client: str, target: str) -> Iterator[tuple[str, ...]]:
         found = [loss for loss in sent.losses if loss.reason not in known]
         places = list(differences(_plain(json.loads(base.data)), _plain(json.loads(sent.data))))
         reasons = list(dict.fromkeys(loss.reason for loss in found))
-        word = "a default" if found and all(loss.filled for loss in found) else verdict(places, reasons)
+        word = (
+            "a default"
+            if found and all(loss.kind == "default" for loss in found)
+            else verdict(places, reasons)
+        )
         fate = ("400" if any(matters(loss) for loss in found) else "told") if found else ""
         yield name, word, ", ".join(dict.fromkeys(places)), "; ".join(reasons), fate
 

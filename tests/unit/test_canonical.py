@@ -30,8 +30,8 @@ def test_extras_when_they_go_elsewhere() -> None:
     assert lost_extras(extras, "messages", at="x") == ()
     assert lost_extras(None, "chat", at="x") == ()
     reason = "only the messages dialect knows it"
-    assert lost_extras(extras, "chat", at="x") == [Loss("x.a", reason), Loss("x.c", reason)]
-    assert lost_extras(extras, "chat", silent=(b"null", b"0")) == [Loss("a", reason)]
+    assert lost_extras(extras, "chat", at="x") == [Loss("x.a", "field", reason), Loss("x.c", "field", reason)]
+    assert lost_extras(extras, "chat", silent=(b"null", b"0")) == [Loss("a", "field", reason)]
 
 
 @pytest.mark.parametrize(

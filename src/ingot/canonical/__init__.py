@@ -24,6 +24,7 @@ Knows no wire format, no quirk and no price.
 """
 
 from ingot.canonical.answer import Answer, Failure, FinishReason, Logprobs, Output, Usage
+from ingot.canonical.losses import Kind, Loss, Losses, kind_at, lost_extras, matters
 from ingot.canonical.parts import (
     AnyPart,
     Audio,
@@ -34,8 +35,6 @@ from ingot.canonical.parts import (
     File,
     Image,
     Json,
-    Loss,
-    Losses,
     NativePart,
     Origin,
     Part,
@@ -47,7 +46,6 @@ from ingot.canonical.parts import (
     ToolCall,
     ToolResult,
     Turn,
-    lost_extras,
     where,
 )
 from ingot.canonical.request import (
@@ -90,6 +88,7 @@ __all__ = [
     "Json",
     "JsonObjectFormat",
     "JsonSchemaFormat",
+    "Kind",
     "Logprobs",
     "Loss",
     "Losses",
@@ -114,6 +113,8 @@ __all__ = [
     "ToolResult",
     "Turn",
     "Usage",
+    "kind_at",
     "lost_extras",
+    "matters",
     "where",
 ]

@@ -1,28 +1,15 @@
-"""Parts and turns of the canonical form, and what is said of a loss.
+"""Parts and turns of the canonical form.
 
 Decides what the three dialects mean in common by a part. Knows no wire format.
 """
 
-from collections.abc import Collection, Iterable
-from typing import Final, Literal
+from typing import Literal
 
 from msgspec import Raw, Struct, UnsetType
 
 DialectName = Literal["chat", "responses", "messages"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 Json = Raw | UnsetType
-
-
-class Loss(Struct, frozen=True, gc=False, omit_defaults=True):
-    """What cannot be carried over: its path in the body it stood in (`messages[2].content[0]`), and why."""
-
-    path: str
-    reason: str
-    filled: bool = False
-    """Nothing that was said is lost: a default stands where the client said nothing. Told, and no reason to refuse."""
-
-
-Losses = tuple[Loss, ...]
 
 
 class Origin(Struct, frozen=True, gc=False):
@@ -176,7 +163,7 @@ class Turn(Struct, frozen=True, gc=False, omit_defaults=True):
     extras: Extras | None = None
 
 
-# --- places and losses ---
+# --- places ---
 
 
 def where(*steps: str) -> str:
@@ -185,24 +172,3 @@ def where(*steps: str) -> str:
     for step in steps:
         path = f"{path}.{step}" if path and step and step[0] != "[" else path + step
     return path
-
-
-EMPTY: Final = (b"null", b"[]", b"{}")
-"""Values of unknown fields with which nothing is said."""
-
-# How far an item of a conversation had come is told by what it says.
-_STATE = "status"
-
-
-def lost_extras(
-    extras: Extras | None, to: DialectName, *, at: str = "", silent: Collection[bytes] = EMPTY
-) -> Iterable[Loss]:
-    """A loss for each field that `to` cannot be given; values that are `silent` say nothing (of counts, a zero too)."""
-    if extras is None or extras.dialect == to:
-        return ()
-    reason = f"only the {extras.dialect} dialect knows it"
-    return [
-        Loss(where(at, name), reason)
-        for name, value in extras.fields.items()
-        if bytes(value) not in silent and name != _STATE
-    ]

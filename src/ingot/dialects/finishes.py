@@ -86,4 +86,6 @@ def lost_finish(reason: FinishReason | None, told: str | None, *, of: DialectNam
         return ()
     status, why = RESPONSES[reason]
     word = {"chat": CHAT[reason], "messages": MESSAGES[reason], "responses": why or status}[to]
-    return (Loss(_FIELDS[of], f"that it ended with '{told or reason}': the {to} dialect says '{word}'"),)
+    return (
+        Loss(_FIELDS[of], "answer", f"that it ended with '{told or reason}': the {to} dialect says '{word}'"),
+    )

@@ -31,7 +31,9 @@ def for_target(call: Call, target: str, *, native: bool) -> Call:  # noqa: ARG00
         return call
     told = [message for row, each in enumerate(messages) if (message := _kept(each, row, unsigned))]
     data = rawjson.splice(call.body, replace={"messages": _encode(told)})
-    losses = [Loss(f"messages[{row}].content[{index}]", UNSIGNED) for row, index in sorted(unsigned)]
+    losses = [
+        Loss(f"messages[{row}].content[{index}]", "thoughts", UNSIGNED) for row, index in sorted(unsigned)
+    ]
     return msgspec.structs.replace(
         call, body=Body(data, {**call.body.value, "messages": told}), losses=tuple(losses)
     )

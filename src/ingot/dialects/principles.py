@@ -38,7 +38,7 @@ from ingot.events import (
     TextDelta,
 )
 
-_UNCITED: Final = Loss("citations", "a refusal has no place for its sources")
+_UNCITED: Final = Loss("citations", "answer", "a refusal has no place for its sources")
 
 
 def principled(request: Request, text: str, *, breakpoints: bool) -> Request:

@@ -259,13 +259,13 @@ def _lost(item: Json, maker: str | None, *, same: bool) -> Loss | None:
     """Why a target that speaks the dialect does not get these thoughts; None where it does."""
     sealed = item.get("encrypted_content")
     if item["type"] == "compaction":
-        return None if same or maker is None else Loss("", _COMPACTED)
+        return None if same or maker is None else Loss("", "part", _COMPACTED)
     if maker == NOBODY:
-        return Loss("", UNKNOWN)
+        return Loss("", "thoughts", UNKNOWN)
     if same:
         # Its client asked for no more, so that nothing which it said is lost.
-        return None if sealed or item.get("content") else Loss("", _UNSEALED, filled=True)
-    return Loss("", ELSEWHERE) if maker is not None or _is_ours(item, sealed) else None
+        return None if sealed or item.get("content") else Loss("", "default", _UNSEALED)
+    return Loss("", "thoughts", ELSEWHERE) if maker is not None or _is_ours(item, sealed) else None
 
 
 def _is_ours(item: Json, sealed: Any) -> bool:

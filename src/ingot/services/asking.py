@@ -16,7 +16,6 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ingot import windows
-from ingot.canonical import Losses
 from ingot.catalog import Catalog, Deployment
 from ingot.dialects.dialect import Call, Dialect, Stamp
 from ingot.dialects.responses_state import conversation_of
@@ -35,7 +34,7 @@ from ingot.services.endings import NEVER_RAN, ending_of
 from ingot.services.history import MOST_LINKS
 from ingot.services.idempotency import Lead, Replay, Scope
 from ingot.services.keys import Principal
-from ingot.services.losses import header_line
+from ingot.services.losses import Lost, header_line
 from ingot.services.places import own_places
 from ingot.services.recent import Recent
 from ingot.services.runtime import Runtime
@@ -43,7 +42,7 @@ from ingot.services.webhooks.orders import order_of
 from ingot.store.faults import StoreError
 from ingot.store.orders import Hook
 
-_losses = msgspec.json.Decoder(Losses).decode
+_losses = msgspec.json.Decoder(tuple[Lost, ...]).decode
 
 FAMILIES = 3
 """A preset names each once."""

@@ -4,11 +4,13 @@ Decides how they are told. Refuses to know where they come from.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
-from ingot.canonical import Loss, Losses
+import msgspec
+
+from ingot.canonical import Loss, Losses, matters
 from ingot.catalog import Deployment
-from ingot.dialects.hints import matters
 from ingot.errors import Unsupported
 
 HEADER: Final = b"x-ingot-loss"
@@ -17,6 +19,13 @@ HEADER_BYTES: Final = 1024
 
 # What cannot stand in a header, or would end a loss there.
 _UNTOLD: Final = re.compile(r"[^ !-:<-~]|%")
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """What a translation left out: its place in the request, or in the target's answer, and why."""
+
+    path: str
+    reason: str
 
 
 class Lossy(Unsupported):
@@ -47,7 +56,7 @@ def _refusal(losses: Losses, deployment: str) -> Lossy:
     )
 
 
-def header_line(losses: Losses) -> bytes:
+def header_line(losses: Sequence[Loss | Lost]) -> bytes:
     """The header that reports losses: `path=reason; path=reason; +2 more`. Empty where nothing was lost."""
     if not losses:
         return b""
@@ -63,7 +72,7 @@ def header_line(losses: Losses) -> bytes:
     return b"%b: %b\r\n" % (HEADER, "; ".join(told).encode("ascii"))
 
 
-def _plain(loss: Loss) -> str:
+def _plain(loss: Loss | Lost) -> str:
     """A loss in the letters of a header: paths hold what clients called their fields."""
     return _UNTOLD.sub(_escaped, f"{loss.path or 'answer'}={loss.reason}")
 

@@ -7,7 +7,9 @@ Errors and losses name places; which one is whose is the dialect's to say.
 
 from types import TracebackType
 
-from ingot.canonical import Loss, Losses, NativePart, Request
+from msgspec.structs import replace
+
+from ingot.canonical import Losses, NativePart, Request
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ClientError
 
@@ -41,7 +43,7 @@ def own_losses(losses: Losses, dialect: Dialect, call: Call) -> Losses:
     """The losses with places of the client's own body."""
     if not call.composed or dialect.own_place is None:
         return losses
-    return tuple(Loss(dialect.own_place(loss.path, call), loss.reason, loss.filled) for loss in losses)
+    return tuple(replace(loss, path=dialect.own_place(loss.path, call)) for loss in losses)
 
 
 def asks_something(request: Request, spoken: str) -> bool:

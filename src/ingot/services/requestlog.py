@@ -19,6 +19,7 @@ from ingot.clock import Clock
 from ingot.errors import InvalidRequest
 from ingot.pricing import told_price, usd
 from ingot.scheduling.windows import ASAP
+from ingot.services.losses import Lost
 from ingot.services.spans import DEFAULT_RANGE, RANGES, Span, check_date, check_range
 from ingot.services.usage import cents, locate
 from ingot.store import requestlog as store
@@ -62,13 +63,6 @@ COLUMNS = (
 
 NO_PRICE = dict.fromkeys(("input", "cached_input", "output"))
 """Of what was not billed."""
-
-
-class Lost(msgspec.Struct, frozen=True):
-    """What a translation left out: its place in the request, or in the target's answer, and why."""
-
-    path: str
-    reason: str
 
 
 class WebhookOfRequest(msgspec.Struct, frozen=True):

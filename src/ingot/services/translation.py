@@ -170,7 +170,7 @@ def _translate(inference: Inference, call: Call, route: Route) -> Translation:
 def _lost_headers(call: Call) -> Losses:
     """What a client's headers ask of targets of its own dialect; the version is obeyed here."""
     return tuple(
-        Loss(name, "the target speaks another dialect, which does not know it")
+        Loss(name, "header", "the target speaks another dialect, which does not know it")
         for name, _ in call.headers
         if name != VERSION
     )

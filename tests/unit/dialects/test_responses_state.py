@@ -262,7 +262,7 @@ def test_thoughts_are_left_out_when_they_are_another_targets() -> None:
     assert again.body.value["input"] == other[:2]
     assert again.losses[-1].path == "input"
     (unsealed,) = mine.losses
-    assert (unsealed.path, unsealed.filled) == ("previous_response_id", True)
+    assert (unsealed.path, unsealed.kind) == ("previous_response_id", "default")
     assert own_place("input[3].content", mine) == "input"
     assert own_place("input[2].content", mine) == "previous_response_id"
     assert own_place("tools[0].type", mine) == "tools[0].type"

@@ -9,9 +9,9 @@ from ingot.catalog import Deployment
 from ingot.pricing import Price
 from ingot.services.losses import HEADER_BYTES, Lossy, header_line, joined, refuse_lossy
 
-SEED = Loss("seed", "the messages dialect has no such setting")
-KEY = Loss("prompt_cache_key", "the messages dialect caches up to breakpoints, and has no such setting")
-BOUND = Loss("max_tokens", "32000 was sent", filled=True)
+SEED = Loss("seed", "setting", "the messages dialect has no such setting")
+KEY = Loss("prompt_cache_key", "cache_settings", "the messages dialect has no such setting")
+BOUND = Loss("max_tokens", "default", "32000 was sent")
 DEPLOYMENT = Deployment(
     name="demo",
     routes=(),
@@ -44,7 +44,7 @@ def test_request_passes_when_all_losses_are_hints() -> None:
 
 def test_header_tells_each_loss_once_when_there_are_many() -> None:
     """Up to its room; the rest is counted."""
-    many = joined((SEED, SEED), tuple(Loss(f"field_{number}", "lost" * 10) for number in range(60)))
+    many = joined((SEED, SEED), tuple(Loss(f"field_{number}", "field", "lost" * 10) for number in range(60)))
     told = header_line(many).decode()
     assert told.startswith("x-ingot-loss: seed=")
     assert told.count("seed=") == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from ingot import canonical
 from ingot.canonical import Loss
+from ingot.canonical.losses import KINDS
 from ingot.catalog import TRANSLATED, Deployment, Quirks, Route, Target
 from ingot.dialects.chat import CHAT
 from ingot.dialects.codecs import CODECS, wire_of
@@ -194,7 +195,13 @@ def test_header_is_left_out_when_nothing_was_lost() -> None:
     assert header_line(()) == b""
 
 
-@given(st.lists(st.builds(Loss, st.text(max_size=300), st.text(max_size=300)), min_size=1, max_size=40))
+@given(
+    st.lists(
+        st.builds(Loss, st.text(max_size=300), st.sampled_from(list(KINDS)), st.text(max_size=300)),
+        min_size=1,
+        max_size=40,
+    )
+)
 def test_header_is_one_short_line_when_losses_are_anything(losses: list[Loss]) -> None:
     """Whatever clients call their fields, no byte of it ends the line or a loss, and what has no room is counted."""
     told = joined(tuple(losses))

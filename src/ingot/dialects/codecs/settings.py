@@ -32,7 +32,7 @@ def encode_cache(
         value["prompt_cache_options"] = told.options
     if told.hint is not None:
         reason = f"the cache breakpoint: targets of the {dialect} dialect decide themselves what they cache"
-        yield Loss(request.place("cache.hint"), reason)
+        yield Loss(request.place("cache.hint"), "cache_breakpoint", reason)
 
 
 def effort_told(request: Request, told: ReasoningSettings, dialect: DialectName) -> tuple[str | None, Losses]:
@@ -43,10 +43,10 @@ def effort_told(request: Request, told: ReasoningSettings, dialect: DialectName)
         if told.effort is not None or told.mode is None:
             return told.effort, ()
         reason = f"the {dialect} dialect has no switch for thinking: the target thinks as it does by default"
-        return None, (Loss(request.place("reasoning.mode"), reason, filled=True),)
+        return None, (Loss(request.place("reasoning.mode"), "default", reason),)
     effort = told.effort or effort_of(told.budget)
     reason = f"the {dialect} dialect has no budget; it was sent as the effort '{effort}'"
-    return effort, (Loss(request.place("reasoning.budget"), reason),)
+    return effort, (Loss(request.place("reasoning.budget"), "effort", reason),)
 
 
 def apply_edits(value: Json, quirks: Quirks, *, hidden: frozenset[str] = frozenset()) -> None:

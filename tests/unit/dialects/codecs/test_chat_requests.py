@@ -134,7 +134,7 @@ def test_unknown_fields_when_the_target_speaks_another_dialect() -> None:
     }
     (turn,) = request.turns
     assert lost_extras(turn.extras, "responses", at=turn.at) == [
-        Loss("messages[0].mood", "only the chat dialect knows it")
+        Loss("messages[0].mood", "field", "only the chat dialect knows it")
     ]
 
 

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from ingot.canonical import File, Image, Origin, Request, Text, ToolCall, ToolResult, Turn
+from ingot.canonical import File, Image, Origin, Request, Text, ToolCall, ToolResult, Turn, matters
 from ingot.catalog import Quirks
 from ingot.dialects.chat import CHAT
 from ingot.dialects.codec import Destination
 from ingot.dialects.codecs.chat import CHAT_CODEC
-from ingot.dialects.hints import matters
 
 PICTURE = Image(url="https://x/a.png", at="[1]")
 SHOWN = {"type": "image_url", "image_url": {"url": "https://x/a.png"}}

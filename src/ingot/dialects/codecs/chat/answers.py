@@ -236,16 +236,22 @@ class _Message:
                 self._natives.append(part.raw)
             case NativePart():
                 losses.append(
-                    Loss(part.at, f"only the {part.dialect} dialect knows a part of type '{part.kind}'")
+                    Loss(
+                        part.at,
+                        "answer",
+                        f"only the {part.dialect} dialect knows a part of type '{part.kind}'",
+                    )
                 )
             case _:
-                losses.append(Loss(part.at, "an answer of the chat dialect has no place for such a part"))
+                losses.append(
+                    Loss(part.at, "answer", "an answer of the chat dialect has no place for such a part")
+                )
 
     def _take_thoughts(self, part: Reasoning) -> None:
         if part.seal is not None:
-            self._losses.append(Loss(part.at, SEAL))
+            self._losses.append(Loss(part.at, "answer", SEAL))
         if part.content and part.summary:
-            self._losses.append(Loss(part.at, SUMMARY))
+            self._losses.append(Loss(part.at, "answer", SUMMARY))
         shown = part.content or part.summary
         if shown:
             name = thoughts_name(part)

@@ -105,7 +105,7 @@ class ChoiceDecoder:
         """What a delta says: thoughts, then content, refusal and calls."""
         if self.finished:
             if any(value for name, value in delta.items() if name != "role"):
-                self._losses.append(Loss(self._at[:-1], "a delta behind the end of its choice"))
+                self._losses.append(Loss(self._at[:-1], "answer", "a delta behind the end of its choice"))
             return
         content = delta.get("content")
         if len(delta) == 1 and type(content) is str:
@@ -188,11 +188,15 @@ class ChoiceDecoder:
                 self._close(events)
                 events.append(PartEnded(self.index, self._open(part, events)))
             else:
-                self._losses.append(Loss(self._at + part.at, "a part of an answer's content that is no text"))
+                self._losses.append(
+                    Loss(self._at + part.at, "answer", "a part of an answer's content that is no text")
+                )
 
     def _take_fragment(self, fragment: Any, events: Events) -> None:
         if type(fragment) is not dict:
-            self._losses.append(Loss(f"{self._at}tool_calls", "a piece of a tool call that is no object"))
+            self._losses.append(
+                Loss(f"{self._at}tool_calls", "answer", "a piece of a tool call that is no object")
+            )
             return
         place = self._place(fragment)
         call = self._calls.get(place)

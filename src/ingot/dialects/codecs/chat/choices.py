@@ -88,7 +88,7 @@ def encode_citations(
         if citation.dialect == "chat":
             annotations.append(citation.raw)
         elif citation.url is None:
-            losses.append(Loss(path, "a citation of something that is no page of the web"))
+            losses.append(Loss(path, "answer", "a citation of something that is no page of the web"))
         else:
             held = {
                 "start_index": start + (citation.start or 0),
@@ -98,7 +98,9 @@ def encode_citations(
             }
             annotations.append({"type": "url_citation", "url_citation": held})
             if citation.quote is not None:
-                losses.append(Loss(path, "the cited words: an annotation of chat has no place for them"))
+                losses.append(
+                    Loss(path, "answer", "the cited words: an annotation of chat has no place for them")
+                )
     return annotations
 
 

@@ -99,4 +99,4 @@ def lost_of_usage(usage: Usage) -> Iterator[Loss]:
     """The counts that `encode_usage` has no place for."""
     yield from lost_extras(usage.extras, "chat", at="usage", silent=(b"null", b"0"))
     if any(usage.cache_write_by.values()):
-        yield Loss("usage", "the chat dialect does not tell cache writes by their time to live")
+        yield Loss("usage", "answer", "the chat dialect does not tell cache writes by their time to live")

@@ -69,7 +69,7 @@ class ChatDecoder:
             self._over = True
             return [] if over else [Ended()]
         if over:
-            self._losses.append(Loss("", "an event behind the end of the stream"))
+            self._losses.append(Loss("", "answer", "an event behind the end of the stream"))
             return []
         chunk = load(data)
         if type(chunk) is not dict:

@@ -198,10 +198,10 @@ class ChatEncoder:
                 self._tell_native(choice, part)
             case NativePart():
                 reason = f"only the {part.dialect} dialect knows a part of type '{part.kind}'"
-                self._losses.append(Loss(part.at, reason))
+                self._losses.append(Loss(part.at, "answer", reason))
             case _:
                 self._losses.append(
-                    Loss(part.at, "an answer of the chat dialect has no place for such a part")
+                    Loss(part.at, "answer", "an answer of the chat dialect has no place for such a part")
                 )
 
     def _tell_native(self, choice: ChoiceEncoder, part: NativePart) -> None:
@@ -214,7 +214,7 @@ class ChatEncoder:
     def _start_thoughts(self, choice: ChoiceEncoder, number: int, part: Reasoning) -> None:
         choice.begin_thoughts(number, part.at, name=thoughts_name(part))
         if part.seal is not None:
-            self._losses.append(Loss(part.at, SEAL))
+            self._losses.append(Loss(part.at, "answer", SEAL))
         for index, text in enumerate(part.content):
             choice.think(number, "content", index=index, text=text)
         for index, text in enumerate(part.summary):
@@ -240,12 +240,12 @@ class ChatEncoder:
             self._lose(choice.place(event.part), SUMMARY)
 
     def _lose(self, path: str, reason: str) -> None:
-        loss = Loss(path, reason)
+        loss = Loss(path, "answer", reason)
         if loss not in self._losses:
             self._losses.append(loss)
 
     def _seal(self, event: Sealed) -> None:
-        self._losses.append(Loss(self._choice(event.choice).place(event.part), SEAL))
+        self._losses.append(Loss(self._choice(event.choice).place(event.part), "answer", SEAL))
 
     def _argue(self, event: ArgumentsDelta) -> None:
         self._choice(event.choice).argue(event.part, event.text)

@@ -17,6 +17,7 @@ from msgspec import Raw
 from ingot.canonical import (
     AnyPart,
     File,
+    Kind,
     Loss,
     NativePart,
     Origin,
@@ -129,8 +130,8 @@ class MessageWriter:
                     restore(turn.extras, message, dialect="chat")
             yield message
 
-    def _lose(self, steps: Steps, reason: str) -> None:
-        self.losses.append(Loss(where(*steps), reason))
+    def _lose(self, steps: Steps, kind: Kind, reason: str) -> None:
+        self.losses.append(Loss(where(*steps), kind, reason))
 
     def _note(self, steps: Steps, part: AnyPart) -> None:
         """What an encoded part does not say."""
@@ -165,7 +166,7 @@ class MessageWriter:
     def _write_result(self, steps: Steps, result: ToolResult) -> Json:
         self._note(steps, result)
         if result.is_error:
-            self._lose((*steps, "is_error"), "the chat dialect cannot say that a tool failed")
+            self._lose((*steps, "is_error"), "tool_error", "the chat dialect cannot say that a tool failed")
         parts: list[Placed] = [((*steps, part.at), part) for part in result.parts]
         content = self._write_content(parts, role="tool")
         return {"role": "tool", "tool_call_id": result.call_id, "content": content or ""}
@@ -186,18 +187,18 @@ class MessageWriter:
     def _encode(self, steps: Steps, part: AnyPart, *, role: str) -> Json | Raw | None:
         encoded = encode_part(part)
         if isinstance(encoded, str):
-            self._lose(steps, encoded)
+            self._lose(steps, "part", encoded)
             return None
         kind = encoded["type"] if isinstance(encoded, dict) else _NATIVE
         if role == "tool" and kind in _MEDIA and kind not in self._refused:
-            self._lose(steps, _BEHIND)
+            self._lose(steps, "shown_behind", _BEHIND)
             self._shown.append((steps, part))
             return None
         if kind not in _KINDS.get(role, _TEXT):
-            self._lose(steps, f"a message of role '{role}' of the chat dialect cannot hold it")
+            self._lose(steps, "part", f"a message of role '{role}' of the chat dialect cannot hold it")
             return None
         if kind in self._refused:
-            self._lose(steps, f"the target takes no content parts of type '{kind}'")
+            self._lose(steps, "part", f"the target takes no content parts of type '{kind}'")
             return None
         self._note(steps, part)
         return finish_part(part, encoded, hints=self._hints)
@@ -216,7 +217,9 @@ class MessageWriter:
                     calls.append(part.raw)
                 case _:
                     if calls:
-                        self._lose(steps, "its place behind a tool call: chat has no such order")
+                        self._lose(
+                            steps, "earlier_answer", "its place behind a tool call: chat has no such order"
+                        )
                     said.append((steps, part))
         self._write_answer(message, said)
         if calls:
@@ -243,10 +246,10 @@ class MessageWriter:
     def _write_thoughts(self, message: Json, steps: Steps, part: Reasoning) -> None:
         """Thoughts go back to where they came from, under the name that they had there."""
         if not part.returns_to(self._origin):
-            self._lose(steps, "a model's thoughts go back only to where they came from")
+            self._lose(steps, "thoughts", "a model's thoughts go back only to where they came from")
             return
         if part.seal is not None or part.summary:
-            self._lose(steps, "its seal and summary: the chat dialect has no place for them")
+            self._lose(steps, "thoughts", "its seal and summary: the chat dialect has no place for them")
         self._note(steps, part)
         name = part.at if part.at in THOUGHTS else THOUGHTS[0]
         message[name] = "\n\n".join([message[name], *part.content] if name in message else part.content)

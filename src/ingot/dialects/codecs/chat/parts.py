@@ -191,11 +191,15 @@ def lost_of(part: AnyPart, path: str, *, hints: bool) -> Iterator[Loss]:
     yield from lost_extras(part.extras, "chat", at=path)
     if part.cache is not None and not hints:
         yield Loss(
-            path, "the cache breakpoint: targets of the chat dialect decide themselves what they cache"
+            path,
+            "cache_breakpoint",
+            "the cache breakpoint: targets of the chat dialect decide themselves what they cache",
         )
     match part:
         case Text(citations=(_, *_)):
-            yield Loss(path, "its citations: a message of a chat request has no place for them")
+            yield Loss(
+                path, "earlier_answer", "its citations: a message of a chat request has no place for them"
+            )
         case File():
             yield from _lost_of_file(part, path)
         case _:
@@ -211,7 +215,7 @@ def _lost_of_file(part: File, path: str) -> Iterator[Loss]:
     )
     for name, value in named:
         if value is not None:
-            yield Loss(where(path, name), "the chat dialect has no place for it")
+            yield Loss(where(path, name), "document", "the chat dialect has no place for it")
 
 
 def finish_part(part: AnyPart, encoded: Json | Raw, *, hints: bool) -> Json | Raw:

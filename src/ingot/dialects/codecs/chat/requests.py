@@ -19,6 +19,7 @@ from ingot.canonical import (
     Losses,
     ReasoningSettings,
     Request,
+    kind_at,
     lost_extras,
     where,
 )
@@ -208,14 +209,18 @@ def _encode_tools(request: Request, to: Destination, *, value: Json, losses: lis
 def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
     """What goes by another name or other values."""
     if request.max_output_tokens == 0:
-        yield Loss(request.place("max_output_tokens"), "the chat dialect generates at least one token")
+        yield Loss(
+            request.place("max_output_tokens"), "setting", "the chat dialect generates at least one token"
+        )
     if request.max_output_tokens is not None:
         value["max_completion_tokens"] = max(request.max_output_tokens, 1)
     if request.stop:
         value["stop"] = list(request.stop[:_MOST_STOPS])
     if len(request.stop) > _MOST_STOPS:
         yield Loss(
-            request.place("stop"), f"the chat dialect takes {_MOST_STOPS} of them; the first were sent"
+            request.place("stop"),
+            "setting",
+            f"the chat dialect takes {_MOST_STOPS} of them; the first were sent",
         )
     if request.top_k is not None:
         value["top_k"] = request.top_k
@@ -231,7 +236,7 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
         if tier == "standard_only":
             value["service_tier"] = "default"
         else:
-            yield Loss(request.place("service_tier"), f"the chat dialect knows no tier '{tier}'")
+            yield Loss(request.place("service_tier"), "speed", f"the chat dialect knows no tier '{tier}'")
 
 
 def _encode_reasoning(request: Request, told: ReasoningSettings, *, value: Json) -> Iterator[Loss]:
@@ -240,7 +245,9 @@ def _encode_reasoning(request: Request, told: ReasoningSettings, *, value: Json)
     if effort is not None:
         value["reasoning_effort"] = effort
     if told.summary is not None:
-        yield Loss(request.place("reasoning.summary"), "the chat dialect cannot ask for a summary")
+        yield Loss(
+            request.place("reasoning.summary"), "shown_thoughts", "the chat dialect cannot ask for a summary"
+        )
     yield from lost_extras(told.extras, "chat", at=request.place("reasoning"))
 
 
@@ -275,4 +282,5 @@ def _refuse(request: Request, value: Json, *, refused: frozenset[str]) -> Iterat
         if not asks_nothing(name, msgspec.json.decode(held) if isinstance(held, Raw) else held):
             del value[name]
             setting = _SETTINGS.get(name, name)
-            yield Loss(where(request.place(setting)), "the target does not take it")
+            place = where(request.place(setting))
+            yield Loss(place, kind_at(place, otherwise="setting"), "the target does not take it")

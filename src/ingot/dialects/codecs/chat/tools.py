@@ -96,17 +96,20 @@ def encode_tools(tools: Iterable[AnyTool], losses: list[Loss], *, custom: bool) 
     for tool in tools:
         if isinstance(tool, NativeTool):
             losses.append(
-                Loss(tool.at, f"a tool of type '{tool.kind}' exists in the {tool.dialect} dialect only")
+                Loss(
+                    tool.at, "tool", f"a tool of type '{tool.kind}' exists in the {tool.dialect} dialect only"
+                )
             )
             continue
         if isinstance(tool, CustomTool) and not custom:
-            losses.append(Loss(tool.at, "the target takes function tools only"))
+            losses.append(Loss(tool.at, "tool", "the target takes function tools only"))
             continue
         losses += lost_extras(tool.extras, "chat", at=tool.at)
         if tool.cache is not None:
             losses.append(
                 Loss(
                     tool.at,
+                    "cache_breakpoint",
                     "the cache breakpoint: targets of the chat dialect decide themselves what they cache",
                 )
             )
@@ -186,7 +189,7 @@ def encode_choice(
             return "none"
         case _:
             return choice
-    losses.append(Loss(path, reason))
+    losses.append(Loss(path, "choice", reason))
     return None
 
 

@@ -42,7 +42,7 @@ from ingot.dialects.finishes import REFUSED, lost_finish
 
 Json = dict[str, Any]
 
-UNTOLD_USAGE: Final = Loss("usage", "the target told no counts: zeros stand for them")
+UNTOLD_USAGE: Final = Loss("usage", "answer", "the target told no counts: zeros stand for them")
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -121,11 +121,13 @@ def encode_answer(answer: Answer, reply: Reply) -> tuple[bytes, Losses]:
 def encode_answered(part: AnyPart, losses: list[Loss], *, path: str) -> Json | Raw | None:
     """The block of an answer that says a part; None, and a loss, where none can."""
     if isinstance(part, ToolResult):
-        losses.append(Loss(path, "an answer of the messages dialect has no results of a client's tools"))
+        losses.append(
+            Loss(path, "answer", "an answer of the messages dialect has no results of a client's tools")
+        )
         return None
     block = encode_part(part)
     if isinstance(block, str):
-        losses.append(Loss(path, block))
+        losses.append(Loss(path, "answer", block))
         return None
     # That a text refuses is said by the end of the answer.
     losses += (
@@ -150,18 +152,18 @@ def _usage(answer: Answer, losses: list[Loss]) -> Json:
 
 def _lost(answer: Answer, output: Output) -> Iterator[Loss]:
     for index in range(1, len(answer.outputs)):
-        yield Loss(f"outputs[{index}]", "the messages dialect gives one answer")
+        yield Loss(f"outputs[{index}]", "answer", "the messages dialect gives one answer")
     for extras in (output.extras, output.message_extras, answer.extras):
         yield from lost_extras(extras, "messages")
     yield from lost_around(answer.service_tier, answer.fingerprint)
     yield from lost_finish(output.finish, output.told, of=answer.origin.dialect, to="messages")
     if output.logprobs:
-        yield Loss("logprobs", "the messages dialect has no place for log probabilities")
+        yield Loss("logprobs", "answer", "the messages dialect has no place for log probabilities")
 
 
 def lost_around(tier: str | None, fingerprint: str | None) -> Iterator[Loss]:
     """What stands beside a message and has no place here."""
     if tier is not None and encode_tier(tier) is None:
-        yield Loss(TIER, f"the messages dialect knows no tier '{tier}'")
+        yield Loss(TIER, "answer", f"the messages dialect knows no tier '{tier}'")
     if fingerprint is not None:
-        yield Loss("system_fingerprint", "the messages dialect has no place for it")
+        yield Loss("system_fingerprint", "answer", "the messages dialect has no place for it")

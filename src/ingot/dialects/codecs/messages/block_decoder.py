@@ -105,7 +105,9 @@ class BlockDecoder:
         elif kind == "signature_delta" and self._grows == "thinking_delta":
             self._seal(delta.get("signature"), events)
         else:
-            self._losses.append(Loss(self._at, f"a piece of type '{kind}', which does not belong there"))
+            self._losses.append(
+                Loss(self._at, "answer", f"a piece of type '{kind}', which does not belong there")
+            )
 
     def _say(self, text: str, events: Events) -> None:
         if self._rest or not text.isascii():
@@ -125,7 +127,7 @@ class BlockDecoder:
         if type(citation) is dict:
             events.append(Cited(0, self.part, decode_citation(citation)))
         else:
-            self._losses.append(Loss(self._at, "a citation that is no object"))
+            self._losses.append(Loss(self._at, "answer", "a citation that is no object"))
 
     def _seal(self, signature: Any, events: Events) -> None:
         if type(signature) is str and signature:
@@ -172,7 +174,7 @@ class BlockDecoder:
             self._block["input"] = msgspec.json.decode(mend(text))
         except (ValueError, RecursionError):
             self._block["input"] = {}
-            self._losses.append(Loss(self._at, "its input is no JSON"))
+            self._losses.append(Loss(self._at, "answer", "its input is no JSON"))
 
 
 def raw_fields(value: Json) -> dict[str, Raw]:

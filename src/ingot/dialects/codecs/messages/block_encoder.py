@@ -169,7 +169,7 @@ class BlockEncoder:
     def _think(self, kind: str, index: int, text: str) -> None:
         self._shown = self._shown or kind
         if self._shown != kind:
-            self._lose(Loss(self._at, SUMMARY))
+            self._lose(Loss(self._at, "answer", SUMMARY))
             return
         if self._paragraph not in (None, index):
             text = PARAGRAPHS + text
@@ -180,7 +180,7 @@ class BlockEncoder:
         if event.seal.kind == "signature":
             self._delta("signature_delta", "signature", event.seal.data)
         else:
-            self._lose(Loss(self._at, ENCRYPTED))
+            self._lose(Loss(self._at, "answer", ENCRYPTED))
 
     def _cite(self, event: Cited) -> None:
         self._tell_citations(Text("", (event.citation,), at=self._at))
@@ -194,10 +194,14 @@ class BlockEncoder:
 
     def _end_call(self, text: str) -> None:
         if self._free:
-            self._lose(Loss(self._at, NO_OBJECT))
+            self._lose(Loss(self._at, "answer", NO_OBJECT))
             self._delta("input_json_delta", "partial_json", _encode({"input": text}).decode())
         elif text.strip() and not is_object(text):
-            self._lose(Loss(self._at, "its arguments are no JSON object: their pieces are told as they are"))
+            self._lose(
+                Loss(
+                    self._at, "answer", "its arguments are no JSON object: their pieces are told as they are"
+                )
+            )
 
     def _stop(self, event: PartEnded) -> None:
         if not self._told:

@@ -164,13 +164,19 @@ def lost_of(part: AnyPart, path: str) -> Iterator[Loss]:
     yield from lost_extras(part.extras, "messages", at=path)
     match part:
         case Refusal():
-            yield Loss(path, "that it is a refusal: the messages dialect has text only")
+            yield Loss(path, "earlier_answer", "that it is a refusal: the messages dialect has text only")
         case Image(detail=str() as detail) if detail != "auto":
-            yield Loss(where(path, "detail"), "the messages dialect does not ask for a level of detail")
+            yield Loss(
+                where(path, "detail"), "detail", "the messages dialect does not ask for a level of detail"
+            )
         case File(title=str(), filename=str()):
-            yield Loss(where(path, "filename"), "the messages dialect has one place for it and for the title")
+            yield Loss(
+                where(path, "filename"),
+                "filename",
+                "the messages dialect has one place for it and for the title",
+            )
         case ToolCall() if not encode_input(part)[1]:
-            yield Loss(path, NO_OBJECT)
+            yield Loss(path, "earlier_answer", NO_OBJECT)
         case Reasoning():
             yield from _lost_of_reasoning(part, path)
         case _:
@@ -179,11 +185,11 @@ def lost_of(part: AnyPart, path: str) -> Iterator[Loss]:
 
 def _lost_of_reasoning(part: Reasoning, path: str) -> Iterator[Loss]:
     if part.seal is not None and part.seal.kind == "encrypted":
-        yield Loss(path, ENCRYPTED)
+        yield Loss(path, "thoughts", ENCRYPTED)
     if part.content and part.summary:
-        yield Loss(path, SUMMARY)
+        yield Loss(path, "thoughts", SUMMARY)
     if part.seal is not None and part.seal.kind == "redacted" and (part.content or part.summary):
-        yield Loss(path, "its text: redacted thinking of the messages dialect has none")
+        yield Loss(path, "thoughts", "its text: redacted thinking of the messages dialect has none")
 
 
 def finish_block(part: AnyPart, block: Json | Raw, losses: list[Loss], *, path: str) -> Json | Raw:
@@ -206,7 +212,7 @@ def encode_citations(citations: tuple[Citation, ...], losses: list[Loss], *, pat
     cited = [citation.raw for citation in citations if citation.dialect == "messages"]
     if len(cited) < len(citations):
         reason = "a citation of another dialect: the messages dialect cites only what it was given"
-        losses.append(Loss(path, reason))
+        losses.append(Loss(path, "earlier_answer", reason))
     return cited
 
 
@@ -216,5 +222,6 @@ def encode_hint(hint: CacheHint, losses: list[Loss], *, path: str) -> Json:
         return {"type": "ephemeral"}
     if hint.ttl in _TTLS:
         return {"type": "ephemeral", "ttl": hint.ttl}
-    losses.append(Loss(path, f"a cache breakpoint of the messages dialect lives 5m or 1h, not {hint.ttl}"))
+    reason = f"a cache breakpoint of the messages dialect lives 5m or 1h, not {hint.ttl}"
+    losses.append(Loss(path, "cache_breakpoint", reason))
     return {"type": "ephemeral", "ttl": "1h"}

@@ -114,4 +114,4 @@ def lost_of_usage(usage: Usage) -> Iterator[Loss]:
     """The counts that `encode_usage` has no place for."""
     yield from lost_extras(usage.extras, "messages", at="usage", silent=(b"null", b"0"))
     if usage.audio_input or usage.audio_output:
-        yield Loss("usage", "the messages dialect does not tell tokens of audio by themselves")
+        yield Loss("usage", "answer", "the messages dialect does not tell tokens of audio by themselves")

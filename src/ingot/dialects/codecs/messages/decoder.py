@@ -68,7 +68,7 @@ class MessagesDecoder:
         if type(value) is not dict:
             raise ValueError("The target's stream holds an event that is no object.")
         if self._over:
-            self._losses.append(Loss("", "an event behind the end of the stream"))
+            self._losses.append(Loss("", "answer", "an event behind the end of the stream"))
             return []
         events: Events = []
         self._take(value, events)
@@ -107,7 +107,7 @@ class MessagesDecoder:
                 if value.get("error"):
                     self._fail(value, events)
                 else:
-                    self._losses.append(Loss("", f"an event of type '{kind}'"))
+                    self._losses.append(Loss("", "answer", f"an event of type '{kind}'"))
 
     def _fail(self, value: Json, events: Events) -> None:
         self._over = True
@@ -143,7 +143,9 @@ class MessagesDecoder:
         if type(block) is not dict or not self._started:
             raise ValueError("The target's stream holds a content_block_start without a block or a message.")
         if index in self._blocks or self._finished:
-            self._losses.append(Loss(f"content[{index}]", "a block that starts twice, or behind the end"))
+            self._losses.append(
+                Loss(f"content[{index}]", "answer", "a block that starts twice, or behind the end")
+            )
             return
         # Blocks do not interleave: one that starts ends those before it.
         self._close_blocks(events)
@@ -157,7 +159,7 @@ class MessagesDecoder:
         index, delta = _index(value), value.get("delta")
         block = self._blocks.get(index)
         if block is None or type(delta) is not dict:
-            self._losses.append(Loss(f"content[{index}]", "a piece of a block that is not open"))
+            self._losses.append(Loss(f"content[{index}]", "answer", "a piece of a block that is not open"))
             return
         block.grow(delta, events)
 

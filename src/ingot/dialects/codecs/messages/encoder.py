@@ -168,7 +168,7 @@ class MessagesEncoder:
         self._out.append(_PING)
 
     def _weigh(self, _: LogprobsDelta) -> None:
-        self._lose(Loss("logprobs", "the messages dialect has no place for log probabilities"))
+        self._lose(Loss("logprobs", "answer", "the messages dialect has no place for log probabilities"))
 
     def _fail(self, _: Failed) -> None:
         self._begin()
@@ -203,7 +203,7 @@ class MessagesEncoder:
         """An event of a part; of other choices than the first nothing can be told."""
         self._begin()
         if event.choice != 0:
-            self._lose(Loss(f"outputs[{event.choice}]", "the messages dialect gives one answer"))
+            self._lose(Loss(f"outputs[{event.choice}]", "answer", "the messages dialect gives one answer"))
         elif self._open is None or event.part == self._open:
             self._tell(event)
             while self._open is None and self._waiting:

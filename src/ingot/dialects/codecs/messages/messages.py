@@ -109,7 +109,7 @@ class MessageWriter:
                 reason = (
                     "the target takes instructions at the start only: this one is sent as a text of the user"
                 )
-                self.losses.append(Loss(turn.at, reason))
+                self.losses.append(Loss(turn.at, "late_instructions", reason))
         content = self._write_content(_placed(run), role=role)
         if not content and not self._native:
             return
@@ -122,7 +122,9 @@ class MessageWriter:
         if turn.extras is not None:
             self.losses += lost_extras(turn.extras, "messages", at=turn.at)
         if turn.name is not None and turn.role != "tool":  # there it is the name of the call
-            self.losses.append(Loss(where(turn.at, "name"), "the messages dialect has no names of speakers"))
+            self.losses.append(
+                Loss(where(turn.at, "name"), "speaker", "the messages dialect has no names of speakers")
+            )
 
     def _write_content(self, parts: Sequence[Placed], *, role: str) -> Content:
         """A string where a client wrote one, else blocks."""
@@ -139,12 +141,16 @@ class MessageWriter:
             if part.cache is None and part.extras is None and not part.citations:
                 # Most parts are.
                 return {"type": "text", "text": part.text}
+        if isinstance(part, Reasoning) and not part.returns_to(self._origin):
+            reason = "a model's thoughts go back only to where they came from"
+            self.losses.append(Loss(path, "thoughts", reason))
+            return None
         if isinstance(part, ToolResult):
             encoded: Json | Raw | str = self._write_result(path, part)
         else:
             encoded = self._refusal(part, role=role) or encode_part(part)
         if isinstance(encoded, str):
-            self.losses.append(Loss(path, encoded))
+            self.losses.append(Loss(path, "part", encoded))
             return None
         if isinstance(part, ToolCall) and isinstance(encoded, dict):
             encoded["id"] = self._call_id(part.id)
@@ -157,7 +163,7 @@ class MessageWriter:
             self.losses += lost_of(part, path)
         if isinstance(part, Text) and part.citations and not self._may_cite(role):
             reason = "its citations: only what the assistant said has a place for them"
-            self.losses.append(Loss(where(path, "citations"), reason))
+            self.losses.append(Loss(where(path, "citations"), "earlier_answer", reason))
             part = msgspec.structs.replace(part, citations=())
         return finish_block(part, encoded, self.losses, path=path)
 
@@ -166,8 +172,6 @@ class MessageWriter:
 
     def _refusal(self, part: AnyPart, *, role: str) -> str | None:
         """Why a part must not be sent, though this dialect could say it."""
-        if isinstance(part, Reasoning) and not part.returns_to(self._origin):
-            return "a model's thoughts go back only to where they came from"
         if role == "system" and not self._native and not isinstance(part, Text):
             return "instructions are text in the messages dialect"
         if role == "tool" and isinstance(part, ToolCall | Reasoning):

@@ -18,6 +18,7 @@ from ingot.canonical import (
     Losses,
     OutputFormat,
     Request,
+    kind_at,
     lost_extras,
 )
 from ingot.dialects.codec import Destination
@@ -211,7 +212,7 @@ def _bound(request: Request, losses: list[Loss]) -> int:
     if request.max_output_tokens is not None:
         return request.max_output_tokens
     reason = f"the messages dialect demands a bound of the output, and none was given: {MAX_TOKENS} was sent"
-    losses.append(Loss(request.place("max_output_tokens"), reason, filled=True))
+    losses.append(Loss(request.place("max_output_tokens"), "default", reason))
     return MAX_TOKENS
 
 
@@ -238,14 +239,16 @@ def _encode_format(request: Request, value: Json) -> Iterator[Loss]:
         return
     place = request.place("output_format")
     if not isinstance(form, JsonSchemaFormat) or not isinstance(form.schema, Raw):
-        yield Loss(place, "the messages dialect promises JSON of a schema only")
+        yield Loss(place, "format", "the messages dialect promises JSON of a schema only")
         return
     schema, said = _described(form.schema, form.description)
     # The name is a mere label, for which this dialect has no need.
     value["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     if not said:
         yield Loss(
-            place, "the description beside the schema: the schema has another, and the target takes one"
+            place,
+            "format",
+            "the description beside the schema: the schema has another, and the target takes one",
         )
     yield from lost_extras(form.extras, "messages", at=place)
 
@@ -270,13 +273,17 @@ def _encode_sampling(request: Request, value: Json, rules: Rules) -> Iterator[Lo
         neutral = told == 1 and name != "top_k"
         if not rules.sampling:
             if not neutral:
-                yield Loss(request.place(name), f"anthropic-version {rules.version} does not take it")
+                yield Loss(
+                    request.place(name), "setting", f"anthropic-version {rules.version} does not take it"
+                )
         elif request.origin == "messages":
             value[name] = told
         elif thinks and not neutral:
-            yield Loss(request.place(name), "a model that thinks does not take it in the messages dialect")
+            yield Loss(
+                request.place(name), "setting", "a model that thinks does not take it in the messages dialect"
+            )
         elif name == "temperature" and told > 1:
-            yield Loss(request.place(name), "the messages dialect goes up to 1, which was sent")
+            yield Loss(request.place(name), "setting", "the messages dialect goes up to 1, which was sent")
             value[name] = 1
         else:
             value[name] = told
@@ -290,12 +297,16 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
     if user is not None:
         value["metadata"] = {"user_id": user}
     if request.user is not None and request.user != user:
-        yield Loss(request.place("user"), "the messages dialect has one place for it and safety_identifier")
+        yield Loss(
+            request.place("user"),
+            "identity",
+            "the messages dialect has one place for it and safety_identifier",
+        )
     tier = request.service_tier
     if tier in _TIERS:
         value["service_tier"] = _TIERS[tier]
     elif tier is not None:
-        yield Loss(request.place("service_tier"), f"the messages dialect knows no tier '{tier}'")
+        yield Loss(request.place("service_tier"), "speed", f"the messages dialect knows no tier '{tier}'")
     if request.cache is not None:
         yield from _encode_cache(request, request.cache, value)
 
@@ -309,7 +320,7 @@ def _encode_cache(request: Request, told: CacheSettings, value: Json) -> Iterato
         held = getattr(told, name)
         if held is not None and held is not msgspec.UNSET:
             reason = "the messages dialect caches up to breakpoints, and has no such setting"
-            yield Loss(request.place(f"cache.{name}"), reason)
+            yield Loss(request.place(f"cache.{name}"), "cache_settings", reason)
 
 
 def _lost_settings(request: Request) -> Iterator[Loss]:
@@ -328,7 +339,8 @@ def _lost_settings(request: Request) -> Iterator[Loss]:
     }
     for name, asks in told.items():
         if asks:
-            yield Loss(request.place(name), "the messages dialect has no such setting")
+            place = request.place(name)
+            yield Loss(place, kind_at(place, otherwise="setting"), "the messages dialect has no such setting")
 
 
 def _restore_extras(extras: Extras | None, value: Json) -> None:
@@ -347,4 +359,5 @@ def _refuse(request: Request, value: Json, *, refused: frozenset[str]) -> Iterat
         held = value[name]
         if not asks_nothing(name, _value(held) if isinstance(held, Raw) else held):
             del value[name]
-            yield Loss(request.place(_SETTINGS.get(name, name)), "the target does not take it")
+            place = request.place(_SETTINGS.get(name, name))
+            yield Loss(place, kind_at(place, otherwise="setting"), "the target does not take it")

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Raw
 
-from ingot.canonical import Loss, Reasoning, ReasoningSettings, Request, ToolCall, lost_extras
+from ingot.canonical import Kind, Loss, Reasoning, ReasoningSettings, Request, ToolCall, lost_extras
 from ingot.dialects.codec import Destination
 from ingot.dialects.codecs.messages import checks
 from ingot.dialects.codecs.messages.versions import Rules
@@ -127,7 +127,7 @@ class ThinkingWriter:
     def _adaptive(self, effort: str) -> tuple[Json | None, str | None]:
         known = nearest_effort(effort, EFFORTS)
         if known is None:
-            self._lose("effort", f"the messages dialect knows no effort '{effort}'")
+            self._lose("effort", f"the messages dialect knows no effort '{effort}'", kind="setting")
             return None, None
         if known != effort:
             self._lose("effort", f"the messages dialect knows no effort '{effort}'; it was sent as '{known}'")
@@ -170,9 +170,11 @@ class ThinkingWriter:
             return
         display = _DISPLAYS.get(told.summary)
         if display is None:
-            self._lose("summary", f"the messages dialect knows no summary '{told.summary}'")
+            self._lose(
+                "summary", f"the messages dialect knows no summary '{told.summary}'", kind="shown_thoughts"
+            )
         elif thinking is not None and thinking["type"] != "disabled":
             thinking["display"] = display
 
-    def _lose(self, setting: str, reason: str) -> None:
-        self.losses.append(Loss(self._request.place(f"reasoning.{setting}"), reason))
+    def _lose(self, setting: str, reason: str, *, kind: Kind = "effort") -> None:
+        self.losses.append(Loss(self._request.place(f"reasoning.{setting}"), kind, reason))

@@ -91,9 +91,9 @@ def encode_tools(
                 encoded.append(tool.raw)
             case NativeTool():
                 reason = f"a tool of type '{tool.kind}' exists in the {tool.dialect} dialect only"
-                losses.append(Loss(tool.at, reason))
+                losses.append(Loss(tool.at, "tool", reason))
             case CustomTool():
-                losses.append(Loss(tool.at, "the messages dialect has no tools that take free text"))
+                losses.append(Loss(tool.at, "tool", "the messages dialect has no tools that take free text"))
             case FunctionTool() if allowed is None or tool.name in allowed:
                 losses += lost_extras(tool.extras, "messages", at=tool.at)
                 encoded.append(_encode_tool(tool, losses, native=native))
@@ -161,7 +161,7 @@ def allowed_names(choice: ToolChoice | None, losses: list[Loss], *, path: str) -
     for index, tool in enumerate(choice.tools):
         if not isinstance(tool, NamedTool) or tool.kind != "function":
             reason = "a tool that the messages dialect cannot offer"
-            losses.append(Loss(where(path, f"tools[{index}]"), reason))
+            losses.append(Loss(where(path, f"tools[{index}]"), "choice", reason))
     return frozenset(
         [tool.name for tool in choice.tools if isinstance(tool, NamedTool) and tool.kind == "function"]
     )
@@ -181,15 +181,15 @@ def encode_choice(
         case NativeChoice(dialect="messages"):
             return choice.raw
         case NativeChoice():
-            losses.append(Loss(path, f"only the {choice.dialect} dialect knows this choice"))
+            losses.append(Loss(path, "choice", f"only the {choice.dialect} dialect knows this choice"))
         case NamedTool() if choice.name in offered:
             told = {"type": "tool", "name": choice.name}
         case NamedTool():
-            losses.append(Loss(path, f"the tool '{choice.name}' is not offered to the target"))
+            losses.append(Loss(path, "choice", f"the tool '{choice.name}' is not offered to the target"))
         case AllowedTools():
             told = {"type": _CHOICES[choice.mode]} if offered else None
         case "required" if not offered:
-            losses.append(Loss(path, "no tool is left that could be called"))
+            losses.append(Loss(path, "choice", "no tool is left that could be called"))
         case None:
             pass
         case _:

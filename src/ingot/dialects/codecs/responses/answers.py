@@ -64,7 +64,7 @@ KNOWN_TOP: Final = ECHOED | {
     "service_tier",
 }
 ONE_ANSWER: Final = "the responses dialect gives one answer"
-NO_FINGERPRINT: Final = Loss("system_fingerprint", "the responses dialect has no place for it")
+NO_FINGERPRINT: Final = Loss("system_fingerprint", "answer", "the responses dialect has no place for it")
 NO_STOP: Final = "the responses dialect does not tell which stop sequence was met"
 NO_PART: Final = "an answer of the responses dialect has no place for such a part"
 
@@ -118,7 +118,9 @@ def top_fields(value: Json) -> dict[str, msgspec.Raw]:
 
 def encode_answer(answer: Answer, reply: Reply) -> tuple[bytes, Losses]:
     """The answer for a client, and what of the target's it does not say."""
-    losses: list[Loss] = [Loss(f"outputs[{output.index}]", ONE_ANSWER) for output in answer.outputs[1:]]
+    losses: list[Loss] = [
+        Loss(f"outputs[{output.index}]", "answer", ONE_ANSWER) for output in answer.outputs[1:]
+    ]
     native = answer.origin.dialect == "responses"
     output = answer.outputs[0] if answer.outputs else Output()
     status, reason = encode_end(output.finish, output.told, native=native)
@@ -139,7 +141,7 @@ def encode_answer(answer: Answer, reply: Reply) -> tuple[bytes, Losses]:
     if answer.fingerprint is not None:
         losses.append(NO_FINGERPRINT)
     if output.stop_sequence is not None:
-        losses.append(Loss("stop_sequence", NO_STOP))
+        losses.append(Loss("stop_sequence", "answer", NO_STOP))
     losses += lost_finish(output.finish, output.told, of=answer.origin.dialect, to="responses")
     for extras in (answer.extras, output.extras, output.message_extras):
         losses += lost_extras(extras, "responses")
@@ -203,7 +205,7 @@ class _ItemList:
             reason = f"only the {part.dialect} dialect knows a part of type '{part.kind}'"
         else:
             reason = NO_PART
-        self._losses.append(Loss(part.at, reason))
+        self._losses.append(Loss(part.at, "answer", reason))
         return False
 
     def _name(self, part: AnyPart) -> str:
@@ -242,4 +244,6 @@ def _length_of_message(parts: list[AnyPart]) -> int:
 
 
 def _lost_logprobs(run: Logprobs) -> Loss:
-    return Loss("logprobs", NO_LOGPROBS if run.kind == "refusal" else "they belong to no text of the answer")
+    return Loss(
+        "logprobs", "answer", NO_LOGPROBS if run.kind == "refusal" else "they belong to no text of the answer"
+    )

@@ -52,7 +52,7 @@ def encode_citations(
         if citation.dialect == "responses":
             annotations.append(citation.raw)
         elif citation.url is None:
-            losses.append(Loss(path, "a citation of something that is no page of the web"))
+            losses.append(Loss(path, "earlier_answer", "a citation of something that is no page of the web"))
         else:
             annotations.append(
                 {
@@ -64,5 +64,7 @@ def encode_citations(
                 }
             )
             if citation.quote is not None:
-                losses.append(Loss(path, "the cited words: an annotation has no place for them"))
+                losses.append(
+                    Loss(path, "earlier_answer", "the cited words: an annotation has no place for them")
+                )
     return annotations

@@ -103,7 +103,9 @@ def lost_of_usage(usage: Usage) -> Iterator[Loss]:
     """The counts that `encode_usage` has no place for."""
     yield from lost_extras(usage.extras, "responses", at="usage", silent=(b"null", b"0"))
     if usage.audio_input or usage.audio_output:
-        yield Loss("usage", "the responses dialect does not count audio apart")
+        yield Loss("usage", "answer", "the responses dialect does not count audio apart")
     others = {ttl: count for ttl, count in usage.cache_write_by.items() if ttl not in {"30m", "12h"}}
     if any(others.values()):
-        yield Loss("usage", "the responses dialect tells cache writes of 30 minutes and 12 hours only")
+        yield Loss(
+            "usage", "answer", "the responses dialect tells cache writes of 30 minutes and 12 hours only"
+        )

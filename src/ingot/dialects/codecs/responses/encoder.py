@@ -138,11 +138,11 @@ class ResponsesEncoder:
 
     def _take_finish(self, event: Finished) -> None:
         if event.choice != 0:
-            self._items.lose(Loss(f"outputs[{event.choice}]", ONE_ANSWER))
+            self._items.lose(Loss(f"outputs[{event.choice}]", "answer", ONE_ANSWER))
             return
         self._finish = event
         if event.stop_sequence is not None:
-            self._items.lose(Loss("stop_sequence", NO_STOP))
+            self._items.lose(Loss("stop_sequence", "answer", NO_STOP))
         for loss in lost_finish(event.reason, event.told, of=self._of, to="responses"):
             self._items.lose(loss)
         self._items.close(self._end_of(event)[0])

@@ -75,7 +75,7 @@ class ItemsEncoder:
     def feed(self, event: Any) -> None:
         """An event of a part; of other choices than the first nothing can be told."""
         if event.choice != 0:
-            self.lose(Loss(f"outputs[{event.choice}]", ONE_ANSWER))
+            self.lose(Loss(f"outputs[{event.choice}]", "answer", ONE_ANSWER))
         else:
             self._handlers[type(event)](self, event)
 
@@ -110,9 +110,9 @@ class ItemsEncoder:
             self._add(event.part, native)
         elif isinstance(part, NativePart):
             reason = f"only the {part.dialect} dialect knows a part of type '{part.kind}'"
-            self.lose(Loss(part.at, reason))
+            self.lose(Loss(part.at, "answer", reason))
         else:
-            self.lose(Loss(part.at, NO_PART))
+            self.lose(Loss(part.at, "answer", NO_PART))
 
     def _next(self, part: AnyPart) -> Json:
         """Number and id of the next item; those that have ended are closed first."""
@@ -171,14 +171,14 @@ class ItemsEncoder:
 
     def _weigh(self, event: LogprobsDelta) -> None:
         if event.kind == "refusal":
-            self.lose(Loss("logprobs", NO_LOGPROBS))
+            self.lose(Loss("logprobs", "answer", NO_LOGPROBS))
             return
         number = event.part if event.part is not None else next(iter(self._texts), -1)
         item = self._open.get(number)
         if isinstance(item, MessageEncoder) and item.holds_text(number):
             item.say(number, "", token_list(event.tokens, native=self.native))
         else:
-            self.lose(Loss("logprobs", "they belong to no text of the answer"))
+            self.lose(Loss("logprobs", "answer", "they belong to no text of the answer"))
 
     def _argue(self, event: ArgumentsDelta) -> None:
         item = self._open.get(event.part)
@@ -203,7 +203,7 @@ class ItemsEncoder:
         else:
             held = self._hidden.get(event.part)
             at = item.at if isinstance(item, ThoughtsEncoder) else "" if held is None else held.at
-            self.lose(Loss(at, SEAL))
+            self.lose(Loss(at, "answer", SEAL))
 
     def _end(self, event: PartEnded) -> None:
         item = self._open.get(event.part)

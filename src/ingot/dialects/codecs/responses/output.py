@@ -168,7 +168,7 @@ def content_part(
     """A content part of an answer's message; None where there is no place for it, which is a loss."""
     encoded = encode_part(part, said=True)
     if isinstance(encoded, str):
-        losses.append(Loss(part.at, encoded))
+        losses.append(Loss(part.at, "answer", encoded))
         return None
     losses += lost_extras(part.extras, "responses", at=part.at)
     if isinstance(encoded, Raw):
@@ -224,7 +224,7 @@ def is_in_message(part: AnyPart) -> bool:
 def lost_seal(part: Reasoning) -> Iterator[Loss]:
     """A seal that this dialect has no place for."""
     if part.seal is not None and not is_sealed(part):
-        yield Loss(part.at, SEAL)
+        yield Loss(part.at, "answer", SEAL)
 
 
 def says_nothing(part: AnyPart) -> bool:

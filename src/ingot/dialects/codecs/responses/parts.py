@@ -199,7 +199,11 @@ def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss
             )
         else:
             losses.append(
-                Loss(path, "its citations: an input of the responses dialect has no place for them")
+                Loss(
+                    path,
+                    "earlier_answer",
+                    "its citations: an input of the responses dialect has no place for them",
+                )
             )
     if isinstance(part, File):
         losses += _lost_of_file(part, path)
@@ -208,7 +212,7 @@ def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss
         encoded[BREAKPOINT] = {"mode": "explicit"} if ttl is None else {"mode": "explicit", "ttl": ttl}
     elif part.cache is not None:
         reason = "the cache breakpoint: targets of the responses dialect decide themselves what they cache"
-        losses.append(Loss(path, reason))
+        losses.append(Loss(path, "cache_breakpoint", reason))
     restore(part.extras, encoded, dialect="responses")
 
 
@@ -221,4 +225,4 @@ def _lost_of_file(part: File, path: str) -> Iterator[Loss]:
     )
     for name, value in named:
         if value is not None:
-            yield Loss(where(path, name), "the responses dialect has no place for it")
+            yield Loss(where(path, name), "document", "the responses dialect has no place for it")

@@ -25,7 +25,7 @@ class PartSource:
         self._count = 0
 
     def lose(self, path: str, reason: str) -> None:
-        loss = Loss(path, reason)
+        loss = Loss(path, "answer", reason)
         if loss not in self._losses:
             self._losses.append(loss)
 

@@ -20,6 +20,7 @@ from ingot.canonical import (
     Losses,
     ReasoningSettings,
     Request,
+    kind_at,
     lost_extras,
     where,
 )
@@ -96,7 +97,11 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
     """What goes by another name or other values."""
     if request.max_output_tokens == 0:
         value["max_output_tokens"] = 1
-        yield Loss(request.place("max_output_tokens"), "the responses dialect generates at least one token")
+        yield Loss(
+            request.place("max_output_tokens"),
+            "setting",
+            "the responses dialect generates at least one token",
+        )
     if request.origin != "responses":
         _encode_foreign(request, value)
     yield from _encode_text(request, value)
@@ -114,7 +119,9 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
         if tier == "standard_only":
             value["service_tier"] = "default"
         else:
-            yield Loss(request.place("service_tier"), f"the responses dialect knows no tier '{tier}'")
+            yield Loss(
+                request.place("service_tier"), "speed", f"the responses dialect knows no tier '{tier}'"
+            )
 
 
 def _encode_foreign(request: Request, value: Json) -> None:
@@ -169,7 +176,10 @@ def _lost_settings(request: Request) -> Iterator[Loss]:
     }
     for name, asks in told.items():
         if asks:
-            yield Loss(request.place(name), "the responses dialect has no such setting")
+            place = request.place(name)
+            yield Loss(
+                place, kind_at(place, otherwise="setting"), "the responses dialect has no such setting"
+            )
 
 
 def _restore_extras(extras: Extras | None, value: Json) -> None:
@@ -195,4 +205,5 @@ def _refuse(request: Request, value: Json, *, refused: frozenset[str]) -> Iterat
         held = value[name]
         if not asks_nothing(name, msgspec.json.decode(held) if isinstance(held, Raw) else held):
             del value[name]
-            yield Loss(where(request.place(_SETTINGS.get(name, name))), "the target does not take it")
+            place = where(request.place(_SETTINGS.get(name, name)))
+            yield Loss(place, kind_at(place, otherwise="setting"), "the target does not take it")

@@ -108,17 +108,17 @@ def encode_tools(
                 encoded.append(tool.raw)
             else:
                 reason = f"a tool of type '{tool.kind}' exists in the {tool.dialect} dialect only"
-                losses.append(Loss(tool.at, reason))
+                losses.append(Loss(tool.at, "tool", reason))
             continue
         if isinstance(tool, CustomTool) and not custom:
-            losses.append(Loss(tool.at, "the target takes function tools only"))
+            losses.append(Loss(tool.at, "tool", "the target takes function tools only"))
             continue
         losses += lost_extras(tool.extras, "responses", at=tool.at)
         if tool.cache is not None:
             reason = (
                 "the cache breakpoint: targets of the responses dialect decide themselves what they cache"
             )
-            losses.append(Loss(tool.at, reason))
+            losses.append(Loss(tool.at, "cache_breakpoint", reason))
         encoded.append(_encode_tool(tool, native=native))
     return encoded
 
@@ -200,7 +200,7 @@ def encode_choice(
             return _encode_allowed(choice, losses, path=path, offered=offered)
         case _:
             return choice
-    losses.append(Loss(path, reason))
+    losses.append(Loss(path, "choice", reason))
     return None
 
 

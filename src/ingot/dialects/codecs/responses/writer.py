@@ -77,7 +77,7 @@ class ItemWriter:
     def _write_turn(self, turn: Turn, items: list[Json | Raw]) -> None:
         if turn.name is not None and turn.role != "tool":  # there it is the name of the call
             self.losses.append(
-                Loss(where(turn.at, "name"), "the responses dialect has no names for speakers")
+                Loss(where(turn.at, "name"), "speaker", "the responses dialect has no names for speakers")
             )
         self.losses += lost_extras(turn.extras, "responses", at=turn.at)
         said: list[AnyPart] = []
@@ -131,11 +131,11 @@ class ItemWriter:
             path = where(*at, part.at)
             encoded = encode_part(part, said=said)
             if isinstance(encoded, str):
-                self.losses.append(Loss(path, encoded))
+                self.losses.append(Loss(path, "part", encoded))
                 continue
             if isinstance(encoded, dict) and encoded["type"] in self._refused:
                 reason = f"the target takes no content parts of type '{encoded['type']}'"
-                self.losses.append(Loss(path, reason))
+                self.losses.append(Loss(path, "part", reason))
                 continue
             self.losses += lost_extras(part.extras, "responses", at=path)
             hints = self._native or (self._hints and not said)
@@ -157,7 +157,7 @@ class ItemWriter:
             case NativePart(dialect="responses"):
                 items.append(part.raw)
             case _:
-                self.losses.append(Loss(path, str(encode_part(part, said=False))))
+                self.losses.append(Loss(path, "part", str(encode_part(part, said=False))))
 
     def _finish(self, part: AnyPart, item: Json, path: str) -> Json:
         if part.item is not None:
@@ -169,7 +169,7 @@ class ItemWriter:
             reason = (
                 "the cache breakpoint: targets of the responses dialect decide themselves what they cache"
             )
-            self.losses.append(Loss(path, reason))
+            self.losses.append(Loss(path, "cache_breakpoint", reason))
         restore(part.extras, item, dialect="responses")
         return item
 
@@ -193,7 +193,7 @@ class ItemWriter:
     def _write_result(self, turn: Turn, part: ToolResult, path: str) -> Json:
         if part.is_error:
             reason = "the responses dialect cannot say that a tool failed"
-            self.losses.append(Loss(where(path, "is_error"), reason))
+            self.losses.append(Loss(where(path, "is_error"), "tool_error", reason))
         parts = part.parts
         first = parts[0] if len(parts) == 1 else None
         output: str | list[Json | Raw]
@@ -208,7 +208,9 @@ class ItemWriter:
 
     def _write_reasoning(self, part: Reasoning, path: str, items: list[Json | Raw]) -> None:
         if not part.returns_to(self._origin):
-            self.losses.append(Loss(path, "a model's thoughts go back only to where they came from"))
+            self.losses.append(
+                Loss(path, "thoughts", "a model's thoughts go back only to where they came from")
+            )
             return
         items.append(self._finish(part, reasoning_item(part), path))
 
