@@ -97,6 +97,7 @@ CHAT: Fields = {
     "messages: `system` at the start": _chat(said("system", "Be brief."), user("Hello")),
     "messages: `system` or `developer` later": _chat(user("Hello"), said("developer", "Be brief."), user("Hello")),
     "messages[].name": _chat({**user("Hello"), "name": "ada"}),
+    "`messages[].name`, where several speak": _chat(user("Hello"), {**user("Hello"), "name": "ada"}),
     "image_url, data": _chat(user(_part("image_url", url=DATA))),
     "image_url, URL": _chat(user(_part("image_url", url=LINK))),
     "image_url.detail": _chat(user(_part("image_url", url=LINK, detail="low"))),
@@ -154,6 +155,7 @@ MESSAGES: Fields = {
     "document, url": mess(user(text("Hello"), _source("url", url="https://example.com/a.pdf"))),
     "document, file": mess(user(_source("file", file_id="file_1"))),
     "document: context": mess(user({**_source("text", media_type="text/plain", data="Rain."), "context": "Old."})),
+    "document: title": mess(user({**_source("text", media_type="text/plain", data="Rain."), "title": "Old"})),
     "document: citations": mess(
         user({**_source("text", media_type="text/plain", data="Rain."), "citations": {"enabled": True}})
     ),
@@ -178,6 +180,8 @@ MESSAGES: Fields = {
     ),
     "tools": mess(tools=[WEATHER_TOOL]),
     "tools: strict": mess(tools=[{**WEATHER_TOOL, "strict": True}]),
+    "tools: allowed_callers": mess(tools=[{**WEATHER_TOOL, "allowed_callers": ["code_execution_20260120"]}]),
+    "tools: allowed_callers, direct": mess(tools=[{**WEATHER_TOOL, "allowed_callers": ["direct"]}]),
     "tools: input_examples and the like": mess(tools=[{**WEATHER_TOOL, "input_examples": [{"city": "Oslo"}]}]),
     "tools: server tools and dated ones": mess(tools=[{"type": "web_search_20250305", "name": "web_search"}]),
     "tool_choice": mess(tools=[WEATHER_TOOL], tool_choice={"type": "any"}),
@@ -285,6 +289,7 @@ _WORDS = user(text("Hello", "input_text"))
 WITHOUT: dict[str, Fields] = {
     "chat": {
         "messages: `system` or `developer` later": _chat(user("Hello"), user("Hello")),
+        "`messages[].name`, where several speak": _chat(user("Hello"), user("Hello")),
         "image_url.detail": _chat(user(_part("image_url", url=LINK))),
         "input_audio": _chat(user(text("Hello"))),
         "prompt_cache_breakpoint": _chat(user(text("Hello"))),
@@ -299,7 +304,7 @@ WITHOUT: dict[str, Fields] = {
         "messages: `system`": mess(user("Hello"), user("Hello")),
         **dict.fromkeys(("image, file", "document, url", "search_result", "cache_control of a block"), mess(user(text("Hello")))),
         **dict.fromkeys(
-            ("document: context", "document: citations"),
+            ("document: context", "document: title", "document: citations"),
             mess(user(_source("text", media_type="text/plain", data="Rain."))),
         ),
         **dict.fromkeys(
@@ -308,7 +313,15 @@ WITHOUT: dict[str, Fields] = {
         "tool_result: images": mess(user("Hello"), _CALLED, user(result(1, [text("4")]))),
         "tool_result: is_error": mess(user("Hello"), _CALLED, user(result(1, "4"))),
         **dict.fromkeys(
-            ("tools: strict", "tools: input_examples and the like", "tool_choice", "tool_choice: tool"), mess(tools=[WEATHER_TOOL])
+            (
+                "tools: strict",
+                "tools: allowed_callers",
+                "tools: allowed_callers, direct",
+                "tools: input_examples and the like",
+                "tool_choice",
+                "tool_choice: tool",
+            ),
+            mess(tools=[WEATHER_TOOL]),
         ),
         "tool_choice: disable_parallel_tool_use": mess(tools=[WEATHER_TOOL], tool_choice={"type": "auto"}),
         "thinking: display": mess(thinking={"type": "adaptive"}, output_config={"effort": "high"}),

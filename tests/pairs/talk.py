@@ -1,6 +1,21 @@
 """What clients say: texts, instructions, images, documents, thoughts, refusals, in each dialect's own words."""
 
-from pairs.words import DATA, IMAGE, LINK, PDF, SEALED, SIGNED, Asked, chat, mess, resp, said, text, user
+from pairs.words import (
+    DATA,
+    IMAGE,
+    LINK,
+    PDF,
+    SEALED,
+    SIGNED,
+    Asked,
+    call,
+    chat,
+    mess,
+    resp,
+    said,
+    text,
+    user,
+)
 
 TALK: dict[str, Asked] = {
     "text": {
@@ -47,6 +62,20 @@ TALK: dict[str, Asked] = {
             said("system", "Now answer in German."),
             user("Hello"),
             instructions="Be brief.",
+        ),
+    },
+    "speakers": {
+        "chat": chat(
+            said("system", "Be brief.", name="house"),
+            user("Hello"),
+            said("user", "And I am here.", name="ada"),
+            said("assistant", "Welcome.", name="host"),
+            said(
+                "user", [{"type": "image_url", "image_url": {"url": LINK}}, text("Who is this?")], name="bob"
+            ),
+            said("assistant", None, tool_calls=[call(1, "weather", "{}")], name="scout"),
+            said("tool", "4", tool_call_id="call_1", name="weather"),
+            user("Thanks"),
         ),
     },
     "images": {

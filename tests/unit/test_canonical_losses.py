@@ -166,3 +166,13 @@ def test_conversation_is_not_refused_when_an_earlier_answer_cites(target: str) -
     losses = send({"model": "demo", "max_tokens": 9, "messages": messages}, "messages", target).losses
     assert losses
     assert [loss for loss in losses if matters(loss)] == []
+
+
+@pytest.mark.parametrize(
+    ("callers", "lost"),
+    [(b'["direct"]', 0), (b'[ "direct" ]', 0), (b'["code_execution_20260120"]', 1), (b"7", 1)],
+)
+def test_callers_of_a_tool_are_lost_when_they_are_not_the_default(callers: bytes, lost: int) -> None:
+    """The model itself calls a tool in all dialects."""
+    losses = list(lost_extras(Extras("messages", {"allowed_callers": Raw(callers)}), "chat", at="tools[0]"))
+    assert [matters(loss) for loss in losses] == [True] * lost

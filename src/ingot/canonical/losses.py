@@ -7,9 +7,9 @@ is lost, nor about what becomes of a loss. Sentences are for people: nothing is 
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import Raw, Struct, json
 
 from ingot.canonical.parts import DialectName, Extras, where
 
@@ -19,7 +19,6 @@ Kind = Literal[
     "part",
     "document",
     "detail",
-    "speaker",
     "tool",
     "choice",
     "format",
@@ -47,6 +46,8 @@ Kind = Literal[
     "earlier_answer",
     "shown_behind",
     "echo",
+    "heading",
+    "speaker",
     "filename",
     # What is no matter of what a client asked.
     "default",
@@ -78,7 +79,6 @@ KINDS: Final[dict[Kind, Words]] = {
     "part": Words("a part of a turn, or its place"),
     "document": Words("what is said about a document"),
     "detail": Words("how closely an image is looked at"),
-    "speaker": Words("the name of a speaker"),
     "tool": Words("a tool"),
     "choice": Words("a choice among tools"),
     "format": Words("a format of the answer, or what is said about it"),
@@ -156,6 +156,14 @@ KINDS: Final[dict[Kind, Words]] = {
         "`phase`, `caller` and `reasoning_details` of earlier answers",
         "They echo how an answer was told, and hold nothing of it.",
     ),
+    "heading": Words(
+        "title, context and name of a document",
+        "They are sent as a text in front of it.",
+    ),
+    "speaker": Words(
+        "`name` of a speaker",
+        "Where several speak in a role it is sent in front of their words; a sole one tells nobody apart.",
+    ),
     "filename": Words("`filename` beside a title", "The document has a name."),
     "default": Words("a default that had to be filled in", "The client said nothing that could be lost."),
     "answer": Words("something of an answer", "The answer is there."),
@@ -174,6 +182,8 @@ EMPTY: Final = (b"null", b"[]", b"{}")
 
 # How far an item of a conversation had come is told by what it says.
 _STATE: Final = "status"
+# What a field says that asks for what all dialects do: the model calls a tool itself.
+_DEFAULTS: Final[dict[str, Any]] = {"allowed_callers": ["direct"]}
 _INDEX: Final = re.compile(r"\[\d+\]")
 
 # Places in requests without their numbers: whole ones, those of all members of an object, and last steps of any path.
@@ -234,5 +244,9 @@ def lost_extras(
     return [
         Loss(place := where(at, name), _UNKNOWN.get(place) or kind_at(place, otherwise="field"), reason)
         for name, value in extras.fields.items()
-        if bytes(value) not in silent and name != _STATE
+        if bytes(value) not in silent and name != _STATE and not _is_default(name, value)
     ]
+
+
+def _is_default(name: str, value: Raw) -> bool:
+    return name in _DEFAULTS and bool(json.decode(value) == _DEFAULTS[name])

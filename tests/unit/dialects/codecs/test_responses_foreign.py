@@ -227,7 +227,11 @@ def test_parts_when_they_have_no_place() -> None:
     assert lost == ["messages[0].content[0]"]
     document = File(text="Rain.", title="T", context="C", citations=True, at="content[0]")
     told, lost = sent(foreign(document, Text("x", cache=CacheHint(), at="content[1]")))
-    assert [part["text"] for part in told["input"][0]["content"]] == ["Rain.", "x"]
+    assert [part["text"] for part in told["input"][0]["content"]] == [
+        "Title: T\nContext: C",
+        "Rain.",
+        "x",
+    ]
     assert lost == [
         "messages[0].content[0].title",
         "messages[0].content[0].context",
@@ -315,9 +319,13 @@ def test_choice_when_no_tool_is_left() -> None:
 
 
 def test_file_when_it_has_a_title_only() -> None:
-    """Its data goes under the title as its name; by id or URL it needs none."""
+    """Its data goes under the title as its name; by id or URL it has none, and the title is a text."""
     named = File(data="JVBE", media_type="application/pdf", title="Report", at="content[0]")
     known = File(file_id="file-1", title="Annex", at="content[1]")
     told, lost = sent(foreign(named, known))
-    assert [part.get("filename") for part in told["input"][0]["content"]] == ["Report", None]
+    assert [part.get("filename", part.get("text")) for part in told["input"][0]["content"]] == [
+        "Report",
+        "Title: Annex",
+        None,
+    ]
     assert lost == ["messages[0].content[1].title"]

@@ -34,6 +34,7 @@ from ingot.canonical import (
 from ingot.catalog import Quirks
 from ingot.dialects.codecs.chat.parts import encode_part, finish_part, lost_of
 from ingot.dialects.codecs.chat.turns import THOUGHTS
+from ingot.dialects.codecs.headings import heading_of
 from ingot.dialects.codecs.leftovers import restore
 
 Json = dict[str, Any]
@@ -175,9 +176,14 @@ class MessageWriter:
         """A string where one plain text is all there is, which every server takes; None where nothing is left."""
         if len(parts) == 1 and _is_plain(parts[0][1]):
             return parts[0][1].text
-        content = [
-            encoded for steps, part in parts if (encoded := self._encode(steps, part, role=role)) is not None
-        ]
+        content: list[Json | Raw] = []
+        for steps, part in parts:
+            encoded = self._encode(steps, part, role=role)
+            heading = heading_of(part) if encoded is not None and isinstance(part, File) else None
+            if heading is not None:
+                content.append({"type": "text", "text": heading})
+            if encoded is not None:
+                content.append(encoded)
         first = content[0] if len(content) == 1 else None
         # A document's text is a text once it is written.
         if isinstance(first, dict) and first["type"] == "text" and len(first) == 2:

@@ -4,7 +4,7 @@ Decides what a content part of `chat` is in the canonical form, and what of a ca
 Which message a part goes into is not decided here.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from msgspec import Raw
@@ -21,8 +21,8 @@ from ingot.canonical import (
     Refusal,
     Text,
     lost_extras,
-    where,
 )
+from ingot.dialects.codecs.headings import lost_of_file
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
 from ingot.dialects.codecs.values import BASE64, cut_data_url, filename_of
 from ingot.dialects.cuts import dump
@@ -201,21 +201,9 @@ def lost_of(part: AnyPart, path: str, *, hints: bool) -> Iterator[Loss]:
                 path, "earlier_answer", "its citations: a message of a chat request has no place for them"
             )
         case File():
-            yield from _lost_of_file(part, path)
+            yield from lost_of_file(part, "chat", at=path)
         case _:
             pass
-
-
-def _lost_of_file(part: File, path: str) -> Iterator[Loss]:
-    named: Iterable[tuple[str, object]] = (
-        ("title", None if part.text is None and part.title == filename_of(part) else part.title),
-        ("context", part.context),
-        ("citations", part.citations or None),
-        ("filename", part.filename if part.text is not None else None),
-    )
-    for name, value in named:
-        if value is not None:
-            yield Loss(where(path, name), "document", "the chat dialect has no place for it")
 
 
 def finish_part(part: AnyPart, encoded: Json | Raw, *, hints: bool) -> Json | Raw:

@@ -121,10 +121,6 @@ class MessageWriter:
     def _note_turn(self, turn: Turn) -> None:
         if turn.extras is not None:
             self.losses += lost_extras(turn.extras, "messages", at=turn.at)
-        if turn.name is not None and turn.role != "tool":  # there it is the name of the call
-            self.losses.append(
-                Loss(where(turn.at, "name"), "speaker", "the messages dialect has no names of speakers")
-            )
 
     def _write_content(self, parts: Sequence[Placed], *, role: str) -> Content:
         """A string where a client wrote one, else blocks."""

@@ -40,6 +40,7 @@ from ingot.dialects.codecs.messages.tools import (
 from ingot.dialects.codecs.messages.turns import decode_turns
 from ingot.dialects.codecs.messages.versions import SAMPLING, Rules
 from ingot.dialects.codecs.settings import apply_edits
+from ingot.dialects.codecs.speakers import introduced
 from ingot.dialects.outgoing import asks_nothing
 from ingot.errors import Unsupported
 from ingot.rawjson import Body
@@ -178,7 +179,9 @@ def encode_request(request: Request, to: Destination, *, rules: Rules) -> tuple[
     writer = MessageWriter(request, origin=to.origin, rules=rules)
     losses = writer.losses
     value: Json = {"model": to.model, "max_tokens": _bound(request, losses)}
-    system, messages = writer.write(request.turns)
+    turns, unnamed = introduced(request, "messages")
+    losses += unnamed
+    system, messages = writer.write(turns)
     if system is not None:
         value["system"] = system
     value["messages"] = messages

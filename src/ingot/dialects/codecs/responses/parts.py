@@ -7,7 +7,6 @@ A part that nobody here knows is native, and called `message.` and its type: so 
 Which item a part goes into is not decided here.
 """
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import Raw
@@ -22,8 +21,8 @@ from ingot.canonical import (
     NativePart,
     Refusal,
     Text,
-    where,
 )
+from ingot.dialects.codecs.headings import lost_of_file
 from ingot.dialects.codecs.leftovers import extras_of, restore, unknown
 from ingot.dialects.codecs.responses.citations import decode_citations, encode_citations
 from ingot.dialects.codecs.values import BASE64, cut_data_url, filename_of, text_of
@@ -206,7 +205,7 @@ def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss
                 )
             )
     if isinstance(part, File):
-        losses += _lost_of_file(part, path)
+        losses += lost_of_file(part, "responses", at=path)
     if part.cache is not None and hints:
         ttl = part.cache.ttl
         encoded[BREAKPOINT] = {"mode": "explicit"} if ttl is None else {"mode": "explicit", "ttl": ttl}
@@ -214,15 +213,3 @@ def finish_part(part: AnyPart, encoded: Json | Raw, path: str, losses: list[Loss
         reason = "the cache breakpoint: targets of the responses dialect decide themselves what they cache"
         losses.append(Loss(path, "cache_breakpoint", reason))
     restore(part.extras, encoded, dialect="responses")
-
-
-def _lost_of_file(part: File, path: str) -> Iterator[Loss]:
-    named = (
-        ("title", None if part.text is None and part.title == filename_of(part) else part.title),
-        ("context", part.context),
-        ("citations", part.citations or None),
-        ("filename", part.filename if part.text is not None else None),
-    )
-    for name, value in named:
-        if value is not None:
-            yield Loss(where(path, name), "document", "the responses dialect has no place for it")

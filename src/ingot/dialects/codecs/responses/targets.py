@@ -30,6 +30,7 @@ from ingot.dialects.codecs.responses.requests import LOGPROBS, SAME
 from ingot.dialects.codecs.responses.tools import encode_choice, encode_format, encode_tools, names_of
 from ingot.dialects.codecs.responses.writer import ItemWriter
 from ingot.dialects.codecs.settings import apply_edits, effort_told, encode_cache
+from ingot.dialects.codecs.speakers import introduced
 from ingot.dialects.outgoing import asks_nothing
 
 Json = dict[str, Any]
@@ -55,8 +56,9 @@ def encode_request(request: Request, to: Destination) -> tuple[bytes, Losses]:
     """The body for a target, and what of the request it does not say."""
     writer = ItemWriter(request, origin=to.origin, quirks=to.quirks)
     value: Json = {"model": to.model}
-    told = writer.write(request.turns)
-    losses = writer.losses
+    turns, unnamed = introduced(request, "responses")
+    told = writer.write(turns)
+    losses = unnamed + writer.losses
     if writer.instructions is not None:
         value["instructions"] = writer.instructions
     if told or request.origin != "responses":

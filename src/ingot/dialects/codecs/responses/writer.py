@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from ingot.canonical import (
     AnyPart,
+    File,
     Loss,
     NativePart,
     Origin,
@@ -28,6 +29,7 @@ from ingot.canonical import (
     where,
 )
 from ingot.catalog import Quirks
+from ingot.dialects.codecs.headings import heading_of
 from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.responses.parts import CONTENT, encode_part, finish_part
 
@@ -75,10 +77,6 @@ class ItemWriter:
         return turn.role == "user" and self._native and _is_one_text(turn) and turn.parts[0].at == "input"
 
     def _write_turn(self, turn: Turn, items: list[Json | Raw]) -> None:
-        if turn.name is not None and turn.role != "tool":  # there it is the name of the call
-            self.losses.append(
-                Loss(where(turn.at, "name"), "speaker", "the responses dialect has no names for speakers")
-            )
         self.losses += lost_extras(turn.extras, "responses", at=turn.at)
         said: list[AnyPart] = []
         for part in turn.parts:
@@ -140,6 +138,9 @@ class ItemWriter:
             self.losses += lost_extras(part.extras, "responses", at=path)
             hints = self._native or (self._hints and not said)
             finish_part(part, encoded, path, self.losses, hints=hints)
+            heading = heading_of(part) if isinstance(part, File) else None
+            if heading is not None:
+                content.append({"type": "input_text", "text": heading})
             content.append(encoded)
         return content
 
