@@ -71,7 +71,7 @@ class Quirks:
     """How a target differs, as data; `stream_options` says whether it accepts that field.
 
     `narrow_tools` marks a target that ignores a `tool_choice` which names tools: it is sent those tools alone. `gbnf` is
-    one that compiles JSON schemas as llama.cpp does. `any_pattern` takes patterns that no linear engine has, as text.
+    one that compiles JSON schemas as llama.cpp does.
     `silent` are the target's tokens that its grammar takes for their names and its answers show as nothing.
     """
 
@@ -83,7 +83,6 @@ class Quirks:
     stream_options: bool = True
     narrow_tools: bool = False
     gbnf: bool = False
-    any_pattern: bool = False
     silent: tuple[int, ...] = field(default=(), hash=False)
 
 
@@ -281,7 +280,6 @@ def _quirks(config: QuirksConfig) -> Quirks:
         stream_options=not config.no_stream_options,
         narrow_tools=config.narrow_tools,
         gbnf=config.gbnf,
-        any_pattern=config.any_pattern,
     )
 
 

@@ -154,11 +154,15 @@ def test_quirks_are_applied_when_the_target_has_some(scene: Stage) -> None:
     """Renamed, dropped and fixed fields reach the target so; a field it cannot honour is a clear 400."""
     served, upstream = scene
     body = chat("hello", model="quirky", max_completion_tokens=5, user="someone")
-    status, _, request_id = _ask(served, body)
+    request_id = fresh_id()
+    status, headers, _ = served.call("/v1/chat/completions", body, headers={"x-request-id": request_id})
     (record,) = upstream.seen(request_id)
     assert status == 200
+    assert headers["x-ingot-loss"] == "user=whoever runs this server leaves it out for the target"
     assert (record.json["max_tokens"], record.json["top_k"]) == (5, 7)
     assert not {"max_completion_tokens", "user"} & set(record.json)
+    status, headers, _ = served.call("/v1/chat/completions", chat("hello", model="quirky"))
+    assert (status, headers.get("x-ingot-loss")) == (200, None)
     status, answer, request_id = _ask(served, chat("hello", model="quirky", logit_bias={"1": 1}))
     error = json.loads(answer)["error"]
     assert (status, error["param"], error["code"]) == (400, "logit_bias", "unsupported_parameter")

@@ -129,6 +129,7 @@ def test_hint_is_found_when_fields_are_lost() -> None:
         "cache_control",
         "annotations",
         "client_metadata",
+        "dropped",
         "answer",
     }
 

@@ -49,6 +49,7 @@ Kind = Literal[
     "heading",
     "speaker",
     "filename",
+    "dropped",
     # What is no matter of what a client asked.
     "default",
     "answer",
@@ -165,6 +166,10 @@ KINDS: Final[dict[Kind, Words]] = {
         "Where several speak in a role it is sent in front of their words; a sole one tells nobody apart.",
     ),
     "filename": Words("`filename` beside a title", "The document has a name."),
+    "dropped": Words(
+        "a field that the quirk `drop` of a target names",
+        "Whoever runs this server vouches that it changes nothing there.",
+    ),
     "default": Words("a default that had to be filled in", "The client said nothing that could be lost."),
     "answer": Words("something of an answer", "The answer is there."),
 }

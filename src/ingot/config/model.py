@@ -62,7 +62,10 @@ class QuirksConfig(Section, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
     drop: Annotated[
         list[str],
-        about("Fields removed without a word, because the target refuses them and they change nothing."),
+        about(
+            "Fields removed, because the target refuses them and they change nothing. A request that has one is told so in "
+            "`x-ingot-loss`."
+        ),
     ] = field(default_factory=list)
     set: Annotated[dict[str, Any], about("Fields given a fixed value, whatever the client sent.")] = field(
         default_factory=dict
@@ -90,14 +93,7 @@ class QuirksConfig(Section, frozen=True, kw_only=True):
         bool,
         about(
             "The target is llama.cpp, which compiles JSON schemas into its own grammar: patterns are put so that it reads "
-            "them, and what it would leave out of a demanded schema is refused."
-        ),
-    ] = False
-    any_pattern: Annotated[
-        bool,
-        about(
-            "The target takes any `pattern` in tools that are neither strict nor demanded, as text for the model; else "
-            "one with look-around or a back-reference is refused there too."
+            "them, and what it cannot read, or would leave out of a demanded schema, is refused."
         ),
     ] = False
 

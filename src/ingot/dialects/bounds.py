@@ -10,8 +10,8 @@ from ingot.schemas import SCHEMA_BYTES, check_schema
 def judge_schemas(schemas: Iterable[Schema]) -> InvalidRequest | None:
     """Judges every schema before an engine sees it; what comes back is the fault of a pattern that may be none.
 
-    A pattern that not every engine takes is refused where the schema is demanded. Elsewhere it is text for most targets,
-    so that the target has the last word.
+    A pattern that not every engine takes is refused where the schema is demanded. Elsewhere it only describes, and goes on as
+    it came, in each dialect alike; llama.cpp alone compiles it there, too.
     """
     loose: InvalidRequest | None = None
     for each in schemas:

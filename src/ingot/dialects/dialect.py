@@ -117,7 +117,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[Attachment, ...] = ()
     attached: int = 0
     schemas: tuple[Schema, ...] = ()
-    # The first pattern that not every engine takes, in a schema that nothing enforces.
+    # The first pattern that not every engine takes, in a schema that only describes; targets with `gbnf` compile it.
     loose_pattern: InvalidRequest | None = None
     # Of dialects whose answers are ours by name; `body` may then hold more than the client's own.
     stamp: Stamp | None = None

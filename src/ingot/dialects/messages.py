@@ -126,7 +126,6 @@ def _check(request: CountRequest) -> None:
     _check_pairs(request)
     if request.tools or request.output_config:
         try:
-            # A pattern that is only text is the target's to judge: theirs have an engine of their own for it.
             judge_schemas(_schemas(request))
         except InvalidRequest as error:
             raise restyle(error) from error

@@ -1,16 +1,17 @@
 """What a target is sent, and what its plain answer becomes: only the top-level keys that we own change.
 
 Decides how quirks apply, in the order of their verbs: reject, then rename, drop, set. Knows no wire format beyond
-`model`, `stream_options` and the kinds of content parts. Nothing is dropped silently but what the configuration
-itself declares to be without effect.
+`model`, `stream_options` and the kinds of content parts. Nothing is dropped silently: what the configuration
+declares to be without effect is told all the same.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ingot import rawjson
+from ingot.canonical import Loss, Losses
 from ingot.catalog import Quirks
 from ingot.dialects import demanded, gbnf
 from ingot.dialects.dialect import Call, Image
@@ -31,7 +32,8 @@ _NEUTRAL: dict[str, Any] = {
     "tools": [],
     "verbosity": "medium",
 }
-_STORED = ("store", "metadata")
+STORED: Final = ("store", "metadata")
+DROPPED: Final = "whoever runs this server leaves it out for the target"
 _FORMS = ("json_schema", "json_object")
 _NEUTRAL_TIERS = ("auto", "default")
 
@@ -50,7 +52,7 @@ _any = msgspec.json.Decoder()
 
 def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
     """Raises ClientError for the first field or content part of the call that this target cannot honour."""
-    if call.loose_pattern is not None and not quirks.any_pattern:
+    if call.loose_pattern is not None and quirks.gbnf:
         raise call.loose_pattern
     if quirks.gbnf:
         _check_arguments(call.body.value, deployment=deployment)
@@ -100,6 +102,21 @@ def _check_grammar(call: Call, *, deployment: str) -> None:
         if each.demanded:
             gbnf.check_held(each.schema, each.field, deployment=deployment)
         gbnf.fitted(each.schema, each.field, deployment=deployment)
+
+
+def dropped(call: Call, quirks: Quirks) -> Losses:
+    """What the quirk `drop` takes from a client's request, where it asks for anything; what we keep goes to no target."""
+    if not quirks.drop:
+        return ()
+    value = call.body.value
+    kept = STORED if value.get("store") or (call.stamp and value.get("store") is not False) else ()
+    return tuple(
+        [
+            Loss(key, "dropped", DROPPED)
+            for key in value
+            if key in quirks.drop and key not in kept and not asks_nothing(key, value[key])
+        ]
+    )
 
 
 def asks_nothing(key: str, held: Any) -> bool:
@@ -189,7 +206,7 @@ def edits(
             replace["stream_options"] = _encode({**options, "include_usage": True})
     if value.get("store"):
         # We keep the answer; a target's own store would be a second one that nobody reads. Metadata goes with it.
-        drop.update(_STORED)
+        drop.update(STORED)
     if quirks.narrow_tools and "tool_choice" in value:
         _narrow_tools(value, replace=replace, drop=drop)
     if form is not None:

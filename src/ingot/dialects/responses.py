@@ -112,13 +112,13 @@ def _checked(body: rawjson.Body, request: Asked) -> Call:
     tools = _check_tools(request)
     if request.tool_choice is not None:
         _check_choice(request.tool_choice, tools)
+    judge_schemas(_schemas(request, tools))
     return Call(
         model=request.model,
         body=body,
         wants_usage=True,
         images=tuple(images_of(items)),
         files=tuple(files_of_responses(items, tools)),
-        loose_pattern=judge_schemas(_schemas(request, tools)),
     )
 
 
@@ -202,8 +202,6 @@ def _demands(choice: object, name: str) -> bool:
 
 def check_target(call: Call, quirks: Quirks, deployment: str) -> None:
     """Raises ClientError for the first field, part or tool of the call that this target cannot honour."""
-    if call.loose_pattern is not None and not quirks.any_pattern:
-        raise call.loose_pattern
     reject = quirks.reject
     if not reject:
         return

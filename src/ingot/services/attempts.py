@@ -16,6 +16,7 @@ from msgspec import Struct
 from ingot.canonical import Losses
 from ingot.catalog import Route
 from ingot.dialects.dialect import AS_IT_IS, Call, Turn, Usage
+from ingot.dialects.outgoing import dropped
 from ingot.dialects.responses_makers import taken_by
 from ingot.errors import (
     ApiError,
@@ -169,6 +170,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     with own_places(dialect, call):
         translation = None if native else await translate(inference, call, route)
         body = translation.body if translation else _prepare(inference, call, route)
+    losses = call.losses if translation else call.losses + dropped(call, route.target.quirks)
     began = runtime.clock.monotonic()
     try:
         reply = await _send(inference, link, body, translation)
@@ -179,7 +181,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     except EngineDown as down:
         error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
         raise Retryable(error, wait=down.retry_after) from down
-    opened = Opened(route, link, reply, began, translation=translation, losses=call.losses)
+    opened = Opened(route, link, reply, began, translation=translation, losses=losses)
     if translation is None:
         opened.turn = dialect.turn_of(call, route.target.quirks, inference.deployment.refusal_mark)
     opened.fidelity = _fidelity(inference, call, opened)

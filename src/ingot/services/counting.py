@@ -87,8 +87,9 @@ async def _counted(runtime: Runtime, wanted: Inference, outcome: Outcome) -> Cou
 async def _relayed(runtime: Runtime, wanted: Inference, outcome: Outcome) -> Counted:
     """The answer of a target that speaks the client's dialect."""
     opened = await open_reply(runtime, wanted, outcome)
+    outcome.losses = opened.losses
     try:
-        return Counted(opened.body, opened.content_type)
+        return Counted(opened.body, opened.content_type, header_line(opened.losses))
     finally:
         opened.link.release(opened.reply)
 

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingot.canonical import matters
 from ingot.catalog import Quirks
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Usage
 from ingot.dialects.opaque import COMPLETIONS, EMBEDDINGS
+from ingot.dialects.outgoing import dropped
 from ingot.errors import Unsupported
 
 PLAIN = Quirks()
@@ -93,6 +95,23 @@ def test_prepare_when_quirks_apply() -> None:
         "store": False,
         "options": {"a": [1]},
     }
+
+
+@pytest.mark.parametrize(
+    ("fields", "paths"),
+    [
+        ({"user": "u", "metadata": {"a": "b"}, "seed": 7}, ["user", "metadata"]),
+        ({"metadata": {}, "store": False}, []),
+        ({"store": True, "metadata": {"a": "b"}, "user": "u"}, ["user"]),
+        ({"seed": 7}, []),
+    ],
+)
+def test_dropped_when_a_field_is_there(fields: dict[str, Any], paths: list[str]) -> None:
+    """Only what a client asks for is told, and not what is kept here and goes to no target; none of it matters."""
+    losses = dropped(call(**fields), Quirks(drop=frozenset({"user", "store", "metadata"})))
+    assert [loss.path for loss in losses] == paths
+    assert [loss for loss in losses if matters(loss)] == []
+    assert dropped(call(**fields), Quirks()) == ()
 
 
 def test_prepare_when_renamed_field_is_null() -> None:

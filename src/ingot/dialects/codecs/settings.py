@@ -3,17 +3,26 @@
 Decides nothing about which settings a dialect has.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw
 
-from ingot.canonical import CacheSettings, DialectName, Loss, Losses, ReasoningSettings, Request
+from ingot.canonical import (
+    CacheSettings,
+    DialectName,
+    Loss,
+    Losses,
+    ReasoningSettings,
+    Request,
+    kind_at,
+    where,
+)
 from ingot.catalog import Quirks
 from ingot.dialects.efforts import effort_of
-from ingot.dialects.outgoing import edits
+from ingot.dialects.outgoing import DROPPED, STORED, asks_nothing, edits
 
 Json = dict[str, Any]
 
@@ -47,6 +56,31 @@ def effort_told(request: Request, told: ReasoningSettings, dialect: DialectName)
     effort = told.effort or effort_of(told.budget)
     reason = f"the {dialect} dialect has no budget; it was sent as the effort '{effort}'"
     return effort, (Loss(request.place("reasoning.budget"), "effort", reason),)
+
+
+def left_out(request: Request, value: Json, *, quirks: Quirks, settings: Mapping[str, str]) -> Iterator[Loss]:
+    """What does not reach a target by its quirks, where it asks for anything; what it refuses is taken out here.
+
+    `settings` are those of fields that go by other names.
+    """
+    for name in [name for name in value if name in quirks.reject or name in quirks.drop]:
+        held = value[name]
+        if asks_nothing(name, msgspec.json.decode(held) if isinstance(held, Raw) else held):
+            continue
+        setting = settings.get(name, name)
+        place = where(request.place(setting))
+        if name in quirks.reject:
+            del value[name]
+            yield Loss(place, kind_at(place, otherwise="setting"), "the target does not take it")
+        elif not _is_ours(request, name, setting):
+            yield Loss(place, "dropped", DROPPED)
+
+
+def _is_ours(request: Request, name: str, setting: str) -> bool:
+    """Whether a client did not say it, or not to the target: a bound that was filled in, and what we keep for it."""
+    if setting == "max_output_tokens":
+        return request.max_output_tokens is None
+    return name in STORED and request.store is True
 
 
 def apply_edits(value: Json, quirks: Quirks, *, hidden: frozenset[str] = frozenset()) -> None:

@@ -371,7 +371,7 @@ def test_quirks_when_a_target_has_them() -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    assert [path for path, _ in losses] == ["messages[0].content[1]", "tools[0]", "text.verbosity"]
+    assert [path for path, _ in losses] == ["messages[0].content[1]", "tools[0]", "text.verbosity", "user"]
 
 
 def test_stream_options_when_the_target_lacks_them() -> None:

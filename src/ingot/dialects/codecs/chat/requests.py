@@ -19,9 +19,7 @@ from ingot.canonical import (
     Losses,
     ReasoningSettings,
     Request,
-    kind_at,
     lost_extras,
-    where,
 )
 from ingot.dialects.codec import Destination
 from ingot.dialects.codecs.chat.messages import MessageWriter
@@ -35,8 +33,8 @@ from ingot.dialects.codecs.chat.tools import (
 )
 from ingot.dialects.codecs.chat.turns import decode_turns
 from ingot.dialects.codecs.leftovers import extras_of, restore
-from ingot.dialects.codecs.settings import effort_told, encode_cache
-from ingot.dialects.outgoing import asks_nothing, edits
+from ingot.dialects.codecs.settings import effort_told, encode_cache, left_out
+from ingot.dialects.outgoing import edits
 from ingot.rawjson import Body
 
 Json = dict[str, Any]
@@ -171,7 +169,7 @@ def encode_request(request: Request, to: Destination) -> tuple[bytes, Losses]:
         _encode_stream(request, value)
     _restore_extras(request.extras, value)
     losses += lost_extras(request.extras, "chat")
-    losses += _refuse(request, value, refused=to.quirks.reject)
+    losses += left_out(request, value, quirks=to.quirks, settings=_SETTINGS)
     replace, drop = edits(
         value,
         raw=lambda key: _encode(value[key]),
@@ -273,14 +271,3 @@ def _restore_extras(extras: Extras | None, value: Json) -> None:
             restore(Extras("chat", options), value, dialect="chat")
         extras = Extras("chat", {name: raw for name, raw in extras.fields.items() if name not in options})
     restore(extras, value, dialect="chat")
-
-
-def _refuse(request: Request, value: Json, *, refused: frozenset[str]) -> Iterator[Loss]:
-    """Takes out what the target is known to refuse, where it asks for anything."""
-    for name in [name for name in value if name in refused]:
-        held = value[name]
-        if not asks_nothing(name, msgspec.json.decode(held) if isinstance(held, Raw) else held):
-            del value[name]
-            setting = _SETTINGS.get(name, name)
-            place = where(request.place(setting))
-            yield Loss(place, kind_at(place, otherwise="setting"), "the target does not take it")

@@ -39,9 +39,8 @@ from ingot.dialects.codecs.messages.tools import (
 )
 from ingot.dialects.codecs.messages.turns import decode_turns
 from ingot.dialects.codecs.messages.versions import SAMPLING, Rules
-from ingot.dialects.codecs.settings import apply_edits
+from ingot.dialects.codecs.settings import apply_edits, left_out
 from ingot.dialects.codecs.speakers import introduced
-from ingot.dialects.outgoing import asks_nothing
 from ingot.errors import Unsupported
 from ingot.rawjson import Body
 
@@ -197,7 +196,7 @@ def encode_request(request: Request, to: Destination, *, rules: Rules) -> tuple[
         value["stream"] = True
     _restore_extras(request.extras, value)
     losses += [loss for loss in lost_extras(request.extras, "messages") if not _is_kept(loss, request)]
-    losses += _refuse(request, value, refused=to.quirks.reject)
+    losses += left_out(request, value, quirks=to.quirks, settings=_SETTINGS)
     apply_edits(value, to.quirks)
     return _encode(value), tuple(losses)
 
@@ -354,13 +353,3 @@ def _restore_extras(extras: Extras | None, value: Json) -> None:
         if inner:
             value.setdefault(holder, {})
     restore(extras, value, dialect="messages")
-
-
-def _refuse(request: Request, value: Json, *, refused: frozenset[str]) -> Iterator[Loss]:
-    """Takes out what the target is known to refuse, where it asks for anything."""
-    for name in [name for name in value if name in refused]:
-        held = value[name]
-        if not asks_nothing(name, _value(held) if isinstance(held, Raw) else held):
-            del value[name]
-            place = request.place(_SETTINGS.get(name, name))
-            yield Loss(place, kind_at(place, otherwise="setting"), "the target does not take it")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import UNSET
 
 from ingot.canonical import (
     Extras,
@@ -22,16 +22,14 @@ from ingot.canonical import (
     Request,
     kind_at,
     lost_extras,
-    where,
 )
 from ingot.dialects.codec import Destination
 from ingot.dialects.codecs.leftovers import restore
 from ingot.dialects.codecs.responses.requests import LOGPROBS, SAME
 from ingot.dialects.codecs.responses.tools import encode_choice, encode_format, encode_tools, names_of
 from ingot.dialects.codecs.responses.writer import ItemWriter
-from ingot.dialects.codecs.settings import apply_edits, effort_told, encode_cache
+from ingot.dialects.codecs.settings import apply_edits, effort_told, encode_cache, left_out
 from ingot.dialects.codecs.speakers import introduced
-from ingot.dialects.outgoing import asks_nothing
 
 Json = dict[str, Any]
 
@@ -76,7 +74,7 @@ def encode_request(request: Request, to: Destination) -> tuple[bytes, Losses]:
             value["stream_options"] = {"include_obfuscation": request.obfuscation}
     _restore_extras(request.extras, value)
     losses += lost_extras(request.extras, "responses")
-    losses += _refuse(request, value, refused=to.quirks.reject)
+    losses += left_out(request, value, quirks=to.quirks, settings=_SETTINGS)
     apply_edits(value, to.quirks, hidden=_STORED)
     return _encode(value), tuple(losses)
 
@@ -199,13 +197,3 @@ def _restore_extras(extras: Extras | None, value: Json) -> None:
         elif inner:
             value.setdefault(holder, {})
     restore(Extras("responses", fields), value, dialect="responses")
-
-
-def _refuse(request: Request, value: Json, *, refused: frozenset[str]) -> Iterator[Loss]:
-    """Takes out what the target is known to refuse, where it asks for anything."""
-    for name in [name for name in value if name in refused]:
-        held = value[name]
-        if not asks_nothing(name, msgspec.json.decode(held) if isinstance(held, Raw) else held):
-            del value[name]
-            place = where(request.place(_SETTINGS.get(name, name)))
-            yield Loss(place, kind_at(place, otherwise="setting"), "the target does not take it")
