@@ -125,6 +125,48 @@ def test_tool_call_is_answered_when_it_stands_in_the_conversation(client: OpenAI
     assert kinds == ["message", "function_call", "function_call_output", "message"]
 
 
+@pytest.mark.parametrize("model", ["gpt", "relayed"])
+@pytest.mark.parametrize("way", ["conversation", "previous_response_id"])
+def test_request_is_refused_when_a_call_has_no_output(
+    scene: Scene, client: OpenAI, model: str, way: str
+) -> None:
+    """As OpenAI refuses it, and before the target is called; with the output it goes on, and nothing was kept of the rest."""
+    tool: Any = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": None}
+    made = client.conversations.create() if way == "conversation" else None
+    asked: Any = {"model": model, "tools": [tool]} | ({} if made is None else {"conversation": made.id})
+    first = client.responses.create(**asked, input="call weather with {}")
+    [call] = [item for item in first.output if item.type == "function_call"]
+    state: Any = asked if made is not None else {**asked, "previous_response_id": first.id}
+    output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    stranger: Any = {**output, "call_id": "call_stranger"}
+    refused: list[tuple[Any, str]] = [
+        ([{"role": "user", "content": "Well?"}], f"No tool output found for function call {call.call_id}."),
+        ([output, stranger], "No tool call found for function call output with call_id call_stranger."),
+    ]
+    for told, words in refused:
+        request_id = fresh_id()
+        with pytest.raises(openai.BadRequestError, match=words) as caught:
+            client.responses.create(**state, input=told, extra_headers={"x-request-id": request_id})
+        assert caught.value.param == "input"
+        assert scene[1].seen(request_id) == []
+    assert client.responses.create(**state, input=[output]).status == "completed"
+    if made is not None:
+        kinds = [item.type for item in client.conversations.items.list(made.id, order="asc")]
+        assert kinds.count("function_call_output") == 1
+
+
+def test_chain_can_be_compacted_when_a_call_has_no_output(client: OpenAI) -> None:
+    """Nobody is to answer it then, and its output may follow what is left of it."""
+    tool: Any = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": None}
+    first = client.responses.create(model="gpt", input="call weather with {}", tools=[tool])
+    [call] = first.output
+    assert call.type == "function_call"
+    compacted = client.responses.compact(model="gpt", previous_response_id=first.id)
+    output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "rain"}
+    told: Any = [*[item.to_dict(warnings=False) for item in compacted.output], output]
+    assert client.responses.create(model="gpt", input=told, tools=[tool]).status == "completed"
+
+
 def test_conversation_is_as_it_was_when_it_is_compacted(client: OpenAI) -> None:
     """The summary is of all its items, and goes where the client takes it: into another conversation, too."""
     made = client.conversations.create(items=[{"role": "user", "content": "echo: a long story"}])

@@ -174,7 +174,9 @@ async def before(
     most = runtime.config.limits.image_body_bytes
     # What advises to compact a long chain must not be the answer to that, too.
     links = MOST_LINKS if dialect.recast is None else None
-    call = await runtime.history.before(call, who.org_id, most=most, recent=recent, links=links)
+    call = await runtime.history.before(
+        call, who.org_id, most=most, recent=recent, links=links, paired=dialect.recast is None
+    )
     return call if dialect.recast is None else dialect.recast(call)
 
 

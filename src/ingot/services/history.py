@@ -26,6 +26,7 @@ from ingot.clock import Clock
 from ingot.dialects import responses_state as state
 from ingot.dialects.dialect import Call, Past
 from ingot.dialects.item_checks import duplicate
+from ingot.dialects.responses_calls import check_calls
 from ingot.dialects.responses_compact import as_summary
 from ingot.dialects.responses_items import kind_of
 from ingot.dialects.responses_makers import FIELD, attributed, claimed, unclaimed
@@ -85,10 +86,12 @@ class History:
         most: int,
         recent: Recent | None = None,
         links: int | None = MOST_LINKS,
+        paired: bool = True,
     ) -> Call:
         """The call with all that comes before it; raises InvalidRequest. `most` are bytes of what may come before.
 
         `recent` are responses that the store does not have. `links` are the most of a chain; None: bytes alone bound it.
+        `paired`: a call of a client's tool needs its output, and an output its call, as a model is to answer.
         """
         if not state.needs_past(call):
             return await self._attributed(call, org_id)
@@ -104,6 +107,8 @@ class History:
         else:
             source, chain = "", _Chain([], 0)
         before, own, size = await self._resolved(org_id, chain, asked, source=source, most=most)
+        if paired:
+            check_calls(each.item for each in (*before, *own))
         known = await self._claimed(org_id, [*before, *own])
         before, own = known[: len(before)], known[len(before) :]
         past = [Past(self._opened(each.item, org_id, source), each.maker) for each in before]
