@@ -90,6 +90,41 @@ def test_batch_goes_on_when_some_of_its_requests_fail(scene: Scene) -> None:
     assert billed == [("good",)]
 
 
+def test_q10_request_is_tried_again_while_another_of_its_job_runs(scene: Scene) -> None:
+    """One that hangs keeps nobody of its job waiting: what failed is answered meanwhile; each is billed once."""
+    served, upstream = scene
+    slow, flaky = unique("{{silent times=1}} echo: slow"), unique("{{fail 503 times=2}} echo: flaky")
+    _, _, batch = make(served, named({"slow": slow, "flaky": flaky}, model="frail"))
+    wait_until(lambda: read(served, batch["id"])["request_counts"]["completed"] == 1, "one is answered")
+    found = read(served, batch["id"])
+    assert (found["status"], found["request_counts"]["running"]) == ("in_progress", 1)
+    upstream.refuse()
+    upstream.listen()
+    assert over(served, batch["id"])["request_counts"]["completed"] == 2
+    assert sum(flaky.encode() in each.body for each in upstream.up.log) == 3
+    billed = "SELECT count(*) FROM ledger JOIN batch_lines ON response_id = billable_id WHERE batch_id = ?"
+    assert rows(served.data, billed, batch["id"]) == [(2,)]
+
+
+def test_b05_failed_request_ends_with_its_batch_while_another_runs(scene: Scene) -> None:
+    """One that pauses after a failure is begun no more once the batch is cancelled; one that runs may end."""
+    served, upstream = scene
+    slow, failed = unique("{{silent times=1}} echo: slow"), unique("{{fail 503}} echo: x")
+    _, _, batch = make(served, named({"slow": slow, "failed": failed}, model="frail"))
+    wait_until(
+        lambda: all(
+            any(text.encode() in each.body for each in list(upstream.up.log)) for text in (slow, failed)
+        ),
+        "both have begun",
+    )
+    served.call(f"/v1/batches/{batch['id']}/cancel", b"")
+    wait_until(lambda: read(served, batch["id"])["request_counts"]["cancelled"] == 1, "one has ended")
+    assert read(served, batch["id"])["request_counts"]["running"] == 1
+    upstream.refuse()
+    upstream.listen()
+    assert over(served, batch["id"])["status"] == "cancelled"
+
+
 def test_request_is_read_by_its_name_when_that_is_a_verb_of_the_batch(scene: Scene) -> None:
     """What ends a batch is a POST: a request may have the word for a name."""
     served, _ = scene

@@ -37,7 +37,7 @@ from databases import Place
 from ingot.services.jobs import Jobs
 from ingot.store import batch_ends
 from ingot.store.batches import ENDED, BatchRow
-from ingot.store.queue import Item, Leased
+from ingot.store.queue import Item, Leased, Rest
 from ingot.store.schema import jobs, micros
 from queuehouse import QueueHouse, open_queue, take
 
@@ -168,11 +168,12 @@ class Model(RuleBasedStateMachine):
         self.leases = [each for each in self.leases if each.items]
 
     @precondition(lambda self: self.leases)
-    @rule(place=places)
-    def give_back(self, place: int) -> None:
-        """Who holds a job may put it back; a zombie may not."""
+    @rule(place=places, kinds=st.integers(1, 3))
+    def give_back(self, place: int, kinds: int) -> None:
+        """Who holds a job may put it back, its items with tries of so many kinds; a zombie may not."""
         held = self.leases[place % len(self.leases)]
-        assert self.run(held.jobs.give_back(held.job)) is not held.zombie
+        rests = {item.seq: Rest(tries=item.seq % kinds) for item in held.items}
+        assert self.run(held.jobs.give_back(held.job, rests)) is not held.zombie
         if not held.zombie:
             self.mark(held, "pending")
         self.leases.remove(held)

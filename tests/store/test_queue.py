@@ -8,13 +8,14 @@ from sqlalchemy import update
 
 from databases import Place, open_store
 from ingot.errors import QuotaExceeded
+from ingot.scheduling.fairness import service, virtual
 from ingot.services.idempotency import Lead, Scope
 from ingot.services.jobs import Jobs, Lost
 from ingot.signals.signal import LocalSignal
 from ingot.store import idempotency, queue
-from ingot.store.queue import MOST_LAPSES, SPLIT_FROM
+from ingot.store.queue import MOST_LAPSES, SPLIT_FROM, Rest
 from ingot.store.schema import idempotency as keys
-from ingot.store.schema import items, jobs, ledger, responses
+from ingot.store.schema import items, jobs, ledger, responses, tenant_clocks
 from queuehouse import open_queue, take
 
 
@@ -139,7 +140,7 @@ async def test_job_waits_when_it_is_given_back_for_later(backend: Place) -> None
         await house.put()
         worker = house.process()
         [job] = await take(worker)
-        assert await worker.give_back(job, seconds=30, tried=True)
+        assert await worker.give_back(job, {0: Rest(tries=1, pause=30_000_000)})
         before = await take(worker)
         await house.db.write(lambda conn: conn.execute(update(jobs).values(not_before=0)))
         [again] = await take(worker)
@@ -147,6 +148,74 @@ async def test_job_waits_when_it_is_given_back_for_later(backend: Place) -> None
         assert await worker.give_back(again)
         [last] = await take(worker)
         assert last.tries == 1
+
+
+async def test_job_is_cut_when_its_items_were_tried_unequally_often(backend: Place) -> None:
+    """What is left goes on in pieces of neighbours with one count of tries, each after the pause of its most patient one; the
+    money is shared and all of it is settled, and service is counted as if nothing had been cut.
+    """
+    async with open_queue(backend) as house:
+        await house.put(count=8, most=800)
+        worker = house.process()
+        [job] = await take(worker)
+        found = await worker.items(job)
+        for seq in (0, 4):
+            assert await house.settle(job, found[seq])
+        rests = {
+            2: Rest(tries=1, pause=20_000_000), 3: Rest(tries=1, pause=30_000_000), 5: Rest(tries=1), 6: Rest(tries=4)
+        }  # fmt: skip
+        assert await worker.give_back(job, rests)
+        pauses = dict(zip(await house.rows(jobs.c.lo), await house.rows(jobs.c.not_before), strict=True))
+        assert {lo: not_before > 0 for lo, not_before in pauses.items()} == {
+            1: False,
+            2: True,
+            6: False,
+            7: False,
+        }
+        await house.db.write(lambda conn: conn.execute(update(jobs).values(not_before=0)))
+        taken = sorted(await take(worker, 8), key=lambda each: each.lo)
+        assert [(each.lo, each.hi, each.tries) for each in taken] == [
+            (1, 1, 0),
+            (2, 5, 1),
+            (6, 6, 4),
+            (7, 7, 0),
+        ]
+        assert len({each.id for each in taken}) == 4
+        assert not await house.settle(job, found[1])
+        for each in taken:
+            for item in await worker.items(each):
+                assert await house.settle(each, item)
+        assert await house.left() == (0, 0, 8, 8)
+        assert await house.held() == 0
+        assert await house.rows(tenant_clocks.c.counter, tenant_clocks.c.org_id == "org_a") == [
+            virtual(8 * service(5, 0), 1)
+        ]
+        assert await house.sound()
+
+
+async def test_parts_are_cut_again_when_they_fail_again(backend: Place) -> None:
+    """A piece that is cut once more has jobs of its own names, and one that is to be ended stays so."""
+    async with open_queue(backend) as house:
+        job = await house.put(count=4)
+        worker = house.process()
+        for rests in ({1: Rest(tries=1)}, {2: Rest(tries=1)}, {3: Rest(tries=1)}):
+            for each in await take(worker, 8):
+                assert await worker.give_back(
+                    each, {seq: rest for seq, rest in rests.items() if each.lo <= seq <= each.hi}
+                )
+        await house.db.write(partial(queue.ask_cancel, batch_id=job.batch_id, at=1))
+        taken = await take(worker, 8)
+        assert sorted((each.lo, each.hi, each.tries) for each in taken) == [
+            (0, 0, 0),
+            (1, 1, 1),
+            (2, 2, 1),
+            (3, 3, 1),
+        ]
+        for each in taken:
+            assert each.cancel_at == 1
+            [item] = await worker.items(each)
+            assert await house.settle(each, item)
+        assert (await house.left())[:2] == (0, 0)
 
 
 async def test_q12_due_work_comes_first_when_it_is_near_its_end(backend: Place) -> None:

@@ -31,7 +31,7 @@ from hypothesis.stateful import (
 
 from databases import Place
 from ingot.services.jobs import Jobs
-from ingot.store.queue import Item, Leased
+from ingot.store.queue import Item, Leased, Rest
 from ingot.store.schema import items, jobs, responses
 from queuehouse import QueueHouse, open_queue, take
 
@@ -147,11 +147,12 @@ class Model(RuleBasedStateMachine):
                 self.leases.remove(held)
 
     @precondition(lambda self: self.leases)
-    @rule(place=places)
-    def give_back(self, place: int) -> None:
-        """Who holds a job may put it back; a zombie may not."""
+    @rule(place=places, kinds=st.integers(1, 3))
+    def give_back(self, place: int, kinds: int) -> None:
+        """Who holds a job may put it back, its items with tries of so many kinds; a zombie may not."""
         held = self.leases[place % len(self.leases)]
-        assert self.run(held.jobs.give_back(held.job)) is not held.zombie
+        rests = {item.seq: Rest(tries=item.seq % kinds) for item in held.items}
+        assert self.run(held.jobs.give_back(held.job, rests)) is not held.zombie
         self.leases.remove(held)
 
     @precondition(lambda self: any(not each.zombie for each in self.leases))

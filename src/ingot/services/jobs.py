@@ -37,7 +37,7 @@ from ingot.store.idempotency import Lead
 from ingot.store.orders import Hook, insert_order
 from ingot.store.organizations import organization
 from ingot.store.queue import Choose, Claim, Item, Job, Leased, NewItem, Rest
-from ingot.store.schema import MICROSECOND, micros
+from ingot.store.schema import micros
 from ingot.store.waiting import Record
 
 LEASE_SECONDS: Final = 60.0
@@ -45,6 +45,7 @@ PATIENCE_SECONDS: Final = 10.0
 """How long a cancellation waits for the worker that has the work."""
 LOOK_SECONDS: Final = 0.25
 NOTHING_WARM: Final[Mapping[str, str]] = {}
+AS_IT_CAME: Final[Mapping[int, Rest]] = {}
 
 
 class Lost(Exception):
@@ -301,10 +302,16 @@ class Jobs:
         """Of the jobs that this process has, those that somebody wants ended, and since when in microseconds."""
         return await self._db.read(partial(queue.cancelled, owner=self.owner))
 
-    async def give_back(self, job: Leased, *, seconds: float = 0.0, tried: bool = False) -> bool:
-        """Puts a job back for so many seconds; False where its lease was lost."""
-        rest = Rest(self._now(), round(seconds * MICROSECOND), tried)
-        back = partial(queue.give_back, job_id=job.id, epoch=job.epoch, owner=self.owner, rest=rest)
+    async def give_back(self, job: Leased, rests: Mapping[int, Rest] = AS_IT_CAME) -> bool:
+        """Puts a job back, each item with what its lease has cost it; False where the lease was lost."""
+        back = partial(
+            queue.give_back,
+            job_id=job.id,
+            epoch=job.epoch,
+            owner=self.owner,
+            now=self._now(),
+            rests=rests,
+        )
         given = await self._db.write(back)
         self.signal.send(WORK)
         return given

@@ -1,9 +1,10 @@
 """An item of a job as the inference that it asks for: the second door to `services.inference`, for those who hold a lease.
 
-    Leased, Item --prepare--> Inference, at the price that was frozen --run--> ENDED   its result is written
-                                                                     '-------> AGAIN   it goes back, and the try counts
-                                                                     '-------> LATER   it goes back: no place, no disk
-                                                                     '-------> LOST    somebody else has it
+    Leased, Item --prepare--> Inference, at the price that was frozen --run--> ENDED    its result is written
+                                                                     '-------> AGAIN    it failed: another try, and this one counts
+                                                                     '-------> LATER    no target had a place: another try
+                                                                     '-------> UNKEPT   its result could not be written
+                                                                     '-------> LOST     somebody else has it
 
 A failed try is judged by `scheduling.backoff`: three tries, or more while there is time until it is due. What an item ends
 with is written by a commit that its lease guards. Knows no loop and no other item.
@@ -50,17 +51,19 @@ class Verdict(Enum):
     ENDED = auto()
     AGAIN = auto()
     LATER = auto()
+    UNKEPT = auto()
     LOST = auto()
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One try of one item; `outcome` says afterwards what was used."""
+    """One try of one item, after so many that failed; `outcome` says afterwards what was used."""
 
     runtime: Runtime
     job: Leased
     item: Item
     grant: Grant
+    tries: int = 0
     outcome: Outcome = field(default_factory=Outcome)
     inference: Inference | None = None
     wait: float | None = None
@@ -93,7 +96,7 @@ class Attempt:
         except ApiError as error:
             return await self._judged(error)
         except StoreError:
-            return Verdict.LATER
+            return Verdict.UNKEPT
         except Exception as error:  # whatever it is: it is logged, and a try like any other
             runtime.log.error("work failed", job=job.id, response=self.item.id, exc_info=error)
             return await self._judged(PlatformError("The request could not be worked on."))
@@ -101,14 +104,14 @@ class Attempt:
 
     async def end_unrun(self, end: Unrun) -> Verdict:
         """Writes that it ended without having run."""
-        return await self._write(unrun(self.runtime, self.job, self.item, grant=self.grant, end=end))
+        return await end_unrun(self.runtime, self.job, self.item, grant=self.grant, end=end)
 
     async def end_cancelled(self) -> Verdict:
         """Writes that it was cancelled; what had come until then is billed, but of a batch, which pays for answers alone."""
         if self.inference is None or self.job.in_batch:
             return await self.end_unrun(CANCELLED)
         self.outcome.departed = True
-        return await self._write(account(self.runtime, self.inference, self.outcome))
+        return await _write(self.runtime, account(self.runtime, self.inference, self.outcome))
 
     def called(self, *, running: int) -> Called | None:
         """What the try tells of the target that was asked, beside `running` calls; None where it tells nothing of it."""
@@ -154,37 +157,42 @@ class Attempt:
         outcome = self.outcome
         self.fault = error
         if error.code == "storage_unavailable":
-            return Verdict.LATER
+            return Verdict.UNKEPT
         final = outcome.refused or (error.status < PlatformError.status and error.status not in TOLD_LATER)
         if not final:
             self.wait = error.retry_after
             if ending_of(outcome) is NEVER_RAN:
                 return Verdict.LATER
             now, due = self._now() / MICROSECOND, self.job.due_at / MICROSECOND
-            if again(self.job.tries + 1, at=now, due=due, service=0.0):
+            if again(self.tries + 1, at=now, due=due, service=0.0):
                 return Verdict.AGAIN
         if self.inference is None:
             raise AssertionError("what was run was prepared")
         outcome.recorded = True
         # A target that was never asked leaves a failure all the same: somebody waits for the record.
-        return await self._write(account(self.runtime, self.inference, outcome))
+        return await _write(self.runtime, account(self.runtime, self.inference, outcome))
 
     async def _fail(self, error: ApiError, dialect: Dialect | None) -> Verdict:
         body = None if dialect is None else dialect.encode_error(error, self.item.request_id)[1]
-        end = Unrun("failed", error.status, code=error.code, answer=body)
-        return await self._write(unrun(self.runtime, self.job, self.item, grant=self.grant, end=end))
-
-    async def _write(self, settlement: Settlement) -> Verdict:
-        try:
-            await self.runtime.recorder.record(settlement)
-        except Fenced:
-            return Verdict.LOST
-        except StoreError:
-            return Verdict.LATER
-        return Verdict.ENDED
+        return await self.end_unrun(Unrun("failed", error.status, code=error.code, answer=body))
 
     def _now(self) -> int:
         return micros(self.runtime.clock.now())
+
+
+async def end_unrun(runtime: Runtime, job: Leased, item: Item, *, grant: Grant | None, end: Unrun) -> Verdict:
+    """Writes that an item ended without having run; `grant` None keeps nothing of it."""
+    return await _write(runtime, unrun(runtime, job, item, grant=grant, end=end))
+
+
+async def _write(runtime: Runtime, settlement: Settlement) -> Verdict:
+    try:
+        await runtime.recorder.record(settlement)
+    except Fenced:
+        return Verdict.LOST
+    except StoreError:
+        return Verdict.UNKEPT
+    return Verdict.ENDED
 
 
 def _ending_for(outcome: Outcome, fault: ApiError | None) -> Ending | None:

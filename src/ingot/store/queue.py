@@ -2,8 +2,8 @@
 
     queued --claim, epoch+1--> running --last item settled--> gone, its results are stored responses
       ^                          |
-      |<--give back, epoch+1-----+     by who holds it: not now, or the process ends
-      '<--reclaim, epoch+1-------'     by anybody: its lease is over; counted as a lapse
+      |<--give back, epoch+1-----+     by who holds it: not now, or the process ends; cut where tries differ
+      '<--reclaim, epoch+1-------'     by anybody: its lease is over; counted as a lapse, cut into items from the second on
 
     to         from               by
     running    queued             claim
@@ -14,11 +14,11 @@ The epoch is a fence: whoever lost its lease changes nothing, and is told so. No
 database; which of the waiting jobs come first is handed in. Plain functions over a connection.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
 
 from ingot.scheduling.choice import Grant, Look, Queue
@@ -120,6 +120,22 @@ class Item(Struct, frozen=True, gc=False):
     request: bytes
 
 
+class Rest(Struct, frozen=True, gc=False):
+    """How an item goes back: failed tries that its lease has cost it, and microseconds for which nobody takes it."""
+
+    tries: int = 0
+    pause: int = 0
+
+
+class _Part(NamedTuple):
+    """Neighbours of a job that were tried equally often."""
+
+    lo: int
+    hi: int
+    rest: Rest
+
+
+_UNTRIED: Final = Rest()
 _JOB = Job.__struct_fields__
 _NAMED = tuple(name for name in _JOB if name != "target_at")
 _LEASED = Leased.__struct_fields__
@@ -198,29 +214,23 @@ def renew(
     return {(row.id, row.epoch) for row in conn.execute(mine.returning(_j.id, _j.epoch))}
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """How a job goes back: for how long nobody takes it, in microseconds, and whether a try is counted."""
+def give_back(
+    conn: Connection, job_id: str, epoch: int, *, owner: str, now: int, rests: Mapping[int, Rest]
+) -> bool:
+    """Puts a job back, cut where its items were tried unequally often; False where its lease was lost.
 
-    now: int
-    pause: int = 0
-    tried: bool = False
-
-
-def give_back(conn: Connection, job_id: str, epoch: int, *, owner: str, rest: Rest) -> bool:
-    """Puts a job back; False where its lease was lost."""
-    values = {
-        "state": "queued",
-        "epoch": _j.epoch + 1,
-        "owner": None,
-        "lease_until": None,
-        "not_before": shared_now(conn, rest.now) + rest.pause if rest.pause else 0,
-        "tries": _j.tries + int(rest.tried),
-    }
+    `rests` are by place; an item without one goes back as it came.
+    """
+    values = {"state": "queued", "epoch": _j.epoch + 1, "owner": None, "lease_until": None}
     back = update(jobs).where(_MINE, _j.owner == owner).values(values).returning(*_COLUMNS)
-    found = [_leased(row) for row in conn.execute(back, {"job": job_id, "at_epoch": epoch})]
-    clocks.refund(conn, found)
-    return bool(found)
+    row = conn.execute(back, {"job": job_id, "at_epoch": epoch}).first()
+    if row is None:
+        return False
+    job = _leased(row)
+    whole = [_Part(job.lo, job.hi, _UNTRIED)]
+    parts = _parts(_places(conn, job), rests) if rests else whole
+    clocks.refund(conn, _lay(conn, job, parts or whole, now=shared_now(conn, now)))
+    return True
 
 
 def reclaim(conn: Connection, now: int, *, held: Collection[str] = ()) -> int:
@@ -242,10 +252,12 @@ def reclaim(conn: Connection, now: int, *, held: Collection[str] = ()) -> int:
     }
     back = update(jobs).where(_j.id.in_(lapsed.scalar_subquery()), over).values(values)
     found = [_leased(row) for row in conn.execute(back.returning(*_COLUMNS))]
-    clocks.refund(conn, found)
+    laid: list[Leased] = []
     for job in found:
-        if job.lapses >= SPLIT_FROM and job.hi > job.lo:
-            _split(conn, job)
+        single = job.lapses >= SPLIT_FROM and job.hi > job.lo
+        parts = [_Part(seq, seq, _UNTRIED) for seq in _places(conn, job)] if single else []
+        laid += _lay(conn, job, parts, now=now) if parts else [job]
+    clocks.refund(conn, laid)
     return len(found)
 
 
@@ -308,19 +320,50 @@ def waiting(conn: Connection) -> dict[str, int]:
     }
 
 
-def _split(conn: Connection, job: Leased) -> None:
-    """Cuts a job into one for each item that is left; the first keeps its row, and its money."""
-    left = [each.seq for each in items_of(conn, job)]
-    if not left:
-        return
-    conn.execute(update(jobs).where(_j.id == job.id).values(lo=left[0], hi=left[0]))
-    columns = (*_JOB, *_NEW)
-    kept = {name: getattr(job, name) for name in _JOB}
-    rows = []
-    for seq in left[1:]:
-        own = {**kept, "id": f"{job.id}-{seq}", "lo": seq, "hi": seq, "limits": None}
-        rows.append((*(own[name] for name in _JOB), "queued", 0, 0, job.tries, job.lapses))
-    insert_rows(conn, jobs, columns, rows)
+def _places(conn: Connection, job: Leased) -> list[int]:
+    """The places of a job's items that have no result yet, in their order."""
+    place = {"batch": job.batch_id, "first": job.lo, "last": job.hi}
+    return list(conn.execute(select(_i.seq).where(_WITHIN).order_by(_i.seq), place).scalars())
+
+
+def _parts(places: Iterable[int], rests: Mapping[int, Rest]) -> list[_Part]:
+    """Cuts where the tries of neighbours differ; a part rests for as long as the most patient of its items."""
+    parts: list[_Part] = []
+    for seq in places:
+        rest = rests.get(seq, _UNTRIED)
+        last = parts[-1] if parts else None
+        if last is not None and last.rest.tries == rest.tries:
+            longest = max(last.rest, rest, key=lambda each: each.pause)
+            parts[-1] = _Part(last.lo, seq, longest)
+        else:
+            parts.append(_Part(seq, seq, rest))
+    return parts
+
+
+def _lay(conn: Connection, job: Leased, parts: Sequence[_Part], *, now: int) -> list[Leased]:
+    """Puts parts in the place of a job, as they wait from then on; the first has its row, and what its rates were charged."""
+    laid: list[Leased] = []
+    rows: list[tuple[Any, ...]] = []
+    for part in parts:
+        rest = part.rest
+        first = not laid
+        own = replace(
+            job,
+            id=job.id if first else f"{job.id}-{part.lo}",
+            lo=part.lo,
+            hi=part.hi,
+            limits=job.limits if first else None,
+            tries=job.tries + rest.tries,
+        )
+        values = {name: getattr(own, name) for name in _LEASED}
+        values["not_before"] = now + rest.pause if rest.pause else 0
+        if first:
+            conn.execute(update(jobs).where(_j.id == job.id).values(values))
+        else:
+            rows.append((*values.values(), "queued"))
+        laid.append(own)
+    insert_rows(conn, jobs, (*_LEASED, "not_before", "state"), rows)
+    return laid
 
 
 def _leased(row: Row[Any]) -> Leased:

@@ -92,7 +92,7 @@ class IngotCollector(Collector):
             left.add_metric((surface,), count)
         jobs = CounterMetricFamily(
             "ingot_queue",
-            "Queued work: jobs leased here, and what became of tries: ended, again, later, lost.",
+            "Queued work: jobs leased here, and what became of tries: ended, again, later, unkept, lost.",
             labels=("event",),
         )
         for event, count in sorted(self._measures.jobs.items()):

@@ -2,6 +2,7 @@
 
     claim      as many jobs as there is room for           permits come before claims
     enter      an item waits until its target has a place   lifted ones may use more of them
+    park       a failed one pauses, without a place         a lane bears so many of those
     reserve    what is left of the queue's own share is kept from asap while queued work waits
 
 A model's lane is its first target; models that share it share its places. How many there are is learned (`services.pacing`).
@@ -22,6 +23,8 @@ from ingot.services.pacing import NOWHERE, Pacing, lane_of
 from ingot.upstream.link import Link
 
 FULL: Final = Room(0, 0)
+MOST_PARKED: Final = 256
+"""Failed items of a lane that wait here for another try. A target that fails everything makes a process hold no more."""
 
 
 def lanes(catalog: Catalog, models: Iterable[str]) -> dict[str, list[str]]:
@@ -40,6 +43,8 @@ class Places:
         """Items that have a place."""
         self.wanted = False
         """Whether work waits in the queue."""
+        self.parked = 0
+        """Items that pause after a failed try."""
         self.link = link
         self._pacing = pacing
         self._clock = clock
@@ -75,6 +80,16 @@ class Places:
             yield
         finally:
             self._leave()
+
+    def park(self) -> bool:
+        """Whether one more may pause here; if so it is counted until `unpark`."""
+        fits = self.parked < MOST_PARKED
+        self.parked += fits
+        return fits
+
+    def unpark(self) -> None:
+        """Its pause is over."""
+        self.parked -= 1
 
     def wake(self) -> None:
         """Lets in whom there is a place for by now."""

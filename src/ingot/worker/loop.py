@@ -18,6 +18,7 @@ from ingot.services.work import Dialects
 from ingot.signals.signal import ENDS, WORK
 from ingot.store.faults import StoreError
 from ingot.store.schema import MICROSECOND, micros
+from ingot.worker.course import Bench
 from ingot.worker.lanes import NOWHERE, Places, lane_of, lanes
 from ingot.worker.running import Running, Why
 
@@ -121,19 +122,11 @@ class Worker:
             found = await runtime.jobs.claim(
                 room, models=waiting, horizon=runtime.desk.horizon(name), warm=warm
             )
+            bench = Bench(runtime, self._dialects, self._permits, places, runtime.rng)
             for job in found:
                 if job.prefix:
                     self._warm[name, job.org_id] = job.prefix
-                self._begin(
-                    Running(
-                        runtime,
-                        self._dialects,
-                        job,
-                        permits=self._permits,
-                        places=places,
-                        rng=runtime.rng,
-                    )
-                )
+                self._begin(Running(job, bench))
 
     def _begin(self, running: Running) -> None:
         self.runtime.measures.jobs["leased"] += 1
@@ -159,14 +152,14 @@ class Worker:
         """Places of the process that nobody has: what waits for its target, which bears few, takes none from others."""
         held: Counter[str] = Counter()
         for each in self._running.values():
-            held[lane_of(self.runtime.catalog, each.job.model)] += each.left
+            held[lane_of(self.runtime.catalog, each.job.model)] += each.active
         taken = sum(min(count, self._places_of(lane).bearable(count)) for lane, count in held.items())
         return self._pace.concurrency - taken
 
     def _held(self, lane: str) -> int:
-        """Items of a lane that are leased and have not ended."""
+        """Items of a lane that are leased, and run or wait for a place."""
         catalog = self.runtime.catalog
-        return sum(each.left for each in self._running.values() if lane_of(catalog, each.job.model) == lane)
+        return sum(each.active for each in self._running.values() if lane_of(catalog, each.job.model) == lane)
 
     def _places_of(self, lane: str) -> Places:
         link = None if lane == NOWHERE else self.runtime.fleet.links.get(lane)

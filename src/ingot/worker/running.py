@@ -1,35 +1,29 @@
 """One job from its lease to the end of its last item, whatever comes between.
 
-items --permit, try--> ENDED                         the last one takes the job along
-                 '---> AGAIN, LATER                  the job goes back with what is left, after a pause
-                 '---> LOST                          somebody else has it: nothing more is done
+    lease --> its items, each on its own course --all over--> ended         nothing is left: the job went with its last item
+                                                         '--> given back    with what is left, each item with the tries it has cost
+                                                         '--> dropped       somebody else has it
 
-stopped because   CANCELLED   what runs is ended as that; of a batch what has not begun is, and the rest has a minute (wind_up)
-                  ENDING      the process ends: the job goes back at once
-                  TAKEN       its lease was lost: it is dropped
+stopped because    CANCELLED   each item is ended as that
+                   ENDING      the process ends: the job goes back at once
+                   TAKEN       its lease was lost
+
+The unit of a retry is the item (`course`): it is tried again beside the others of its job, and goes back once they are done.
+What a crash costs: the job is as it was leased, so that an item forgets the failed tries of that lease; three leases may end
+like that (`MOST_LAPSES`) before the item is given up. Knows no place and no pause.
 """
 
 import asyncio
-import random
+from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Final
 
-from ingot.errors import ApiError
-from ingot.scheduling.backoff import pause
-from ingot.services.accounting import CANCELLED, EXPIRED, Unrun, claim_of, settle_rates, unrun
-from ingot.services.grants import Grant
-from ingot.services.runtime import Runtime
-from ingot.services.work import Attempt, Dialects, Verdict
+from ingot.services.accounting import CANCELLED, EXPIRED, Unrun, settle_rates
+from ingot.services.work import Verdict
 from ingot.signals.signal import ENDS
 from ingot.store.faults import StoreError
-from ingot.store.queue import Item, Leased
-from ingot.store.schema import seconds
-from ingot.worker.door import QuietDoor, StreamDoor
-from ingot.worker.lanes import Places
-
-OK: Final = 200
-BUSY_SECONDS: Final = 1.0
-"""How long work waits that no target had a place for, or whose answer could not be written."""
+from ingot.store.queue import Leased, Rest
+from ingot.store.schema import micros
+from ingot.worker.course import BUSY_SECONDS, Bench, Course, Together
 
 
 class Why(Enum):
@@ -43,160 +37,93 @@ class Why(Enum):
 class Running:
     """A job that this process has."""
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        dialects: Dialects,
-        job: Leased,
-        *,
-        permits: asyncio.Semaphore,
-        places: Places,
-        rng: random.Random,
-    ) -> None:
-        """`permits` are the places of the process, `places` those of its target."""
+    def __init__(self, job: Leased, bench: Bench) -> None:
         self.job = job
-        self.left = job.hi - job.lo + 1
-        """Items that have not ended."""
         self.task: asyncio.Task[None] | None = None
-        self._runtime = runtime
-        self._dialects = dialects
-        self._permits = permits
-        self._places = places
-        self._rng = rng
+        self._bench = bench
+        self._together = Together(job.hi - job.lo + 1)
+        self._courses: list[Course] | None = None
         self._why: Why | None = None
-        self._left_as: Unrun | None = None
-        self._waiting: set[asyncio.Task[Verdict]] = set()
-        self._tokens = 0
-        self._wait: float | None = None
+        self._end: Unrun | None = None
+
+    @property
+    def active(self) -> int:
+        """Items that have a place, or wait for one."""
+        return self._together.active
+
+    # ---- from outside
 
     def stop(self, why: Why) -> None:
         """Stops what runs of it; again is no error."""
-        if self._why is None and self.task is not None:
-            self._why = why
+        if self._why is not None or self.task is None:
+            return
+        self._why = why
+        if self._courses is None:
             self.task.cancel()
+            return
+        for each in self._courses:
+            if why is Why.CANCELLED:
+                each.cancel()
+            else:
+                each.drop()
 
     def wind_up(self, end: Unrun = CANCELLED) -> None:
-        """Begins no item any more: those that wait for a place end so."""
-        if self._left_as is None:
-            self._left_as = end
-            for each in self._waiting:
-                each.cancel()
+        """Begins no item any more: those that do not run end so."""
+        if self._end is None:
+            self._end = end
+            for each in self._courses or ():
+                each.wind_up(end)
 
     def end_late(self, now: int) -> None:
-        """Ends what waits for a place although the time of its batch is over; `now` in microseconds."""
+        """Ends what does not run although the time of its batch is over; `now` in microseconds."""
         if self.job.in_batch and self.job.on_miss == "fail" and now > self.job.due_at:
             self.wind_up(EXPIRED)
 
+    # ---- its way
+
     async def run(self) -> None:
         """Works on it until it has ended, was given back or was lost; raises nothing but a fault of ours."""
-        job, jobs = self.job, self._runtime.jobs
+        job, runtime = self.job, self._bench.runtime
         try:
-            verdicts = await self._items()
+            courses = await self._open()
         except asyncio.CancelledError:
             if self._why is None:
                 raise
-            if self._why is not Why.TAKEN:
-                # One that was to be ended is, by whoever takes it next.
-                await jobs.give_back(job)
+            await self._give_back({})  # one that was to be ended is, by whoever takes it next
             return
         except StoreError as error:
-            self._runtime.log.warning("work cannot be looked at", job=job.id, reason=error.message)
-            verdicts = {Verdict.LATER}
-        if Verdict.LOST in verdicts:
-            self._runtime.measures.jobs["fenced"] += 1
-        elif verdicts & {Verdict.AGAIN, Verdict.LATER}:
-            await self._give_back(tried=Verdict.AGAIN in verdicts)
-        else:
-            await settle_rates(self._runtime, job, tokens=self._tokens)
-            jobs.signal.send(ENDS)
-
-    async def _items(self) -> set[Verdict]:
-        jobs = self._runtime.jobs
-        items = await jobs.items(self.job)
-        grant = await jobs.grant_of(self.job)
-        if grant is None or self.job.cancel_at is not None:
-            return await self._end(items, grant)
-        if len(items) == 1:
-            return {await self._item(items[0], grant)}
+            runtime.log.warning("work cannot be looked at", job=job.id, reason=error.message)
+            later = Rest(pause=micros(BUSY_SECONDS + self._bench.rng.random()))
+            await self._give_back(dict.fromkeys(range(job.lo, job.hi + 1), later))
+            return
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._one_of(item, grant)) for item in items]
-            self._waiting.update(tasks)
-        return {task.result() for task in tasks}
+            for each in courses:
+                each.task = group.create_task(each.run())
+        if any(each.verdict is Verdict.LOST for each in courses):
+            runtime.measures.jobs["fenced"] += 1
+        elif left := {each.item.seq: each.rest() for each in courses if each.verdict is not Verdict.ENDED}:
+            await self._give_back(left)
+        else:
+            await settle_rates(runtime, job, tokens=sum(each.tokens for each in courses))
+            runtime.jobs.signal.send(ENDS)
 
-    async def _one_of(self, item: Item, grant: Grant) -> Verdict:
-        """`_item` of a batch: one that waits for a place ends at once where the batch does."""
-        try:
-            return await self._item(item, grant)
-        except asyncio.CancelledError:
-            end = self._left_as
-            if end is None or self._why is not None or asyncio.current_task() not in self._waiting:
-                raise
-            _clear()
-            self.left -= 1
-            return await Attempt(self._runtime, self.job, item, grant).end_unrun(end)
+    async def _open(self) -> list[Course]:
+        """Looks at its items, and who they are for."""
+        job, jobs = self.job, self._bench.runtime.jobs
+        items = await jobs.items(job)
+        grant = await jobs.grant_of(job)
+        self._together = Together(len(items))
+        courses = [
+            Course(job, item, grant=grant, bench=self._bench, together=self._together) for item in items
+        ]
+        if job.cancel_at is not None:
+            self.wind_up()
+        for each in courses:
+            if self._end is not None:
+                each.wind_up(self._end)
+        self._courses = courses
+        return courses
 
-    async def _item(self, item: Item, grant: Grant) -> Verdict:
-        lifted = seconds(self.job.lift_at) <= self._runtime.clock.now()
-        async with self._places.enter(lifted=lifted), self._permits:
-            self._waiting.discard(asyncio.current_task())
-            attempt = Attempt(self._runtime, self.job, item, grant)
-            door, told = await self._door(item), True
-            try:
-                verdict = await attempt.run(self._dialects, QuietDoor() if door is None else door)
-            except asyncio.CancelledError:
-                if self._why is not Why.CANCELLED:
-                    raise
-                _clear()
-                told = False  # whoever reads along learns it from the record
-                verdict = await attempt.end_cancelled()
-            if door is not None:
-                await door.close(ended=told and verdict is Verdict.ENDED and attempt.outcome.status == OK)
-            self._learn(attempt)
-        self.left -= 1
-        usage = attempt.outcome.usage
-        if usage is not None and verdict is Verdict.ENDED:
-            self._tokens += usage.input + usage.output
-        if attempt.wait is not None:
-            self._wait = max(self._wait or 0.0, attempt.wait)
-        self._runtime.measures.jobs[verdict.name.lower()] += 1
-        return verdict
-
-    def _learn(self, attempt: Attempt) -> None:
-        """What the try tells of its target."""
-        called = attempt.called(running=self._places.running + self._places.others)
-        link = self._runtime.fleet.links.get(attempt.outcome.target)
-        if called is not None and link is not None:
-            now = self._runtime.clock.now()
-            self._runtime.desk.pacing.learn(link.target, called, now)
-
-    async def _door(self, item: Item) -> StreamDoor | None:
-        """Where its events go, if it has any."""
-        if not self.job.streamed:
-            return None
-        claim, runtime = claim_of(self.job, item), self._runtime
-        # The events of responses say their number themselves.
-        numbered = self.job.surface == "responses"
-        door = StreamDoor(runtime.jobs, claim, item.id, log=runtime.log, renumber=numbered)
-        await door.open()
-        return door
-
-    async def _end(self, items: list[Item], grant: Grant | None) -> set[Verdict]:
-        """Ends all items as cancelled, without a try."""
-        ends = [unrun(self._runtime, self.job, item, grant=grant, end=CANCELLED) for item in items]
-        try:
-            await asyncio.gather(*(self._runtime.recorder.record(each) for each in ends))
-        except ApiError:
-            return {Verdict.LOST}
-        return {Verdict.ENDED}
-
-    async def _give_back(self, *, tried: bool) -> None:
-        part = self._rng.random()
-        rest = pause(self.job.tries + 1, part, retry_after=self._wait) if tried else BUSY_SECONDS + part
-        await self._runtime.jobs.give_back(self.job, seconds=rest, tried=tried)
-
-
-def _clear() -> None:
-    """The cancellation was meant for the call to the target, which has ended; what follows may wait again."""
-    task = asyncio.current_task()
-    if task is not None:
-        task.uncancel()
+    async def _give_back(self, rests: Mapping[int, Rest]) -> None:
+        if self._why is not Why.TAKEN:
+            await self._bench.runtime.jobs.give_back(self.job, rests)

@@ -11,7 +11,7 @@ from ingot.scheduling.capacity import Room
 from ingot.services.pacing import Called, Pacing
 from ingot.upstream.client import Client
 from ingot.upstream.link import Link
-from ingot.worker.lanes import Places
+from ingot.worker.lanes import MOST_PARKED, Places
 
 NOW = 1_000_000.0
 
@@ -129,3 +129,12 @@ async def test_work_of_a_model_that_is_gone_waits_for_no_place() -> None:
     assert places.room(held=9, free=3) == Room(3, 3)
     async with places.enter(lifted=False):
         assert places.running == 1
+
+
+def test_few_items_pause_in_a_lane() -> None:
+    """Beyond its bound a failed item goes back; one that goes on makes room for another."""
+    places = Lane(1).places
+    assert [places.park() for _ in range(MOST_PARKED + 2)] == [True] * MOST_PARKED + [False] * 2
+    places.unpark()
+    assert places.park()
+    assert not places.park()
