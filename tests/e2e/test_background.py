@@ -22,11 +22,15 @@ CONFIG = f"""
     [targets]
     up = {{ base_url = "{{up}}", dialects = ["chat"], breaker = {{ failures = 1000 }} }}
     fresh = {{ base_url = "{{up}}", dialects = ["chat"], breaker = {{ failures = 1000 }} }}
+    frail = {{ base_url = "{{up}}", dialects = ["chat"], breaker = {{ failures = 1, open_seconds = 600 }} }}
+    strict = {{ base_url = "{{up}}", dialects = ["chat"] }}
     narrow = {{ base_url = "{{up}}", dialects = ["chat"], capacity = 4 }}
     [models]
     mock = {{ targets = ["up"], windows = ["asap", "standard", "flex"], {PRICE}, attempts = 1 }}
     quick = {{ targets = ["fresh"], windows = ["hasty"], price = "free", attempts = 1 }}
     lenient = {{ targets = ["fresh"], windows = ["kind"], {PRICE.replace("flex", "kind")}, attempts = 1 }}
+    frail = {{ targets = ["frail"], windows = ["asap", "standard"], price = "free", attempts = 1 }}
+    strict = {{ targets = ["strict"], windows = ["asap", "standard"], price = "free", attempts = 1 }}
     single = {{ targets = ["narrow"], windows = ["asap", "standard"], price = "free", attempts = 1 }}
     [windows]
     hasty = {{ seconds = 0.5, on_miss = "fail", background_only = true }}
@@ -221,6 +225,37 @@ def test_q10_work_is_tried_again_when_a_target_fails(scene: Scene) -> None:
     assert poll(served, path, taken["id"])["status"] == "completed"
     assert sum(text.encode() in record.body for record in upstream.up.log) == 3
     assert len(billed(served, taken["id"])) == 1
+
+
+@pytest.mark.parametrize(("model", "fault"), [("frail", "fail 503"), ("strict", "fail 429 retry-after=600")])
+def test_who_waits_is_served_when_a_target_refuses_queued_work(scene: Scene, model: str, fault: str) -> None:
+    """What queued work meets holds off queued work; a client that waits finds out by itself, and then it is held off, too."""
+    served, upstream = scene
+    path, text = "/v1/chat/completions", unique(f"{{{{{fault}}}}} echo:")
+    _, _, taken = ask(served, path, text, model=model)
+    wait_until(lambda: _gone(served, taken["id"]), "it went back")
+    for _ in range(2):
+        assert _waited(served, model, "echo: at once")[0] == 200
+    assert sum(text.encode() in record.body for record in upstream.up.log) == 1
+    assert _waited(served, model, f"{{{{{fault}}}}} {text}")[0] in (429, 502, 503)
+    status, told = _waited(served, model, "echo: too late")
+    assert status in (429, 502, 503)
+    assert "retry-after" in told
+    assert served.call(f"{path}/{taken['id']}/cancel", b"")[0] == 200
+
+
+def _waited(served: Served, model: str, text: str) -> tuple[int, dict[str, str]]:
+    """What a client is answered that waits."""
+    status, told, _ = served.call(
+        "/v1/chat/completions", {"model": model, **SURFACES["/v1/chat/completions"](text)}
+    )
+    return status, told
+
+
+def _gone(served: Served, which: str) -> bool:
+    """Whether work was tried once, and waits for another try."""
+    query = "SELECT count(*) FROM jobs WHERE batch_id = ? AND state = 'queued' AND epoch > 1"
+    return rows(served.data, query, which) == [(1,)]
 
 
 def test_window_fails_or_is_free_when_it_is_missed(scene: Scene) -> None:

@@ -69,6 +69,12 @@ class Opened(Struct):
     fidelity: Fidelity = "verbatim"
     losses: Losses = ()
     """What its target was not sent, though it speaks the client's dialect."""
+    queued: bool = False
+    """Nobody waits for it: what it meets tells others little of the target."""
+
+    def fail(self) -> None:
+        """Notes that the target failed."""
+        self.link.fail(self.began, queued=self.queued)
 
 
 class Retryable(Exception):
@@ -92,6 +98,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         with own_places(dialect, call):
             routes, call = await as_sent(runtime, inference, routes)
     weighted = deployment.strategy == "weighted"
+    queued = inference.claim is not None
     tried: set[str] = set()
     last: ApiError | None = None
     attempt = 0
@@ -106,7 +113,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
             tried=tried,
             now=runtime.clock.monotonic(),
             rng=runtime.rng,
-            queued=inference.claim is not None,
+            queued=queued,
         )
         if isinstance(choice, Busy):
             waited += choice.seconds
@@ -132,7 +139,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
             if attempt >= deployment.attempts:
                 raise failure.error from failure
             tried.add(choice.route.target.name)
-            if has_fresh(routes, links, tried=tried, now=runtime.clock.monotonic()):
+            if has_fresh(routes, links, tried=tried, now=runtime.clock.monotonic(), queued=queued):
                 continue
             tried.clear()
             if failure.wait is not None and failure.wait > LONGEST_WAIT:
@@ -171,17 +178,18 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
         translation = None if native else await translate(inference, call, route)
         body = translation.body if translation else _prepare(inference, call, route)
     losses = call.losses if translation else call.losses + dropped(call, route.target.quirks)
+    queued = inference.claim is not None
     began = runtime.clock.monotonic()
     try:
         reply = await _send(inference, link, body, translation)
     except UpstreamFault as fault:
         if not fault.stale:
-            link.fail(began)
+            link.fail(began, queued=queued)
         raise Retryable(explain(fault, route), stale=fault.stale) from fault
     except EngineDown as down:
         error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
         raise Retryable(error, wait=down.retry_after) from down
-    opened = Opened(route, link, reply, began, translation=translation, losses=losses)
+    opened = Opened(route, link, reply, began, translation=translation, losses=losses, queued=queued)
     if translation is None:
         opened.turn = dialect.turn_of(call, route.target.quirks, inference.deployment.refusal_mark)
     opened.fidelity = _fidelity(inference, call, opened)
@@ -193,7 +201,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
         else:
             await _open_answer(inference, opened, limit=runtime.config.limits.reply_bytes)
     except UpstreamFault as fault:
-        link.fail(began)
+        opened.fail()
         link.release(reply)
         raise Retryable(explain(fault, route)) from fault
     except BaseException:
@@ -241,6 +249,7 @@ async def _send(inference: Inference, link: Link, body: bytes, translation: Tran
         accept=accept,
         key_header=dialect.key_header,
         headers=headers,
+        queued=inference.claim is not None,
     )
 
 
@@ -252,7 +261,7 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
         opened.content_type = told
     name = opened.route.target.name
     if b'"error"' in opened.body and _is_error(opened.body):
-        opened.link.fail(opened.began)
+        opened.fail()
         raise Retryable(UpstreamError(f"The target '{name}' answered 200 with an error in the body."))
     try:
         if opened.translation is None:
@@ -262,7 +271,7 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
         if opened.turn is not AS_IT_IS:
             opened.body = inference.dialect.turn_back(opened.body, opened.turn)
     except ValueError as error:
-        opened.link.fail(opened.began)
+        opened.fail()
         raise Retryable(
             UpstreamError(
                 f"The target '{opened.route.target.name}' answered 200 with a body that is no answer."
@@ -288,17 +297,17 @@ async def _open_stream(opened: Opened) -> None:
     name = opened.route.target.name
     content_type = reply.header(b"content-type") or b""
     if not content_type.startswith(b"text/event-stream"):
-        opened.link.fail(opened.began)
+        opened.fail()
         raise Retryable(UpstreamError(f"The target '{name}' was asked for a stream and did not send one."))
     opened.content_type = content_type
     opened.piece = await reply.chunk()
     if not opened.piece:
-        opened.link.fail(opened.began)
+        opened.fail()
         raise Retryable(UpstreamError(f"The target '{name}' ended its stream before the first event."))
     if b'"error"' in opened.piece:
         refusal = _first_event_error(opened.piece)
         if refusal is not None:
-            opened.link.fail(opened.began)
+            opened.fail()
             raise Retryable(UpstreamError(f"The target '{name}' failed before its answer began."))
 
 
@@ -320,9 +329,9 @@ async def _refuse(runtime: Runtime, opened: Opened) -> Never:
         reply.status, target=route.target.name, deployment_model=route.model, retry_after=wait
     )
     if reply.status in (429, 503) and wait is not None:
-        link.refuse(wait)
+        link.refuse(wait, queued=opened.queued)
     elif reply.status >= 500:
-        link.fail(opened.began)
+        opened.fail()
     else:
         link.breaker.succeed()
     if refusal.is_retryable(reply.status):

@@ -57,7 +57,7 @@ async def relay_stream(
         elif tap.failed:
             outcome.error = "upstream_error"
     except (UpstreamFault, EventTooLarge) as fault:
-        opened.link.fail(opened.began)
+        opened.fail()
         told = _break_off(runtime, inference, opened, tap, fault=fault, outcome=outcome)
     finally:
         outcome.usage = usage_of(runtime, inference, opened, tap)
@@ -189,7 +189,7 @@ def _end(inference: Inference, opened: Opened, tap: StreamTap, *, outcome: Outco
             return closing
     elif tap.finished:
         return inference.dialect.end_event
-    opened.link.fail(opened.began)
+    opened.fail()
     error = UpstreamError(
         f"The target '{opened.route.target.name}' ended its stream before the answer was complete."
     )

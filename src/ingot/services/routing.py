@@ -83,10 +83,18 @@ def _draw(routes: list[Route], dialect: str, rng: random.Random) -> Route:
 
 
 def has_fresh(
-    routes: Sequence[Route], links: Mapping[str, Link], *, tried: Collection[str], now: float
+    routes: Sequence[Route],
+    links: Mapping[str, Link],
+    *,
+    tried: Collection[str],
+    now: float,
+    queued: bool = False,
 ) -> bool:
     """Whether a target that was not tried yet may be asked now: then nobody needs to wait."""
-    return any(route.target.name not in tried and not links[route.target.name].wait(now) for route in routes)
+    return any(
+        route.target.name not in tried and not links[route.target.name].wait(now, queued=queued)
+        for route in routes
+    )
 
 
 def backoff(attempt: int, rng: random.Random) -> float:

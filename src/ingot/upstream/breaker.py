@@ -5,6 +5,10 @@
 
 Half-open admits one probe at a time. A Retry-After from the target is a cool-down beside it: until it ends
 the target gets nothing, whatever the breaker's state. Time is a parameter; nothing here waits.
+
+Queued work yields to who waits for an answer. It stops at half of the failures, and what it meets alone shuts the
+target for nobody else: its failures bring the others to one short of open, so that their first one opens it at once where
+the target is dead; a Retry-After that it is told is its own.
 """
 
 from typing import Literal
@@ -15,50 +19,65 @@ State = Literal["closed", "open", "half_open"]
 class Breaker:
     """The breaker of one target; all times are monotonic seconds."""
 
-    __slots__ = ("_cool_until", "_failures", "_open_until", "_probing", "_seconds", "_threshold", "calm")
+    __slots__ = (
+        "_cool_until",
+        "_failures",
+        "_open_until",
+        "_probing",
+        "_queued_cool_until",
+        "_queued_failures",
+        "_seconds",
+        "_threshold",
+        "calm",
+    )
 
     def __init__(self, *, failures: int = 5, open_seconds: float = 10.0) -> None:
         """Opens after `failures` in a row, for `open_seconds`."""
         self._threshold = failures
         self._seconds = open_seconds
         self._failures = 0
+        self._queued_failures = 0
         self._open_until = 0.0
         self._cool_until = 0.0
+        self._queued_cool_until = 0.0
         self._probing = False
         self.calm = True
         """No failure counted and no cool-down set: the usual case, for callers that ask nothing further then."""
 
-    def wait(self, now: float) -> float:
-        """Seconds until the target may be tried; 0 when it may be tried now."""
-        if not self._failures and now >= self._cool_until:
-            self._cool_until = 0.0
+    def wait(self, now: float, *, queued: bool = False) -> float:
+        """Seconds until the target may be tried, by queued work or by others; 0 when it may be tried now."""
+        if not self._queued_failures and now >= max(self._cool_until, self._queued_cool_until):
+            self._cool_until = self._queued_cool_until = 0.0
             self.calm = True
             return 0.0
-        if now < self._cool_until:
-            return self._cool_until - now
-        if self._failures < self._threshold:
+        cool = max(self._cool_until, self._queued_cool_until) if queued else self._cool_until
+        if now < cool:
+            return cool - now
+        if not self._is_shut(queued=queued):
             return 0.0
         if now < self._open_until:
             return self._open_until - now
         return self._seconds if self._probing else 0.0
 
-    def begin(self) -> None:
+    def begin(self, *, queued: bool = False) -> None:
         """A request goes out; in half-open it is the probe."""
-        if self._failures >= self._threshold:
+        if self._is_shut(queued=queued):
             self._probing = True
 
     def succeed(self) -> None:
         """The target answered."""
-        self._failures = 0
+        self._failures = self._queued_failures = 0
         self._probing = False
-        self.calm = self._cool_until == 0.0
+        self.calm = self._cool_until == self._queued_cool_until == 0.0
 
-    def fail(self, now: float) -> None:
+    def fail(self, now: float, *, queued: bool = False) -> None:
         """The target did not answer, or answered that it is broken."""
-        self._failures += 1
+        self._queued_failures += 1
+        if not queued or self._failures + 1 < self._threshold:
+            self._failures += 1
         self._probing = False
         self.calm = False
-        if self._failures >= self._threshold:
+        if self._is_shut(queued=True):
             self._open_until = now + self._seconds
 
     def abandon(self) -> None:
@@ -67,13 +86,16 @@ class Breaker:
 
     def trip(self, now: float) -> None:
         """A health check found the target down: open at once."""
-        self._failures = max(self._failures + 1, self._threshold)
+        self._failures = self._queued_failures = max(self._failures + 1, self._threshold)
         self.calm = False
         self._open_until = now + self._seconds
 
-    def cool(self, until: float) -> None:
-        """The target asked for quiet until the monotonic time `until` (Retry-After)."""
-        self._cool_until = max(self._cool_until, until)
+    def cool(self, until: float, *, queued: bool = False) -> None:
+        """The target asked for quiet until the monotonic time `until` (Retry-After); told to `queued` work, of such work alone."""
+        if queued:
+            self._queued_cool_until = max(self._queued_cool_until, until)
+        else:
+            self._cool_until = max(self._cool_until, until)
         self.calm = False
 
     def state(self, now: float) -> State:
@@ -81,3 +103,9 @@ class Breaker:
         if self._failures < self._threshold:
             return "closed"
         return "open" if now < self._open_until else "half_open"
+
+    def _is_shut(self, *, queued: bool) -> bool:
+        """Whether so many failures were counted that it gets nothing but probes."""
+        if self._failures >= self._threshold:
+            return True
+        return queued and 2 * self._queued_failures >= self._threshold

@@ -89,6 +89,7 @@ class Link:
         "_clock",
         "_endpoint",
         "_failed_at",
+        "_queued_failed_at",
         "_tls",
         "_whereabouts",
         "breaker",
@@ -120,6 +121,7 @@ class Link:
         self._whereabouts = whereabouts
         self._endpoint: Endpoint | None = None
         self._failed_at = 0.0
+        self._queued_failed_at = 0.0
 
     def adopt(self, target: Target) -> None:
         """Takes the target's new row after a reload; its breaker and its calls in flight stay."""
@@ -139,7 +141,7 @@ class Link:
         capacity = self.target.capacity
         if capacity is not None and self.in_flight >= (capacity if queued else capacity - self.reserved):
             return float("inf")
-        return self.breaker.wait(now)
+        return self.breaker.wait(now, queued=queued)
 
     async def send(
         self,
@@ -151,11 +153,12 @@ class Link:
         key_header: str = "",
         headers: Sequence[tuple[str, str]] = (),
         root: bool = False,
+        queued: bool = False,
     ) -> Reply:
         """Posts `body`; the reply's head has come when this returns. The caller owes one `release`.
 
         `headers` are this request's own, `key_header` carries the credential beside the bearer token, `root` leaves out the
-        version at the end of the target's address.
+        version at the end of the target's address, `queued` says that nobody waits for the answer.
         """
         endpoint = self._endpoint or await self._find()
         head = b"%b%b%b\r\ncontent-length: %d\r\n\r\n" % (
@@ -165,7 +168,7 @@ class Link:
             len(body),
         )
         if not self.breaker.calm:
-            self.breaker.begin()
+            self.breaker.begin(queued=queued)
         self.in_flight += 1
         try:
             reply = await self._client.open(
@@ -194,25 +197,32 @@ class Link:
         state = self.breaker.state(now)
         return "ok" if state == "closed" else f"breaker {state.replace('_', ' ')}"
 
-    def fail(self, began: float) -> None:
-        """A call that began at the monotonic time `began` failed by the target's fault.
+    def fail(self, began: float, *, queued: bool = False) -> None:
+        """A call that began at the monotonic time `began` failed by the target's fault; `queued`: one that nobody waits for.
 
         Many calls that one event cut count once: those that had begun before the last failure say nothing new.
         """
         if self._whereabouts is not None:
             self._endpoint = None  # a restarted engine listens elsewhere
             self._whereabouts.doubt()
-        if began >= self._failed_at:
-            self._failed_at = now = self._clock.monotonic()
-            self.breaker.fail(now)
-        else:
+        if began < (self._queued_failed_at if queued else self._failed_at):
             self.breaker.abandon()
+            return
+        now = self._clock.monotonic()
+        if queued:
+            self._queued_failed_at = now
+        else:
+            self._failed_at = now
+        self.breaker.fail(now, queued=queued)
 
-    def refuse(self, retry_after: float | None) -> None:
-        """The target answered that it is overloaded: leave it alone for as long as it asked."""
+    def refuse(self, retry_after: float | None, *, queued: bool = False) -> None:
+        """The target answered that it is overloaded: leave it alone for as long as it asked; `queued` work alone where it was that
+        which it refused.
+        """
         self.breaker.abandon()
         if retry_after:
-            self.breaker.cool(self._clock.monotonic() + min(retry_after, LONGEST_COOL_DOWN))
+            until = self._clock.monotonic() + min(retry_after, LONGEST_COOL_DOWN)
+            self.breaker.cool(until, queued=queued)
 
     async def probe(self, path: str) -> bool:
         """Whether a GET of `path` below the base URL's origin answers 2xx."""

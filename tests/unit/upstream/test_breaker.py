@@ -68,3 +68,54 @@ def test_breaker_opens_at_once_when_tripped() -> None:
     breaker = Breaker(failures=5, open_seconds=10)
     breaker.trip(0.0)
     assert breaker.state(1.0) == "open"
+
+
+def test_queued_work_stops_at_half_when_it_fails_alone() -> None:
+    """Others are asked still, however often it fails; it comes back as a probe of its own."""
+    breaker = Breaker(failures=5, open_seconds=10)
+    for _ in range(2):
+        breaker.fail(100.0, queued=True)
+    assert breaker.wait(100.0, queued=True) == 0
+    for _ in range(20):
+        breaker.fail(100.0, queued=True)
+    assert (breaker.wait(104.0), breaker.wait(104.0, queued=True)) == (0, 6)
+    assert breaker.state(104.0) == "closed"
+    breaker.begin(queued=True)
+    assert (breaker.wait(110.0), breaker.wait(110.0, queued=True)) == (0, 10)
+    breaker.succeed()
+    assert breaker.wait(110.0, queued=True) == 0
+    assert breaker.calm
+
+
+def test_first_failure_of_who_waits_opens_when_queued_work_failed_before() -> None:
+    """A dead target is shut for all at once."""
+    breaker = Breaker(failures=5, open_seconds=10)
+    for _ in range(4):
+        breaker.fail(100.0, queued=True)
+    breaker.fail(101.0)
+    assert (breaker.wait(101.0), breaker.wait(101.0, queued=True)) == (10, 10)
+    breaker.begin(queued=True)
+    breaker.fail(112.0, queued=True)
+    assert breaker.wait(112.0) == 10
+
+
+def test_breaker_of_one_failure_is_not_opened_by_queued_work() -> None:
+    """It stops queued work at the first failure, and others at their first."""
+    breaker = Breaker(failures=1, open_seconds=10)
+    breaker.fail(100.0, queued=True)
+    assert (breaker.wait(100.0), breaker.wait(100.0, queued=True)) == (0, 10)
+    breaker.fail(100.0)
+    assert breaker.wait(100.0) == 10
+
+
+def test_cool_down_is_queued_work_s_own_when_it_was_told() -> None:
+    """What a client that waits is told holds off all; what queued work is told holds off that alone."""
+    breaker = Breaker()
+    breaker.cool(50.0, queued=True)
+    assert (breaker.wait(30.0), breaker.wait(30.0, queued=True)) == (0, 20)
+    breaker.cool(40.0)
+    assert (breaker.wait(30.0), breaker.wait(30.0, queued=True)) == (10, 20)
+    breaker.succeed()
+    assert not breaker.calm
+    assert breaker.wait(50.0) == 0
+    assert breaker.calm
