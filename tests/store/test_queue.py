@@ -150,6 +150,22 @@ async def test_job_waits_when_it_is_given_back_for_later(backend: Place) -> None
         assert last.tries == 1
 
 
+@pytest.mark.parametrize(("hours", "begins"), [(0, False), (3, True)])
+async def test_pause_is_over_when_the_clock_was_put_back_by_hours(
+    backend: Place, hours: int, *, begins: bool
+) -> None:
+    """Work that goes back for a minute waits; where its moment lies beyond the longest pause the clock was changed, and it is due."""
+    async with open_queue(backend) as house:
+        await house.put()
+        worker = house.process()
+        [job] = await take(worker)
+        assert await worker.give_back(job, {0: Rest(tries=1, pause=60_000_000)})
+        later = update(jobs).values(not_before=jobs.c.not_before + hours * 3_600_000_000)
+        await house.db.write(lambda conn: conn.execute(later))
+        assert bool(await worker.models()) is begins
+        assert bool(await take(worker)) is begins
+
+
 async def test_job_is_cut_when_its_items_were_tried_unequally_often(backend: Place) -> None:
     """What is left goes on in pieces of neighbours with one count of tries, each after the pause of its most patient one; the
     money is shared and all of it is settled, and service is counted as if nothing had been cut.

@@ -13,6 +13,8 @@ TRIES: Final = 3
 MOST_TRIES: Final = 10
 """However much time there is: some four minutes of pauses. What fails as often fails for good, and each try costs others."""
 LONGEST_RETRY_AFTER: Final = 3600.0
+LONGEST: Final = LONGEST_RETRY_AFTER + MOST
+"""No pause is longer: a moment that is farther ahead was set by a clock that has been put back."""
 
 
 def pause(tries: int, part: float, *, retry_after: float | None = None) -> float:

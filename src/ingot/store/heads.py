@@ -11,11 +11,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, literal_column, select
+from sqlalchemy import ColumnElement, Connection, literal_column, not_, select
 
+from ingot.scheduling.backoff import LONGEST
 from ingot.scheduling.choice import Head, Look, Queue
 from ingot.store import clocks
-from ingot.store.schema import MICROSECOND, jobs, tenant_clocks
+from ingot.store.schema import MICROSECOND, jobs, micros, tenant_clocks
 
 LEASE: Final = 60 * MICROSECOND
 WARM_ROWS: Final = 8
@@ -41,12 +42,19 @@ class Claimer:
     """How the prompts began that the targets worked on last, by organization."""
 
 
+def rested(shared: int) -> ColumnElement[bool]:
+    """Whether a job's pause is over; `shared` is the instant that all agree on. A clock that is put back by hours makes no pause
+    longer than the longest.
+    """
+    return not_(_j.not_before.between(shared + 1, shared + micros(LONGEST)))
+
+
 def queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> list[Queue]:
     """The heads that can matter: what is to be lifted, and the first jobs of those who had least service.
 
     Windows are counted by the clocks of processes, as promises are; leases and pauses by the one that all share.
     """
-    ready = [_j.state == "queued", _j.not_before <= shared, _j.model.in_(sorted(claimer.models))]
+    ready = [_j.state == "queued", rested(shared), _j.model.in_(sorted(claimer.models))]
     urgent = (
         select(*_HEAD)
         .where(*ready, _j.lift_at <= claimer.now)
@@ -75,7 +83,7 @@ def _critical(conn: Connection, claimer: Claimer, look: Look, *, shared: int) ->
         first = (
             select(*_HEAD)
             .where(_j.state == "queued", _j.model == model, _j.due_at <= claimer.horizon)
-            .where(_j.not_before <= shared)
+            .where(rested(shared))
             .order_by(_j.due_at, _j.id)
         )
         yield from conn.execute(first.limit(4 * look.rows)).all()

@@ -308,7 +308,7 @@ def take_queued(conn: Connection, batch_id: str, *, owner: str, now: int) -> Lea
 
 def models_waiting(conn: Connection, now: int) -> list[str]:
     """The models for which jobs wait that may begin."""
-    ready = (_j.state == "queued", _j.not_before <= shared_now(conn, now))
+    ready = (_j.state == "queued", heads.rested(shared_now(conn, now)))
     return sorted(conn.execute(select(_j.model).where(*ready).distinct()).scalars())
 
 
