@@ -22,6 +22,8 @@ CONFIG = """
     short = { targets = ["narrow"], windows = ["brief"], price = "free", attempts = 1 }
     [windows]
     brief = { seconds = 60, batch_seconds = 1.0 }
+    [worker]
+    request_seconds = 0.01
     [batches]
     requests = 500
     request_bytes = 20_000

@@ -89,6 +89,10 @@ def test_batch_is_quoted_where_it_would_be_taken(scene: Scene) -> None:
     }
     assert quoted(served, **count)["completion_window"] == "standard"
     assert refused(served, **count, completion_window="asap")[0] == "completion_window"
+    plain = {**count, "model": "narrow", "completion_window": "flex", "windows": "all"}
+    told = quoted(served, **plain)
+    assert told["completion_window"] == "standard"
+    assert [each["completion_window"] for each in told["windows"]] == ["brief", "standard"]
 
 
 def test_batch_is_quoted_in_each_of_its_forms(scene: Scene) -> None:
@@ -159,7 +163,7 @@ def test_batch_is_quoted_in_each_of_its_forms(scene: Scene) -> None:
                 "completion_window": "asap",
             },
             "completion_window",
-            "'standard', 'flex'",
+            "(standard, flex, brief)",
         ),
         ({"endpoint": "/v1/responses", "input_file_id": "file-none"}, "input_file_id", "file"),
         ({"endpoint": "/v1/responses", "body": BODIES["/v1/responses"], "sooner": 1}, "sooner", "sooner"),

@@ -105,14 +105,31 @@ async def fill(desk: Desk, **fields: Any) -> Refusal:
     raise AssertionError("everything was let in")
 
 
-async def test_all_is_let_in_when_nothing_was_measured(backend: Place) -> None:
-    """A fresh start refuses nobody, and says that it does not know."""
+async def test_so_much_is_let_in_as_is_guessed_when_nothing_was_measured(backend: Place) -> None:
+    """Ten places answer 300 requests in five minutes, were each to take ten seconds; it is said that nobody knows."""
     async with open_office(backend) as office:
         desk = await office.desk(measured=False)
-        decided = await desk.decide(CATALOG, load(tokens=10**9))
-        assert isinstance(decided.told, Quote)
-        assert not decided.measured
+        for number in range(300):
+            decided = await desk.decide(CATALOG, load(tokens=10**9, key=str(number)))
+            assert isinstance(decided.told, Quote)
+            assert (decided.measured, decided.guessed) == (False, 300)
+        assert await ask(desk, load()) == Refusal("capacity", 1.0)
+        assert isinstance(await ask(desk, load(window="priority", items=60, batch=False)), Quote)
         assert desk.horizon("up") == NONE
+        office.measure(desk)
+        assert (await desk.decide(CATALOG, load(key="x"))).measured
+
+
+async def test_day_is_long_when_nothing_was_measured(backend: Place) -> None:
+    """A batch fits that ten places answer in a day; a larger one is not told to come again. Due at once is a short line."""
+    async with open_office(backend) as office:
+        desk = await office.desk(measured=False)
+        assert await ask(desk, load(items=86_401)) == Refusal("size", None)
+        told = await ask(desk, load(items=86_400))
+        assert isinstance(told, Quote)
+        assert told.finish == office.clock.now() + 86_400
+        assert await ask(desk, load(window="asap", items=MOST_ASAP + 1, batch=False)) == Refusal("size", None)
+        assert isinstance(await ask(desk, load(window="asap", items=MOST_ASAP, batch=False)), Quote)
 
 
 async def test_work_is_let_in_up_to_its_share_of_the_window(backend: Place) -> None:

@@ -24,6 +24,7 @@ from ingot.limits.postgres import postgres_limiter
 from ingot.limits.valkey import valkey_limiter
 from ingot.logs import Log
 from ingot.presets import Preset
+from ingot.scheduling.guess import Guess
 from ingot.services.accounts import Accounts, open_accounts
 from ingot.services.admission import Gate
 from ingot.services.changes import Changes
@@ -97,7 +98,8 @@ async def opened(
         retries = await Retries.open(database, clock=clock, log=log)
         stack.push_async_callback(retries.close)
         jobs = await _open_jobs(stack, config, database, purse=purse, clock=clock, log=log)
-        desk = Desk(database, Pacing(), clock=clock, node=owner, alone=not url)
+        guess = Guess(config.worker.concurrency, config.worker.request_seconds)
+        desk = Desk(database, Pacing(), clock=clock, node=owner, alone=not url, guess=guess)
         await desk.start()
         stack.push_async_callback(desk.close)
         pause = 0.0 if config.store.durability == "sync" else ASYNC_PAUSE

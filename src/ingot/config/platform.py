@@ -74,6 +74,15 @@ class WorkerConfig(Section, frozen=True, kw_only=True):
     concurrency: Annotated[
         int, Meta(ge=1, le=10_000), about("Most queued requests that this process works on at once.")
     ] = 64
+    request_seconds: Annotated[
+        float,
+        Meta(gt=0, le=3600),
+        about(
+            "What a queued request is taken to last until some were measured: so many are let in at first as `concurrency` "
+            "of them, or a target's `capacity`, would be answered within the window.",
+            unit="seconds",
+        ),
+    ] = 10.0
     lease_seconds: Annotated[
         float,
         Meta(ge=3, le=3600),

@@ -129,7 +129,7 @@ class Place(Struct, frozen=True, kw_only=True):
     error: Any = None
 
 
-def decode_create(value: dict[str, Any], *, inline: bool, label: bool = True) -> CreateBatch:
+def decode_create(value: dict[str, Any], *, inline: bool) -> CreateBatch:
     """What a body says; `inline`: its requests stand in it. Raises InvalidRequest, Unsupported."""
     made: CreateBatch = convert(value, CreateBatch)
     if inline and made.input_file_id is not None:
@@ -148,8 +148,6 @@ def decode_create(value: dict[str, Any], *, inline: bool, label: bool = True) ->
             "'output_expires_after' is about the files of results, and a batch whose requests stand in 'requests' has none.",
             param="output_expires_after",
         )
-    if not label and made.label is not None:
-        raise Unsupported("'label' is not supported here.", param="label")
     _check_metadata(made.metadata or {})
     return made
 

@@ -64,8 +64,8 @@ class QuotedPrice(Struct, frozen=True, kw_only=True):
 
 class WindowQuote(Struct, frozen=True, kw_only=True):
     """What a window promises. Instants are seconds since the epoch; `confidence` is the probability that it is done when it
-    is due, and nine of ten finish from `earliest_at` to `latest_at`. `measured` false: nothing is known of the targets yet,
-    and all is let in. What is not `accepted` has no times: `retry_after` are the seconds until it would be, null where it
+    is due, and nine of ten finish from `earliest_at` to `latest_at`. `measured` false: nothing is known of the targets yet, so
+    that `confidence` is null, times are a guess, and so is how much is let in. What is not `accepted` has no times: `retry_after` are the seconds until it would be, null where it
     never is, and `reason` says what is full: the organization's `share`, the `capacity`, or the window for this `size`.
     Requests of a batch may be in several windows, as each may name its own: `completion_window` is then the last to be due.
     """

@@ -79,9 +79,9 @@ class Lane:
             self._whole = backlog(self.due.items())
         return self._whole
 
-    def overdue(self, now: float) -> int:
-        """How many items are due by now."""
-        return sum(items for step, items in self.items.items() if step <= now)
+    def items_by(self, moment: float) -> int:
+        """How many items that wait are due by then."""
+        return sum(items for step, items in self.items.items() if step <= moment)
 
 
 class Loads:

@@ -5,8 +5,8 @@
     bookings of the organization'              +--> quotes.admit --> Quote: let in, and counted
     what targets give (pacing) -----> Supply --'               '--> Refusal: counted, and booked
 
-Where nobody measured the targets yet, all is let in. Work that is due at once has no deadline to fit: it is bounded by how
-much of its kind waits. Knows no client and no error; `services.quoting` has both.
+Where nobody measured the targets yet, `guess.admit` decides in its place. Work that is due at once has no deadline to fit: it
+is bounded by how much of its kind waits. Knows no client and no error; `services.quoting` has both.
 """
 
 import asyncio
@@ -15,13 +15,14 @@ import math
 from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import Connection
 
 from ingot.catalog import Catalog
 from ingot.clock import Clock
 from ingot.scheduling import quotes
 from ingot.scheduling.backlog import NONE, horizon
+from ingot.scheduling.guess import Guess, admit
 from ingot.scheduling.quotes import Booking, Quote, Refusal, Supply, Work
 from ingot.scheduling.windows import Window
 from ingot.services.ahead import Added, Lane, Loads
@@ -40,6 +41,7 @@ HEARD: Final = 5.0
 TOLD: Final = 15.0
 TOLD_ALONE: Final = 60.0
 """Seconds after which others are told; where there are none, it is for the next start alone."""
+AT_FIRST: Final = Guess()
 MOST_ASAP: Final = 200
 LONGEST_ASAP: Final = 10.0
 """What is due at once waits in no longer line, and no longer than so many seconds (Q11)."""
@@ -63,18 +65,33 @@ class Load(Struct, frozen=True, kw_only=True):
 
 
 class Decided(Struct, frozen=True):
-    """What was decided, and whether on measured figures."""
+    """What was decided; `guessed`: on no measured figures, so that no more than so many requests are let in at first."""
 
     told: Quote | Refusal
-    measured: bool
+    guessed: int | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether it was decided on what the targets are known to do."""
+        return self.guessed is None
 
 
 class Desk:
     """Measures, promises, books; belongs to one event loop."""
 
-    def __init__(self, db: Database, pacing: Pacing, *, clock: Clock, node: str, alone: bool) -> None:
-        """`node` names this start of the process; `alone`: no other works on this database."""
+    def __init__(
+        self,
+        db: Database,
+        pacing: Pacing,
+        *,
+        clock: Clock,
+        node: str,
+        alone: bool,
+        guess: Guess = AT_FIRST,
+    ) -> None:
+        """`node` names this start of the process; `alone`: no other works on this database; `guess` counts until measured."""
         self.pacing = pacing
+        self._guess = guess
         self._db = db
         self._clock = clock
         self._node = node
@@ -203,10 +220,9 @@ class Desk:
         work = self._work(window, load)
         supply = self.pacing.supply(lane, now)
         if supply is None:
-            return Decided(_guess(work, self.pacing.each(lane, now), now), measured=False), work
+            return self._guessed(catalog, load, work, now), work
         if not window.queued:
-            told = _at_once(work, self._loads.lane(lane), supply, now)
-            return Decided(told, measured=True), work
+            return Decided(_at_once(work, self._loads.lane(lane), supply, now)), work
         claimed = None if booking is None else quotes.claim((booking,), load.key, now)
         batch = min((each.batch_seconds for each in catalog.windows.values() if each.batchable), default=None)
         ahead = self._loads.ahead(
@@ -218,7 +234,18 @@ class Desk:
             steady=batch if load.batch else None,
             claimed=claimed,
         )
-        return Decided(quotes.admit(work, ahead, supply, now, claimed=claimed), measured=True), work
+        return Decided(quotes.admit(work, ahead, supply, now, claimed=claimed)), work
+
+    def _guessed(self, catalog: Catalog, load: Load, work: Work, now: float) -> Decided:
+        """What is decided of a model whose target nobody measured."""
+        lane = lane_of(catalog, load.model)
+        target = catalog.targets.get(lane)
+        guess = self._guess
+        if target is not None and target.capacity is not None:
+            guess = structs.replace(guess, places=min(guess.places, target.capacity))
+        most = guess.most(work.seconds) if work.window.queued else MOST_ASAP
+        waiting = self._loads.lane(lane).items_by(now + work.seconds)
+        return Decided(admit(work, waiting, guess, most=most, now=now), most)
 
     def _work(self, window: Window, load: Load) -> Work:
         piece = self.pacing.expected(load.model, load.read, load.written)
@@ -265,18 +292,12 @@ class Desk:
             self._booked.add(load.org_id)
 
 
-def _guess(work: Work, each: float, now: float) -> Quote:
-    """What is told where nothing was measured: as if all of it began now on one place; nobody is sure of it."""
-    run = work.service / each
-    return Quote(now, now + run, now, now + 2.0 * run, now + work.seconds, 0.5)
-
-
 def _at_once(work: Work, lane: Lane, supply: Supply, now: float) -> Quote | Refusal:
     """Work that is due at once waits behind what is overdue alone."""
     if supply.permits <= 0.0:
         return Refusal("capacity", max(math.ceil(supply.opens - now), 1.0))
     wait = max(lane.everyone.by(now) / supply.rate, supply.opens - now, 0.0)
-    if lane.overdue(now) + work.items > MOST_ASAP or wait > LONGEST_ASAP:
+    if lane.items_by(now) + work.items > MOST_ASAP or wait > LONGEST_ASAP:
         return Refusal("capacity", float(max(math.ceil(wait - LONGEST_ASAP / 2.0), 1)))
     start = now + wait
     finish = start + work.largest / supply.each

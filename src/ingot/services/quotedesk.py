@@ -43,10 +43,10 @@ from ingot.services.batches.survey import Portion, Survey, Surveyor
 from ingot.services.files import Files, on_disk, opened
 from ingot.services.grants import deployment_for
 from ingot.services.keys import Principal
-from ingot.services.quotes import check_batch, expected_output, quote
+from ingot.services.quotes import expected_output, quote
 from ingot.services.runtime import Runtime
 from ingot.store.blobs import Draft
-from ingot.windows import batchable
+from ingot.windows import batchable, usual
 
 VERDICT: Final = "No batch would be taken with this"
 
@@ -117,11 +117,10 @@ class QuoteDesk:
             refusal.param = "count"
             raise refusal
         deployment = deployment_for(self.runtime.catalog, self.who.grant, model=asked.model or "")
-        offered = batchable(deployment.windows, self.runtime.catalog.windows)
-        window = asked.completion_window
-        if window is None or window == batch_wire.DAY:
-            window = STANDARD.name if STANDARD.name in offered else offered[0]
-        check_batch(self.runtime, deployment, window)
+        known = self.runtime.catalog.windows
+        offered = batchable(deployment.windows, known)
+        # As of a request in a batch: the batch's window where the model has it, else the usual one.
+        window = usual(offered, unsaid=asked_window({"completion_window": asked.completion_window}, known))
 
         def portions(name: str) -> list[Portion]:
             portion = Portion(deployment, name)

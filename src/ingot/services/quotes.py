@@ -10,9 +10,7 @@ Decides amounts and times; refuses to know bodies and files.
 import math
 from collections.abc import Sequence
 
-from ingot.catalog import Deployment
 from ingot.dialects.quotes import QuotedPrice, WindowQuote
-from ingot.errors import Unsupported
 from ingot.pricing import WHOLE, Tokens, usd
 from ingot.scheduling.quotes import Quote, Refusal
 from ingot.services.batches.survey import Portion
@@ -21,7 +19,6 @@ from ingot.services.hitrates import factor
 from ingot.services.keys import Principal
 from ingot.services.pacing import lane_of
 from ingot.services.runtime import Runtime
-from ingot.windows import batchable
 
 
 async def quote(
@@ -39,23 +36,10 @@ async def quote(
         return _at_once(runtime, portions, window, price)
     told = [await runtime.desk.quote(runtime.catalog, _load(who, each, batch=batch)) for each in portions]
     refused = [each.told for each in told if isinstance(each.told, Refusal)]
+    measured = all(each.measured for each in told)
     if refused:
-        return _refused(refused, window, price)
-    return _promised(told, window, price)
-
-
-def check_batch(runtime: Runtime, deployment: Deployment, window: str) -> None:
-    """Raises where a batch may not be in this window."""
-    allowed = batchable(deployment.windows, runtime.catalog.windows)
-    if window in allowed:
-        return
-    names = ", ".join(f"'{each}'" for each in allowed)
-    raise Unsupported(
-        f"Invalid value for 'completion_window': the model '{deployment.name}' takes batches in {names}, not in "
-        f"'{window}'.",
-        param="completion_window",
-        code="unsupported_value",
-    )
+        return _refused(refused, window, price, measured=measured)
+    return _promised(told, window, price, measured=measured)
 
 
 def _load(who: Principal, portion: Portion, *, batch: bool) -> Load:
@@ -116,9 +100,8 @@ def _at_once(runtime: Runtime, portions: Sequence[Portion], window: str, price: 
     )
 
 
-def _promised(told: Sequence[Decided], window: str, price: QuotedPrice) -> WindowQuote:
+def _promised(told: Sequence[Decided], window: str, price: QuotedPrice, *, measured: bool) -> WindowQuote:
     quotes = [each.told for each in told if isinstance(each.told, Quote)]
-    measured = all(each.measured for each in told)
     return WindowQuote(
         completion_window=window,
         accepted=True,
@@ -133,7 +116,7 @@ def _promised(told: Sequence[Decided], window: str, price: QuotedPrice) -> Windo
     )
 
 
-def _refused(refused: Sequence[Refusal], window: str, price: QuotedPrice) -> WindowQuote:
+def _refused(refused: Sequence[Refusal], window: str, price: QuotedPrice, *, measured: bool) -> WindowQuote:
     waits = [each.retry_after for each in refused]
     never = next((each for each in refused if each.retry_after is None), None)
     worst = never or max(refused, key=lambda each: each.retry_after or 0.0)
@@ -141,6 +124,7 @@ def _refused(refused: Sequence[Refusal], window: str, price: QuotedPrice) -> Win
         completion_window=window,
         accepted=False,
         price=price,
+        measured=measured,
         reason=worst.reason,
         retry_after=None if never else max(each for each in waits if each is not None),
     )

@@ -25,12 +25,14 @@ async def admit(runtime: Runtime, load: Load) -> Quote:
     """The promise for work, which from now on counts as waiting; raises RateLimited where none can be given."""
     decided = await runtime.desk.decide(runtime.catalog, load)
     if isinstance(decided.told, Refusal):
-        raise refusal(load, decided.told)
+        raise refusal(load, decided.told, guessed=decided.guessed)
     return decided.told
 
 
-def refusal(load: Load, told: Refusal) -> RateLimited:
-    """What a client is told whose work is not let in."""
+def refusal(load: Load, told: Refusal, *, guessed: int | None = None) -> RateLimited:
+    """What a client is told whose work is not let in; `guessed`: no more than so many are until something is measured."""
+    if guessed is not None:
+        return _unknown(load, told.retry_after, most=guessed)
     if told.retry_after is None:
         return RateLimited(
             f"This is more than the completion window '{load.window}' of the model '{load.model}' has room for, "
@@ -48,6 +50,19 @@ def refusal(load: Load, told: Refusal) -> RateLimited:
         param=FIELD,
         code=CODE,
         retry_after=float(seconds),
+    )
+
+
+def _unknown(load: Load, wait: float | None, *, most: int) -> RateLimited:
+    seconds = None if wait is None else math.ceil(wait)
+    advice = "Send no more at once" if seconds is None else f"Send it again in {seconds} s"
+    return RateLimited(
+        f"How fast the model '{load.model}' answers queued requests is not known yet. Until some were answered, at most "
+        f"{most:,} may wait in the completion window '{load.window}'. {advice}, or name a longer window.",
+        param=FIELD,
+        code=CODE,
+        retry_after=None if seconds is None else float(seconds),
+        headers=(("x-should-retry", "false"),) if seconds is None else None,
     )
 
 

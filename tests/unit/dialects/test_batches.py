@@ -157,12 +157,6 @@ def test_body_is_refused_when_it_has_no_requests_at_all() -> None:
     assert "'input_file_id'" in error.message
 
 
-def test_label_is_refused_where_it_is_not_known() -> None:
-    """Some forms have none."""
-    error = refusal({"label": "x"}, label=False)
-    assert (error.param, error.code) == ("label", "unsupported_parameter")
-
-
 def test_endpoint_is_refused_when_it_is_not_served() -> None:
     """Those that are served are told; a long one is cut in the answer."""
     served = [CHAT, "/v1/responses"]
