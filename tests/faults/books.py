@@ -1,8 +1,9 @@
 """What the database and the scripted upstream know of a run, as events of its history.
 
 They are there anyway, so that no server writes a log for the tests: responses, ledger rows and items that still wait, read past
-our own code; and the upstream's log of requests, with the tokens that each of its answers used. Decides which row belongs to
-which operation; refuses to judge.
+our own code; and the upstream's log of requests, with the tokens that each of its answers used. Requests of batches have
+request ids of the server's own, and are found by the names that their clients gave them. Decides which row belongs to which
+operation; refuses to judge.
 """
 
 import json
@@ -10,7 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from databases import Place
-from faults.history import Event, foreign_bytes, now, operation_in
+from faults.checker import OUTCOMES
+from faults.history import Event, batch_of, foreign_bytes, now, operation_in
 from upstream_answers import choices_of, usage
 from upstream_log import Record
 
@@ -21,19 +23,39 @@ _SETTLED = """
     FROM responses AS r LEFT JOIN ledger AS l ON l.billable_id = r.id AND l.kind = 'inference'
     WHERE r.request_id LIKE '{run}l%'
 """
+# Where a request of a batch ended without an answer, its line says how.
+_LISTED = """
+    SELECT n.custom_id, n.response_id, b.org_id, COALESCE(n.outcome, r.state), r.answer, l.input_tokens, l.output_tokens,
+           l.estimated,
+           (SELECT count(*) FROM ledger AS x WHERE x.billable_id = n.response_id AND x.kind = 'inference'), n.batch_id
+    FROM batch_lines AS n JOIN batches AS b ON b.id = n.batch_id
+    LEFT JOIN responses AS r ON r.id = n.response_id
+    LEFT JOIN ledger AS l ON l.billable_id = n.response_id AND l.kind = 'inference'
+    WHERE n.custom_id LIKE '{run}l%' AND COALESCE(n.outcome, r.state) IS NOT NULL
+"""
+_BATCHES = """
+    SELECT b.id, min(n.custom_id), b.org_id, b.state, b.total, b.completed, b.failed, b.cancelled, b.expired
+    FROM batches AS b JOIN batch_lines AS n ON n.batch_id = b.id WHERE n.custom_id LIKE '{run}l%'
+    GROUP BY b.id, b.org_id, b.state, b.total, b.completed, b.failed, b.cancelled, b.expired
+"""
 _ORPHANS = """
     SELECT l.billable_id FROM ledger AS l LEFT JOIN responses AS r ON r.id = l.billable_id
     WHERE l.kind = 'inference' AND r.id IS NULL
 """
-_WAITING = "SELECT request_id, id FROM items WHERE request_id LIKE '{run}l%'"
+_WAITING = """
+    SELECT COALESCE(n.custom_id, i.request_id), i.id FROM items AS i LEFT JOIN batch_lines AS n ON n.response_id = i.id
+    WHERE i.request_id LIKE '{run}l%' OR n.custom_id LIKE '{run}l%'
+"""
 
 
 def settled(place: Place, run: str, *, tenants: Mapping[str, str]) -> Iterator[Event]:
     """What the database says of a run's operations; `tenants` has their names by the ids of organizations."""
-    for request_id, which, org_id, state, answer, given, made, estimated, bills in place.run(
-        _SETTLED.format(run=run)
+    alone = [(*row, "") for row in place.run(_SETTLED.format(run=run))]
+    for name, which, org_id, state, answer, given, made, estimated, bills, batch in (
+        *alone,
+        *place.run(_LISTED.format(run=run)),
     ):
-        op, tenant = str(request_id).partition(".")[0], tenants.get(org_id, org_id)
+        op, tenant = str(name).partition(".")[0], tenants.get(org_id, org_id)
         data = bytes(answer or b"")
         yield Event(
             at=now(),
@@ -48,6 +70,13 @@ def settled(place: Place, run: str, *, tenants: Mapping[str, str]) -> Iterator[E
             bills=bills,
             estimated=bool(estimated),
             foreign=foreign_bytes(data, tenant=tenant, op=op),
+            batch=batch,
+        )
+    for which, name, org_id, state, total, *ended in place.run(_BATCHES.format(run=run)):
+        counts = {**dict(zip(OUTCOMES, ended, strict=True)), "total": total}
+        tenant = tenants.get(org_id, org_id)
+        yield Event(
+            at=now(), what="kept", op=batch_of(name), tenant=tenant, run=which, state=state, counts=counts
         )
     for (which,) in place.run(_ORPHANS):
         yield Event(at=now(), what="settle", op=f"orphan {which}", run=which, state="completed", bills=1)
@@ -86,8 +115,10 @@ def _ended(record: Record, at: float, *, op: str, tenant: str) -> Event:
 
 
 def _text(answer: bytes) -> str | None:
-    """What a stored chat completion says; None where none is kept."""
+    """What a stored chat completion, or a message, says; None where none is kept."""
     if not answer:
         return None
     told: Any = json.loads(answer)
+    if told.get("type") == "message":
+        return str(told["content"][0]["text"])
     return str(told["choices"][0]["message"]["content"])

@@ -7,16 +7,20 @@
     wrong       an answer is the upstream's function of its prompt
     mixed       no byte of one tenant's work reaches another
     untold      each end that somebody is to be told of was sent, and what was sent arrived
+    uncounted   a batch's counts add up at every poll and never go back; once it has ended each of its requests has one result,
+                and there are as many of each kind as are counted
 
 Decides what is a violation; refuses to know processes, files and databases.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from faults.history import ENDED, Event
+from faults.history import BATCH_ENDED, ENDED, Event, batch_of
 
+OUTCOMES = ("completed", "failed", "cancelled", "expired")
 _RANKS = {"queued": 0, "in_progress": 1}
 
 
@@ -31,6 +35,7 @@ class Findings:
     wrong: list[str]
     mixed: list[str]
     untold: list[str]
+    uncounted: list[str]
     operations: int
     executions: int
     repeats: int
@@ -42,7 +47,8 @@ class Findings:
     @property
     def all(self) -> list[str]:
         """Every violation."""
-        rules = (self.lost, self.doubled, self.tokens, self.backwards, self.wrong, self.mixed, self.untold)
+        first = (self.lost, self.doubled, self.tokens, self.backwards)
+        rules = (*first, self.wrong, self.mixed, self.untold, self.uncounted)
         return [sentence for rule in rules for sentence in rule]
 
 
@@ -59,12 +65,17 @@ class _Operation:
     waits: list[Event] = field(default_factory=list)
     sent: list[Event] = field(default_factory=list)
     acked: list[Event] = field(default_factory=list)
+    polls: list[Event] = field(default_factory=list)
+    kept: list[Event] = field(default_factory=list)
 
 
 _PLACES = {
     "submit": "submits",
     "admit": "admits",
     "read": "reads",
+    "result": "reads",
+    "poll": "polls",
+    "kept": "kept",
     "exec_start": "starts",
     "exec_end": "ends",
     "settle": "settles",
@@ -84,7 +95,7 @@ def check(events: Sequence[Event]) -> Findings:
     def by(rule: Callable[[_Operation], list[str]]) -> list[str]:
         return [f"{name}: {sentence}" for name, each in found.items() for sentence in rule(each)]
 
-    reads = [event for event in events if event.what == "read"]
+    reads = [event for event in events if event.what in {"read", "result"}]
     return Findings(
         lost=by(_lost),
         doubled=by(_doubled),
@@ -93,6 +104,7 @@ def check(events: Sequence[Event]) -> Findings:
         wrong=by(_wrong),
         mixed=by(_mixed),
         untold=by(_untold),
+        uncounted=by(_uncounted) + _unlisted(events),
         operations=sum(bool(each.submits) for each in found.values()),
         executions=sum(len(each.starts) for each in found.values()),
         repeats=sum(max(len(each.starts) - 1, 0) for each in found.values()),
@@ -122,6 +134,8 @@ def _doubled(op: _Operation) -> list[str]:
     completed = [each for each in op.settles if each.state == "completed"]
     if len(completed) > 1:
         return [f"it was completed {len(completed)} times"]
+    if len({each.batch for each in op.settles if each.batch}) > 1:
+        return ["it is in more than one batch"]
     return ["it was completed and has no ledger row"] if completed and not bills else []
 
 
@@ -171,4 +185,52 @@ def _untold(op: _Operation) -> list[str]:
         wrong.append("its end was told to nobody")
     arrived = {each.run for each in op.acked}
     wrong += [f"event {each.run} never arrived" for each in op.sent if each.run not in arrived]
+    return wrong
+
+
+def _uncounted(op: _Operation) -> list[str]:
+    """How a batch was counted at each look, against the look before, and what the database keeps of it in the end."""
+    wrong = []
+    looks = [*op.polls, *op.kept]
+    for each in looks:
+        parts = {name: count for name, count in each.counts.items() if name != "total"}
+        total = each.counts.get("total", sum(parts.values()))
+        if sum(parts.values()) != total or min(each.counts.values(), default=0) < 0:
+            wrong.append(f"{each.counts} do not add up")
+    for before, after in pairwise(looks):
+        if before.state in BATCH_ENDED and before.state != after.state:
+            wrong.append(f"it was {before.state} and is {after.state}")
+        less = [name for name in OUTCOMES if after.counts.get(name, 0) < before.counts.get(name, 0)]
+        wrong += [f"{before.counts} became {after.counts}"] if less else []
+    if len({each.run for each in op.kept}) > 1:
+        wrong.append(f"it was made {len(op.kept)} times")
+    return wrong
+
+
+def _unlisted(events: Sequence[Event]) -> list[str]:
+    """The results of each batch that were read, against its requests and against what it counted."""
+    wrong = []
+    listed: dict[str, Counter[str]] = defaultdict(Counter)
+    states: dict[str, Counter[str]] = defaultdict(Counter)
+    for event in events:
+        if event.what == "result":
+            listed[event.run][event.op] += 1
+            states[event.run][event.state] += 1
+    wanted: dict[str, Counter[str]] = defaultdict(Counter)
+    counted: dict[str, dict[str, int]] = {}
+    for event in events:
+        if event.what == "admit" and (name := batch_of(event.op)):
+            wanted[name][event.op] += 1
+        elif event.what == "poll" and event.state in BATCH_ENDED:
+            counted[event.op] = {name: event.counts.get(name, 0) for name in OUTCOMES}
+    for name in wanted.keys() | listed.keys():
+        odd = {
+            op: listed[name][op]
+            for op in (wanted[name] | listed[name])
+            if listed[name][op] != wanted[name][op]
+        }
+        wrong += [f"{name}: {op} has {count} results" for op, count in sorted(odd.items())]
+        told = {state: states[name][state] for state in OUTCOMES}
+        if counted.get(name) != told:
+            wrong.append(f"{name}: its results are {told}, and it counts {counted.get(name)}")
     return wrong

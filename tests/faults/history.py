@@ -1,8 +1,10 @@
 """What each process of a run saw: events in append-only logs, one log for each process, and all of them read as one history.
 
-    client     submit, admit, read, failed       upstream     exec_start, exec_end
-    database   settle, waiting                   server       fence, event_sent
+    client     submit, admit, read, failed, and of batches poll, result       upstream     exec_start, exec_end
+    database   settle, waiting, kept                                          server       fence, event_sent
     receiver   event_acked
+
+A batch is an operation, and so is each of its requests.
 
 Instants are of the machine's monotonic clock, which all its processes share. Decides the shape of events; refuses to judge
 them.
@@ -19,10 +21,12 @@ from typing import Literal
 import msgspec
 
 What = Literal[
-    "submit", "admit", "read", "failed", "exec_start", "exec_end", "settle", "waiting", "fence", "event_sent", "event_acked"
+    "submit", "admit", "read", "failed", "poll", "result", "exec_start", "exec_end", "settle", "waiting", "kept", "fence",
+    "event_sent", "event_acked",
 ]  # fmt: skip
 
-ENDED = frozenset({"completed", "failed", "cancelled", "incomplete"})
+ENDED = frozenset({"completed", "failed", "cancelled", "incomplete", "expired"})
+BATCH_ENDED = frozenset({"completed", "failed", "cancelled", "expired"})
 
 _CANARY = re.compile(rb"canary-([a-z]+)-([a-z0-9]+)-[0-9a-f]{8}")
 
@@ -37,7 +41,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenant: str = ""
     who: str = ""
     run: str = ""
-    """An execution's number, a response's or an event's id."""
+    """An execution's number, a response's, a batch's or an event's id; with result, the operation whose results were read."""
     state: str = ""
     text: str | None = None
     """What was answered; with submit, what is right to answer."""
@@ -52,6 +56,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     foreign: int = 0
     """Bytes that were meant for another tenant."""
     count: int = 1
+    counts: dict[str, int] = {}
+    """Requests of a batch by how they stand, with their `total` where that is told."""
+    batch: str = ""
+    """With settle: the id of the batch whose request it is."""
     hook: bool = False
     """With submit: somebody is to be told of its end."""
 
@@ -108,3 +116,8 @@ def foreign_bytes(data: bytes, *, tenant: str, op: str) -> int:
 def of_kind(events: Iterable[Event], *kinds: What) -> list[Event]:
     """The events of these kinds."""
     return [event for event in events if event.what in kinds]
+
+
+def batch_of(op: str) -> str:
+    """The operation of the batch whose request an operation is; empty where it is none."""
+    return op.rpartition("i")[0]

@@ -5,16 +5,21 @@ import time
 from contextlib import closing, suppress
 
 from faults.load import Load, Mix
-from faults.nodes import CONCURRENCY, LEASE, Node, scale
+from faults.nodes import CONCURRENCY, LEASE, Node, metric, scale
 from faults.run import HOLD, ORDINARY, Run
 from rig import wait_until
 
 KILLS = int(scale("KILLS", "2"))
-WORK = Mix(clients={"stream": 1, "sync": 1, "background": 8}, markers=("{{delay 0.3}}", "{{delay 0.1}}"))
+WORK = Mix(
+    clients={"stream": 1, "sync": 1, "background": 6, "batch": 2}, markers=("{{delay 0.3}}", "{{delay 0.1}}")
+)
 REST = 16
-STREAMS = Mix(clients={"stream": 6, "background": 2}, markers=("{{gap 0.03}}",))
+STREAMS = Mix(clients={"stream": 6, "background": 1, "batch": 1}, markers=("{{gap 0.03}}",))
 PROMPT = Mix(
-    clients={"stream": 2, "sync": 2, "background": 2}, keyed=0.0, markers=("{{gap 0.01}}", ""), rest=0.3
+    clients={"stream": 2, "sync": 2, "background": 1, "batch": 1},
+    keyed=0.0,
+    markers=("{{gap 0.01}}", ""),
+    rest=0.3,
 )
 
 
@@ -104,7 +109,7 @@ def poison(run: Run) -> None:
     crash = Mix(clients={"background": 1}, model="slow", markers=("{{silent}}",))
     # At a target of its own, which is taken for ill where it is timed out.
     hang = Mix(clients={"background": 1}, model="odd", markers=("{{silent}}",), window="brief")
-    rest = Mix(clients={"background": REST}, markers=("{{delay 0.3}}",))
+    rest = Mix(clients={"background": REST - 1, "batch": 1}, markers=("{{delay 0.3}}",))
     with (
         run.load(crash, at_least=1, at_most=1) as crashing,
         run.load(hang, at_least=1, at_most=1) as hanging,
@@ -149,13 +154,8 @@ def _repeats(run: Run) -> int:
 
 
 def _busy(node: Node) -> bool:
-    """Whether a node has work that it has not ended."""
-    _, _, page = node.now.call("/metrics")
-    counts = dict(
-        line.rsplit(" ", 1) for line in page.decode().splitlines() if line.startswith("ingot_queue_total")
-    )
-    leased = float(counts.get('ingot_queue_total{event="leased"}', 0))
-    return leased > sum(map(float, counts.values())) - leased
+    """Whether a node has a call under way."""
+    return metric(node.now, "ingot_target_in_flight") > 0
 
 
 def _crashing(run: Run, load: Load) -> bool:

@@ -1,30 +1,28 @@
 """The clients of a run: they ask all the time, each with a canary of its own, and write down what they see.
 
-    kinds    stream, sync     one answer, while the client waits
-             background       taken at once, polled until it has ended
-             DRIVERS          what a client does for each kind: one more kind of work is one more row
-
 An operation with a key is sent until it is answered; one without is sent once, and its failure is told. Everything is drawn
-from a seed. Decides who asks what and when; refuses to judge what came.
+from a seed. Decides who asks what and when; refuses to know what a client does for each kind of work, which `drivers` says,
+and to judge what came.
 """
 
 import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
-from faults.history import ENDED, Event, Journal, What, canary, foreign_bytes, now
+from faults.history import Event, Journal, What, canary, foreign_bytes, now
 from faults.wire import PATIENCE, Broken, Refused, Reply, ending, exchange
-from rig import chat, post, told, wait_until
+from rig import chat, post, wait_until
 from served import KEY
 
 PATH: Final = "/v1/chat/completions"
 AGAIN: Final = frozenset({409, 429, 500, 502, 503, 504})
 """Statuses after which a client with a key sends its request again."""
+FORM: Final = b"multipart/form-data; boundary=b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Mix:
 
     clients: Mapping[str, int]
     keyed: float = 1.0
-    """The part of streams and plain calls that have an idempotency key; work in the background always has one."""
+    """The part of streams and plain calls that have an idempotency key; work that waits always has one."""
     model: str = "mock"
     markers: Sequence[str] = ("{{gap 0.02}}", "{{delay 0.1}}", "")
     words: int = 24
@@ -54,19 +52,22 @@ class Mix:
     """Streams: their clients leave in the middle."""
     rest: float = 0.1
     """Most seconds between two operations of one client."""
+    cancels: float = 0.2
+    """The part of batches that their clients end early."""
 
 
 @dataclass(slots=True)
 class Operation:
-    """One thing that a client wants."""
+    """One thing that a client wants; a body of bytes is a form."""
 
     name: str
     tenant: Tenant
     kind: str
-    body: dict[str, Any]
+    body: dict[str, Any] | bytes
     right: str
     keyed: bool
     leaves: int | None = None
+    path: str = PATH
     tries: int = 0
 
     def raw(self) -> bytes:
@@ -75,13 +76,21 @@ class Operation:
         more = f"x-request-id: {self.name}.{self.tries}\r\n"
         if self.keyed:
             more += f"idempotency-key: {self.name}\r\n"
-        return post(json.dumps(self.body).encode(), more=more).replace(KEY.encode(), self.tenant.key.encode())
+        form = isinstance(self.body, bytes)
+        data = self.body if isinstance(self.body, bytes) else json.dumps(self.body).encode()
+        whole = post(data, path=self.path, more=more).replace(KEY.encode(), self.tenant.key.encode())
+        return whole.replace(b"application/json", FORM, 1) if form else whole
 
-    def get(self, which: str) -> bytes:
-        """The bytes that ask how its work stands."""
+    def ask(self, path: str, *, method: str = "GET") -> bytes:
+        """The bytes of a request without a body."""
+        length = "content-length: 0\r\n" if method == "POST" else ""
         return (
-            f"GET {PATH}/{which} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {self.tenant.key}\r\n\r\n"
+            f"{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {self.tenant.key}\r\n{length}\r\n"
         ).encode()
+
+
+Driver = Callable[["Load", Operation], Awaitable[None]]
+"""What a client does for one kind of work."""
 
 
 @dataclass(slots=True)
@@ -94,6 +103,7 @@ class Load:
     ports: Callable[[], Sequence[int]]
     journal: Journal
     draw: random.Random
+    drivers: Mapping[str, Driver]
     at_least: int = 0
     """Operations before it stops, whatever else."""
     at_most: int = 1_000_000
@@ -142,7 +152,7 @@ class Load:
         while self.begun < self.at_most and (not self._stopping or self.begun < self.at_least):
             operation = self._next(kind)
             self.write(operation, "submit", state=kind, text=operation.right)
-            await DRIVERS[kind](self, operation)
+            await self.drivers[kind](self, operation)
             self.asking.pop(operation.name, None)
             self.done += 1
             await asyncio.sleep(self.draw.random() * self.mix.rest)
@@ -153,8 +163,9 @@ class Load:
         self.begun += 1
         named = [each for each in self.tenants if not mix.tenants or each.name in mix.tenants]
         tenant = draw.choice(named)
-        words = [f"w{draw.randrange(1000)}" for _ in range(draw.randrange(1, mix.words))]
-        right = " ".join([canary(tenant.name, name, draw), *words])
+        if kind == "batch":
+            return Operation(name, tenant, kind, {}, "", keyed=True)
+        prompt, right = self.prompt(tenant, name)
         fields: dict[str, Any] = {}
         if kind == "stream":
             fields = {"stream": True}
@@ -162,12 +173,19 @@ class Load:
             fields = {"background": True}
             if mix.window:
                 fields["metadata"] = {"completion_window": mix.window}
-        body = json.loads(chat(f"{draw.choice(mix.markers)} echo: {right}", model=mix.model, **fields))
+        body = json.loads(chat(prompt, model=mix.model, **fields))
         keyed = kind == "background" or draw.random() < mix.keyed
         leaves = draw.randrange(1, 4) if mix.leaves and kind == "stream" else None
         return Operation(name, tenant, kind, body, right, keyed, leaves)
 
     # ---- for the drivers
+
+    def prompt(self, tenant: Tenant, name: str) -> tuple[str, str]:
+        """A prompt with the canary of an operation, and what is right to answer."""
+        draw = self.draw
+        words = [f"w{draw.randrange(1000)}" for _ in range(draw.randrange(1, self.mix.words))]
+        right = " ".join([canary(tenant.name, name, draw), *words])
+        return f"{draw.choice(self.mix.markers)} echo: {right}", right
 
     def write(self, operation: Operation, what: What, *, state: str = "", text: str | None = None) -> None:
         """Writes down what a client did or saw."""
@@ -216,6 +234,25 @@ class Load:
                     raise
             await asyncio.sleep(0.05)
 
+    async def look(
+        self, operation: Operation, path: str, *, method: str = "GET", fine: Collection[int] = (200,)
+    ) -> Reply:
+        """The answer to what may be asked as often as one likes: whatever is in its way passes."""
+        deadline = now() + PATIENCE
+        said = b""
+        while now() < deadline:
+            try:
+                reply = await self.send(lambda: operation.ask(path, method=method))
+            except Broken:
+                continue
+            if reply.status in fine:
+                return reply
+            said = reply.body
+            if reply.status not in AGAIN:
+                break
+            await asyncio.sleep(0.05 + self.draw.random() * 0.15)
+        raise AssertionError(f"{operation.name}: {method} {path} gives {said[:300]!r}")
+
     async def ask(self, operation: Operation) -> Reply | None:
         """The answer to an operation's request; None, and told, where it failed for good."""
         deadline = now() + PATIENCE
@@ -251,51 +288,3 @@ class Load:
             if now() > deadline:
                 raise AssertionError(f"{operation.name} was never answered: {why}, {body[:300]!r}")
             await asyncio.sleep(0.05 + self.draw.random() * 0.15)
-
-
-async def _answered(load: Load, operation: Operation) -> None:
-    """One answer, whole or as a stream."""
-    reply = await load.ask(operation)
-    if reply is None:
-        return
-    if operation.kind == "stream":
-        text = told(reply.body)
-    else:
-        text = json.loads(reply.body)["choices"][0]["message"]["content"]
-    load.saw(operation, reply.body, state="completed", text=text)
-
-
-async def _polled(load: Load, operation: Operation) -> None:
-    """Work in the background until it has ended."""
-    reply = await load.ask(operation)
-    if reply is None:
-        return
-    load.write(operation, "admit")
-    load.admitted += 1
-    deadline, which = now() + PATIENCE, json.loads(reply.body)["id"]
-    while True:
-        try:
-            reply = await load.send(lambda: operation.get(which))
-        except Broken:
-            continue
-        if reply.status == 200:
-            record = json.loads(reply.body)
-            state, answered = record["status"], record["status"] == "completed"
-            text = record["choices"][0]["message"]["content"] if answered else None
-            load.saw(operation, reply.body, state=state, text=text)
-            if state in ENDED:
-                if not answered:
-                    load.fail(operation, f"{state} {(record.get('error') or {}).get('code')}")
-                return
-        elif reply.status not in AGAIN:
-            raise AssertionError(f"{operation.name} is unknown: {reply.status} {reply.body!r}")
-        if now() > deadline:
-            raise AssertionError(f"{operation.name} never ended: {reply.body!r}")
-        await asyncio.sleep(0.1 + load.draw.random() * 0.1)
-
-
-DRIVERS: Final[dict[str, Callable[[Load, Operation], Awaitable[None]]]] = {
-    "stream": _answered,
-    "sync": _answered,
-    "background": _polled,
-}

@@ -174,7 +174,7 @@ class Nodes:
 
     def metric(self, name: str, label: str = "") -> float:
         """The sum of a metric over all nodes; `label` is one that a series must have."""
-        return sum(_metric(node.now, name, label) for node in self.all if node.running)
+        return sum(metric(node.now, name, label) for node in self.all if node.running)
 
     def mend(self) -> None:
         """Everything is there and well again, whatever was before."""
@@ -200,7 +200,8 @@ class Nodes:
         )
 
 
-def _metric(served: Served, name: str, label: str) -> float:
+def metric(served: Served, name: str, label: str = "") -> float:
+    """The sum of a server's metric."""
     _, _, page = served.call("/metrics")
     found = [line for line in page.decode().splitlines() if line.startswith(name) and label in line]
     return sum(float(line.rpartition(" ")[2]) for line in found)

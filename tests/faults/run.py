@@ -21,6 +21,7 @@ import msgspec
 
 from faults.books import executed, settled
 from faults.checker import Findings, check
+from faults.drivers import DRIVERS
 from faults.history import Event, Journal, gather, now
 from faults.load import Load, Mix
 from faults.nodes import Node, Nodes, scale
@@ -36,7 +37,7 @@ LONG: Final = 30.0
 FOLDER: Final = os.environ.get("INGOT_FAULTS", "")
 """Where rows of the table are left."""
 
-ORDINARY: Final = Mix(clients={"stream": 2, "sync": 2, "background": 4})
+ORDINARY: Final = Mix(clients={"stream": 2, "sync": 2, "background": 3, "batch": 1})
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +100,7 @@ class Run:
             lambda: self.nodes.ports(of=of),
             self.journal,
             random.Random(self.draw.random()),  # noqa: S311  # a seeded load
+            DRIVERS,
             at_least,
             at_most,
         )
@@ -118,14 +120,17 @@ class Run:
         self._marks.append(now())
 
     def kill(self, node: Node) -> None:
-        """SIGKILL; in a short run the 30 s are over at once for which what it led stays its own on PostgreSQL."""
+        """SIGKILL; in a short run the time is over at once for which what it led, and files of batches, stay its own on
+        PostgreSQL.
+        """
         port = node.now.port
         self.harm(node.kill)
         if self.nodes.postgres and HOLD < LONG:
             keys = [op for load in self._loads for op, asked in list(load.asking.items()) if asked == port]
             names = ", ".join(f"'{key}'" for key in ["", *keys])
             self.nodes.place.run(
-                f"UPDATE idempotency SET lease_until = 0 WHERE state = 'running' AND key IN ({names})"  # noqa: S608  # our own names
+                f"UPDATE idempotency SET lease_until = 0 WHERE state = 'running' AND key IN ({names})",  # noqa: S608  # our own names
+                "UPDATE batches SET lease_until = 0 WHERE state IN ('validating', 'finalizing')",
             )
 
     def executions(self) -> list[Event]:

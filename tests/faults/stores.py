@@ -15,7 +15,7 @@ from rig import wait_until
 from tcpproxy import Harm
 
 COMMITS = int(scale("COMMITS", "3"))
-MIXED = Mix(clients={"stream": 2, "sync": 2, "background": 4}, keyed=0.5)
+MIXED = Mix(clients={"stream": 2, "sync": 2, "background": 3, "batch": 1}, keyed=0.5)
 TOLD = {"503", "error", "broken"}
 """What a client may be told whose answer cannot be written down."""
 
@@ -50,7 +50,7 @@ def database_unheard(run: Run) -> None:
 def worker_cut_off(run: Run) -> None:
     """F24: one that works on the queue no longer reaches the database, others do: the database decides whose work it is."""
     victim = run.nodes.workers[-1]
-    work = Mix(clients={"sync": 1, "background": 8}, markers=("{{delay 0.3}}", "{{delay 0.1}}"))
+    work = Mix(clients={"sync": 1, "background": 6, "batch": 2}, markers=("{{delay 0.3}}", "{{delay 0.1}}"))
     others = [node for node in run.nodes.all if node is not victim]
     with run.load(work, of=others) as load:
         load.until_done(6)
@@ -69,7 +69,7 @@ def worker_cut_off(run: Run) -> None:
 def limits_away(run: Run) -> None:
     """F13: the server of the limits is killed, hangs, forgets: no request fails for it."""
     server = valkey_server()
-    plain = Mix(clients={"stream": 2, "sync": 3, "background": 2}, keyed=0.0)
+    plain = Mix(clients={"stream": 2, "sync": 3, "background": 2, "batch": 1}, keyed=0.0)
     with run.load(plain) as load:
         for harm in (server.stopped, server.paused):
             load.until_done(4)
@@ -102,7 +102,9 @@ def disk_full(run: Run) -> None:
 def killed_in_commits(run: Run) -> None:
     """F15: SIGKILL while commits are under way, again and again: the file is sound each time."""
     node = run.nodes.front
-    with run.load(Mix(clients={"stream": 1, "sync": 4, "background": 3}, markers=("",), rest=0.0)) as load:
+    with run.load(
+        Mix(clients={"stream": 1, "sync": 4, "background": 2, "batch": 1}, markers=("",), rest=0.0)
+    ) as load:
         for _ in range(COMMITS):
             load.until_done(run.draw.randrange(2, 12))
             run.harm(node.kill)

@@ -7,7 +7,7 @@ from faults.run import HOLD, Run
 from tcpproxy import Harm
 from upstream_script import Step
 
-PLAIN = Mix(clients={"stream": 2, "sync": 2, "background": 4}, keyed=0.0, markers=("",))
+PLAIN = Mix(clients={"stream": 2, "sync": 2, "background": 3, "batch": 1}, keyed=0.0, markers=("",))
 RETRY_AFTER = 1
 
 
@@ -28,7 +28,7 @@ def target_fails(run: Run) -> None:
 
 def target_refuses(run: Run) -> None:
     """F06: nothing but 429 with a Retry-After: queued work comes back no sooner."""
-    work = Mix(clients={"sync": 2, "background": 6}, keyed=0.0, markers=("",))
+    work = Mix(clients={"sync": 2, "background": 5, "batch": 1}, keyed=0.0, markers=("",), cancels=0.0)
     with run.load(work, at_least=10) as load:
         load.until_done(4)
         run.nodes.upstream.up.default = Step(fail=429, retry_after=f"{RETRY_AFTER}")
@@ -49,7 +49,8 @@ def target_refuses(run: Run) -> None:
 
 def target_silent(run: Run) -> None:
     """F07: it takes connections and says nothing: another one answers, and no place is held for ever."""
-    both = Mix(clients={"stream": 2, "sync": 2, "background": 2}, keyed=0.0, model="pair", markers=("",))
+    work = {"stream": 2, "sync": 2, "background": 2, "batch": 1}
+    both = Mix(clients=work, keyed=0.0, model="pair", markers=("",))
     with run.load(both) as load:
         load.until_done(4)
         run.nodes.up.harm(Harm(stalled=True))
@@ -64,7 +65,8 @@ def target_silent(run: Run) -> None:
 
 def target_breaks_off(run: Run) -> None:
     """F08: its answers end in the middle, with FIN or RST: each client is told, and pays for no more than came."""
-    streams = Mix(clients={"stream": 4, "background": 2}, keyed=0.0, markers=("{{gap 0.002}}",), words=60)
+    work = {"stream": 4, "background": 2, "batch": 1}
+    streams = Mix(clients=work, keyed=0.0, markers=("{{gap 0.002}}",), words=60)
     with run.load(streams) as load:
         for _ in range(2):
             load.until_done(4)

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from faults.batches import Line, read_line
 from faults.checker import Findings, check
-from faults.history import Event, Journal, canary, foreign_bytes, gather, operation_in
+from faults.history import Event, Journal, batch_of, canary, foreign_bytes, gather, operation_in
 
 WORD = "canary-ada-op1-00000001"
 
@@ -54,6 +55,45 @@ def test_nothing_is_found_when_the_history_is_sound() -> None:
     assert counted == (1, 1, 0, 0, 2)
 
 
+def of_batch(at: float, what: Any, op: str = "b1", **fields: Any) -> Event:
+    """An event of a small batch, or of one of its two requests."""
+    return Event(**{"at": at, "what": what, "op": op, "tenant": "ada"} | fields)
+
+
+NEW, HALF = {"total": 2, "pending": 2, "completed": 0}, {"total": 2, "pending": 1, "completed": 1}
+OVER = {"total": 2, "pending": 0, "completed": 1, "cancelled": 1}
+BATCH = [
+    *[of_batch(1, "submit", op, state="item", text=WORD) for op in ("b1i0", "b1i1")],
+    of_batch(2, "poll", state="in_progress", counts=NEW),
+    *[of_batch(2, "admit", op) for op in ("b1i0", "b1i1")],
+    of_batch(3, "exec_start", "b1i0", run="1"),
+    of_batch(4, "exec_end", "b1i0", run="1", input=4, output=5, characters=40),
+    of_batch(5, "poll", state="in_progress", counts=HALF),
+    of_batch(6, "poll", state="cancelled", counts=OVER),
+    of_batch(7, "result", "b1i0", run="b1", state="completed", text=WORD),
+    of_batch(7, "result", "b1i1", run="b1", state="cancelled"),
+    of_batch(8, "settle", "b1i0", state="completed", input=4, output=5, bills=1, text=WORD, batch="batch_1"),
+    of_batch(8, "settle", "b1i1", state="cancelled", batch="batch_1"),
+    of_batch(
+        9, "kept", run="batch_1", state="cancelled", counts={"total": 2, "completed": 1, "cancelled": 1}
+    ),
+]
+
+
+def batch_with(place: int, **fields: Any) -> list[Event]:
+    """The sound batch with one event changed."""
+    events = list(BATCH)
+    events[place] = msgspec.structs.replace(events[place], **fields)
+    return events
+
+
+def test_nothing_is_found_when_a_batch_is_sound() -> None:
+    """One request is answered and billed, the other ended early; both have their line."""
+    found = check(BATCH)
+    assert found.all == []
+    assert (found.operations, found.executions) == (2, 1)
+
+
 VIOLATIONS: list[tuple[str, str, list[Event]]] = [
     ("lost", "no end", without(6, 9, 10)),
     ("lost", "no end", without(1, 6)),  # never admitted, but told as answered
@@ -79,6 +119,17 @@ VIOLATIONS: list[tuple[str, str, list[Event]]] = [
     ("mixed", "more than one tenant", changed(3, tenant="bea")),
     ("untold", "told to nobody", without(7, 8)),
     ("untold", "never arrived", without(8)),
+    ("uncounted", "do not add up", batch_with(7, counts={"total": 2, "pending": 0, "completed": 1})),
+    ("uncounted", "do not add up", batch_with(7, counts={"total": 2, "pending": -1, "completed": 3})),
+    ("uncounted", "became", batch_with(7, counts={"total": 2, "pending": 0, "completed": 2})),
+    ("uncounted", "cancelled and is expired", batch_with(13, state="expired")),
+    ("uncounted", "made 2 times", [*BATCH, msgspec.structs.replace(BATCH[13], run="batch_2")]),
+    ("uncounted", "b1i1 has 0 results", [*BATCH[:10], *BATCH[11:]]),
+    ("uncounted", "b1i0 has 2 results", [*BATCH, BATCH[9]]),
+    ("uncounted", "b1i7 has 1 results", [*BATCH, msgspec.structs.replace(BATCH[10], op="b1i7")]),
+    ("uncounted", "its results are", batch_with(10, state="failed")),
+    ("lost", "b1i1: it was taken and has no end", [*BATCH[:12], BATCH[13]]),
+    ("doubled", "more than one batch", [*BATCH, msgspec.structs.replace(BATCH[12], batch="batch_2")]),
 ]  # fmt: skip
 
 
@@ -111,6 +162,28 @@ def test_repeats_are_counted_when_an_operation_runs_again() -> None:
     again = [event(3.5, "exec_start", run="0"), event(3.6, "exec_end", run="0", whole=False), *SOUND]
     found = check(sorted(again, key=lambda each: each.at))
     assert (found.all, found.executions, found.repeats) == ([], 2, 1)
+
+
+LINES = [
+    ({"custom_id": "a", "response": {"status_code": 200, "body": {"choices": [{"message": {"content": "hi"}}]}}, "error": None}, Line("a", "completed", "hi")),
+    ({"custom_id": "a", "response": {"status_code": 400, "body": {}}, "error": None}, Line("a", "failed", None, "400")),
+    ({"custom_id": "a", "response": None, "error": {"code": "batch_cancelled"}}, Line("a", "cancelled", None, "batch_cancelled")),
+    ({"custom_id": "a", "response": None, "error": {"code": "batch_expired"}}, Line("a", "expired", None, "batch_expired")),
+    ({"custom_id": "a", "result": {"type": "succeeded", "message": {"content": [{"type": "text", "text": "hi"}]}}}, Line("a", "completed", "hi", "None")),
+    ({"custom_id": "a", "result": {"type": "errored", "error": {"error": {"type": "api_error"}}}}, Line("a", "failed", None, "api_error")),
+    ({"custom_id": "a", "result": {"type": "canceled"}}, Line("a", "cancelled", None, "None")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("told", "line"), LINES)
+def test_line_of_results_is_read_in_any_shape(told: Any, line: Line) -> None:
+    """OpenAI's lines and Anthropic's say the same of a request."""
+    assert read_line(msgspec.json.encode(told)) == line
+
+
+def test_request_of_a_batch_is_told_by_its_name() -> None:
+    """An operation's name says whose request it is, if it is one."""
+    assert (batch_of("f01r0l0n3i12"), batch_of("f01r0l0n3")) == ("f01r0l0n3", "")
 
 
 def test_logs_are_one_history_when_they_are_gathered(tmp_path: Path) -> None:
