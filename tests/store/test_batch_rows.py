@@ -347,3 +347,27 @@ async def test_nothing_more_ends_when_a_batch_has_ended(backend: Place) -> None:
         assert await find(house, row.id) == await look(house, row.id)
         told = await look(house, row.id)
         assert (told.state, told.completed, told.ended_at) == (row.state, row.completed, row.ended_at)
+
+
+async def test_q07_file_is_read_by_the_next_process_at_once_where_the_last_one_is_gone(
+    backend: Place,
+) -> None:
+    """A start on SQLite ends the leases of a process that cannot be alive, whatever the clock says; elsewhere it may be."""
+    async with open_queue(backend) as house:
+        await house.db.write(
+            partial(batches.insert_batch, row=new_row(house, shape="file", state="validating"))
+        )
+        now = micros(house.clock.now())
+        states: tuple[State, ...] = ("validating",)
+        read = partial(batches.take, states=states, owner="own_1", now=now)
+        held = await house.db.write(read)
+        assert held is not None
+        house.clock.advance(-3600.0)
+        next_one = house.process()
+        await next_one.start()
+        now = micros(house.clock.now())
+        again = await house.db.write(partial(read, now=now))
+        assert (again is None) == backend.postgres
+        if again is not None:
+            assert (again.id, again.epoch) == (held.id, held.epoch + 1)
+            assert not await house.db.write(partial(batches.renew, batch=held, now=0))

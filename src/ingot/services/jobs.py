@@ -249,7 +249,12 @@ class Jobs:
 
     async def start(self) -> None:
         """Ends the leases of processes that cannot be alive."""
-        await self._db.write(partial(queue.void_leases, owner=self.owner))
+
+        def void(conn: Connection) -> None:
+            queue.void_leases(conn, self.owner)
+            batches.void_leases(conn, self.owner)
+
+        await self._db.write(void)
 
     async def models(self) -> list[str]:
         """The models for which work waits that may begin."""

@@ -238,6 +238,14 @@ def take(conn: Connection, *, states: Collection[State], owner: str, now: int) -
     return None if row is None else read_row(row)
 
 
+def void_leases(conn: Connection, owner: str) -> int:
+    """Ends the leases of all others where they cannot be alive: one process serves a SQLite file."""
+    if conn.dialect.name == "postgresql":
+        return 0
+    held = and_(_b.lease_until.is_not(None), _b.owner != owner)
+    return conn.execute(update(batches).where(held).values(owner=None, lease_until=None)).rowcount
+
+
 def renew(conn: Connection, batch: BatchRow, *, now: int) -> bool:
     """Prolongs a lease; False where it was lost."""
     mine = update(batches).where(_MINE).values(lease_until=shared_now(conn, now) + LEASE)
