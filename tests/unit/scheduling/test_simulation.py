@@ -19,6 +19,7 @@ from ingot.scheduling.simulation.scenario import (
     Organization,
     Scenario,
     Sizes,
+    Trouble,
     equal,
     shortened,
     troubled,
@@ -133,6 +134,19 @@ def test_simulation_when_the_only_target_is_gone() -> None:
     (window,) = report.windows
     assert window.refused > 0
     assert window.met > window.missed
+
+
+def test_simulation_when_nothing_but_failures_was_ever_seen() -> None:
+    """The only target is gone from the first moment on: nobody knows what it gives, and it is learned once it answers."""
+    gone = Trouble("outage", start=0.0, end=90.0, part=1.0)
+    scenario = Scenario(
+        "gone", equal(2), (Mix("standard", 1.0),), hours=0.1, overload=0.5, troubles=(gone,), warm_seconds=0.0
+    )
+    report = run(scenario, 5)
+    assert report.repeats > 0
+    assert (report.lost, report.passed_over, report.idle) == (0, 0, 0)
+    (window,) = report.windows
+    assert window.met > 0
 
 
 def test_recorded_load_is_what_runs() -> None:

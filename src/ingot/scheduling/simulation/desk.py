@@ -49,8 +49,8 @@ class Desk:
 
     @property
     def each(self) -> float:
-        """Service a second of a permit."""
-        return self._speed.or_else(EACH)
+        """Service a second of a permit; as long as nothing but failures was seen, nothing is known, as in a server."""
+        return self._speed.mean or EACH
 
     @property
     def rate(self) -> float:
