@@ -22,6 +22,7 @@ from ingot.services.batches.intake import too_many
 from ingot.services.batches.reading import PIECE
 from ingot.services.files import Files, on_disk
 from ingot.store.blobs import Draft
+from ingot.web.intake import check_encoding
 
 HEAD: Final = 65_536
 """Bytes of what stands beside the requests."""
@@ -46,8 +47,9 @@ async def spooled(
     request: Request, files: Files, limits: BatchesConfig, *, head: int = HEAD
 ) -> AsyncIterator[Spool]:
     """The body of a request on disk, looked at; `head` bytes may stand beside its requests. Raises InvalidRequest, TooLarge,
-    Overloaded.
+    Overloaded, ClientError 415.
     """
+    check_encoding({name.lower(): value for name, value in request.headers.raw})
     draft = await files.begin()
     try:
         values = rawstream.Values(REQUESTS, most=limits.request_bytes, head=head)
