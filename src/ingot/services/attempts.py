@@ -5,7 +5,6 @@ What is not: the other 4xx. They are the client's to mend and come back in its d
 """
 
 import asyncio
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Never
@@ -20,15 +19,14 @@ from ingot.dialects.outgoing import dropped
 from ingot.dialects.responses_makers import taken_by
 from ingot.errors import (
     ApiError,
-    RateLimited,
     UpstreamError,
-    UpstreamTimeout,
     UpstreamUnavailable,
 )
 from ingot.services.apart import apart
 from ingot.services.door import Fidelity, Inference, Outcome
 from ingot.services.images import refuse_images
 from ingot.services.losses import Lossy, refuse_lossy
+from ingot.services.outages import explain, unavailable
 from ingot.services.places import own_places
 from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_served
@@ -36,11 +34,7 @@ from ingot.services.runtime import Runtime
 from ingot.services.translation import Translation, translate
 from ingot.sse import SseSplitter, event_data
 from ingot.upstream.client import (
-    ConnectTimeout,
-    FirstByteTimeout,
-    IdleTimeout,
     Reply,
-    ReplyTooLarge,
     UpstreamFault,
 )
 from ingot.upstream.engine import EngineDown
@@ -48,7 +42,6 @@ from ingot.upstream.link import Link, retry_after
 
 REFUSAL_LIMIT = 256 * 1024
 SUCCESS = range(200, 300)
-LONGEST_TURN = 60.0
 
 
 class Opened(Struct):
@@ -118,7 +111,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         if isinstance(choice, Busy):
             waited += choice.seconds
             if waited > LONGEST_WAIT:
-                raise _unavailable(runtime, inference, choice.seconds, last)
+                raise unavailable(runtime, inference, choice.seconds, last)
             await asyncio.sleep(choice.seconds)
             continue
         outcome.target = choice.route.target.name
@@ -337,55 +330,6 @@ async def _refuse(runtime: Runtime, opened: Opened) -> Never:
     if refusal.is_retryable(reply.status):
         raise Retryable(error, wait=wait)
     raise error
-
-
-def explain(fault: UpstreamFault, route: Route) -> ApiError:
-    """What a client is told of a transport fault: the target's name, never its address or credential."""
-    name = route.target.name
-    timeouts = route.target.timeouts
-    if isinstance(fault, ConnectTimeout):
-        return UpstreamTimeout(
-            f"The target '{name}' did not accept a connection within {timeouts.connect:g} s."
-        )
-    if isinstance(fault, FirstByteTimeout):
-        return UpstreamTimeout(f"The target '{name}' sent nothing within {timeouts.first_byte:g} s.")
-    if isinstance(fault, IdleTimeout):
-        return UpstreamTimeout(f"The target '{name}' fell silent for {timeouts.idle:g} s within its answer.")
-    if isinstance(fault, ReplyTooLarge):
-        return UpstreamError(f"The target '{name}' sent an answer beyond the size limit.")
-    if not fault.sent:
-        return UpstreamUnavailable(
-            f"The target '{name}' cannot be reached. Try again shortly.", retry_after=1.0
-        )
-    return UpstreamError(f"The target '{name}' broke off its answer. Send the request again.")
-
-
-def _turn(runtime: Runtime, inference: Inference) -> float:
-    """Seconds until a place will probably be free: with all of them taken, one of them is after its part of a usual call."""
-    found = runtime.measures.of(inference.surface, inference.deployment.name).duration
-    calls = sum(found.counts)
-    usual = found.total / calls if calls else 1.0
-    places = sum(route.target.capacity or 1 for route in inference.deployment.routes)
-    return min(max(usual / places, 1.0), LONGEST_TURN)
-
-
-def _unavailable(runtime: Runtime, inference: Inference, seconds: float, last: ApiError | None) -> ApiError:
-    name = inference.deployment.name
-    if math.isinf(seconds):
-        wait = math.ceil(_turn(runtime, inference))
-        return RateLimited(
-            f"Every target of '{name}' is at its capacity. Send it again in {wait} s, or send it in the background, in a "
-            "completion window that can wait.",
-            code="capacity",
-            retry_after=float(wait),
-        )
-    if last is not None:
-        last.retry_after = last.retry_after or seconds
-        return last
-    return UpstreamUnavailable(
-        f"No target of '{name}' is available now; the next try is due in {math.ceil(seconds)} s.",
-        retry_after=seconds,
-    )
 
 
 def _note(runtime: Runtime, inference: Inference, route: Route, failure: Retryable) -> None:

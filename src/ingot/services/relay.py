@@ -10,10 +10,11 @@ from functools import partial
 
 from ingot.dialects.dialect import StreamTap, Usage
 from ingot.errors import ApiError, UpstreamError
-from ingot.services.attempts import Opened, explain
+from ingot.services.attempts import Opened
 from ingot.services.door import Door, Inference, Outcome
 from ingot.services.losses import header_line
 from ingot.services.measures import DeploymentMeasures
+from ingot.services.outages import explain
 from ingot.services.runtime import Runtime
 from ingot.services.translation import TranslatedTap
 from ingot.sse import EventTooLarge, SseSplitter, event_data

@@ -13,8 +13,9 @@ from ingot.dialects import tallies
 from ingot.dialects.dialect import Call
 from ingot.dialects.tallies import Told
 from ingot.errors import UpstreamUnavailable
-from ingot.services.attempts import REFUSAL_LIMIT, SUCCESS, explain
+from ingot.services.attempts import REFUSAL_LIMIT, SUCCESS
 from ingot.services.door import Inference
+from ingot.services.outages import explain
 from ingot.services.places import own_places
 from ingot.services.refusals import ADDRESS, Refusal, read_refusal
 from ingot.services.routing import Choice
