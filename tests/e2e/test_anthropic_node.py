@@ -1,9 +1,11 @@
-"""The newest official Anthropic client for Node, unmodified: `node/messages.mjs` against a running server."""
+"""The newest official Anthropic client for Node, unmodified: its programs in `node/` against a running server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import nodehouse
 from messagehouse import CONFIG, Scene
 from nodejs import run_program
 from rig import stage
@@ -20,3 +22,9 @@ def test_node_program_before_a_target_that_speaks_messages(scene: Scene) -> None
     """Every test in the program passes against the relay."""
     served, _ = scene
     run_program("messages", url=served.url, key=served.key)
+
+
+def test_node_program_before_each_kind_of_target(tmp_path: Path) -> None:
+    """Streams, tools, images, counts, models and batches are the same whatever a server's targets speak."""
+    with stage(tmp_path, nodehouse.CONFIG) as (served, _):
+        run_program("messages-kinds", url=served.url, key=served.key)
