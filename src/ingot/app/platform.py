@@ -98,10 +98,7 @@ async def opened(
         retries = await Retries.open(database, clock=clock, log=log)
         stack.push_async_callback(retries.close)
         jobs = await _open_jobs(stack, config, database, purse=purse, clock=clock, log=log)
-        guess = Guess(config.worker.concurrency, config.worker.request_seconds)
-        desk = Desk(database, Pacing(), clock=clock, node=owner, alone=not url, guess=guess)
-        await desk.start()
-        stack.push_async_callback(desk.close)
+        desk = await _open_desk(stack, config, database, node=owner, clock=clock)
         pause = 0.0 if config.store.durability == "sync" else ASYNC_PAUSE
         recorder = Recorder(database, purse=purse, retries=retries, log=log, pause=pause, node=owner)
         stack.push_async_callback(recorder.close)
@@ -141,6 +138,17 @@ async def opened(
             files=Files(database, blobs, limits=config.files, clock=clock),
             webhooks=webhooks,
         )
+
+
+async def _open_desk(
+    stack: contextlib.AsyncExitStack, config: Config, database: Database, *, node: str, clock: Clock
+) -> Desk:
+    guess = Guess(config.worker.concurrency, config.worker.request_seconds)
+    alone = not config.server.database
+    desk = Desk(database, Pacing(), clock=clock, node=node, alone=alone, guess=guess)
+    await desk.start()
+    stack.push_async_callback(desk.close)
+    return desk
 
 
 def _send_mail(
