@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import nodehouse
+import kindhouse
 from messagehouse import CONFIG, Scene
 from nodejs import run_program
 from rig import stage
@@ -26,5 +26,5 @@ def test_node_program_before_a_target_that_speaks_messages(scene: Scene) -> None
 
 def test_node_program_before_each_kind_of_target(tmp_path: Path) -> None:
     """Streams, tools, images, counts, models and batches are the same whatever a server's targets speak."""
-    with stage(tmp_path, nodehouse.CONFIG) as (served, _):
+    with stage(tmp_path, kindhouse.CONFIG) as (served, _):
         run_program("messages-kinds", url=served.url, key=served.key)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nodehouse import CONFIG
+from kindhouse import CONFIG
 from nodejs import FOLDER, run_program
 from rig import stage
 from served import Served

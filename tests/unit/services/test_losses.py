@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from ingot.canonical import Loss
 from ingot.catalog import Deployment
 from ingot.pricing import Price
-from ingot.services.losses import HEADER_BYTES, Lossy, header_line, joined, refuse_lossy
+from ingot.services.losses import HEADER_BYTES, Lossy, Lost, header_line, joined, refuse_lossy
 
 SEED = Loss("seed", "setting", "the messages dialect has no such setting")
 KEY = Loss("prompt_cache_key", "cache_settings", "the messages dialect has no such setting")
@@ -51,3 +52,14 @@ def test_header_tells_each_loss_once_when_there_are_many() -> None:
     assert len(told) < HEADER_BYTES + 40
     shown = told.count("=")
     assert f"+{len(many) - shown} more" in told
+
+
+def test_header_is_the_same_when_losses_were_stored() -> None:
+    """Also of answers that were stored before losses had kinds."""
+    for stored in (
+        msgspec.json.encode((SEED, KEY)),
+        msgspec.json.encode(
+            [{"path": each.path, "reason": each.reason, "filled": True} for each in (SEED, KEY)]
+        ),
+    ):
+        assert header_line(msgspec.json.decode(stored, type=tuple[Lost, ...])) == header_line((SEED, KEY))

@@ -1,4 +1,4 @@
-"""A server for the Node programs that ask each kind of target: a model of the name of each dialect."""
+"""A server before each kind of target: a model of the name of each dialect."""
 
 CONFIG = """
     [targets]
