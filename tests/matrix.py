@@ -221,7 +221,8 @@ stand scripted targets, one for each dialect that a target may speak, and the em
 target speak differently. `make clients` runs all of them, `make test` the quick ones. Where a cell is not green, the reason is told below its table; an
 empty one is not tried, for the small model of the engine says what it likes, and errors are the same before every target.
 
-The official clients of OpenAI and Anthropic, in their newest versions for Python and Node, have test suites of their own in `tests/e2e`.
+The official clients of OpenAI and Anthropic, in their newest versions for Python and Node, have test suites of their own in `tests/e2e`;
+those for Node do there, before each kind of target, what no scenario here does: resumed streams, batches, counts and lists.
 
 | scenario | what it shows |
 |---|---|

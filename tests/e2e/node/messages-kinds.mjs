@@ -118,7 +118,7 @@ for (const model of KINDS) {
 test("a batch is cancelled before it is done", async () => {
   const requests = [...Array(8).keys()].map((number) => ({
     custom_id: `r${number}`,
-    params: asks("chat", `words: 40 {{gap 0.05}} ${number}`, { stream: false }),
+    params: asks("chat", `echo: ${number} {{delay 3}}`),
   }));
   let batch = await client.messages.batches.create({ requests });
   batch = await client.messages.batches.cancel(batch.id);
