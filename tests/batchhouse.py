@@ -13,15 +13,18 @@ CONFIG = """
     up = { base_url = "{up}", dialects = ["chat"], breaker = { failures = 1000 } }
     all = { base_url = "{up}", dialects = ["chat", "responses", "messages", "embeddings", "completions"] }
     frail = { base_url = "{up}", dialects = ["chat"], breaker = { failures = 1000 } }
+    dying = { base_url = "{up}", dialects = ["chat"], breaker = { failures = 1000 } }
     narrow = { base_url = "{up}", dialects = ["chat"], capacity = 1 }
     [models]
     mock = { targets = ["up"], windows = ["asap", "standard", "flex"], price = { input = 1, output = 2, windows = { flex = { input = 0.5, output = 1 } } }, attempts = 1 }
     frail = { targets = ["frail"], price = { input = 1, output = 2 }, attempts = 1 }
+    dying = { targets = ["dying"], windows = ["late"], price = "free", attempts = 1 }
     only = { targets = ["all"], price = "free", attempts = 1 }
     single = { targets = ["narrow"], windows = ["standard"], price = "free", attempts = 1 }
     short = { targets = ["narrow"], windows = ["brief"], price = "free", attempts = 1 }
     [windows]
     brief = { seconds = 60, batch_seconds = 1.0 }
+    late = { seconds = 60, batch_seconds = 0.05, batch_on_miss = "escalate" }
     [worker]
     request_seconds = 0.01
     [batches]

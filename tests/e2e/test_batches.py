@@ -106,6 +106,20 @@ def test_q10_request_is_tried_again_while_another_of_its_job_runs(scene: Scene) 
     assert rows(served.data, billed, batch["id"]) == [(2,)]
 
 
+def test_q10_request_fails_for_good_after_its_tries_while_another_of_its_job_runs(scene: Scene) -> None:
+    """Late work has three tries, all of them under the lease that another request of its job still holds."""
+    served, upstream = scene
+    slow, failed = unique("{{silent times=1}} echo: slow"), unique("{{fail 503}} echo: x")
+    _, _, batch = make(served, named({"slow": slow, "failed": failed}, model="dying"))
+    wait_until(lambda: read(served, batch["id"])["request_counts"]["failed"] == 1, "one has failed")
+    assert read(served, batch["id"])["request_counts"]["running"] == 1
+    assert rows(served.data, "SELECT epoch, tries FROM jobs WHERE batch_id = ?", batch["id"]) == [(1, 0)]
+    assert sum(failed.encode() in each.body for each in upstream.up.log) == 3
+    upstream.refuse()
+    upstream.listen()
+    assert over(served, batch["id"])["status"] == "completed"
+
+
 def test_b05_failed_request_ends_with_its_batch_while_another_runs(scene: Scene) -> None:
     """One that pauses after a failure is begun no more once the batch is cancelled; one that runs may end."""
     served, upstream = scene
