@@ -214,6 +214,8 @@ class Course:
                 return False
         finally:
             places.unpark()
+        if self._bench.runtime.recorder.failing_since is not None:
+            return False  # its answer could not be written
         self._together.begin()
         self._active, self.stage = True, Stage.WAITS
         return True
