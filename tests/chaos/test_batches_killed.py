@@ -1,4 +1,4 @@
-"""F01, B04, Q08 for batches: processes that work on one are killed in the middle; each request is answered, and billed once.
+"""F01, B04, Q08, T-B-100k for batches: processes that work on one are killed in the middle; each request is answered, and billed once.
 
 On SQLite one server is killed and started again, also while it takes a batch in; on PostgreSQL one server takes the batch and
 several work on it. What happens when is drawn from a seed, which is told. `python -m benchmarks.crashes` does it at length.

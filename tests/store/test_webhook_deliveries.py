@@ -1,4 +1,4 @@
-"""Deliveries on both databases, over real sockets and a clock that is moved: the schedule, the breaker, whoever is dead or slow."""
+"""T-W-sim, F18: deliveries on both databases, over real sockets and a clock that is moved: the schedule, the breaker, whoever is dead or slow."""
 
 import asyncio
 import time
