@@ -9,7 +9,7 @@ Holds sums and no job. Decides nothing about promises.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -98,18 +98,32 @@ class Loads:
         return self._lanes.setdefault(name, Lane())
 
     def renew(
-        self, waits: Iterable[Waits], runs: Iterable[Runs], *, lane_of: Callable[[str], str], began: float
+        self,
+        waits: Iterable[Waits],
+        runs: Sequence[Runs],
+        *,
+        lane_of: Callable[[str], str],
+        places: Callable[[str], float],
+        began: float,
     ) -> None:
-        """Takes new sums, whose reading began then; what was let in since stays beside them."""
+        """Takes new sums, whose reading began then; what was let in since stays beside them. `places` are those of a lane:
+        what is leased beyond them waits as well, before all that is not.
+        """
         lanes: dict[str, Lane] = defaultdict(Lane)
         for each in waits:
             lanes[lane_of(each.model)].add(
                 Added(began, each.org_id, each.weight, each.due, each.target, float(each.service), each.items)
             )
+        leased: dict[str, int] = defaultdict(int)
         for run in runs:
-            tenant = lanes[lane_of(run.model)].tenants[run.org_id]
-            tenant.weight = run.weight
-            tenant.running += run.service
+            leased[lane_of(run.model)] += run.items
+        for run in runs:
+            name = lane_of(run.model)
+            part = min(places(name) / leased[name], 1.0)
+            rest = (1.0 - part) * run.service
+            items = run.items - math.ceil(part * run.items)
+            lanes[name].add(Added(began, run.org_id, run.weight, run.due, began, rest, items))
+            lanes[name].tenants[run.org_id].running += part * run.service
         for name, recent in self._recent.items():
             self._recent[name] = [each for each in recent if each.at >= began]
             for added in self._recent[name]:

@@ -189,7 +189,13 @@ class Desk:
             return waits, runs, promises.organizations(conn, now=now)
 
         waits, runs, self._booked = await self._db.read(read)
-        self._loads.renew(waits, runs, lane_of=partial(lane_of, catalog), began=moment)
+        self._loads.renew(
+            waits,
+            runs,
+            lane_of=partial(lane_of, catalog),
+            places=partial(self._places, at=moment),
+            began=moment,
+        )
         self._loads.forget(moment)
         self._read = self._clock.monotonic()
         self._good = max(FRESH, PART * (self._read - began))
@@ -198,6 +204,11 @@ class Desk:
         if self._read - self._heard >= HEARD:
             await self._hear()
         await self.share()
+
+    def _places(self, lane: str, at: float) -> float:
+        """How many items of a lane can run at once, as far as anybody knows."""
+        supply = self.pacing.supply(lane, at)
+        return math.inf if supply is None else max(supply.permits, 1.0)
 
     def _renewed(self, task: "asyncio.Task[None]") -> None:
         self._reading = None

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from ingot.catalog import Catalog, Target
 from ingot.scheduling import pace as paces
-from ingot.scheduling.capacity import USUAL
+from ingot.scheduling.capacity import USUAL, owned
 from ingot.scheduling.fairness import service
 from ingot.scheduling.pace import Bounds, Pace
 from ingot.scheduling.quotes import Supply
@@ -126,9 +126,9 @@ class Pacing:
         else:
             lane.pace = paces.failed(lane.pace, now, began=called.began)
         real = service(called.read, called.written) if called.ending == "done" else 0
-        lane.speed = flowed(
-            lane.speed, float(real), seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE
-        )
+        # What waits is summed by its estimates, so the speed is in their measure too: what they are all wrong by cancels out.
+        given = float(called.estimate or real) if real else 0.0
+        lane.speed = flowed(lane.speed, given, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE)
         if real:
             self._habits[called.model] = _learned(self._habits.get(called.model, Habit()), called, real, now)
 
@@ -138,8 +138,8 @@ class Pacing:
         permits = float(min(lane.pace.permits, most))
         usable = 0.0
         if lane.pace.open(now):
-            kept = max(float(asap), permits * USUAL.asap)
-            usable = max(permits - kept, permits * USUAL.queued, 1.0)
+            kept = max(asap, owned(int(permits), USUAL.asap))
+            usable = max(permits - kept, float(owned(int(permits), USUAL.queued)), 1.0)
         lane.permits = seen(lane.permits, usable, now=now, half_life=PERMITS_HALF_LIFE)
         lane.usual = seen(lane.usual, usable, now=now, half_life=USUAL_HALF_LIFE)
 
@@ -181,9 +181,9 @@ class Pacing:
         return self._habit(model).ratio.or_else(RATIO)
 
     def deviation(self, model: str) -> float:
-        """How far off the estimates of a model are, as a part of them."""
+        """How far off the estimates of a model are from one another, as a part of what they come to."""
         error = self._habit(model).error
-        return error.deviation if error.known else 1.0
+        return error.deviation / error.mean if error.mean > 0.0 else 1.0
 
     # ---- between nodes
 

@@ -7,9 +7,9 @@ needs none of it. Plain functions over a connection.
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, and_, func, select
 
-from ingot.store.schema import MICROSECOND, jobs
+from ingot.store.schema import MICROSECOND, items, jobs
 
 STEP: Final = 5
 """Seconds: moments are summed in steps of so many."""
@@ -27,11 +27,16 @@ _WAITING: Final = (
     .where(_j.state == "queued")
     .group_by(_j.model, _j.org_id, _DUE, _TARGET)
 )  # fmt: skip
+# Of jobs that somebody has, what has no result yet: a large one may be nearly done.
 _RUNNING: Final = (
-    select(_j.model, _j.org_id, func.max(_j.weight).label("weight"), _SERVICE.label("service"))
+    select(
+        _j.model, _j.org_id, _DUE, func.max(_j.weight).label("weight"), func.sum(_j.estimate).label("service"),
+        func.count().label("items"),
+    )
+    .join(items, and_(items.c.batch_id == _j.batch_id, items.c.seq.between(_j.lo, _j.hi)))
     .where(_j.state == "running")
-    .group_by(_j.model, _j.org_id)
-)
+    .group_by(_j.model, _j.org_id, _DUE)
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,14 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What runs of an organization for a model."""
+    """What is left of jobs of an organization for a model that somebody has, due in one step; the moment in seconds."""
 
     model: str
     org_id: str
     weight: int
+    due: float
     service: int
+    items: int
 
 
 def read(conn: Connection) -> tuple[list[Waits], list[Runs]]:
@@ -71,5 +78,8 @@ def read(conn: Connection) -> tuple[list[Waits], list[Runs]]:
         )
         for row in conn.execute(_WAITING)
     ]
-    runs = [Runs(row.model, row.org_id, row.weight, int(row.service)) for row in conn.execute(_RUNNING)]
+    runs = [
+        Runs(row.model, row.org_id, row.weight, float(row.due * STEP), int(row.service), int(row.items))
+        for row in conn.execute(_RUNNING)
+    ]
     return waits, runs

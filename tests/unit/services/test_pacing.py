@@ -1,6 +1,7 @@
 """What is measured of targets: speed of a place, how many there are, what requests come to; alone, and told between nodes."""
 
 import pytest
+from msgspec import structs
 
 from ingot.catalog import Target
 from ingot.services.pacing import EACH, ENOUGH, LIVING, Called, Ending, Pacing
@@ -47,13 +48,26 @@ def test_nothing_is_supplied_until_enough_is_measured() -> None:
     assert measured().supply("elsewhere", NOW) is None
 
 
+@pytest.mark.parametrize("wrong", [0.5, 1.0, 3.0])
+def test_speed_is_right_when_all_estimates_are_wrong_alike(wrong: float) -> None:
+    """What waits is summed by estimates: whatever they are wrong by, so much of them is done in a second as calls were."""
+    pacing = Pacing()
+    for seconds in (0.5, 1.0, 1.5, 0.5, 1.0, 1.5):
+        given = called(seconds=seconds)
+        pacing.learn(UP, structs.replace(given, estimate=int(200 * wrong)), NOW + 1)
+    supply = pacing.supply("up", NOW + 1)
+    assert supply is not None
+    assert 60 * 200 * wrong / supply.each == pytest.approx(60.0)
+    assert pacing.deviation("m") == pytest.approx(0.0)
+
+
 def test_places_of_queued_work_are_a_share_of_the_learned_ones() -> None:
     """After eight good answers twice as many calls are borne; four fifths are for the queue, less where asap has more, and
     no more than the process works on.
     """
     pacing = measured()
     assert pacing.pace(UP).permits == 16
-    for asap, most, share in ((0, 64, 12.8), (10, 64, 6.0), (16, 64, 3.2), (0, 10, 8.0)):
+    for asap, most, share in ((0, 64, 13.0), (10, 64, 6.0), (16, 64, 3.0), (0, 10, 8.0)):
         fresh = measured(0)
         fresh = Pacing()
         for _ in range(8):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from ingot.scheduling.backlog import Backlog
+from ingot.scheduling.capacity import owned
 from ingot.scheduling.grouping import Bounds, Piece, jobs
 from ingot.scheduling.quotes import Ahead, Quote, Refusal, Supply, Work, admit, claim, targets
 from ingot.scheduling.rates import Arrivals, Average, arrived, flowed, seen
@@ -59,7 +60,9 @@ class Desk:
 
     def ended(self, tenant: Tenant, waited: Waiting, now: float, *, real: int, seconds: float) -> None:
         """Learns from a call: what a permit gives, what such requests come to, and how far off the estimate was."""
-        self._speed = flowed(self._speed, float(real), seconds=seconds, now=now, half_life=SPEED_HALF_LIFE)
+        # In the measure of estimates, by which all that waits is summed.
+        given = float(waited.estimate) if real else 0.0
+        self._speed = flowed(self._speed, given, seconds=seconds, now=now, half_life=SPEED_HALF_LIFE)
         if real:
             item = waited.item
             ratio = item.output / max(item.most, item.output, 1)
@@ -69,7 +72,7 @@ class Desk:
     def look(self, now: float) -> None:
         """Reads how many permits there are, once a second."""
         usable = math.fsum(
-            max(target.pace.permits * (1.0 - self._asap), 1.0)
+            max(target.pace.permits - owned(target.pace.permits, self._asap), 1)
             for target in self._targets
             if target.pace.open(now)
         )
@@ -134,7 +137,7 @@ class Desk:
             weight=tenant.weight,
             items=len(sizes),
             largest=float(max(sizes)),
-            deviation=tenant.error.deviation if tenant.error.known else 1.0,
+            deviation=tenant.error.deviation / tenant.error.mean if tenant.error.mean > 0.0 else 1.0,
             batch=asked.batch,
             key=key,
         )
