@@ -1,7 +1,7 @@
 """The one way to a server that holds the counts: commands gather while a round is under way, then go together.
 
     ask --> queue --> worker: a round = all that waits, one exchange on the one connection --> futures
-                        |  fails: every caller hears None at once and counts for itself
+                        |  fails: every caller hears None at once, and asks again while the lane is up
                         |  `misses` in a row: the lane is down; callers no longer wait
                         `--> every `rest` seconds a beat, until one is answered: the lane is up
     every few seconds a beat, and with it the places that are due to be renewed, a batch a round
@@ -10,7 +10,8 @@ Only the worker touches the connection, and a connection whose round did not end
 that is cancelled leaves no reply behind for somebody else: its future is gone, its command still answered. What
 was admitted for such a caller is given back, and so is a running place whose fate is unknown.
 
-A caller waits for the round under way and for its own: twice the budget at most. Knows no server by name.
+A caller waits for the round under way and for its own: twice the budget, where this process did not stand still itself.
+Knows no server by name.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ from ingot.limits.places import LEASE_SECONDS, Places, Renew
 ROUND = 64
 """The most commands of a round: one partition is locked for all of it in PostgreSQL."""
 OWED = 10_000
+LATE = 0.2
+"""The part of a budget by which a process looks too late, so that it stood still itself."""
 BEAT_SECONDS = 5.0
 ALIVE_SECONDS = 15.0
 
@@ -84,6 +87,19 @@ class Link(Protocol):
     async def close(self) -> None:
         """Gives the connection up."""
         ...
+
+
+async def answered(task: "asyncio.Task[list[Answer]]", budget: float) -> bool:
+    """Whether a task is done within `budget` seconds; where this very process stood still meanwhile, within as many again.
+
+    After a pause of ours the answer may have come and only not been read: that says nothing of the server.
+    """
+    loop = asyncio.get_running_loop()
+    due = loop.time() + budget
+    done, _ = await asyncio.wait({task}, timeout=budget)
+    if not done and loop.time() - due > budget * LATE:
+        done, _ = await asyncio.wait({task}, timeout=budget)
+    return bool(done)
 
 
 class _Ask(Struct):

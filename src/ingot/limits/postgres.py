@@ -17,7 +17,17 @@ from psycopg import AsyncConnection, errors
 from ingot.clock import Clock
 from ingot.ids import NewId
 from ingot.limits.gcra import SECOND, change, costs, rate, terms
-from ingot.limits.lane import ALIVE_SECONDS, Answer, Beat, Command, Lane, LinkFault, Reserve, Settle
+from ingot.limits.lane import (
+    ALIVE_SECONDS,
+    Answer,
+    Beat,
+    Command,
+    Lane,
+    LinkFault,
+    Reserve,
+    Settle,
+    answered,
+)
 from ingot.limits.limiter import Claim
 from ingot.limits.memory import MemoryLimiter
 from ingot.limits.places import LEASE_SECONDS, Renew
@@ -52,7 +62,7 @@ class PostgresLink:
         # A task of its own: psycopg answers a cancellation by waiting for the server, which may be what is stuck.
         task = asyncio.create_task(self._exchange(commands))
         try:
-            done, _ = await asyncio.wait({task}, timeout=budget)
+            done = await answered(task, budget)
         except asyncio.CancelledError:
             await self._abandon(task)
             raise

@@ -1,6 +1,6 @@
 """A limiter whose counts all processes share, and which counts for itself while their server is away.
 
-    lane up    every decision is the server's
+    lane up    every decision is the server's; who gets no answer in time asks again, until one comes or the lane is down
     otherwise  this process grants its part of every limit, 1 / live nodes, from buckets of its own
 
 The buckets of its own outlive the outage: one that comes back soon finds them as they were left, so that a
@@ -20,6 +20,8 @@ from ingot.limits.limiter import Claim, Refused, Reservation
 from ingot.limits.memory import MemoryLimiter
 
 _FIGURES = 3
+TRIES = 3
+"""Rounds that a caller waits for: as many missed in a row are an outage."""
 
 
 class SharedLimiter:
@@ -51,20 +53,27 @@ class SharedLimiter:
 
     async def reserve(self, claims: tuple[Claim, ...]) -> Reservation | Refused:
         """Charges all claims or none."""
-        if self._lane.up:
+        for _ in range(TRIES):
+            if not self._lane.up:
+                break
+            # A name of its own for each try: what the one before has taken is given back by its name.
             command = Reserve(self._ids("lease"), claims, self._lane.places.lease)
-            future = self._lane.ask(command)
-            try:
-                answer = await future
-            except asyncio.CancelledError:
-                if not future.cancelled() and (late := future.result()) is not None and late[0]:
-                    self._lane.owe(Settle(command.id, claims, 0))
-                raise
+            answer = await self._ask(command)
             if answer is not None:
                 if answer[0]:
                     self._lane.places.hold(command.id, claims)
                 return _outcome(command, answer)
         return self._local.admit(claims, share=self._lane.nodes)
+
+    async def _ask(self, command: Reserve) -> Answer | None:
+        """The server's decision, None where it did not come in time; a caller that leaves takes nothing along."""
+        future = self._lane.ask(command)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if not future.cancelled() and (late := future.result()) is not None and late[0]:
+                self._lane.owe(Settle(command.id, command.claims, 0))
+            raise
 
     async def settle(self, reservation: Reservation, tokens: int) -> None:
         """Replaces the estimate by the real usage and gives the running place back."""

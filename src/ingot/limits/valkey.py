@@ -23,7 +23,18 @@ from redis.exceptions import NoScriptError
 from ingot.clock import Clock
 from ingot.ids import NewId
 from ingot.limits.gcra import CEILING, SECOND, change, costs, rate, terms
-from ingot.limits.lane import ALIVE_SECONDS, Answer, Beat, Command, GiveBack, Lane, LinkFault, Reserve, Settle
+from ingot.limits.lane import (
+    ALIVE_SECONDS,
+    Answer,
+    Beat,
+    Command,
+    GiveBack,
+    Lane,
+    LinkFault,
+    Reserve,
+    Settle,
+    answered,
+)
 from ingot.limits.memory import MemoryLimiter
 from ingot.limits.places import LEASE_SECONDS, Renew
 from ingot.limits.shared import SharedLimiter
@@ -190,23 +201,34 @@ class ValkeyLink:
 
     async def exchange(self, commands: Sequence[Command], budget: float) -> list[Answer]:
         """One pipeline; scripts that the server does not know are loaded and asked for again."""
-        at = -1 if self._now is None else self._now()
+        task = asyncio.create_task(self._exchange(commands))
         try:
-            async with asyncio.timeout(budget):
-                conn = self._conn
-                if conn is None:
-                    conn = self._conn = self._connection()
-                    await conn.connect()  # type: ignore[no-untyped-call]  # redis-py
-                return await _ask(conn, [_words(command, at) for command in commands])
-        except TimeoutError:
-            await self.close()
-            raise LinkFault(f"Valkey did not answer within {budget:g} seconds.") from None
-        except Exception as error:
-            await self.close()
-            raise LinkFault(f"Valkey: {type(error).__name__}: {error}") from error
-        except BaseException:
-            await self.close()
+            done = await answered(task, budget)
+        except asyncio.CancelledError:
+            await self._abandon(task)
             raise
+        if not done:
+            await self._abandon(task)
+            raise LinkFault(f"Valkey did not answer within {budget:g} seconds.")
+        error = task.exception()
+        if error is None:
+            return task.result()
+        await self.close()
+        raise LinkFault(f"Valkey: {type(error).__name__}: {error}") from error
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Answer]:
+        at = -1 if self._now is None else self._now()
+        conn = self._conn
+        if conn is None:
+            conn = self._conn = self._connection()
+            await conn.connect()  # type: ignore[no-untyped-call]  # redis-py
+        return await _ask(conn, [_words(command, at) for command in commands])
+
+    async def _abandon(self, task: "asyncio.Task[list[Answer]]") -> None:
+        """Ends what is under way; its connection is given up."""
+        task.cancel()
+        await asyncio.wait({task})
+        await self.close()
 
     def _connection(self) -> AbstractConnection:
         made: AbstractConnection = self._maker.make_connection()  # type: ignore[no-untyped-call]  # redis-py

@@ -1,6 +1,7 @@
 """Rounds, misses and recovery, on a link that does as it is told."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from ingot.clock import ManualClock
 from ingot.ids import new_id
 from ingot.limits.gcra import POINTS
-from ingot.limits.lane import Answer, Beat, Command, GiveBack, Lane, LinkFault, Reserve, Settle
+from ingot.limits.lane import Answer, Beat, Command, GiveBack, Lane, LinkFault, Reserve, Settle, answered
 from ingot.limits.limiter import Claim, Refused, Reservation
 from ingot.limits.memory import MemoryLimiter
 from ingot.limits.places import BATCH, Renew
@@ -27,6 +28,8 @@ class FakeLink:
     def __init__(self) -> None:
         self.rounds: list[list[Command]] = []
         self.fails = False
+        self.misses = 0
+        """So many rounds fail first."""
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -35,7 +38,8 @@ class FakeLink:
         assert budget > 0
         self.rounds.append(list(commands))
         await self.gate.wait()
-        if self.fails:
+        if self.fails or self.misses > 0:
+            self.misses -= 1
             raise LinkFault("It was told to.")
         answers: list[Answer] = []
         for command in commands:
@@ -118,17 +122,45 @@ async def test_commands_go_together_when_a_round_is_under_way(scene: Scene) -> N
     assert all(reservation.shared for reservation in reserved)
 
 
-async def test_each_counts_for_itself_when_a_round_fails(scene: Scene) -> None:
-    """L09: the caller hears a decision all the same, of one part in three, and the lane stays up for two misses."""
-    scene.link.fails = True
-    for _ in range(2):
-        reservation = await scene.reserve()
-        assert not reservation.shared
-        assert reservation.share == NODES
-        assert not scene.limiter.degraded
-    scene.link.fails = False
-    assert (await scene.reserve()).shared
+async def test_the_server_decides_when_a_round_or_two_fail(scene: Scene) -> None:
+    """L09: a hiccup is no outage: nobody is let in by a count of its own, and the lane stays up for two misses."""
+    scene.link.rounds.clear()
+    scene.link.misses = 2
+    reservation = await scene.reserve()
+    assert reservation.shared
+    assert not scene.limiter.degraded
     assert scene.told == []
+    reserved = [command for command in scene.link.sent() if isinstance(command, Reserve)]
+    assert len({command.id for command in reserved}) == len(reserved) == 3
+    # What became of the first two is unknown: the places that they may have are given back.
+    freed = [command.id for command in scene.link.sent() if isinstance(command, Settle)]
+    assert set(freed) == {command.id for command in reserved[:2]}
+
+
+async def test_each_counts_for_itself_when_three_rounds_failed(scene: Scene) -> None:
+    """L09: the caller hears a decision all the same, of one part in three."""
+    scene.link.fails = True
+    reservation = await scene.reserve()
+    assert not reservation.shared
+    assert reservation.share == NODES
+    assert scene.limiter.degraded
+
+
+async def test_an_answer_counts_when_this_process_was_late_to_read_it() -> None:
+    """L09: a process that stood still learns nothing of the server by that."""
+
+    async def answer() -> list[Answer]:
+        time.sleep(0.2)  # the process stands still
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        return [[1]]
+
+    task = asyncio.create_task(answer())
+    assert await answered(task, 0.05)
+    silent: asyncio.Task[list[Answer]] = asyncio.create_task(asyncio.Event().wait())  # type: ignore[arg-type]  # never ends
+    assert not await answered(silent, 0.01)
+    silent.cancel()
 
 
 async def test_the_server_is_left_alone_when_three_rounds_failed(scene: Scene) -> None:
@@ -218,9 +250,7 @@ async def test_what_was_admitted_is_given_back_when_the_caller_leaves_at_that_mo
 
 async def test_places_are_given_back_when_the_fate_of_a_round_is_unknown(scene: Scene) -> None:
     """A place must not stay taken by a request that was never served; tokens are not refunded on suspicion."""
-    scene.link.fails = True
-    await scene.reserve()
-    scene.link.fails = False
+    scene.link.misses = 1
     await scene.reserve()
     reserve, settle, _ = scene.link.sent()
     assert isinstance(reserve, Reserve)
