@@ -207,6 +207,17 @@ def test_i10_stream_is_told_again_when_the_key_comes_again(scene: Stage) -> None
     assert calls(upstream, text) == 1
 
 
+def test_i10_stream_ends_again_when_the_end_was_ours(scene: Stage) -> None:
+    """A target may close its stream without `[DONE]`: who asks again gets the end that the first got from us."""
+    served, upstream = scene
+    text, key = f"{unique()} {{{{no-done}}}}", fresh_id()
+    first, again = ask(served, text, key=key, stream=True), ask(served, text, key=key, stream=True)
+    assert (first[0], again[0], is_replay(again)) == (200, 200, True)
+    assert payloads(first[2])[-1] == payloads(again[2])[-1] == b"[DONE]"
+    assert told(first[2]) == told(again[2]) != ""
+    assert calls(upstream, text) == 1
+
+
 def test_i10_official_client_reads_a_replayed_stream(scene: Stage) -> None:
     """Tool calls too: what the client puts together is the same both times."""
     served, upstream = scene

@@ -181,3 +181,13 @@ def test_breaker_survives_when_its_target_stays(scene: Stage) -> None:
     status, headers, _ = served.chat("hello")
     assert status == 503
     assert int(headers["retry-after"]) > 5
+
+
+def test_bounds_of_a_breaker_are_the_new_ones_when_its_target_stays(scene: Stage) -> None:
+    """What an operator loosens holds at once: the failures of before do not come back as the old bound."""
+    served, upstream = scene
+    loose = BASE.replace("headers = {", "breaker = { failures = 1000 }, headers = {", 1)
+    _reload(served, upstream, loose, event="configuration reloaded")
+    for _ in range(3):
+        assert served.chat("{{fail 500}}")[0] >= 500
+    assert served.chat("hello")[0] == 200

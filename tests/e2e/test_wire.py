@@ -127,6 +127,9 @@ REFUSED = [
     Case("Host with a trick", b"GET /livez HTTP/1.1\r\nHost: localhost.evil.example\r\n\r\n", (421,)),
     Case("Host with user", b"GET /livez HTTP/1.1\r\nHost: localhost@evil.example\r\n\r\n", (421,)),
     Case("empty Host", b"GET /livez HTTP/1.1\r\nHost: \r\n\r\n", (421,)),
+    # Credentials.
+    Case("Authorization twice, different", _sized(b"Authorization: Bearer one\r\nAuthorization: Bearer two")),
+    Case("x-api-key twice, different", _sized(b"X-Api-Key: one\r\nX-Api-Key: two")),
     # Request lines.
     Case("method in lower case", _sized(line=b"post /v1/chat/completions HTTP/1.1")),
     Case("method unknown", _sized(line=b"SMUGGLE /v1/chat/completions HTTP/1.1")),

@@ -64,7 +64,8 @@ async def relay_stream(
         outcome.usage = usage_of(runtime, inference, opened, tap)
         outcome.answer_id = tap.id
         # What a retry with the same key gets must not look like a whole answer either.
-        outcome.answer = tap.given
+        # An end that we put where the target left it out is part of the answer.
+        outcome.answer = tap.given + told if told is inference.dialect.end_event else tap.given
         outcome.content_type = opened.content_type
         outcome.losses = tap.losses if isinstance(tap, TranslatedTap) else opened.losses
     return told or pourer.held

@@ -44,6 +44,11 @@ class Breaker:
         self.calm = True
         """No failure counted and no cool-down set: the usual case, for callers that ask nothing further then."""
 
+    def adopt(self, *, failures: int, open_seconds: float) -> None:
+        """Takes new bounds; what was counted and what is set stays."""
+        self._threshold = failures
+        self._seconds = open_seconds
+
     def wait(self, now: float, *, queued: bool = False) -> float:
         """Seconds until the target may be tried, by queued work or by others; 0 when it may be tried now."""
         if not self._queued_failures and now >= max(self._cool_until, self._queued_cool_until):

@@ -124,8 +124,9 @@ class Link:
         self._queued_failed_at = 0.0
 
     def adopt(self, target: Target) -> None:
-        """Takes the target's new row after a reload; its breaker and its calls in flight stay."""
+        """Takes the target's new row after a reload; what its breaker counted and its calls in flight stay."""
         self.target = target
+        self.breaker.adopt(failures=target.breaker_failures, open_seconds=target.breaker_seconds)
         self._endpoint = None
 
     @property

@@ -18,6 +18,9 @@ from ingot.web.hub import Hub
 MOST_FRAMING = 512 * 1024
 """Bytes of a request that are no body: its head, chunk sizes, extensions, trailers; more where the body is larger."""
 
+_ONCE = ((b"host", "Host"), (b"authorization", "Authorization"), (b"x-api-key", "x-api-key"))
+"""What decides where a request goes, and for whom."""
+
 HEAD_SLACK = 4096
 """Line ends, colons and spaces of a head, which the count of its headers leaves out."""
 
@@ -152,8 +155,8 @@ class Framing(asyncio.Protocol):
         self._headers = []  # what still comes is trailers
         exchange = self._incoming = self._begin(raw)
         headers = exchange.headers
-        if len(headers) != len(raw) and [name for name, _ in raw].count(b"host") > 1:
-            self._refuse(400, "A request must carry one Host header only.")
+        if len(headers) != len(raw) and (twice := _twice(raw)) is not None:
+            self._refuse(400, f"A request must carry one {twice} header only.")
         elif b"host" not in headers and exchange.version != "1.0":
             self._refuse(400, "A request must carry a Host header.")
         else:
@@ -195,3 +198,9 @@ class Framing(asyncio.Protocol):
         exchange.feed_end()
         if exchange.task is None and exchange is not self._current:
             self._accept(exchange)
+
+
+def _twice(raw: list[Header]) -> str | None:
+    """The header that came more than once although what a server makes of it must not depend on which one it reads."""
+    names = [name for name, _ in raw]
+    return next((told for name, told in _ONCE if names.count(name) > 1), None)
