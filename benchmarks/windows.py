@@ -3,8 +3,8 @@
     batches     a third of the time: one after the other, each quoted before it is sent
     overload    the rest: half as much again as the target bears, in two short windows; who is refused comes when told
 
-What was promised, what came of it, and what the simulator says of the same load stand beside each other. The target is a
-server of this process with so many places, in which a call takes as long as its words. Requests go by HTTP alone.
+What was promised, what came of it, and what the simulator says of the same load with the service times that were measured
+stand beside each other. Targets are those of `windowtargets`; `--engine` takes the embedded engine. Requests go by HTTP alone.
 """
 
 import argparse
@@ -16,34 +16,34 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import httpx2
+from benchmarks import windowtargets
 from benchmarks.processes import free_port
+from benchmarks.windowtargets import INPUT, Target
 
 from ingot.scheduling.simulation.load import Asked, Item
+from ingot.scheduling.simulation.report import WindowReport, quantile
 from ingot.scheduling.simulation.run import simulate
 from ingot.scheduling.simulation.scenario import Model, Organization, Scenario
 from ingot.scheduling.windows import Window
 
 KEY: Final = "ik-benchmark-key-0123456789"
-PLACES, OVERHEAD, WORD = 8, 0.05, 0.01
-"""Calls that the target bears at once, seconds of a call, and of each word that it writes."""
-MOST_WORDS: Final = 120
 WINDOWS: Final = {"quick": 20.0, "steady": 60.0, "night": 600.0}
 OVERLOAD: Final = 1.5
 CLOSE: Final = 0.2
-MEAN: Final = OVERHEAD + WORD * MOST_WORDS / 2
 
 CONFIG: Final = """
 [engine]
 enabled = false
 [targets.up]
-base_url = "http://127.0.0.1:{port}/v1"
+base_url = "http://{host}:{port}/v1"
 capacity = {places}
+api_key = "{key}"
 [models.mock]
 targets = ["up"]
 windows = ["asap", "quick", "steady", "night"]
@@ -63,41 +63,10 @@ class Found:
     told: int = 0
     kept: int = 0
     never: int = 0
-
-
-async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answers chat completions of so many words as the last one of the prompt says, one after the other."""
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-        while True:
-            head = await reader.readuntil(b"\r\n\r\n")
-            size = next(
-                int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-            )
-            asked = json.loads(await reader.readexactly(size))
-            words = int(asked["messages"][-1]["content"].rsplit(" ", 1)[-1])
-            await asyncio.sleep(OVERHEAD + WORD * words)
-            body = json.dumps(
-                {
-                    "id": "chatcmpl-x",
-                    "object": "chat.completion",
-                    "created": 0,
-                    "model": "mock",
-                    "choices": [
-                        {
-                            "index": 0,
-                            "message": {"role": "assistant", "content": "word " * words},
-                            "finish_reason": "stop",
-                        }
-                    ],
-                    "usage": {"prompt_tokens": 20, "completion_tokens": words, "total_tokens": 20 + words},
-                }
-            ).encode()
-            writer.write(
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
-                % (len(body), body)
-            )
-            await writer.drain()
-    writer.close()
+    beside: int = 1
+    """Calls that the queue has at once."""
+    slower: float = 1.0
+    """How much longer a call takes beside so many others than alone."""
 
 
 def say(text: str) -> None:
@@ -108,12 +77,14 @@ def say(text: str) -> None:
 class Run:
     """One server, and those who ask it."""
 
-    def __init__(self, client: httpx2.AsyncClient, rng: random.Random) -> None:
+    def __init__(self, client: httpx2.AsyncClient, rng: random.Random, target: Target) -> None:
         self.found = Found()
         self._client = client
         self._rng = rng
+        self._target = target
         self._number = 0
         self._began = time.time()
+        self._mean = 1.0
 
     def body(self, words: int, window: str) -> dict[str, Any]:
         """A request that no other is like."""
@@ -121,16 +92,26 @@ class Run:
         return {
             "model": "mock",
             "messages": [{"role": "user", "content": f"Request {self._number}, words: {words}"}],
-            "max_completion_tokens": MOST_WORDS,
+            "max_completion_tokens": words if self._target.kind == "engine" else self._target.most,
             "background": True,
             "metadata": {"completion_window": window},
         }
 
+    def item(self, words: int) -> Item:
+        """What a request of so many words is to the simulator."""
+        return Item(INPUT, words, words if self._target.kind == "engine" else self._target.most)
+
+    def words(self) -> int:
+        """The length of an answer."""
+        return self._rng.randint(1, self._target.most)
+
     async def batch(self, count: int) -> None:
         """A batch of so many requests: quoted, sent, and watched to its end."""
-        pieces = []
-        for place in range(count):
-            body = self.body(self._rng.randint(1, MOST_WORDS), "night")
+        pieces, at = [], time.time() - self._began
+        lengths = [self.words() for _ in range(count)]
+        self.found.load.append(Asked(at, "one", "night", tuple(map(self.item, lengths))))
+        for place, words in enumerate(lengths):
+            body = self.body(words, "night")
             del body["background"]
             pieces.append({"custom_id": f"r{place}", "params": body})
         ask = {"endpoint": "/v1/chat/completions", "requests": pieces}
@@ -146,7 +127,7 @@ class Run:
         window = body["metadata"]["completion_window"]
         at = time.time() - self._began
         if quote:
-            self.found.load.append(Asked(at, "one", window, (Item(20, words, MOST_WORDS),)))
+            self.found.load.append(Asked(at, "one", window, (self.item(words),)))
         for tries in range(4):
             told: dict[str, Any] | None = None
             if quote:
@@ -172,19 +153,43 @@ class Run:
 
     async def play(self, seconds: float) -> None:
         """All of it."""
+        target = self._target
+        self.found.beside = round(0.8 * target.places)
+        await self.calibrated()
+        self._began = time.time()
         async with asyncio.TaskGroup() as group:
-            first = time.time() + seconds / 3
-            while time.time() < first:
-                count = self._rng.randint(80, 200)
+            while time.time() < self._began + seconds / 3:
+                count = self._rng.randint(*target.batch)
                 group.create_task(self.batch(count))
-                await asyncio.sleep(count * MEAN / PLACES / 0.7)
+                await asyncio.sleep(count * self._mean / target.places / 0.7)
             say("overload begins")
-            self._began = time.time()
-            while time.time() < self._began + seconds * 2 / 3:
-                words = self._rng.randint(1, MOST_WORDS)
+            while time.time() < self._began + seconds:
+                words = self.words()
                 window = "quick" if self._rng.random() < 0.5 else "steady"
                 group.create_task(self.send(self.body(words, window), words))
-                await asyncio.sleep(self._rng.expovariate(OVERLOAD * 0.8 * PLACES / MEAN))
+                await asyncio.sleep(self._rng.expovariate(OVERLOAD * 0.8 * target.places / self._mean))
+
+    async def calibrated(self) -> None:
+        """How long a call takes while as many run as the queue runs, and how much longer than one alone."""
+        alone = await self._timed(1, calls=10)
+        self._mean = await self._timed(self.found.beside, calls=8 * self.found.beside)
+        self.found.slower = max(self._mean / alone, 1.0)
+        say(f"a call takes {self._mean:.3f} s, {alone:.3f} s alone")
+
+    async def _timed(self, beside: int, *, calls: int) -> float:
+        bodies = [self.body(self._target.most // 2, "asap") for _ in range(calls)]
+        taken: list[float] = []
+
+        async def ask() -> None:
+            while bodies:
+                body = bodies.pop()
+                del body["background"], body["metadata"]
+                began = time.monotonic()
+                (await self._client.post("/v1/chat/completions", json=body)).raise_for_status()
+                taken.append(time.monotonic() - began)
+
+        await asyncio.gather(*(ask() for _ in range(beside)))
+        return sum(taken) / len(taken)
 
     async def ended(self) -> dict[str, dict[str, Any]]:
         """All requests by their id, once none waits."""
@@ -203,27 +208,48 @@ class Run:
             await asyncio.sleep(2.0)
 
 
-def simulated(load: list[Asked]) -> dict[str, tuple[float | None, int]]:
-    """What the simulator makes of the same load: hit rate and refusals, by window."""
+def fitted(rows: Iterable[dict[str, Any]]) -> tuple[float, float]:
+    """Seconds of a call and of each token that it writes, by least squares over what was measured."""
+    found = [
+        (float(row["output_tokens"]), (row["duration_ms"] - row["queue_ms"]) / 1000.0)
+        for row in rows
+        if row["state"] == "completed" and row["window"] in WINDOWS
+    ]
+    tokens, seconds = sum(each[0] for each in found) / len(found), sum(each[1] for each in found) / len(found)
+    spread = sum((each[0] - tokens) ** 2 for each in found) or 1.0
+    write = max(sum((each[0] - tokens) * (each[1] - seconds) for each in found) / spread, 0.0)
+    return max(seconds - write * tokens, 0.001), write
+
+
+def simulated(found: Found, target: Target, *, overhead: float, write: float) -> dict[str, WindowReport]:
+    """What the simulator makes of the same load, with calls of this length where as many run as ran: by window, batches apart."""
+    knee = 1.0 / target.places
+    crowd = (found.slower - 1.0) * (1.0 - knee) / (found.beside / target.places - knee)
     scenario = Scenario(
         name="the same load",
         organizations=(Organization("one"),),
         mixes=(),
-        hours=max((each.at for each in load), default=0.0) / 3600.0,
+        hours=max((each.at for each in found.load), default=0.0) / 3600.0,
         asap=0.0,
         targets=(
             Model(
-                calls=PLACES, overhead=OVERHEAD, read=0.0, write=WORD, knee=0.99, crowd=0.0, ceiling=PLACES
+                calls=target.places, overhead=overhead, read=0.0, write=write / found.slower, knee=knee,
+                crowd=crowd,
+                ceiling=target.places,
             ),
         ),
-        windows={name: Window(name=name, seconds=seconds) for name, seconds in WINDOWS.items()},
+        windows={
+            name: Window(name=name, seconds=seconds, batch_seconds=600.0) for name, seconds in WINDOWS.items()
+        },
         warm_seconds=0.0,
-    )
-    report = simulate(scenario, random.Random(1), load=load)  # noqa: S311  # a seeded draw
-    return {each.window: (each.hit_rate, each.refused) for each in report.windows}
+    )  # fmt: skip
+    report = simulate(scenario, random.Random(1), load=found.load)  # noqa: S311  # a seeded draw
+    return {each.window: each for each in report.windows}
 
 
-def figures(run: Run, rows: dict[str, dict[str, Any]], windows: dict[str, Any]) -> dict[str, Any]:
+def figures(
+    run: Run, rows: dict[str, dict[str, Any]], windows: dict[str, Any], target: Target
+) -> dict[str, Any]:
     """What is to be shown."""
     found = run.found
     off = []
@@ -234,25 +260,39 @@ def figures(run: Run, rows: dict[str, dict[str, Any]], windows: dict[str, Any]) 
         told["earliest_at"] <= moment(rows[which]) + 0.001 and moment(rows[which]) <= told["latest_at"]
         for which, told in found.quoted.items()
     ]
-    told = {
-        each["id"]: each["batches" if each["id"] == "night" else "requests"]["last_1h"]
-        for each in windows["data"]
+    overhead, write = fitted(rows.values())
+    other = simulated(found, target, overhead=overhead, write=write)
+    kept = {each["id"]: each["requests"]["last_1h"]["share"] for each in windows["data"]}
+    turns: dict[str, list[float]] = {
+        "night batch": [ended - quote["created_at"] for quote, ended, _ in found.batches]
     }
-    other = simulated(found.load)
+    for row in rows.values():
+        if row["id"] in found.quoted:
+            turns.setdefault(row["window"], []).append(row["duration_ms"] / 1000.0)
     return {
+        "target": target.kind,
+        "seconds_of_a_call_and_a_token": [round(overhead, 4), round(write, 5)],
+        "slower_than_alone": round(found.slower, 2),
         "batches": len(off),
         "batches_within_a_fifth": share(off[1:]),  # before the first one nothing was measured
+        "batches_by_their_quote": [
+            round((ended - quote["created_at"]) / (quote["finishes_at"] - quote["created_at"]), 2)
+            for quote, ended, _ in found.batches[1:]
+        ],
         "requests_within_their_interval": share(covered),
         "refused": found.told,
         "let_in_when_told": found.kept / found.told if found.told else None,
         "windows": {
             name: {
-                "promised": told[name]["promised"],
-                "kept": told[name]["share"],
-                "turn_p95": told[name]["turn_p95"],
-                "simulated": other.get(name, (None, 0))[0],
+                "ended": len(turns.get(name, ())),
+                "kept": kept.get(name),
+                "kept_simulated": None if name not in other else other[name].hit_rate,
+                "turn_p50": quantile(turns.get(name, ()), 0.5),
+                "turn_p50_simulated": None if name not in other else other[name].turn_p50,
+                "turn_p95": quantile(turns.get(name, ()), 0.95),
+                "turn_p95_simulated": None if name not in other else other[name].turn_p95,
             }
-            for name in WINDOWS
+            for name in ("quick", "steady", "night batch")
         },
     }
 
@@ -268,13 +308,16 @@ def share(found: list[bool]) -> float | None:
 
 
 @contextlib.asynccontextmanager
-async def served(folder: Path, port: int, upstream_port: int) -> AsyncIterator[None]:
+async def served(folder: Path, port: int, target: Target) -> AsyncIterator[None]:
     """An `ingot serve` with the windows of this run."""
     windows = "".join(
         f"[windows.{name}]\nseconds = {seconds}\nbatch_seconds = 600\n" for name, seconds in WINDOWS.items()
     )
     config = folder / "ingot.toml"
-    config.write_text(CONFIG.format(port=upstream_port, places=PLACES) + windows)
+    config.write_text(
+        CONFIG.format(host=target.host, port=target.port, places=target.places, key=target.key or "none")
+        + windows
+    )
     command = [
         "-m",
         "ingot",
@@ -300,37 +343,38 @@ async def served(folder: Path, port: int, upstream_port: int) -> AsyncIterator[N
         await process.wait()
 
 
-async def main(minutes: float, seed: int) -> dict[str, Any]:
+async def main(minutes: float, seed: int, *, on_engine: bool, model: Path | None) -> dict[str, Any]:
     """One run, and its figures."""
     port = free_port()
-    target = await asyncio.start_server(upstream, "127.0.0.1", 0)
-    upstream_port = target.sockets[0].getsockname()[1]
     rng = random.Random(seed)  # noqa: S311  # a seeded draw
     headers = {"authorization": f"Bearer {KEY}"}
     with tempfile.TemporaryDirectory(prefix="ingot-windows-") as folder:
         async with (
-            served(Path(folder), port, upstream_port),
-            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=60) as client,
+            windowtargets.engine(Path(folder), model) if on_engine else windowtargets.words() as target,
+            served(Path(folder), port, target),
+            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120) as client,
         ):
             while True:
                 with contextlib.suppress(httpx2.TransportError):
                     if (await client.get("/readyz")).status_code == 200:
                         break
                 await asyncio.sleep(0.1)
-            run = Run(client, rng)
+            run = Run(client, rng, target)
             await run.play(60 * minutes)
             say(
-                f"all is asked: {len(run.found.load)} requests, {len(run.found.batches)} batches, told {run.found.told}"
+                f"all is asked: {len(run.found.load)} times, {len(run.found.batches)} batches, told {run.found.told}"
             )
             rows = await run.ended()
             windows = (await client.get("/v1/windows")).json()
-    target.close()
-    return figures(run, rows, windows)
+    return figures(run, rows, windows, target)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.windows", description=__doc__)
     parser.add_argument("--minutes", type=float, default=4.0, help="length of the run (default 4)")
     parser.add_argument("--seed", type=int, default=1, help="what the load is drawn from (default 1)")
+    parser.add_argument("--engine", action="store_true", help="the embedded engine as the target")
+    parser.add_argument("--model", type=Path, help="a GGUF file for it (default: one of random weights)")
     chosen = parser.parse_args()
-    print(json.dumps(asyncio.run(main(chosen.minutes, chosen.seed)), indent=2))
+    found = asyncio.run(main(chosen.minutes, chosen.seed, on_engine=chosen.engine, model=chosen.model))
+    print(json.dumps(found, indent=2))

@@ -9,6 +9,6 @@ drivers    what a client does: streams, plain calls, work in the background; oth
 batches    the same for batches, in their three shapes
 nodes      the processes of a run: one on SQLite, three on PostgreSQL with Valkey, each behind proxies
 run        one fault on one set of nodes: load, harm, check, a row of the table
-kills, targets, stores, crowds   the faults; `catalogue` lists them
+kills, targets, stores, sinks, crowds   the faults; `catalogue` lists them
 table      the rows of all runs as one table: `python -m faults.table FOLDER`
 """

@@ -13,6 +13,7 @@ from typing import Any
 from databases import Place
 from faults.checker import OUTCOMES
 from faults.history import Event, batch_of, foreign_bytes, now, operation_in
+from receiver import Post
 from upstream_answers import choices_of, usage
 from upstream_log import Record
 
@@ -37,6 +38,10 @@ _BATCHES = """
     SELECT b.id, min(n.custom_id), b.org_id, b.state, b.total, b.completed, b.failed, b.cancelled, b.expired
     FROM batches AS b JOIN batch_lines AS n ON n.batch_id = b.id WHERE n.custom_id LIKE '{run}l%'
     GROUP BY b.id, b.org_id, b.state, b.total, b.completed, b.failed, b.cancelled, b.expired
+"""
+_EVENTS = """
+    SELECT e.id, r.request_id FROM webhook_events AS e JOIN responses AS r ON r.id = e.object_id
+    WHERE r.request_id LIKE '{run}l%'
 """
 _ORPHANS = """
     SELECT l.billable_id FROM ledger AS l LEFT JOIN responses AS r ON r.id = l.billable_id
@@ -82,6 +87,19 @@ def settled(place: Place, run: str, *, tenants: Mapping[str, str]) -> Iterator[E
         yield Event(at=now(), what="settle", op=f"orphan {which}", run=which, state="completed", bills=1)
     for request_id, which in place.run(_WAITING.format(run=run)):
         yield Event(at=now(), what="waiting", op=str(request_id).partition(".")[0], run=which)
+
+
+def told(place: Place, run: str, posts: Iterable[Post]) -> Iterator[Event]:
+    """Which events a run's operations had, and which of them a receiver has taken, with the bytes that were not for it."""
+    ops = {name: str(asked).partition(".")[0] for name, asked in place.run(_EVENTS.format(run=run))}
+    for name, op in ops.items():
+        yield Event(at=now(), what="event_sent", op=op, run=name)
+    for post in posts:
+        tenant, op = operation_in(post.body) or ("", ops.get(post.id, f"nobody's {post.id}"))
+        yield Event(at=now(), what="event_acked", op=ops.get(post.id, op), run=post.id)
+        foreign = foreign_bytes(post.body, tenant=tenant, op=ops.get(post.id, ""))
+        if foreign:
+            yield Event(at=now(), what="read", op=op, tenant=tenant, foreign=foreign)
 
 
 def executed(log: Iterable[Record]) -> Iterator[Event]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from faults import crowds, kills, stores, targets
+from faults import crowds, kills, sinks, stores, targets
 from faults.run import Run
 
 
@@ -38,6 +38,7 @@ FAULTS: Final = (
     Fault("F14", stores.disk_full, ("sqlite",)),
     Fault("F15", stores.killed_in_commits, ("sqlite",)),
     Fault("F17", kills.loop_stalled),
+    Fault("F18", sinks.receivers_fail),
     Fault("F20", kills.poison),
     Fault("F21", crowds.flood),
     Fault("F22", crowds.crunch),

@@ -52,6 +52,10 @@ class Mix:
     """Streams: their clients leave in the middle."""
     rest: float = 0.1
     """Most seconds between two operations of one client."""
+    hook: str = ""
+    """Where the end of work in the background is told, if anywhere."""
+    heard: bool = True
+    """Whether somebody is there who hears it."""
     cancels: float = 0.2
     """The part of batches that their clients end early."""
 
@@ -151,7 +155,7 @@ class Load:
     async def _client(self, kind: str) -> None:
         while self.begun < self.at_most and (not self._stopping or self.begun < self.at_least):
             operation = self._next(kind)
-            self.write(operation, "submit", state=kind, text=operation.right)
+            self.write(operation, "submit", state=kind, text=operation.right, hook=self._hooked(kind))
             await self.drivers[kind](self, operation)
             self.asking.pop(operation.name, None)
             self.done += 1
@@ -171,12 +175,15 @@ class Load:
             fields = {"stream": True}
         elif kind == "background":
             fields = {"background": True}
-            if mix.window:
-                fields["metadata"] = {"completion_window": mix.window}
+            told = {"completion_window": mix.window, "completion_webhook": mix.hook}
+            fields["metadata"] = {name: value for name, value in told.items() if value}
         body = json.loads(chat(prompt, model=mix.model, **fields))
         keyed = kind == "background" or draw.random() < mix.keyed
         leaves = draw.randrange(1, 4) if mix.leaves and kind == "stream" else None
         return Operation(name, tenant, kind, body, right, keyed, leaves)
+
+    def _hooked(self, kind: str) -> bool:
+        return kind == "background" and bool(self.mix.hook) and self.mix.heard
 
     # ---- for the drivers
 
@@ -187,10 +194,24 @@ class Load:
         right = " ".join([canary(tenant.name, name, draw), *words])
         return f"{draw.choice(self.mix.markers)} echo: {right}", right
 
-    def write(self, operation: Operation, what: What, *, state: str = "", text: str | None = None) -> None:
+    def write(
+        self,
+        operation: Operation,
+        what: What,
+        *,
+        state: str = "",
+        text: str | None = None,
+        hook: bool = False,
+    ) -> None:
         """Writes down what a client did or saw."""
         event = Event(
-            at=now(), what=what, op=operation.name, tenant=operation.tenant.name, state=state, text=text
+            at=now(),
+            what=what,
+            op=operation.name,
+            tenant=operation.tenant.name,
+            state=state,
+            text=text,
+            hook=hook,
         )
         self.journal.write(event)
 

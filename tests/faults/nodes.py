@@ -10,6 +10,7 @@ go; refuses to know faults.
 import contextlib
 import os
 import signal
+import socket
 import textwrap
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from typing import Final
 from databases import Place, postgres_server, valkey_server
 from faults.load import Tenant
 from operator_hands import Hands
+from receiver import Receiver
 from rig import Backstage, wait_until
 from served import KEY, PATIENCE, Served, serving
 from tcpproxy import Proxy, Switchboard
@@ -65,6 +67,10 @@ CONFIG: Final = f"""
     lease_seconds = {LEASE}
     [server]
     drain_seconds = 20
+    [webhooks]
+    http = true
+    ports = [{{sink}}, {{nobody}}]
+    networks = ["127.0.0.0/8"]
 """
 NAMES: Final = ("ada", "bea", "cyd")
 """The tenants: the operator's own organization, one that pays later, one that has paid."""
@@ -147,6 +153,12 @@ class Nodes:
     up: Proxy
     all: list[Node]
     tenants: list[Tenant]
+    sink: Receiver
+    """Where webhooks go."""
+    trap: Receiver
+    """Where nothing may go."""
+    nobody: str
+    """The URL of a place where nobody listens."""
 
     @property
     def place(self) -> Place:
@@ -216,10 +228,20 @@ def _at_once(nodes: Sequence[Node]) -> None:
 def nodes(kind: str, folder: Path, *, url: str = "", valkey: str = "") -> Iterator[Nodes]:
     """A scene of a kind: "sqlite", or "postgres" with the database at `url` and the limits at `valkey`."""
     hands = Hands(Place(kind, folder / "data", url))
-    with Backstage() as upstream, Switchboard() as board, contextlib.ExitStack() as stack:
+    with (
+        Backstage() as upstream,
+        Switchboard() as board,
+        Receiver() as sink,
+        Receiver() as trap,
+        contextlib.closing(socket.socket()) as silent,
+        contextlib.ExitStack() as stack,
+    ):
+        silent.bind(("127.0.0.1", 0))  # nobody else gets its port
+        nobody = silent.getsockname()[1]
         up = board.before(("127.0.0.1", upstream.up.port))
         config = textwrap.dedent(CONFIG).replace("{up}", f"http://127.0.0.1:{up.port}/v1")
-        config = config.replace("{spare}", upstream.url)
+        config = config.replace("{spare}", upstream.url).replace("{sink}", f"{sink.port}")
+        config = config.replace("{nobody}", f"{nobody}")
         made = []
         for number in range(1 if kind == "sqlite" else 3):
             own = folder / f"node-{number}"
@@ -235,7 +257,7 @@ def nodes(kind: str, folder: Path, *, url: str = "", valkey: str = "") -> Iterat
         made[0].start()  # makes the tables, the pepper and the first key
         tenants = _tenants(hands)
         _at_once(made)
-        yield Nodes(kind, hands, upstream, up, made, tenants)
+        yield Nodes(kind, hands, upstream, up, made, tenants, sink, trap, f"http://127.0.0.1:{nobody}/hook")
 
 
 def _wired(

@@ -12,19 +12,20 @@ Decides what every run must show, whatever its fault; refuses to know how a faul
 import contextlib
 import os
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from faults.books import executed, settled
+from faults.books import executed, settled, told
 from faults.checker import Findings, check
 from faults.drivers import DRIVERS
 from faults.history import Event, Journal, gather, now
 from faults.load import Load, Mix
 from faults.nodes import Node, Nodes, scale
+from receiver import Post
 
 SEED: Final = os.environ.get("INGOT_CHAOS_SEED", "20261127")
 RUNS: Final = int(scale("RUNS", "1"))
@@ -138,14 +139,15 @@ class Run:
         log = self.nodes.upstream.up.log[self._since :]
         return [event for event in executed(log) if event.op.startswith(f"{self.name}l")]
 
-    def proved(self) -> Findings:
-        """The findings of a run that has come to rest; any violation fails."""
+    def proved(self, posts: Iterable[Post] = ()) -> Findings:
+        """The findings of a run that has come to rest; any violation fails. `posts` are webhooks that were taken."""
         self.nodes.rest()
         tenants = {each.org_id: each.name for each in self.nodes.tenants}
         fenced = round(self._fences() - self._fenced)
         for who, events in (
             ("upstream", self.executions()),
             ("database", settled(self.nodes.place, self.name, tenants=tenants)),
+            ("receiver", told(self.nodes.place, self.name, posts)),
             ("servers", [Event(at=now(), what="fence", count=fenced)] if fenced > 0 else ()),
         ):
             journal = Journal(self.folder, who)

@@ -85,7 +85,7 @@ class Gaps:
 class WindowCounts:
     """Of one window: what was let in and refused, and how what was let in ended."""
 
-    __slots__ = ("accepted", "failed", "hits", "met", "missed", "refused", "waits")
+    __slots__ = ("accepted", "failed", "hits", "met", "missed", "refused", "turns", "waits")
 
     def __init__(self) -> None:
         self.accepted = 0
@@ -94,6 +94,7 @@ class WindowCounts:
         self.missed = 0
         self.failed = 0
         self.waits: list[float] = []
+        self.turns: list[float] = []
         self.hits: Hits = NOTHING
 
 
@@ -175,6 +176,7 @@ class Measures:
         else:
             counts.missed += 1
         counts.hits = noted(counts.hits, outcome, now)
+        counts.turns.append(now - promise.at)
         quote = promise.quote
         if asked.batch and promise.at >= self.warm and quote.finish <= self.until:
             self.errors.append((now - quote.finish) / max(quote.finish - promise.at, 1.0))

@@ -1,6 +1,6 @@
 """What comes of a simulation, and whether it is good enough."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ KEPT_RETRIES: Final = 0.9
 
 
 class WindowReport(Struct, frozen=True):
-    """Of one window: promises by outcome, and seconds until their first item began."""
+    """Of one window: promises by outcome, seconds until their first item began, and until the last one had ended."""
 
     window: str
     accepted: int
@@ -26,6 +26,8 @@ class WindowReport(Struct, frozen=True):
     failed: int
     wait_p50: float | None
     wait_p95: float | None
+    turn_p50: float | None
+    turn_p95: float | None
 
     @property
     def hit_rate(self) -> float | None:
@@ -96,6 +98,8 @@ def reported(scenario: Scenario, measures: Measures, *, targets: Sequence[Target
             failed=counts.failed,
             wait_p50=quantile(counts.waits, 0.5),
             wait_p95=quantile(counts.waits, 0.95),
+            turn_p50=quantile(counts.turns, 0.5),
+            turn_p95=quantile(counts.turns, 0.95),
         )
         for name, counts in sorted(measures.windows.items())
     )
@@ -210,6 +214,12 @@ def _window(name: str, found: Sequence[WindowReport]) -> WindowReport:
         met=sum(each.met for each in found),
         missed=sum(each.missed for each in found),
         failed=sum(each.failed for each in found),
-        wait_p50=max((each.wait_p50 for each in found if each.wait_p50 is not None), default=None),
-        wait_p95=max((each.wait_p95 for each in found if each.wait_p95 is not None), default=None),
+        wait_p50=_worst(each.wait_p50 for each in found),
+        wait_p95=_worst(each.wait_p95 for each in found),
+        turn_p50=_worst(each.turn_p50 for each in found),
+        turn_p95=_worst(each.turn_p95 for each in found),
     )
+
+
+def _worst(found: Iterable[float | None]) -> float | None:
+    return max((each for each in found if each is not None), default=None)
