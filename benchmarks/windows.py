@@ -282,6 +282,7 @@ def figures(
         "requests_within_their_interval": share(covered),
         "refused": found.told,
         "let_in_when_told": found.kept / found.told if found.told else None,
+        "never": found.never,
         "windows": {
             name: {
                 "ended": len(turns.get(name, ())),
@@ -350,7 +351,7 @@ async def main(minutes: float, seed: int, *, on_engine: bool, model: Path | None
     headers = {"authorization": f"Bearer {KEY}"}
     with tempfile.TemporaryDirectory(prefix="ingot-windows-") as folder:
         async with (
-            windowtargets.engine(Path(folder), model) if on_engine else windowtargets.words() as target,
+            windowtargets.engine(model) if on_engine else windowtargets.words() as target,
             served(Path(folder), port, target),
             httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120) as client,
         ):
@@ -374,7 +375,7 @@ if __name__ == "__main__":
     parser.add_argument("--minutes", type=float, default=4.0, help="length of the run (default 4)")
     parser.add_argument("--seed", type=int, default=1, help="what the load is drawn from (default 1)")
     parser.add_argument("--engine", action="store_true", help="the embedded engine as the target")
-    parser.add_argument("--model", type=Path, help="a GGUF file for it (default: one of random weights)")
+    parser.add_argument("--model", type=Path, help="a GGUF file for it (default: the demo model)")
     chosen = parser.parse_args()
     found = asyncio.run(main(chosen.minutes, chosen.seed, on_engine=chosen.engine, model=chosen.model))
     print(json.dumps(found, indent=2))

@@ -1,7 +1,7 @@
 """The targets of `benchmarks.windows`: a server of this process with calls of known length, or the embedded engine.
 
     words     so many places, in which a call takes as long as its words
-    engine    llama.cpp in a child process, with a model of 0.3 billion random weights (see `synthetic`) or a GGUF file
+    engine    llama.cpp in a child process, with the bundled demo model or a GGUF file
 
 Decides how long calls are and how many run at once; refuses to know who asks.
 """
@@ -12,10 +12,9 @@ import io
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Final
-
-from benchmarks.synthetic import write
 
 from ingot.clock import SystemClock
 from ingot.logs import LineSink, configure
@@ -25,6 +24,8 @@ OVERHEAD, WORD = 0.05, 0.01
 """Seconds of a call, and of each word that it writes."""
 INPUT: Final = 20
 """Tokens that a prompt comes to."""
+MOST: Final = 48
+"""Tokens of an answer of the demo model, which has some more to say."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +52,19 @@ async def words() -> AsyncIterator[Target]:
 
 
 @contextlib.asynccontextmanager
-async def engine(folder: Path, model: Path | None) -> AsyncIterator[Target]:
-    """The embedded engine, whose calls write as many tokens as they may."""
-    path = model or folder / "synthetic.gguf"
-    if model is None:
-        await asyncio.to_thread(write, path)
+async def engine(model: Path | None) -> AsyncIterator[Target]:
+    """The embedded engine, whose calls write as many tokens as they may: what the demo model has to say is longer."""
     log = configure(LineSink(io.BytesIO()), form="json", level="error")
-    child = Engine(EngineSpec(name="mock", path=path, parallel=8, context=256), clock=SystemClock(), log=log)
-    await child.start()
-    try:
-        at = await child.origin()
-        yield Target("engine", at.host, at.port, at.key, places=8, most=24, batch=(20, 60))
-    finally:
-        await child.stop(1.0)
+    bundled = resources.files("ingot") / "models" / "demo-tiny.gguf"
+    with contextlib.nullcontext(model) if model else resources.as_file(bundled) as path:
+        spec = EngineSpec(name="mock", path=path, parallel=8, context=256)
+        child = Engine(spec, clock=SystemClock(), log=log)
+        await child.start()
+        try:
+            at = await child.origin()
+            yield Target("engine", at.host, at.port, at.key, places=8, most=MOST, batch=(80, 200))
+        finally:
+            await child.stop(1.0)
 
 
 async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
