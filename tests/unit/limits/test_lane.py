@@ -1,7 +1,6 @@
 """Rounds, misses and recovery, on a link that does as it is told."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from ingot.clock import ManualClock
 from ingot.ids import new_id
 from ingot.limits.gcra import POINTS
-from ingot.limits.lane import Answer, Beat, Command, GiveBack, Lane, LinkFault, Reserve, Settle, answered
+from ingot.limits.lane import Answer, Beat, Command, GiveBack, Lane, LinkFault, Reserve, Settle
 from ingot.limits.limiter import Claim, Refused, Reservation
 from ingot.limits.memory import MemoryLimiter
 from ingot.limits.places import BATCH, Renew
@@ -144,23 +143,6 @@ async def test_each_counts_for_itself_when_three_rounds_failed(scene: Scene) -> 
     assert not reservation.shared
     assert reservation.share == NODES
     assert scene.limiter.degraded
-
-
-async def test_an_answer_counts_when_this_process_was_late_to_read_it() -> None:
-    """L09: a process that stood still learns nothing of the server by that."""
-
-    async def answer() -> list[Answer]:
-        time.sleep(0.2)  # the process stands still
-        for _ in range(5):
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
-        return [[1]]
-
-    task = asyncio.create_task(answer())
-    assert await answered(task, 0.05)
-    silent: asyncio.Task[list[Answer]] = asyncio.create_task(asyncio.Event().wait())  # type: ignore[arg-type]  # never ends
-    assert not await answered(silent, 0.01)
-    silent.cancel()
 
 
 async def test_the_server_is_left_alone_when_three_rounds_failed(scene: Scene) -> None:
