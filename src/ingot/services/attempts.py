@@ -199,6 +199,8 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
         raise Retryable(explain(fault, route)) from fault
     except BaseException:
         link.release(reply)
+        if not link.breaker.calm:
+            link.breaker.abandon()  # it may have been the probe
         raise
     if not link.breaker.calm:
         link.breaker.succeed()

@@ -3,11 +3,12 @@
     closed --N failures in a row--> open --after `open_seconds`--> half-open --success--> closed
                                      ^------------- failure --------'
 
-Half-open admits one probe at a time. A Retry-After from the target is a cool-down beside it: until it ends
+Half-open admits one probe at a time, the next one after `open_seconds` at the latest: a probe that hangs, or that nobody
+tells the end of, shuts nothing for longer. A Retry-After from the target is a cool-down beside it: until it ends
 the target gets nothing, whatever the breaker's state. Time is a parameter; nothing here waits.
 
 Queued work yields to who waits for an answer. It stops at half of the failures, and what it meets alone shuts the
-target for nobody else: its failures bring the others to one short of open, so that their first one opens it at once where
+target for nobody else: its probes keep no other from probing, its failures bring the others to one short of open, so that their first one opens it at once where
 the target is dead; a Retry-After that it is told is its own.
 """
 
@@ -23,9 +24,10 @@ class Breaker:
         "_cool_until",
         "_failures",
         "_open_until",
-        "_probing",
+        "_probing_until",
         "_queued_cool_until",
         "_queued_failures",
+        "_queued_probing_until",
         "_seconds",
         "_threshold",
         "calm",
@@ -40,7 +42,8 @@ class Breaker:
         self._open_until = 0.0
         self._cool_until = 0.0
         self._queued_cool_until = 0.0
-        self._probing = False
+        self._probing_until = 0.0
+        self._queued_probing_until = 0.0
         self.calm = True
         """No failure counted and no cool-down set: the usual case, for callers that ask nothing further then."""
 
@@ -62,17 +65,22 @@ class Breaker:
             return 0.0
         if now < self._open_until:
             return self._open_until - now
-        return self._seconds if self._probing else 0.0
+        probing = max(self._probing_until, self._queued_probing_until) if queued else self._probing_until
+        return max(probing - now, 0.0)
 
-    def begin(self, *, queued: bool = False) -> None:
+    def begin(self, now: float, *, queued: bool = False) -> None:
         """A request goes out; in half-open it is the probe."""
-        if self._is_shut(queued=queued):
-            self._probing = True
+        if not self._is_shut(queued=queued):
+            return
+        if queued:
+            self._queued_probing_until = now + self._seconds
+        else:
+            self._probing_until = now + self._seconds
 
     def succeed(self) -> None:
         """The target answered."""
         self._failures = self._queued_failures = 0
-        self._probing = False
+        self.abandon()
         self.calm = self._cool_until == self._queued_cool_until == 0.0
 
     def fail(self, now: float, *, queued: bool = False) -> None:
@@ -80,14 +88,14 @@ class Breaker:
         self._queued_failures += 1
         if not queued or self._failures + 1 < self._threshold:
             self._failures += 1
-        self._probing = False
+        self.abandon()
         self.calm = False
         if self._is_shut(queued=True):
             self._open_until = now + self._seconds
 
     def abandon(self) -> None:
         """The request was given up by its client: it says nothing about the target."""
-        self._probing = False
+        self._probing_until = self._queued_probing_until = 0.0
 
     def trip(self, now: float) -> None:
         """A health check found the target down: open at once."""

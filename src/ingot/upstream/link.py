@@ -169,7 +169,7 @@ class Link:
             len(body),
         )
         if not self.breaker.calm:
-            self.breaker.begin(queued=queued)
+            self.breaker.begin(self._clock.monotonic(), queued=queued)
         self.in_flight += 1
         try:
             reply = await self._client.open(

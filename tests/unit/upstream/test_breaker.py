@@ -31,7 +31,7 @@ def test_one_probe_is_admitted_when_half_open() -> None:
     """A second request waits for the probe's result."""
     breaker = _opened()
     assert breaker.wait(110.0) == 0
-    breaker.begin()
+    breaker.begin(110.0)
     assert breaker.wait(110.0) > 0
     breaker.succeed()
     assert breaker.wait(110.0) == 0
@@ -41,7 +41,7 @@ def test_one_probe_is_admitted_when_half_open() -> None:
 def test_breaker_opens_again_when_the_probe_fails() -> None:
     """The open time starts anew."""
     breaker = _opened()
-    breaker.begin()
+    breaker.begin(110.0)
     breaker.fail(111.0)
     assert breaker.wait(112.0) == 9
 
@@ -49,7 +49,7 @@ def test_breaker_opens_again_when_the_probe_fails() -> None:
 def test_probe_is_free_again_when_its_client_left() -> None:
     """A client that leaves does not block the next probe."""
     breaker = _opened()
-    breaker.begin()
+    breaker.begin(110.0)
     breaker.abandon()
     assert breaker.wait(110.0) == 0
 
@@ -80,7 +80,7 @@ def test_queued_work_stops_at_half_when_it_fails_alone() -> None:
         breaker.fail(100.0, queued=True)
     assert (breaker.wait(104.0), breaker.wait(104.0, queued=True)) == (0, 6)
     assert breaker.state(104.0) == "closed"
-    breaker.begin(queued=True)
+    breaker.begin(110.0, queued=True)
     assert (breaker.wait(110.0), breaker.wait(110.0, queued=True)) == (0, 10)
     breaker.succeed()
     assert breaker.wait(110.0, queued=True) == 0
@@ -94,7 +94,7 @@ def test_first_failure_of_who_waits_opens_when_queued_work_failed_before() -> No
         breaker.fail(100.0, queued=True)
     breaker.fail(101.0)
     assert (breaker.wait(101.0), breaker.wait(101.0, queued=True)) == (10, 10)
-    breaker.begin(queued=True)
+    breaker.begin(110.0, queued=True)
     breaker.fail(112.0, queued=True)
     assert breaker.wait(112.0) == 10
 
@@ -119,3 +119,26 @@ def test_cool_down_is_queued_work_s_own_when_it_was_told() -> None:
     assert not breaker.calm
     assert breaker.wait(50.0) == 0
     assert breaker.calm
+
+
+def test_probe_that_never_ends_shuts_nothing_for_longer_than_the_target_is_left_alone() -> None:
+    """One that hangs, or whose end nobody tells: the next goes after the same time, and so on."""
+    breaker = _opened()
+    breaker.begin(110.0)
+    assert breaker.wait(111.0) == 9
+    assert breaker.wait(120.0) == 0
+    breaker.begin(120.0)
+    assert breaker.wait(121.0) == 9
+
+
+def test_probe_of_queued_work_keeps_no_client_waiting() -> None:
+    """Its own turn comes after both."""
+    breaker = _opened()
+    breaker.begin(110.0, queued=True)
+    assert breaker.wait(111.0, queued=True) == 9
+    assert breaker.wait(111.0) == 0
+    breaker.begin(111.0)
+    assert breaker.wait(112.0) == 9
+    assert breaker.wait(120.5, queued=True) > 0
+    breaker.succeed()
+    assert breaker.wait(112.0) == breaker.wait(112.0, queued=True) == 0
