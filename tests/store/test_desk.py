@@ -70,12 +70,10 @@ class Office:
         return desk
 
     def measure(self, desk: Desk) -> None:
-        """Forty calls at the speed of EACH, whose estimates were right."""
+        """Forty calls at the speed of EACH, that came to what was guessed."""
         now = self.clock.now()
         for _ in range(40):
-            call = Called(
-                model="m", ending="done", began=now, seconds=1.0, read=50, written=25, most=50, estimate=100
-            )
+            call = Called(model="m", ending="done", began=now, seconds=1.0, read=50, written=25, most=50)
             desk.pacing.learn(TARGET, call, now + 1.0)
         desk.pacing.look(TARGET, now, asap=0, most=64)
 

@@ -198,9 +198,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
         link.release(reply)
         raise Retryable(explain(fault, route)) from fault
     except BaseException:
-        link.release(reply)
-        if not link.breaker.calm:
-            link.breaker.abandon()  # it may have been the probe
+        link.give_up(reply)
         raise
     if not link.breaker.calm:
         link.breaker.succeed()

@@ -55,13 +55,12 @@ class Called(Struct, frozen=True, kw_only=True):
     written: int = 0
     most: int = 0
     """Tokens that it might have written."""
-    estimate: int = 0
     retry_after: float | None = None
     running: int = 1
 
 
 class Habit(Struct, frozen=True):
-    """What requests for a model come to: tokens written of those that were allowed, service of what was estimated."""
+    """What requests for a model come to: tokens written of those that were allowed, service of what is estimated by that."""
 
     ratio: Average = Average()
     error: Average = Average()
@@ -125,12 +124,14 @@ class Pacing:
             lane.pace = paces.throttled(lane.pace, now, began=called.began, retry_after=called.retry_after)
         else:
             lane.pace = paces.failed(lane.pace, now, began=called.began)
-        real = service(called.read, called.written) if called.ending == "done" else 0
-        # What waits is summed by its estimates, so the speed is in their measure too: what they are all wrong by cancels out.
-        given = float(called.estimate or real) if real else 0.0
+        given = 0.0
+        if called.ending == "done" and called.read + called.written > 0:
+            ratio = self._learn_ratio(called, now)
+            # What comes is summed by its estimates, so the speed is in their measure: what they are all wrong by cancels out.
+            # By the ratio of now, and not by the one that this call was let in with: the first ones knew none.
+            given = float(estimate(called.read, called.most, ratio) if called.most else _real(called))
+            self._learn_error(called, given, now)
         lane.speed = flowed(lane.speed, given, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE)
-        if real:
-            self._habits[called.model] = _learned(self._habits.get(called.model, Habit()), called, real, now)
 
     def look(self, target: Target, now: float, *, asap: int, most: int) -> None:
         """Notes how many places queued work has, of the `most` that the process works on at once."""
@@ -174,7 +175,7 @@ class Pacing:
 
     def expected(self, model: str, read: int, most: int) -> int:
         """The service of a request that reads so many tokens and may write `most`."""
-        return max(service(read, math.ceil(most * self.ratio(model))), 1)
+        return estimate(read, most, self.ratio(model))
 
     def ratio(self, model: str) -> float:
         """Tokens that are written, as a part of the most that may be."""
@@ -205,6 +206,19 @@ class Pacing:
             except msgspec.DecodeError:
                 continue
 
+    def _learn_ratio(self, called: Called, now: float) -> float:
+        habit = self._habits.get(called.model, Habit())
+        if called.most > 0:
+            part = called.written / max(called.most, called.written)
+            known = seen(habit.ratio, part, now=now, half_life=RATIO_HALF_LIFE)
+            habit = self._habits[called.model] = Habit(known, habit.error)
+        return habit.ratio.or_else(RATIO)
+
+    def _learn_error(self, called: Called, given: float, now: float) -> None:
+        habit = self._habits.get(called.model, Habit())
+        error = seen(habit.error, _real(called) / max(given, 1.0), now=now, half_life=RATIO_HALF_LIFE)
+        self._habits[called.model] = Habit(habit.ratio, error)
+
     def _habit(self, model: str) -> Habit:
         own = self._habits.get(model)
         if own is None:
@@ -234,14 +248,13 @@ def _bounds(target: Target) -> Bounds:
     return Bounds() if capacity is None else Bounds(start=float(capacity), ceiling=float(capacity))
 
 
-def _learned(habit: Habit, called: Called, real: int, now: float) -> Habit:
-    ratio, error = habit.ratio, habit.error
-    if called.most > 0:
-        part = called.written / max(called.most, called.written)
-        ratio = seen(ratio, part, now=now, half_life=RATIO_HALF_LIFE)
-    if called.estimate > 0:
-        error = seen(error, real / called.estimate, now=now, half_life=RATIO_HALF_LIFE)
-    return Habit(ratio, error)
+def estimate(read: int, most: int, ratio: float) -> int:
+    """The service of a request that reads so many tokens and writes this part of the `most` that it may."""
+    return max(service(read, math.ceil(most * ratio)), 1)
+
+
+def _real(called: Called) -> int:
+    return service(called.read, called.written)
 
 
 def _pooled(speeds: Iterable[tuple[Average, float]]) -> tuple[float, float] | None:

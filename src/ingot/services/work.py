@@ -130,7 +130,6 @@ class Attempt:
             read=0 if usage is None else usage.input,
             written=0 if usage is None else usage.output,
             most=self.runtime.gate.estimates_of(inference.call, inference.deployment)[1],
-            estimate=self.job.estimate,
             retry_after=self.wait,
             running=running,
         )

@@ -189,6 +189,11 @@ class Link:
         self.in_flight -= 1
         reply.close()
 
+    def give_up(self, reply: Reply) -> None:
+        """The same for an answer that nobody wanted to its end: it says nothing of the target, and may have been the probe."""
+        self.release(reply)
+        self.breaker.abandon()
+
     def describe(self, now: float) -> str:
         """For people: `ok`, or why nothing goes to this target now."""
         if not self.healthy:

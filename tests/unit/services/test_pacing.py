@@ -1,7 +1,6 @@
 """What is measured of targets: speed of a place, how many there are, what requests come to; alone, and told between nodes."""
 
 import pytest
-from msgspec import structs
 
 from ingot.catalog import Target
 from ingot.services.pacing import EACH, ENOUGH, LIVING, Called, Ending, Pacing
@@ -14,7 +13,7 @@ NARROW = Target("narrow", "http://127.0.0.1:9/v1", dialects=frozenset({"chat"}),
 def called(
     ending: Ending = "done", *, seconds: float = 1.0, written: int = 50, retry: float | None = None
 ) -> Called:
-    """A call that read 100 tokens, might have written 100, and was estimated at 200."""
+    """A call that read 100 tokens and might have written 100."""
     return Called(
         model="m",
         ending=ending,
@@ -23,7 +22,6 @@ def called(
         read=100,
         written=written,
         most=100,
-        estimate=200,
         retry_after=retry,
         running=8,
     )
@@ -48,17 +46,28 @@ def test_nothing_is_supplied_until_enough_is_measured() -> None:
     assert measured().supply("elsewhere", NOW) is None
 
 
-@pytest.mark.parametrize("wrong", [0.5, 1.0, 3.0])
-def test_speed_is_right_when_all_estimates_are_wrong_alike(wrong: float) -> None:
-    """What waits is summed by estimates: whatever they are wrong by, so much of them is done in a second as calls were."""
+@pytest.mark.parametrize("written", [1, 10, 90])
+def test_speed_is_in_the_measure_of_what_comes_when_the_first_answers_are_not_what_was_guessed(
+    written: int,
+) -> None:
+    """Half of the most is guessed at first: what comes after the first batch is estimated by what it taught, and so is the speed."""
     pacing = Pacing()
-    for seconds in (0.5, 1.0, 1.5, 0.5, 1.0, 1.5):
-        given = called(seconds=seconds)
-        pacing.learn(UP, structs.replace(given, estimate=int(200 * wrong)), NOW + 1)
+    for _ in range(40):
+        pacing.learn(UP, called(seconds=0.5, written=written), NOW + 1)
     supply = pacing.supply("up", NOW + 1)
     assert supply is not None
-    assert 60 * 200 * wrong / supply.each == pytest.approx(60.0)
-    assert pacing.deviation("m") == pytest.approx(0.0)
+    assert 100 * pacing.expected("m", 100, 100) / supply.each == pytest.approx(50.0, rel=0.05)
+
+
+def test_speed_is_right_when_answers_differ_and_what_they_come_to_on_average_is_known() -> None:
+    """A hundred such requests take as long as they took: what estimates are wrong by, one by one, cancels out."""
+    pacing = Pacing()
+    lengths = [10, 90, 30, 70] * 15
+    for written in lengths:
+        pacing.learn(UP, called(seconds=written / 50, written=written), NOW + 1)
+    supply = pacing.supply("up", NOW + 1)
+    assert supply is not None
+    assert 100 * pacing.expected("m", 100, 100) / supply.each == pytest.approx(100.0, rel=0.05)
 
 
 def test_places_of_queued_work_are_a_share_of_the_learned_ones() -> None:

@@ -60,14 +60,15 @@ class Desk:
 
     def ended(self, tenant: Tenant, waited: Waiting, now: float, *, real: int, seconds: float) -> None:
         """Learns from a call: what a permit gives, what such requests come to, and how far off the estimate was."""
-        # In the measure of estimates, by which all that waits is summed.
-        given = float(waited.estimate) if real else 0.0
-        self._speed = flowed(self._speed, given, seconds=seconds, now=now, half_life=SPEED_HALF_LIFE)
+        given = 0.0
         if real:
             item = waited.item
             ratio = item.output / max(item.most, item.output, 1)
             tenant.ratio = seen(tenant.ratio, ratio, now=now, half_life=RATIO_HALF_LIFE)
-            tenant.error = seen(tenant.error, real / waited.estimate, now=now, half_life=RATIO_HALF_LIFE)
+            # In the measure of estimates, by which what comes is summed: as it would be estimated now.
+            given = float(item.expected(tenant.ratio.or_else(RATIO)))
+            tenant.error = seen(tenant.error, real / given, now=now, half_life=RATIO_HALF_LIFE)
+        self._speed = flowed(self._speed, given, seconds=seconds, now=now, half_life=SPEED_HALF_LIFE)
 
     def look(self, now: float) -> None:
         """Reads how many permits there are, once a second."""
