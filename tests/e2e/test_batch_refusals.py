@@ -60,6 +60,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "decimal_above_max_value",
         ),
         (
+            {"endpoint": CHAT, "requests": named({"a": "x"}, max_tokens=10**15)},
+            "requests[0].params.max_tokens",
+            "integer_above_max_value",
+        ),
+        (
             {"endpoint": CHAT, "requests": named({"a": "x"}, metadata={"completion_window": "asap"})},
             "requests[0].params.metadata.completion_window",
             "unsupported_value",

@@ -27,6 +27,11 @@ from ingot.services.webhooks.orders import URL
 from ingot.store.batches import MOST_JOB_BYTES
 
 MOST_FAULTS: Final = 10
+MOST_TOKENS: Final = 2**31
+"""Tokens of one answer: no model writes so many, and what waits is summed in 64 bits."""
+MOST_COST: Final = 2**53
+"""1e-12 USD that one request may cost: some 9,000 USD."""
+_BOUNDS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens", "n")
 MOST_HELD_BYTES: Final = 8 * 1024 * 1024
 """Of requests that are not yet in a job; when they are more, the largest group makes a small one."""
 
@@ -122,6 +127,9 @@ class Judge:
         """A request that was read, with its window and what it may come to; raises ApiError like `judge`."""
         window = self.choose(call, deployment)
         read, written = self.gate.estimates_of(call, deployment)
+        most = self.most(call, deployment, window)
+        if written > MOST_TOKENS or most > MOST_COST:
+            raise _endless(call)
         return Judged(
             named.custom_id,
             windows.for_store(call.body).data,
@@ -130,7 +138,7 @@ class Judge:
             window,
             read,
             written,
-            self.most(call, deployment, window),
+            most,
             prefix_of(call.body.value),
             wish_of(call.body.value),
         )
@@ -227,6 +235,16 @@ def wish_of(value: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The metadata of a request that says whom to call when it is done."""
     pairs = value.get("metadata")
     return pairs if isinstance(pairs, dict) and pairs.get(URL) is not None else None
+
+
+def _endless(call: Call) -> InvalidRequest:
+    """The refusal of a request that may write more than could ever be paid."""
+    said = next((name for name in _BOUNDS if call.body.value.get(name) is not None), _BOUNDS[0])
+    return InvalidRequest(
+        f"'{said}' lets the answer be longer than could be waited or paid for. Set it to what you need.",
+        param=said,
+        code="integer_above_max_value",
+    )
 
 
 def too_many(most: int) -> InvalidRequest:

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from ingot.errors import InvalidRequest
 from ingot.ids import ordered_id
 from ingot.presets import Preset
-from ingot.pricing import frozen
+from ingot.pricing import frozen, usd
 from ingot.services.batches.intake import Chunk
 from ingot.services.batches.promising import Parts, promised
 from ingot.services.grants import Grant
@@ -33,6 +34,8 @@ LINES: Final = 512
 """Of one write: some milliseconds."""
 LINE_BYTES: Final = 4 * 1024 * 1024
 GONE_LINES: Final = 1000
+MOST_COST: Final = 2**62
+"""1e-12 USD of a batch: what is reserved for it is kept in 64 bits."""
 
 
 class Stage:
@@ -115,6 +118,12 @@ class Stage:
         read = sum(each.read for each in members)
         written = sum(each.written for each in members)
         self.most += sum(each.most for each in members)
+        if self.most > MOST_COST:
+            raise InvalidRequest(
+                f"The batch could cost more than {usd(MOST_COST)} USD, which no balance holds. Lower the bounds of its answers, "
+                "such as 'max_tokens', or send it in parts.",
+                param="requests",
+            )
         self._tokens += read + written
         self._models.add(chunk.model)
         self._parts.add(chunk)
