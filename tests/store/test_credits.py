@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -14,8 +15,10 @@ from ingot.errors import Conflict, InvalidRequest, NotFound
 from ingot.services.ledger import Ledger
 from ingot.services.promos import Promos
 from ingot.services.receipts import Receipt
-from ingot.services.subscriptions import Subscriptions, period_after
+from ingot.services.subscriptions import Subscriptions, Ticked, period_after
+from ingot.store import schema as store
 from ingot.store.ledger import Span
+from ingot.store.organizations import delete_organization
 from ingot.store.schema import MICROSECOND, audit, organizations, plans
 from treasury import Treasury, walk
 
@@ -232,10 +235,10 @@ async def test_subscription_when_months_go_by(treasury: Treasury) -> None:
     assert await _plan_of(treasury, org) == "plan_gold"
     with pytest.raises(Conflict, match="has the subscription"):
         await subscriptions.start(org, "gold", actor="cli")
-    await asyncio.gather(*(subscriptions.tick() for _ in range(4)))
+    await asyncio.gather(*(subscriptions.tick(log=treasury.log) for _ in range(4)))
     assert await treasury.figures(org) == (10, 0)
     treasury.clock.at = datetime(2026, 4, 30, 12, tzinfo=UTC).timestamp()
-    await asyncio.gather(*(subscriptions.tick() for _ in range(4)))
+    await asyncio.gather(*(subscriptions.tick(log=treasury.log) for _ in range(4)))
     assert await treasury.figures(org) == (40, 0)
     rows = await treasury.db.read(lambda conn: list(walk(conn, Span(org_id=org))))
     assert [row.billable_id.partition(":")[2] for row in rows] == [
@@ -258,10 +261,10 @@ async def test_subscription_when_cancelled(treasury: Treasury) -> None:
     await subscriptions.cancel(org, actor="cli")
     await subscriptions.cancel(org, actor="cli")
     treasury.advance(20 * DAY)
-    await subscriptions.tick()
+    await subscriptions.tick(log=treasury.log)
     assert await _plan_of(treasury, org) == "plan_gold"
     treasury.advance(20 * DAY)
-    ticked = await asyncio.gather(*(subscriptions.tick() for _ in range(3)))
+    ticked = await asyncio.gather(*(subscriptions.tick(log=treasury.log) for _ in range(3)))
     assert sum(each.ended for each in ticked) == 1
     assert await _plan_of(treasury, org) == "plan_free"
     assert await treasury.figures(org) == (10, 0)
@@ -285,6 +288,41 @@ async def test_subscription_when_the_plan_is_archived(treasury: Treasury) -> Non
     for plan in ("gold", "silver"):
         with pytest.raises(NotFound, match="no plan"):
             await Subscriptions(treasury.db, clock=treasury.clock).start(org, plan, actor="cli")
+
+
+async def test_subscription_when_its_organization_is_deleted(treasury: Treasury) -> None:
+    """It is over with the organization; one that an older version left is ended by the next turn, without credits."""
+    await _plan(treasury, credits=10)
+    org, left = await treasury.organization("org_a"), await treasury.organization("org_b")
+    subscriptions = Subscriptions(treasury.db, clock=treasury.clock)
+    for each in (org, left):
+        await subscriptions.start(each, "gold", actor="cli")
+    await treasury.db.write(partial(delete_organization, org_id=org, at=treasury.now))
+    gone = update(organizations).where(organizations.c.id == left).values(deleted_at=treasury.now)
+    await treasury.execute(gone)
+    assert [each.org_id for each in await subscriptions.list()] == [left]
+    treasury.advance(40 * DAY)
+    assert await subscriptions.tick(log=treasury.log) == Ticked(ended=1)
+    assert await subscriptions.list() == []
+    assert [await treasury.figures(each) for each in (org, left)] == [(10, 0), (10, 0)]
+    assert treasury.log.said == []
+
+
+async def test_subscription_when_one_cannot_be_renewed(treasury: Treasury) -> None:
+    """Whatever is wrong with one is logged; the others are renewed in the same turn."""
+    await _plan(treasury, credits=10)
+    orgs = [await treasury.organization(f"org_{name}") for name in "abc"]
+    subscriptions = Subscriptions(treasury.db, clock=treasury.clock)
+    begun = [await subscriptions.start(org, "gold", actor="cli") for org in orgs]
+    bad = min(begun, key=lambda each: each.id)
+    beyond = update(store.subscriptions).where(store.subscriptions.c.id == bad.id)
+    await treasury.execute(beyond.values(started_at=2**62))  # no calendar has such a day
+    treasury.advance(40 * DAY)
+    assert await subscriptions.tick(log=treasury.log) == Ticked(renewed=2)
+    ((event, fields),) = treasury.log.said
+    assert (event, fields["subscription"]) == ("subscription_not_renewed", bad.id)
+    amounts = {each.org_id: (await treasury.figures(each.org_id))[0] for each in begun}
+    assert amounts == {each.org_id: 10 if each is bad else 20 for each in begun}
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)), st.integers(1, 30))  # noqa: DTZ001  # made UTC below

@@ -9,10 +9,9 @@ Chooses SQLite or PostgreSQL, memory or Valkey; nothing above knows which. What 
 import asyncio
 import contextlib
 import functools
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ingot.app.webhooks import Webhooks, open_webhooks
 from ingot.clock import Clock
@@ -49,6 +48,7 @@ from ingot.store.blobs import Blobs
 from ingot.store.database import Database
 from ingot.store.engine import open_database
 from ingot.store.faults import StoreError
+from ingot.upkeep import endure
 from ingot.upstream.client import Client
 from ingot.upstream.mail import open_post
 
@@ -110,16 +110,18 @@ async def opened(
         accounts = open_accounts(database, config.accounts, keys=keys, clock=clock, log=log)
         stack.push_async_callback(accounts.close)
         _send_mail(stack, config, accounts, client=client, clock=clock, log=log)
-        _beside(stack, Retention(database, clock=clock, log=log).run())
+        _beside(stack, Retention(database, clock=clock, log=log).run, name="retention", log=log)
         blobs = Blobs(Path(config.files.directory) if config.files.directory else data / "files")
-        _beside(stack, Clearing(database, blobs, clock=clock, log=log).run())
+        clearing = Clearing(database, blobs, clock=clock, log=log)
+        _beside(stack, clearing.run, name="files", log=log)
         webhooks = await stack.enter_async_context(
             open_webhooks(config.webhooks, accounts, digest=keys.digest, clock=clock, log=log)
         )
         money = open_money(database, clock=clock, fallback=preset.default_plan)
         plans = Plans(database, clock=clock)
         await _adopt(plans, preset, log=log)
-        _beside(stack, _every(RENEWAL_SECONDS, money.subscriptions.tick, log=log))
+        renew = functools.partial(money.subscriptions.tick, log=log)
+        _beside(stack, _every(RENEWAL_SECONDS, renew, log=log), name="subscriptions", log=log)
         yield Platform(
             database=database,
             keys=keys,
@@ -162,8 +164,8 @@ def _send_mail(
 ) -> None:
     post = open_post(config.mail, client=client, clock=clock, log=log)
     sender = MailSender(accounts.db, post=post, write=accounts.letters.write, clock=clock, log=log)
-    _beside(stack, sender.run(), stop=sender.close)
-    _beside(stack, accounts.run())
+    _beside(stack, sender.run, name="mail", log=log, stop=sender.close)
+    _beside(stack, accounts.run, name="accounts", log=log)
 
 
 async def _open_jobs(
@@ -209,7 +211,7 @@ async def _keep_levels(
     keeper = LevelKeeper(database, limiter, log=log)
     await keeper.restore()
     stack.push_async_callback(keeper.close)
-    _beside(stack, _every(TICK_SECONDS, keeper.tick, log=log))
+    _beside(stack, _every(TICK_SECONDS, keeper.tick, log=log), name="levels", log=log)
 
 
 async def _adopt(plans: Plans, preset: Preset, *, log: Log) -> None:
@@ -218,24 +220,34 @@ async def _adopt(plans: Plans, preset: Preset, *, log: Log) -> None:
         log.info("plans have the preset's figures", preset=preset.name, plans=list(adopted))
 
 
-async def _every(seconds: float, work: Callable[[], Awaitable[object]], *, log: Log) -> None:
-    """Does `work` again and again; a fault of the store is waited out."""
-    while True:
-        try:
-            await work()
-        except StoreError as error:
-            log.warning("housekeeping failed, it is tried again", reason=error.message)
-        await asyncio.sleep(seconds)
+def _every(
+    seconds: float, work: Callable[[], Awaitable[object]], *, log: Log
+) -> Callable[[], Awaitable[None]]:
+    """`work` again and again; what it raises is logged and ends a turn, not the loop."""
+
+    async def turns() -> None:
+        while True:
+            try:
+                await work()
+            except StoreError as error:
+                log.warning("housekeeping failed, it is tried again", reason=error.message)
+            except Exception as error:  # logged; nobody waits for this task
+                log.error("housekeeping failed, it is tried again", exc_info=error)
+            await asyncio.sleep(seconds)
+
+    return turns
 
 
 def _beside(
     stack: contextlib.AsyncExitStack,
-    work: Coroutine[Any, Any, None],
+    work: Callable[[], Awaitable[None]],
     *,
+    name: str,
+    log: Log,
     stop: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Runs `work` for as long as the process serves."""
-    task = asyncio.get_running_loop().create_task(work)
+    """Runs `work` for as long as the process serves, whatever it raises."""
+    task = asyncio.create_task(endure(work, name=name, log=log))
     stack.push_async_callback(functools.partial(_end, task, stop))
 
 

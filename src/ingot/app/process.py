@@ -36,6 +36,7 @@ from ingot.services.attachments import Attachments
 from ingot.services.measures import Measures
 from ingot.services.runtime import Runtime
 from ingot.store.hold import hold
+from ingot.upkeep import endure
 from ingot.upstream.client import Client
 from ingot.upstream.engine import Engine, Missing, engine_available
 from ingot.upstream.engines import Engines
@@ -266,7 +267,7 @@ async def opened(
             rng=rng,
             log=log,
         )
-        watch = asyncio.create_task(fleet.watch())
+        watch = asyncio.create_task(endure(fleet.watch, name="health", log=log))
         if specs:
             await engines.start(specs[0].name)
         try:

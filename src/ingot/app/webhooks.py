@@ -15,6 +15,7 @@ from ingot.services.webhooks.desk import WebhookDesk
 from ingot.services.webhooks.endpoints import Endpoints
 from ingot.services.webhooks.orders import reach_of
 from ingot.services.webhooks.sending import Deliverer, Room
+from ingot.upkeep import endure
 from ingot.upstream.client import tls_context
 from ingot.upstream.fetch import Fetcher, Resolver
 
@@ -51,7 +52,7 @@ async def open_webhooks(
         log=log,
         room=Room(config.concurrency, config.per_host),
     )
-    running = asyncio.create_task(deliverer.run()) if config.enabled else None
+    running = asyncio.create_task(endure(deliverer.run, name="webhooks", log=log)) if config.enabled else None
     try:
         yield Webhooks(
             Endpoints(db, reach=reach, poster=fetcher, digest=digest, clock=clock),

@@ -11,6 +11,7 @@ from ingot.services.batches import filing
 from ingot.services.batches.filing import Filing
 from ingot.services.runtime import Runtime
 from ingot.services.work import Dialects
+from ingot.upkeep import endure
 from ingot.web.batches import batched
 from ingot.web.surfaces import DIALECTS
 from ingot.worker.keeper import Keeper
@@ -28,8 +29,9 @@ async def open_worker(
         return
     worker = Worker(runtime, _dialects(chosen), pace=Pace(concurrency=config.concurrency))
     files = Filing(lambda: worker.runtime, parts.database, parts.files, _by_path(chosen), chosen)
-    working = asyncio.create_task(worker.run())
-    keeping = asyncio.create_task(Keeper(files, parts.database).run())
+    working = asyncio.create_task(endure(worker.run, name="worker", log=runtime.log))
+    keeper = Keeper(files, parts.database)
+    keeping = asyncio.create_task(endure(keeper.run, name="batches", log=runtime.log))
     try:
         yield worker
     finally:

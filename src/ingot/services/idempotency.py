@@ -31,6 +31,7 @@ from ingot.store.database import Database
 from ingot.store.faults import StoreError
 from ingot.store.idempotency import Claim, Held, Kept, Lead, Mismatched, Scope
 from ingot.store.schema import micros
+from ingot.upkeep import endure
 
 __all__ = ["Lead", "Replay", "Retries", "Scope"]
 
@@ -116,7 +117,9 @@ class Retries:
         """The service in force: leads of processes that cannot be alive are void, and its own are renewed."""
         made = cls(db, clock=clock, log=log, patience=patience, poll=poll)
         await db.write(partial(store.void_leases, owner=made.owner))
-        made._renewing = asyncio.get_running_loop().create_task(made._renew_for_ever())
+        made._renewing = asyncio.get_running_loop().create_task(
+            endure(made._renew_for_ever, name="retries", log=log)
+        )
         return made
 
     async def close(self) -> None:
@@ -319,7 +322,9 @@ class Retries:
         """Tries until it is written, so that no retry must wait for the lease; where the process ends before, it lapses."""
         self._unreleased.append(lead)
         if self._releasing is None or self._releasing.done():
-            self._releasing = asyncio.get_running_loop().create_task(self._release_unreleased())
+            self._releasing = asyncio.get_running_loop().create_task(
+                endure(self._release_unreleased, name="retries", log=self._log)
+            )
 
     async def _release_unreleased(self) -> None:
         while self._unreleased:

@@ -31,6 +31,7 @@ from ingot.store.database import Database
 from ingot.store.faults import StoreError
 from ingot.store.holds import Account, Ask, Part, Return, Taken, extend, give_back, take, void_others
 from ingot.store.schema import MICROSECOND, micros
+from ingot.upkeep import endure
 
 LEASE_SECONDS: Final = 30.0
 MARGIN: Final = 1 / 6
@@ -108,7 +109,9 @@ class Purse:
         """Ends the leases that earlier starts left, where nobody else can own any; then keeps the own ones."""
         if self._alone:
             await self._db.write(partial(void_others, owner=self._owner))
-        self._keeper = asyncio.get_running_loop().create_task(self._keep())
+        self._keeper = asyncio.get_running_loop().create_task(
+            endure(self._keep, name="leases", log=self._log)
+        )
 
     async def close(self) -> None:
         """Gives everything back that no running call has reserved; call it before the database's."""

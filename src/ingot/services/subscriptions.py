@@ -5,7 +5,8 @@
 A period begins on the day of the month on which the subscription did, or on the month's last. Its credits are one
 ledger row, `sub_ID:DAY`, so that no restart and no second process gives them twice; after a pause every missed period
 is made up for. An ended subscription puts its organization back on the fallback plan. What a plan costs a month is
-told and not collected: that is the payment provider's. Each change leaves an audit row.
+told and not collected: that is the payment provider's. That of a deleted organization is over. Each change leaves an
+audit row.
 """
 
 import calendar
@@ -19,6 +20,7 @@ from sqlalchemy import Connection
 from ingot import ids
 from ingot.clock import Clock
 from ingot.errors import Conflict, NotFound
+from ingot.logs import Log
 from ingot.services.keeping import Keep, keep_nothing, kept
 from ingot.store import subscriptions as store
 from ingot.store.audit import Detail, note
@@ -67,12 +69,19 @@ class Subscriptions:
         """Those of an organization, or all, the oldest first."""
         return await self._db.read(partial(store.list_subscriptions, org_id=org_id, ended=ended))
 
-    async def tick(self) -> Ticked:
-        """Renews and ends what is due; call it now and then, in any number of processes."""
+    async def tick(self, *, log: Log) -> Ticked:
+        """Renews and ends what is due; call it now and then, in any number of processes.
+
+        One that cannot be brought up to date is logged, and keeps no other from it.
+        """
         now = self._now()
         renewed = ended = 0
         for which in await self._db.read(partial(store.due, now=now)):
-            done = await self._db.write(partial(_turn, which=which, now=now, fallback=self._fallback))
+            try:
+                done = await self._db.write(partial(_turn, which=which, now=now, fallback=self._fallback))
+            except Exception as error:  # logged; the others are paid for too
+                log.error("subscription_not_renewed", subscription=which, exc_info=error)
+                continue
             renewed += done.renewed
             ended += done.ended
         return Ticked(renewed, ended)
@@ -129,7 +138,8 @@ def _turn(conn: Connection, which: str, *, now: int, fallback: str) -> Ticked:
     row = store.subscription(conn, which)
     if row is None:
         return Ticked()
-    _lock(conn, row.org_id)
+    if locked_standing(conn, row.org_id) is None:
+        return Ticked(ended=int(_drop(conn, row, at=now)))
     renewed = 0
     while (
         (row := store.subscription(conn, which)) is not None
@@ -156,6 +166,14 @@ def _end(conn: Connection, row: Subscription, *, fallback: str, at: int) -> None
     if plan is not None:
         store.put_on_plan(conn, row.org_id, plan_id=plan.plan_id)
     _note(conn, row, actor="server", action="subscription.end", at=at)
+
+
+def _drop(conn: Connection, row: Subscription, *, at: int) -> bool:
+    """Ends the subscription of an organization that was deleted; nothing is given for what it missed."""
+    if not store.end(conn, row.id, at=at):
+        return False
+    _note(conn, row, actor="server", action="subscription.end", at=at)
+    return True
 
 
 def _give(conn: Connection, row: Subscription, *, credits: int) -> None:  # noqa: A002  # what the ledger calls them

@@ -8,12 +8,14 @@ Where the connection is lost hints are lost, and it is made again.
 """
 
 import asyncio
+from functools import partial
 from typing import Any, Final
 
 from psycopg import AsyncConnection, Error
 
 from ingot.logs import Log
 from ingot.signals.signal import LocalSignal
+from ingot.upkeep import endure
 
 CHANNEL: Final = "ingot_hints"
 GATHER_SECONDS: Final = 0.02
@@ -34,7 +36,10 @@ class PostgresSignal(LocalSignal):
     async def start(self) -> None:
         """Begins to listen; a database that is away is tried again."""
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._for_ever(work)) for work in (self._listen, self._speak)]
+        self._tasks = [
+            loop.create_task(endure(partial(self._for_ever, work), name="hints", log=self._log))
+            for work in (self._listen, self._speak)
+        ]
 
     async def close(self) -> None:
         """Ends both connections."""

@@ -21,6 +21,7 @@ from ingot.store.schema import (
     organizations,
     plans,
     slots,
+    subscriptions,
 )
 
 
@@ -130,7 +131,8 @@ def owned_on_plan(conn: Connection, user_id: str, *, plan: str, since: int) -> i
 
 
 def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
-    """Ends an organization: keys stop, retries and invitations are void. False where it was ended already.
+    """Ends an organization: keys stop, its subscription ends, retries and invitations are void. False where it was
+    ended already.
 
     Its memberships stay: they tell who owned it. What it kept goes by `erasure`. A retry key whose
     request still runs stays until that is settled, which charges for it and keeps no answer.
@@ -140,6 +142,10 @@ def delete_organization(conn: Connection, org_id: str, *, at: int) -> bool:
         return False
     live = update(api_keys).where(api_keys.c.org_id == org_id, api_keys.c.revoked_at.is_(None))
     conn.execute(live.values(revoked_at=at))
+    subscribed = update(subscriptions).where(
+        subscriptions.c.org_id == org_id, subscriptions.c.ended_at.is_(None)
+    )
+    conn.execute(subscribed.values(ended_at=at))
     conn.execute(delete(slots).where(slots.c.org_id == org_id))
     erase(conn, org_id)
     cancel_organization(conn, org_id, at=at)

@@ -27,6 +27,7 @@ from ingot.store.database import Database
 from ingot.store.faults import StoreError
 from ingot.store.organizations import OrganizationRow
 from ingot.store.schema import DEFAULT_ORG, micros
+from ingot.store.subscriptions import live_subscription
 
 REMEMBERED_SECONDS = 30 * 86400
 """How long a deleted organization counts as owned, so that deleting one does not renew a plan's limits and credits."""
@@ -189,8 +190,14 @@ class Organizations:
 
     def _delete(self, conn: Connection, org_id: str, caller: Caller) -> None:
         at = micros(self._clock.now())
+        subscribed = live_subscription(conn, org_id)
         if not store.delete_organization(conn, org_id, at=at):
             raise missing_organization()
+        if subscribed is not None:
+            note(
+                conn, org_id, actor=caller.actor, action="subscription.end", subject=subscribed.id, at=at,
+                detail={"plan": subscribed.plan_id, "period_end": subscribed.period_end},
+            )  # fmt: skip
         note(conn, org_id, actor=caller.actor, action="organization.delete", subject=org_id, at=at)
 
     async def purge(self, org_id: str) -> None:
