@@ -1,16 +1,20 @@
 """Keys and plans over the admin API: who may make which, what is shown, and what is refused."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from adminhouse import Browser, House, open_house
 from ingot.errors import Unauthenticated
 from ingot.services.keys import STALE_SECONDS
 from ingot.services.plans import Plans
-from ingot.store.schema import DEFAULT_ORG
+from ingot.store import members
+from ingot.store.schema import DEFAULT_ORG, users
+from ingot.store.schema import plans as plans_table
 from ingot.web import admin
 from ingot.web.admin import keys, plans
 from ingot.web.intake import LOOPBACK_HOSTS, Hosts
@@ -100,6 +104,63 @@ async def test_member_makes_no_key_for_others_or_for_the_admin_api(house: House)
     assert (await clerk.call("POST", _keys(DEFAULT_ORG), {"name": "x", "scope": "admin"}))[0] == 403
     assert (await clerk.call("POST", f"{which}/roll", {}))[0] == 403
     assert (await root.call("POST", f"{which}/roll", {}))[0] == 201
+
+
+async def test_admin_key_has_at_most_the_rights_of_its_person(house: House) -> None:
+    """A lost role is lost at the next call with a key, and so is a membership; a key of nobody stays what it is."""
+    org = await house.organization()
+    await house.execute(update(plans_table).values(keys=None))
+    owner = await house.member("owner@example.org", org)
+    ada = await house.member("ada@example.org", org, role="admin")
+    assert ada.user
+    made = await _created(ada, org, scope="admin")
+    nobody = await _created(owner, org, scope="admin", user=None)
+    program = Browser(house, key=str(made["key"]))
+    child = await _created(program, org, scope="admin")
+    assert (made["user"], child["user"], nobody["user"]) == (ada.user.id, ada.user.id, None)
+    assert (await _created(program, org))["user"] is None
+    programs = [program, Browser(house, key=str(child["key"]))]
+    member = f"/admin/v1/organizations/{org}/members/{ada.user.id}"
+    for role, statuses in (("member", (200, 403)), ("viewer", (403, 403)), ("owner", (200, 200))):
+        assert (await owner.call("PATCH", member, {"role": role}))[0] == 200
+        for each in programs:
+            calls = (
+                await each.call("GET", _keys(org)),
+                await each.call("PATCH", _keys(org)[:-5], {"name": "E"}),
+            )
+            assert tuple(status for status, *_ in calls) == statuses
+            assert (await each.call("DELETE", _keys(org)[:-5]))[0] == 403
+    assert (await owner.call("PATCH", member, {"role": "member"}))[0] == 200
+    assert (await program.call("POST", _keys(org), {"name": "x", "scope": "admin"}))[0] == 403
+    assert (await program.call("POST", _keys(org), {"name": "x", "user": None}))[0] == 403
+    assert (await owner.call("DELETE", member))[0] == 200
+    assert [(await each.call("GET", _keys(org)))[0] for each in programs] == [401, 401]
+    assert (await Browser(house, key=str(nobody["key"])).call("GET", _keys(org)))[0] == 200
+
+
+async def test_operators_key_is_one_only_while_its_person_is(house: House) -> None:
+    """It records who made it, as do the keys that it makes; who is no operator any more, or disabled, has none."""
+    root = await house.person("root@example.org", operator=True)
+    assert root.user
+    made = await _created(root, DEFAULT_ORG, scope="admin")
+    program = Browser(house, key=str(made["key"]))
+    child = await _created(program, DEFAULT_ORG, scope="admin")
+    assert (made["user"], child["user"]) == (root.user.id, root.user.id)
+    programs = [program, Browser(house, key=str(child["key"]))]
+    by_hand = await house.key(DEFAULT_ORG)
+    path = "/admin/v1/plans"
+    assert [(await each.call("GET", path))[0] for each in programs] == [200, 200]
+    whose = update(users).where(users.c.id == root.user.id)
+    await house.execute(whose.values(operator=0))
+    assert [(await each.call("GET", path))[0] for each in programs] == [401, 401]
+    clerk = partial(members.insert_member, org_id=DEFAULT_ORG, user_id=root.user.id, role="owner", at=1)
+    await house.db.write(clerk)
+    assert [(await each.call("GET", path))[0] for each in programs] == [403, 403]
+    await house.execute(whose.values(operator=1))
+    assert [(await each.call("GET", path))[0] for each in programs] == [200, 200]
+    await house.execute(whose.values(disabled_at=1))
+    assert [(await each.call("GET", path))[0] for each in programs] == [401, 401]
+    assert (await by_hand.call("GET", path))[0] == 200
 
 
 async def test_s08_key_of_another_organization_is_as_one_that_is_not_there(house: House) -> None:

@@ -7,9 +7,9 @@ hash, a link's token as its SHA-256. A user is nobody's property: rights come fr
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, and_, func, insert, select, update
 
-from ingot.store.schema import api_keys, links, users
+from ingot.store.schema import api_keys, links, members, users
 
 Purpose = Literal["verify", "reset"]
 
@@ -143,14 +143,41 @@ def recent_links(conn: Connection, user_id: str, *, purpose: Purpose, since: int
 
 @dataclass(frozen=True, slots=True)
 class KeyOwner:
-    """What the admin API asks of a key: whose it is, and what it may call."""
+    """What the admin API asks of a key: whose it is, what it may call, and what its person is now, where it has one."""
 
     org_id: str
     scope: str
+    user_id: str | None
+    active: bool  # the person's account is verified and not disabled
+    operator: bool
+    role: str | None  # of the person in the organization
 
 
 def key_owner(conn: Connection, key_id: str) -> KeyOwner | None:
-    """The organization and the scope of a key."""
-    query: Any = select(api_keys.c.org_id, api_keys.c.scope).where(api_keys.c.id == key_id)
+    """The organization and the scope of a key, and its person's rights."""
+    membership = and_(members.c.org_id == api_keys.c.org_id, members.c.user_id == api_keys.c.user_id)
+    query: Any = (
+        select(
+            api_keys.c.org_id,
+            api_keys.c.scope,
+            api_keys.c.user_id,
+            users.c.verified_at,
+            users.c.disabled_at,
+            users.c.operator,
+            members.c.role,
+        )
+        .outerjoin(users, users.c.id == api_keys.c.user_id)
+        .outerjoin(members, membership)
+        .where(api_keys.c.id == key_id)
+    )
     found = conn.execute(query).first()
-    return None if found is None else KeyOwner(org_id=found.org_id, scope=found.scope)
+    if found is None:
+        return None
+    return KeyOwner(
+        org_id=found.org_id,
+        scope=found.scope,
+        user_id=found.user_id,
+        active=found.verified_at is not None and found.disabled_at is None,
+        operator=bool(found.operator),
+        role=found.role,
+    )

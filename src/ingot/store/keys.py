@@ -8,7 +8,7 @@ functions that look across organizations are the operator's and the authenticati
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, false, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from ingot.store.budgets import Budget
@@ -59,7 +59,7 @@ class KeyFound:
     org_deleted_at: int | None
     verified_at: int | None  # of the user that the key belongs to, if any
     disabled_at: int | None
-    member: bool  # whether that user still belongs to the organization
+    member: bool  # whether that user still belongs to the organization, as operators do to the operator's own
     budgets: tuple[Budget, ...]
 
 
@@ -87,7 +87,7 @@ _TOUCH = (
 
 _ORG = len(_FIELDS) + len(PLAN_COLUMNS)
 _USER = _ORG + 4
-_BUDGET = _USER + 3
+_BUDGET = _USER + 4
 # One row for each budget in force, one without where there is none: a single query on every database.
 _FIND = (
     select(
@@ -100,6 +100,7 @@ _FIND = (
         users.c.verified_at,
         users.c.disabled_at,
         members.c.role,
+        users.c.operator,
         budgets.c.id,
         budgets.c.key_id,
         budgets.c.period,
@@ -138,9 +139,10 @@ def find_key(conn: Connection, kid: str) -> KeyFound | None:
         return None
     first = tuple(rows[0])
     prepaid, keep_content, retention_days, deleted_at = first[_ORG:_USER]
-    verified_at, disabled_at, role = first[_USER:_BUDGET]
+    verified_at, disabled_at, role, operator = first[_USER:_BUDGET]
+    key = KeyRow(*first[: len(_FIELDS)])
     return KeyFound(
-        key=KeyRow(*first[: len(_FIELDS)]),
+        key=key,
         plan=PlanRow(*first[len(_FIELDS) : _ORG]),
         prepaid=bool(prepaid),
         keep_content=bool(keep_content),
@@ -148,7 +150,7 @@ def find_key(conn: Connection, kid: str) -> KeyFound | None:
         org_deleted_at=deleted_at,
         verified_at=verified_at,
         disabled_at=disabled_at,
-        member=role is not None,
+        member=role is not None or (bool(operator) and key.org_id == DEFAULT_ORG),
         budgets=tuple(Budget(*row[_BUDGET:]) for row in rows if row[_BUDGET] is not None),
     )
 
@@ -217,11 +219,15 @@ def key_caps(conn: Connection, org_id: str) -> dict[str, int]:
 
 
 def holder(conn: Connection, org_id: str, *, who: str) -> Holder | None:
-    """The member of an organization that a key is made for, by id or e-mail address."""
+    """The member of an organization that a key is made for, by id or e-mail address; of the operator's own also an
+    operator.
+    """
+    belongs = users.c.operator == 1 if org_id == DEFAULT_ORG else false()
     query = (
         select(users.c.id, users.c.verified_at, users.c.disabled_at)
-        .join(members, members.c.user_id == users.c.id)
-        .where(members.c.org_id == org_id, or_(users.c.id == who, users.c.email == who.lower()))
+        .outerjoin(members, and_(members.c.user_id == users.c.id, members.c.org_id == org_id))
+        .where(or_(users.c.id == who, users.c.email == who.lower()))
+        .where(or_(members.c.role.is_not(None), belongs))
     )
     found = conn.execute(query).first()
     if found is None:

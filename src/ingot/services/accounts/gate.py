@@ -4,7 +4,8 @@
     who + action + organization --> Access, or Unauthenticated, Forbidden, NotFound
 
 A credential in a header counts before a cookie. Where somebody is no member, the organization does not exist.
-Rights are read at each call, so that a lost role is lost at once. Knows no HTTP beyond the two kinds of credential.
+Rights are read at each call, so that a lost role is lost at once: an admin key that was made for a person has at most
+that person's. Knows no HTTP beyond the two kinds of credential.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ingot.services.accounts.permissions import (
     OPERATOR,
     PERSON,
     VERIFIED,
+    lesser,
     may,
     needed,
 )
@@ -76,7 +78,13 @@ class Gate:
         owner = await self._db.read(partial(key_owner, key_id=key_id))
         if owner is None or owner.scope != "admin":
             raise Forbidden("This key may call models alone. The admin API takes a key of the scope `admin`.")
-        return Caller("key", actor=key_id, operator=owner.org_id == DEFAULT_ORG, key_org=owner.org_id)
+        operator = owner.org_id == DEFAULT_ORG and (owner.user_id is None or owner.operator)
+        if owner.user_id is not None and not (owner.active and (operator or owner.role is not None)):
+            raise Unauthenticated(
+                "The account that this admin key belongs to is disabled, not verified, or no member of the organization "
+                "any more. Ask an administrator of the organization."
+            )
+        return Caller("key", actor=key_id, operator=operator, key_org=owner.org_id, key_person=owner.user_id)
 
     def admit(self, caller: Caller | None, action: str) -> None:
         """Raises where the caller may not do this, whatever organization it is about."""
@@ -114,9 +122,14 @@ def _look(conn: Connection, org_id: str, caller: Caller) -> tuple[OrganizationRo
 def _role(conn: Connection, org_id: str, caller: Caller) -> str | None:
     if caller.operator:
         return "owner"
-    if caller.user is None:
-        return KEY_ROLE if caller.key_org == org_id else None
-    return members.role_of(conn, org_id, user_id=caller.user.id)
+    if caller.user is not None:
+        return members.role_of(conn, org_id, user_id=caller.user.id)
+    if caller.key_org != org_id:
+        return None
+    if caller.key_person is None:
+        return KEY_ROLE
+    role = members.role_of(conn, org_id, user_id=caller.key_person)
+    return None if role is None else lesser(role, KEY_ROLE)
 
 
 def needs_organization(action: str) -> bool:

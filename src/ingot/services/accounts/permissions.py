@@ -7,7 +7,8 @@
     operator    who runs this server, or an admin key of its own organization
     else        the roles in the organization that the path names
 
-An operator may do everything in every organization. An admin key is, in its own organization, what an admin is.
+An operator may do everything in every organization. An admin key is, in its own organization, what an admin is, or what
+its person is where that is less.
 Who adds routes adds their actions here.
 """
 
@@ -57,12 +58,17 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
 }
 
 KEY_ROLE: Final[Role] = "admin"
-"""What an admin key is in its organization."""
+"""What an admin key is in its organization, at most."""
 
 
 def may(role: str, action: str) -> bool:
     """Whether a role allows an action; raises KeyError for an action that nobody described."""
     return role in PERMISSIONS[action]
+
+
+def lesser(one: Role, other: Role) -> Role:
+    """The one of two roles that may do less."""
+    return min(one, other, key=ROLES.index)
 
 
 def needed(action: str) -> str:

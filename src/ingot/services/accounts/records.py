@@ -57,7 +57,8 @@ def read_name(text: str) -> str:
 class Caller:
     """Who calls the admin API: a person with a session, or an admin key.
 
-    `actor` is what the audit log shows: the user's or the key's id. A key has an organization, a person a session.
+    `actor` is what the audit log shows: the user's or the key's id. A key has an organization and perhaps a person, a
+    person has a session.
     """
 
     kind: Literal["person", "key"]
@@ -66,6 +67,12 @@ class Caller:
     user: UserRow | None = None
     session: bytes | None = field(default=None, repr=False)
     key_org: str | None = None
+    key_person: str | None = None
+
+    @property
+    def person(self) -> str | None:
+        """The id of who calls, or of whose key does; None for a key of nobody in particular."""
+        return self.key_person if self.user is None else self.user.id
 
     @property
     def verified(self) -> bool:

@@ -1,7 +1,8 @@
 """Routes for an organization's keys: create, list, show, roll, revoke.
 
 A member makes keys for themselves, to call models with; keys for others, for nobody in particular or for the admin API
-take an administrator. An admin key of the operator's organization may do what an operator may: only they make one.
+take an administrator. An admin key has at most the rights of its person. One of the operator's organization may do what
+an operator may: only they make one.
 """
 
 from collections.abc import Callable, Collection
@@ -174,10 +175,21 @@ def _order(call: Call, body: NewKey) -> KeyOrder:
     )
 
 
-def _user(call: Call, body: NewKey) -> str | None:
-    """Whose the key will be; an operator who acts on a foreign organization is no member of it, nor is a key."""
+def _own(call: Call, scope: Scope) -> str | None:
+    """Whose a key is that names nobody: an operator who acts on a foreign organization is no member of it, and what a
+    program makes to call models with is the organization's. No admin key outlives the rights of who made it.
+    """
     caller = call.who
-    own = None if caller.user is None or caller.operator else caller.user.id
+    if caller.operator:
+        return caller.person if scope == "admin" and call.org_id == DEFAULT_ORG else None
+    if caller.user is None and scope != "admin" and may(call.entered.role, "keys.update"):
+        return None
+    return caller.person
+
+
+def _user(call: Call, body: NewKey) -> str | None:
+    """Whose the key will be."""
+    own = _own(call, body.scope)
     if body.user is UNSET:
         return own
     if body.user != own and not may(call.entered.role, "keys.update"):
