@@ -75,6 +75,50 @@ async def test_top_up_when_the_amount_is_none(treasury: Treasury, amount: int) -
         await treasury.credits.top_up("org_x", 5, actor="cli")
 
 
+async def test_add_when_a_balance_would_not_fit(treasury: Treasury) -> None:
+    """Whatever gives credit is refused before it is written where the balance would leave 9 million USD, also at once."""
+    org, owing = await treasury.organization("org_a"), await treasury.organization("org_b", prepaid=False)
+    for number in range(8):
+        await treasury.credits.top_up(org, 10**18, actor="cli", reference=f"pay-{number}")
+    tries = [treasury.credits.top_up(org, 10**18 - 5, actor="cli") for _ in range(4)]
+    told = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(each, Receipt) for each in told) == 1
+    assert sum(isinstance(each, Conflict) for each in told) == 3
+    promos = Promos(treasury.db, clock=treasury.clock)
+    await promos.create(6, actor="cli", code="PROMO", most_uses=1)
+    await _plan(treasury, credits=10)
+    subscriptions = Subscriptions(treasury.db, clock=treasury.clock)
+    for refused in (
+        treasury.credits.correct(org, 6, actor="cli", note="a slip"),
+        promos.redeem(org, "PROMO", actor="cli"),
+        subscriptions.start(org, "gold", actor="cli"),
+    ):
+        with pytest.raises(Conflict, match=r"One lies between -9000000 and 9000000 USD"):
+            await refused
+    again = await treasury.credits.top_up(org, 10**18, actor="cli", reference="pay-0")
+    assert again.repeated
+    await treasury.credits.correct(org, 5, actor="cli", note="to the brim")
+    assert await treasury.figures(org) == (9 * 10**18, 0)
+    assert await _plan_of(treasury, org) == "plan_free"
+    assert (await promos.list())[0].uses == 0
+    for _ in range(9):
+        await treasury.credits.correct(owing, -(10**18), actor="cli", note="owed")
+    with pytest.raises(Conflict, match=r"would be -9000000\.000000000001 USD"):
+        await treasury.credits.correct(owing, -1, actor="cli", note="owed")
+    await treasury.credits.correct(owing, 10**18, actor="cli", note="paid")
+
+
+async def test_show_when_more_went_through_than_64_bits_hold(treasury: Treasury) -> None:
+    """What came in over the years is told exactly, and the books can be checked."""
+    org = await treasury.organization("org_a")
+    for number in range(11):
+        await treasury.credits.top_up(org, 10**18, actor="cli", reference=f"pay-{number}")
+        await treasury.credits.correct(org, 1 - 10**18, actor="cli", note="spent")
+    account = await treasury.credits.show(org)
+    assert account.sums == {"topup": 11 * 10**18, "correction": 11 - 11 * 10**18}
+    assert account.standing.balance == 11
+
+
 async def test_refund_when_in_parts(treasury: Treasury) -> None:
     """All refunds of a call together never exceed what it cost, also if two race for the rest."""
     org = await treasury.organization("org_a", amount=1_000)

@@ -212,6 +212,18 @@ async def test_verify_when_a_balance_is_off(books: Books) -> None:
     assert set(found) == {"sums"}
 
 
+async def test_verify_when_a_balance_is_no_amount(books: Books) -> None:
+    """Rows that add up to more than 64 bits hold are summed, and a balance that became a fraction is named with its rows."""
+    paid = {"org_id": "org_b", "kind": "topup", "amount": 10**18, "at": books.treasury.now}
+    rows = [insert(ledger).values(paid | {"billable_id": f"topup:{number}"}) for number in range(12)]
+    broken = [update(balances).values(balance=1.2e19)] if books.numbered else []
+    found = await books.harm(*rows, *broken)
+    assert "org_b" in {subject for subject, _ in found["sums"]}
+    assert any("its rows add up to 1199999" in detail for _, detail in found["sums"])
+    if broken:
+        assert any("its balance is 1.2e+19, which is no amount" in detail for _, detail in found["sums"])
+
+
 async def test_verify_when_more_is_held_than_there_is(books: Books) -> None:
     """A prepaid balance covers what is held of it."""
     found = await books.harm(

@@ -18,7 +18,7 @@ from ingot.store.instants import shared_now
 from ingot.store.ledger import Entry, add_entry
 
 MOST: Final = LARGEST
-"""A million USD in one row: more is a slip of the hand, and a balance has to stay within 64 bits."""
+"""A million USD in one row: more is a slip of the hand. What a balance comes to has its own bound, in `add`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def record(conn: Connection, entry: Entry, *, before: Standing, actor: str, acti
             f"The organization has {usd(max(0, before.available))} USD that are not reserved by running requests, "
             f"less than {usd(-entry.amount)} USD; a prepaid balance does not go below zero."
         )
-    add_entry(conn, entry)
     add(conn, entry.org_id, amount=entry.amount)
+    add_entry(conn, entry)
     note(
         conn,
         org_id=entry.org_id,

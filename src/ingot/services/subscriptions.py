@@ -182,8 +182,8 @@ def _give(conn: Connection, row: Subscription, *, credits: int) -> None:  # noqa
         return
     day = datetime.fromtimestamp(row.period_start // MICROSECOND, UTC).date().isoformat()
     entry = Entry(f"{row.id}:{day}", row.org_id, "subscription", credits, row.period_start, note=row.plan_id)
-    add_entry(conn, entry)
     add(conn, row.org_id, amount=credits)
+    add_entry(conn, entry)
 
 
 def _lock(conn: Connection, org_id: str) -> None:

@@ -10,15 +10,21 @@ Refuses to know what a call was; the ledger rows of calls themselves are written
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import Struct
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from ingot.errors import Conflict
+from ingot.pricing import LARGEST, usd
 from ingot.store.budgets import matching, period_start
 from ingot.store.bulk import run_kept
 from ingot.store.holds import Account, Part, draw, lock_balance, unhold
 from ingot.store.schema import balances, budget_spend, ledger, organizations
+
+MOST: Final = 9 * LARGEST
+"""How far from zero a balance is taken by what is not a call: a sum of 64 bits holds a little more."""
 
 
 class Charge(Struct, frozen=True, gc=False):
@@ -95,8 +101,14 @@ def charge(conn: Connection, charges: Sequence[Charge]) -> list[Shortfall]:
 
 
 def add(conn: Connection, org_id: str, *, amount: int) -> None:
-    """Moves a balance, up or down; its ledger row is the caller's."""
-    lock_balance(conn, org_id)
+    """Moves a balance, up or down; its ledger row is the caller's. Raises Conflict where it would leave `MOST`."""
+    balance, _ = lock_balance(conn, org_id)
+    if abs(balance + amount) > max(MOST, abs(balance)):
+        raise Conflict(
+            f"The balance would be {usd(balance + amount)} USD. One lies between -{usd(MOST)} and {usd(MOST)} USD; choose "
+            "a smaller amount.",
+            param="amount",
+        )
     conn.execute(_ADD, {"org": org_id, "more": amount})
 
 

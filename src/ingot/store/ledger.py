@@ -15,6 +15,7 @@ from ingot.store.schema import ledger
 Kind = Literal["inference", "topup", "promo", "subscription", "monthly", "refund", "correction", "shortfall"]
 
 PAGE: Final = 2_000
+_HALF: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +107,21 @@ def _at(entry: Entry, span: Span) -> tuple[int, ...]:
 def sums_by_kind(conn: Connection, org_id: str) -> dict[str, int]:
     """What each kind of row adds up to for an organization."""
     query = (
-        select(ledger.c.kind, func.sum(ledger.c.amount))
+        select(ledger.c.kind, *exact_sum(ledger.c.amount))
         .where(ledger.c.org_id == org_id)
         .group_by(ledger.c.kind)
     )
-    return {kind: int(amount) for kind, amount in conn.execute(query)}
+    return {kind: joined(high, low) for kind, high, low in conn.execute(query)}
+
+
+def exact_sum(amount: ColumnElement[int]) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """The sum of amounts in two halves, for a whole one may not fit in 64 bits: `joined` puts them together."""
+    return func.sum(amount // _HALF), func.sum(amount % _HALF)
+
+
+def joined(high: int | None, low: int | None) -> int:
+    """The sum that the halves are of."""
+    return int(high or 0) * _HALF + int(low or 0)
 
 
 def _within(query: Select[Any], span: Span) -> Select[Any]:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, and_, except_, func, literal, or_, select, te
 from ingot.pricing import Tokens, parse_frozen, usd
 from ingot.store.budgets import HOUR, Period, ancestry, next_month, period_start, spent_in_ledger
 from ingot.store.findings import PAGE, Check, Finding
+from ingot.store.ledger import exact_sum, joined
 from ingot.store.schema import (
     balances,
     budget_spend,
@@ -146,9 +147,8 @@ def answers(conn: Connection) -> Iterator[Finding]:
 
 def sums(conn: Connection) -> Iterator[Finding]:
     """Every balance is the sum of the organization's rows, and what is held of it the sum of its leases."""
-    total = (
-        select(ledger.c.org_id, func.sum(ledger.c.amount).label("total")).group_by(ledger.c.org_id).subquery()
-    )
+    high, low = exact_sum(ledger.c.amount)
+    total = select(ledger.c.org_id, high.label("high"), low.label("low")).group_by(ledger.c.org_id).subquery()
     held = _held(None).subquery()
     query = (
         select(
@@ -156,7 +156,8 @@ def sums(conn: Connection) -> Iterator[Finding]:
             balances.c.balance,
             balances.c.held,
             organizations.c.prepaid,
-            func.coalesce(total.c.total, 0).label("total"),
+            total.c.high,
+            total.c.low,
             func.coalesce(held.c.amount, 0).label("leased"),
         )
         .join(organizations, organizations.c.id == balances.c.org_id)
@@ -165,9 +166,20 @@ def sums(conn: Connection) -> Iterator[Finding]:
         .order_by(balances.c.org_id)
     )
     for row in conn.execute(query):
-        if row.balance != row.total:
+        damaged = [name for name in ("balance", "held") if not isinstance(getattr(row, name), int)]
+        for name in damaged:
+            yield Finding(
+                "sums",
+                row.org_id,
+                f"its {name} is {getattr(row, name)}, which is no amount; its rows add up to "
+                f"{usd(joined(row.high, row.low))} USD",
+            )
+        if damaged:
+            continue
+        if row.balance != joined(row.high, row.low):
             detail = (
-                f"the balance is {usd(row.balance)} USD, but its rows add up to {usd(int(row.total))} USD"
+                f"the balance is {usd(row.balance)} USD, but its rows add up to "
+                f"{usd(joined(row.high, row.low))} USD"
             )
             yield Finding("sums", row.org_id, detail)
         if row.held != row.leased:
@@ -177,12 +189,12 @@ def sums(conn: Connection) -> Iterator[Finding]:
             detail = f"{usd(row.held)} USD are held of a balance of {usd(row.balance)} USD"
             yield Finding("sums", row.org_id, detail)
     unknown = (
-        select(total.c.org_id, total.c.total)
+        select(total.c.org_id, total.c.high, total.c.low)
         .outerjoin(balances, balances.c.org_id == total.c.org_id)
         .where(balances.c.org_id.is_(None))
     )
-    for org_id, amount in conn.execute(unknown):
-        yield Finding("sums", org_id, f"has rows of {usd(int(amount))} USD and no balance")
+    for org_id, high, low in conn.execute(unknown):
+        yield Finding("sums", org_id, f"has rows of {usd(joined(high, low))} USD and no balance")
 
 
 def caps(conn: Connection) -> Iterator[Finding]:
