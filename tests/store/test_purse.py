@@ -11,7 +11,10 @@ from sqlalchemy import select
 from databases import Place, open_store
 from ingot.errors import QuotaExceeded
 from ingot.pricing import usd
+from ingot.services.budgets import Budgets
+from ingot.services.ledger import Ledger
 from ingot.services.purse import Hold, Prepaid, Purse
+from ingot.store.budgets import matching
 from ingot.store.holds import void_others
 from ingot.store.ledger import Span
 from ingot.store.schema import holds
@@ -107,19 +110,39 @@ async def test_reserve_when_nobody_prepays(treasury: Treasury) -> None:
 
 
 async def test_charge_when_it_exceeds_what_was_reserved(treasury: Treasury) -> None:
-    """What is beyond comes from what is free; beyond that the operator bears it, by a row, and the balance is zero."""
-    org = await treasury.organization("org_a", amount=100)
+    """What is beyond the operator bears, by a row, however much the balance has: the client pays what was reserved."""
+    org = await treasury.organization("org_a", amount=1_000)
     purse = treasury.purse("p")
-    assert await treasury.spend(purse, await purse.reserve(org, 40), amount=60) == []
-    assert await treasury.figures(org) == (40, 0)
-    hold = await purse.reserve(org, 40)
-    call = treasury.call(75, hold=hold)
-    (lost,) = await treasury.settle(call)
-    purse.release(hold, 75)
-    assert lost.amount == 35
-    assert await treasury.figures(org) == (0, 0)
+    calls = []
+    for reserved, cost, left in ((40, 60, 960), (40, 40, 920), (40, 10**15, 880), (880, 881, 0)):
+        hold = await purse.reserve(org, reserved)
+        calls.append(treasury.call(cost, hold=hold))
+        await treasury.settle(calls[-1])
+        purse.release(hold, cost)
+        await purse.tick()
+        assert (await treasury.figures(org))[0] == left
     rows = await treasury.db.read(lambda conn: list(walk(conn, Span(org_id=org, kind="shortfall"))))
-    assert [(row.amount, row.refers_to) for row in rows] == [(35, call.id)]
+    dear = [(20, calls[0].id), (10**15 - 40, calls[2].id), (1, calls[3].id)]
+    assert [(row.amount, row.refers_to) for row in rows] == dear
+    assert (await Ledger(treasury.db).verify()).findings == []
+
+
+async def test_charge_when_nothing_was_reserved(treasury: Treasury) -> None:
+    """A prepaid call without a reservation is paid from what is free, and one that is paid later in full."""
+    org = await treasury.organization("org_a", amount=100)
+    late = await treasury.organization("org_b", prepaid=False)
+    await Budgets(treasury.db, clock=treasury.clock).set(late, 1_000, period="total", actor="cli")
+    call = treasury.call(70, hold=Hold(org, 0, True))
+    assert await treasury.settle(call) == []
+    assert await treasury.figures(org) == (30, 0)
+    (lost,) = await treasury.settle(treasury.call(70, hold=Hold(org, 0, True)))
+    assert (lost.amount, await treasury.figures(org)) == (40, (0, 0))
+    found = await treasury.db.read(partial(matching, org_id=late, key_ids={"key_a"}))
+    (budget,) = found["key_a"]
+    purse = treasury.purse("p")
+    owed = await purse.reserve(late, 40, payer=Prepaid(prepaid=False, budgets=(budget,)))
+    assert await treasury.spend(purse, owed, amount=60) == []
+    assert await treasury.figures(late) == (-60, 0)
 
 
 async def test_charge_when_others_have_reserved_the_rest(treasury: Treasury) -> None:
@@ -128,10 +151,10 @@ async def test_charge_when_others_have_reserved_the_rest(treasury: Treasury) -> 
     one, other = treasury.purse("one"), treasury.purse("other")
     dear, fair = await one.reserve(org, 40), await other.reserve(org, 50)
     (lost,) = await treasury.spend(one, dear, amount=90)
-    assert lost.amount == 40
-    assert await treasury.figures(org) == (50, 50)
+    assert lost.amount == 50
+    assert await treasury.figures(org) == (60, 50)
     assert await treasury.spend(other, fair, amount=50) == []
-    assert await treasury.figures(org) == (0, 0)
+    assert await treasury.figures(org) == (10, 0)
 
 
 async def test_charge_when_a_group_is_settled(treasury: Treasury) -> None:

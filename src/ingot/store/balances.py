@@ -1,7 +1,8 @@
 """The statements that move an organization's money: what its calls cost, and what makes up for it.
 
     charge   balance -= what they cost, held -= what was reserved of that; once for a group of calls
-             prepaid: balance >= held after it, where need be by a `shortfall` row that the operator bears
+             prepaid: what a call cost beyond what was reserved for it comes back by a `shortfall` row, which the operator
+             bears; and so does what would leave less than others have reserved
 
 A balance is always the sum of the organization's ledger rows. Decides what a charge does to leases and budgets.
 Refuses to know what a call was; the ledger rows of calls themselves are written by who settles them.
@@ -42,7 +43,7 @@ class Charge(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """What a prepaid call cost beyond the balance."""
+    """What a prepaid call cost beyond what was reserved for it, or beyond the balance."""
 
     billable_id: str
     org_id: str
@@ -88,7 +89,7 @@ _SPEND = _SPEND.on_conflict_do_update(
 
 
 def charge(conn: Connection, charges: Sequence[Charge]) -> list[Shortfall]:
-    """Takes what calls cost from balances, leases and budgets; what prepaid ones cost beyond their balance.
+    """Takes what calls cost from balances, leases and budgets; what prepaid ones cost beyond what was theirs to spend.
 
     Call it once for a group, in the transaction that writes their ledger rows and before whatever reads budgets.
     """
@@ -172,17 +173,23 @@ def _covered(group: Sequence[Charge], *, budget: bool) -> dict[Part, int]:
 def _make_up(
     conn: Connection, org_id: str, group: Sequence[Charge], *, gone: set[Part], missing: int
 ) -> list[Shortfall]:
-    """Writes a row for what prepaid calls took beyond balance and reservations, so that neither is ever below zero."""
+    """Writes a row for what a prepaid call took beyond what was reserved for it, however much the balance has; and for
+    what took of others' reservations, as its lease was gone or nothing was reserved, so that none is ever uncovered.
+    """
     made: list[Shortfall] = []
+    missing -= sum(_excess(each) for each in group)
     for each in group:
-        if not each.prepaid or missing <= 0:
+        if not each.prepaid:
             continue
-        covers = any(part.account.budget_id is None and part not in gone for part in each.parts)
-        beyond = each.amount - min(each.amount, each.reserved if covers else 0)
-        amount = min(beyond, missing)
+        amount = excess = _excess(each)
+        if missing > 0:
+            covers = any(part.account.budget_id is None and part not in gone for part in each.parts)
+            uncovered = each.amount - excess - min(each.amount, each.reserved if covers else 0)
+            more = min(uncovered, missing)
+            missing -= more
+            amount += more
         if amount <= 0:
             continue
-        missing -= amount
         row = {
             "billable_id": f"shortfall:{each.billable_id}",
             "org_id": org_id,
@@ -197,6 +204,11 @@ def _make_up(
     if made:
         conn.execute(_ADD, {"org": org_id, "more": sum(each.amount for each in made)})
     return made
+
+
+def _excess(each: Charge) -> int:
+    """What a prepaid call cost beyond what was reserved for it; where nothing was, its organization pays."""
+    return max(0, each.amount - each.reserved) if each.prepaid and each.reserved else 0
 
 
 def _spend(conn: Connection, org_id: str, group: Sequence[Charge]) -> None:

@@ -144,8 +144,12 @@ class PurseMachine(RuleBasedStateMachine):
         self._release(call, amount)
         self.spent += amount
         self.borne += sum(each.amount for each in lost)
-        if there:
-            assert sum(each.amount for each in lost) <= max(0, amount - call.hold.amount)
+        beyond = max(0, amount - call.hold.amount)
+        assert (
+            sum(each.amount for each in lost) == beyond
+            if there
+            else sum(each.amount for each in lost) >= beyond
+        )
 
     def _release(self, call: Running, amount: int) -> None:
         """What a process does after a commit, if it lives to see it."""
