@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sqlalchemy import insert, select
 from adminhouse import PASSWORD, Browser, House, open_house
 from ingot.services.accounts.letters import INVITATION_SECONDS
 from ingot.services.accounts.organizations import REMEMBERED_SECONDS
+from ingot.store import members
 from ingot.store.erasure import deleted_organizations
 from ingot.store.schema import DEFAULT_ORG, idempotency, response_metadata, responses
 
@@ -316,3 +318,38 @@ async def test_member_joins_without_an_invitation_when_the_operator_adds_them(ho
     assert (await bob.call("GET", "/admin/v1/me"))[0] == 401
     await bob.login(BOB)
     assert (await bob.call("GET", f"{ORGANIZATIONS}/{org}"))[0] == 200
+
+
+async def test_list_when_there_are_many(house: House) -> None:
+    """Page by page, the oldest first, none twice and none left out, also where one is deleted in between."""
+    root = await house.person("root@example.org", operator=True)
+    made = []
+    for number in range(7):
+        house.clock.advance(1)
+        made.append(await house.organization(f"Engines {number}"))
+    ada = await house.member(ADA, made[5])
+    join = partial(members.insert_member, org_id=made[2], role="viewer", at=1)
+    assert ada.user
+    await house.db.write(partial(join, user_id=ada.user.id))
+
+    async def page(who: Browser, query: str) -> tuple[list[str], bool]:
+        status, _, told = await who.call("GET", f"{ORGANIZATIONS}?{query}")
+        assert status == 200, told
+        return [each["id"] for each in told["data"]], told["has_more"]
+
+    first, more = await page(root, "limit=3")
+    assert (first[-2:], more) == (made[:2], True)  # behind the operator's own
+    assert (await root.call("DELETE", f"{ORGANIZATIONS}/{made[1]}"))[0] == 200
+    assert await page(root, f"limit=3&after={made[1]}") == (made[2:5], True)
+    assert await page(root, f"limit=3&after={made[4]}") == (made[5:], False)
+    assert await page(root, "") == ([first[0], made[0], *made[2:]], False)
+    assert await page(ada, "limit=1") == ([made[2]], True)
+    assert await page(ada, f"limit=1&after={made[2]}") == ([made[5]], False)
+    for who, query in (
+        (root, "after=org_x"),
+        (ada, f"after={made[0]}"),
+        (root, "limit=0"),
+        (root, "limit=1001"),
+    ):
+        status, _, told = await who.call("GET", f"{ORGANIZATIONS}?{query}")
+        assert (status, told["error"]["param"]) == (400, query.partition("=")[0])

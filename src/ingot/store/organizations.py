@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, select, tuple_, update
 
 from ingot.errors import Conflict, NotFound
 from ingot.store.idempotency import erase
@@ -66,13 +66,20 @@ def organization(conn: Connection, org_id: str, *, lock: bool = False) -> Organi
 def list_organizations(
     conn: Connection, *, after: str | None = None, limit: int = 1000, deleted: bool = False
 ) -> list[OrganizationRow]:
-    """All organizations in the order of their ids, those behind `after`; deleted ones only where asked for."""
-    query = _select().order_by(organizations.c.id).limit(limit)
+    """All organizations, the oldest first, those behind the one with the id `after`; deleted ones only where asked for."""
+    order = (organizations.c.created_at, organizations.c.id)
+    query = _select().order_by(*order).limit(limit)
     if after is not None:
-        query = query.where(organizations.c.id > after)
+        behind = select(*order).where(organizations.c.id == after)
+        query = query.where(tuple_(*order) > behind.scalar_subquery())
     if not deleted:
         query = query.where(organizations.c.deleted_at.is_(None))
     return [_row(found) for found in conn.execute(query).mappings()]
+
+
+def known(conn: Connection, org_id: str) -> bool:
+    """Whether there is an organization with this id, or was before it was deleted."""
+    return conn.execute(select(organizations.c.id).where(organizations.c.id == org_id)).first() is not None
 
 
 def organizations_named(conn: Connection, which: str) -> list[OrganizationRow]:

@@ -132,9 +132,14 @@ class Organizations:
         renew = caller.session is not None and user_id == caller.actor
         return row, self._sessions.renew(conn, caller.session) if renew and caller.session else None
 
-    async def visible(self, caller: Caller) -> list[OrganizationRow]:
-        """The organizations that the caller may see: an operator all, others their own."""
-        return await self._db.read(partial(_visible, caller=caller))
+    async def visible(
+        self, caller: Caller, *, limit: int, after: str | None = None
+    ) -> tuple[list[OrganizationRow], bool]:
+        """The organizations that the caller may see, the oldest first, and whether there are more: an operator sees all,
+        others their own. Raises InvalidRequest where `after` names none of them.
+        """
+        rows = await self._db.read(partial(_visible, caller=caller, limit=limit + 1, after=after))
+        return rows[:limit], len(rows) > limit
 
     async def update(self, org_id: str, *, caller: Caller, changes: dict[str, Any]) -> OrganizationRow:
         """Sets `name`, `keep_content`, `retention_days`, and for operators `plan` and `prepaid`; the rest stays."""
@@ -226,11 +231,25 @@ def read_plan(conn: Connection, name: str) -> str:
     return found
 
 
-def _visible(conn: Connection, caller: Caller) -> list[OrganizationRow]:
+def _visible(conn: Connection, caller: Caller, *, limit: int, after: str | None) -> list[OrganizationRow]:
     if caller.operator:
-        return store.list_organizations(conn)
+        if after is not None and not store.known(conn, after):
+            raise _no_such_page()
+        return store.list_organizations(conn, after=after, limit=limit)
     ids = [caller.key_org] if caller.user is None else [
         each.org_id for each in members.memberships(conn, caller.user.id)
     ]  # fmt: skip
-    rows = (store.organization(conn, org_id) for org_id in ids if org_id is not None)
-    return [row for row in rows if row is not None]
+    found = (store.organization(conn, org_id) for org_id in ids if org_id is not None)
+    rows = sorted((row for row in found if row is not None), key=lambda row: (row.created_at, row.id))
+    begin = 0
+    if after is not None:
+        begin = next((place for place, row in enumerate(rows, 1) if row.id == after), 0)
+        if not begin:
+            raise _no_such_page()
+    return rows[begin : begin + limit]
+
+
+def _no_such_page() -> InvalidRequest:
+    return InvalidRequest(
+        "'after' names no organization of the list; take the last `id` of the page before.", param="after"
+    )

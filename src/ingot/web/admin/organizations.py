@@ -33,10 +33,18 @@ class OrganizationChange(Struct, frozen=True):
     prepaid: bool | UnsetType = UNSET
 
 
+class OrganizationPage(Struct, frozen=True):
+    """Which organizations: `after` is the last id of the page before."""
+
+    after: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 1000
+
+
 class OrganizationList(Struct, frozen=True):
-    """Organizations."""
+    """Organizations, the oldest first; with `has_more` ask again, `after` the last id."""
 
     data: list[Organization]
+    has_more: bool
     object: str = "list"
 
 
@@ -60,8 +68,9 @@ class _Handlers:
         return Answer(show_organization(row), session=session)
 
     async def list(self, call: Call) -> Answer:
-        rows = await self._organizations.visible(call.who)
-        return Answer(OrganizationList([show_organization(row) for row in rows]))
+        page: OrganizationPage = call.query
+        rows, more = await self._organizations.visible(call.who, limit=page.limit, after=page.after)
+        return Answer(OrganizationList([show_organization(row) for row in rows], more))
 
     async def show(self, call: Call) -> Answer:
         return Answer(show_organization(call.entered.organization))
@@ -105,7 +114,8 @@ def routes(accounts: Accounts) -> tuple[AdminRoute, ...]:
         ),
         AdminRoute(
             "GET", every, handlers.list, CALLER,
-            "List one's organizations; an operator sees all", answer=OrganizationList,
+            "List one's organizations, a page at a time; an operator sees all", answer=OrganizationList,
+            query=OrganizationPage,
         ),
         AdminRoute("GET", one, handlers.show, "organization.read", "One organization", answer=Organization),
         AdminRoute(
