@@ -254,6 +254,11 @@ def told_price(text: str) -> dict[str, str]:
     }
 
 
+def reasoning_price(text: str) -> str:
+    """What a token of thought costs by a frozen price, told as `told_price` tells the others."""
+    return per_million(parse_frozen(text).rates.reasoning)
+
+
 def _json(value: Mapping[str, int]) -> str:
     return msgspec.json.encode(value).decode()
 

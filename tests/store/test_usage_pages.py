@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Connection, Insert, delete, insert, update
 
 from databases import Place
+from ingot.pricing import Price, frozen, rates
 from ingot.services.requestlog import COLUMNS, EXPORT_ROWS
 from ingot.store.responses import EXAMINED
 from ingot.store.schema import (
@@ -299,6 +300,36 @@ async def test_export_is_complete_when_longer_than_a_read(pages: Pages) -> None:
     assert await pages.call("/v1/usage/export?range=7d", org=ORG, method="HEAD") == (200, b"")
     one = (await pages.call("/v1/usage/export?range=day&date=2025-11-25&model=large", org=ORG))[1]
     assert [row["response_id"] for row in csv.DictReader(io.StringIO(one.decode()))] == ["chatcmpl-3"]
+
+
+async def test_export_can_be_reckoned_again_when_a_model_thinks(pages: Pages) -> None:
+    """Every price that a token of the row can have is in it, that of thoughts too."""
+    price = frozen(
+        Price(rates(2_000_000, 8_000_000, reasoning=9_000_000, cached_input=1_000_000)), window="asap"
+    )
+    billed = update(ledger).where(ledger.c.billable_id == ENTRIES[0].id)
+
+    def bill(conn: Connection) -> None:
+        conn.execute(billed.values(price=price))
+
+    await pages.db.write(bill)
+    _, body = await pages.call("/v1/usage/export?range=7d", org=ORG)
+    rows = list(csv.DictReader(io.StringIO(body.decode())))
+    told = [
+        [row[f"price_{kind}"] for kind in ("input", "cached_input", "output", "reasoning")] for row in rows
+    ]
+    assert ["2", "1", "8", "9"] in told
+    assert ["", "", "", ""] in told
+
+
+@pytest.mark.parametrize("path", ["", "/breakdown", "/requests", "/export"])
+async def test_usage_when_a_parameter_is_unknown(pages: Pages, path: str) -> None:
+    """It would give other figures than were asked for, so each page refuses it and names its own."""
+    for query in ("foo=1", "from=2025-11-01"):
+        status, body = await pages.call(f"/v1/usage{path}?{query}", org=ORG)
+        told = json.loads(body)["error"]
+        assert (status, told["param"]) == (400, query.partition("=")[0])
+        assert "There is range." in told["message"] if not path else " and " in told["message"]
 
 
 async def test_hours_are_the_same_when_derived_from_the_ledger(pages: Pages) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from ingot.clock import Clock
 from ingot.errors import InvalidRequest
-from ingot.pricing import told_price, usd
+from ingot.pricing import reasoning_price, told_price, usd
 from ingot.scheduling.windows import ASAP
 from ingot.services.losses import Lost
 from ingot.services.spans import DEFAULT_RANGE, RANGES, Span, check_date, check_range
@@ -57,6 +57,7 @@ COLUMNS = (
     "price_input",
     "price_cached_input",
     "price_output",
+    "price_reasoning",
 )
 """The head of the CSV; it may grow at its end."""
 
@@ -256,6 +257,7 @@ def _cells(row: RequestRow) -> tuple[object, ...]:
         "created_at": moment.replace("+00:00", "Z"),
         "streamed": int(record.streamed),
         **{f"price_{kind}": told for kind, told in (record.price or NO_PRICE).items()},
+        "price_reasoning": None if row.price is None else reasoning_price(row.price),
     }
     return tuple(shown[name] if name in shown else getattr(record, name) for name in COLUMNS)
 

@@ -41,8 +41,9 @@ def check_names(query: QueryParams, known: tuple[str, ...]) -> None:
     """Raises for a name that would be ignored where that would give somebody the wrong rows."""
     for name in query:
         if name not in known:
+            several = f"There are {', '.join(known[:-1])} and {known[-1]}"
             raise Unsupported(
-                f"'{clip(name)}' is no parameter here. There are {', '.join(known[:-1])} and {known[-1]}.",
+                f"'{clip(name)}' is no parameter here. {several if known[1:] else f'There is {known[0]}'}.",
                 param=clip(name),
             )
 

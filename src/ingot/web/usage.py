@@ -12,8 +12,11 @@ from ingot.web.query import Organization, Pages, check_names, read_limit, single
 
 JSON = "application/json"
 CSV = "text/csv; charset=utf-8"
+SUMMARY = ("range",)
+BREAKDOWN = ("range", "date")
+LISTING = ("key", "model", "after", "limit")
 EXPORT = ("range", "date", "key", "model")
-"""What an export is chosen by; anything else, as `from`, would be a file of other rows than were asked for."""
+"""What each is chosen by; anything else, as `from`, would give other figures or rows than were asked for."""
 
 
 def pages(usage: Usage, requests: RequestLog, *, organization: Organization) -> Pages:
@@ -21,16 +24,20 @@ def pages(usage: Usage, requests: RequestLog, *, organization: Organization) -> 
 
     async def summary(request: Request) -> Response:
         org_id = await organization(request)
-        return _json(await usage.summarize(org_id, range_name=_range(single(request.query_params))))
+        query = single(request.query_params)
+        check_names(query, SUMMARY)
+        return _json(await usage.summarize(org_id, range_name=_range(query)))
 
     async def breakdown(request: Request) -> Response:
         org_id = await organization(request)
         query = single(request.query_params)
+        check_names(query, BREAKDOWN)
         return _json(await usage.break_down(org_id, range_name=_range(query), day=query.get("date")))
 
     async def listing(request: Request) -> Response:
         org_id = await organization(request)
         query = single(request.query_params)
+        check_names(query, LISTING)
         limit = read_limit(query, default=20, most=100)
         return _json(
             await requests.page(org_id, wanted=_wanted(query), after=query.get("after"), limit=limit)
