@@ -58,7 +58,6 @@ async def test_key_lives_when_a_member_makes_it(house: House) -> None:
     assert [each["id"] for each in listed["data"]] == [made["id"]]
     assert made["key"] not in str(listed)
     which = _keys(org, str(made["id"]))
-    assert (await member.call("POST", f"{which}/roll", {}))[0] == 403
     status, _, rolled = await owner.call("POST", f"{which}/roll", {})
     assert (status, rolled["info"]["name"], rolled["info"]["cap"]) == (201, "app", "12.5")
     assert (await owner.call("POST", _keys(org, rolled["info"]["kid"], "roll"), {}))[0] == 409
@@ -70,6 +69,32 @@ async def test_key_lives_when_a_member_makes_it(house: House) -> None:
     for text in (made["key"], rolled["key"], again["key"]):
         with pytest.raises(Unauthenticated):
             await house.ring.authenticate(str(text).encode())
+
+
+async def test_member_rolls_and_ends_own_keys_alone(house: House) -> None:
+    """Their own they need nobody for; those of others and of nobody take an administrator, an admin key too."""
+    org = await house.organization()
+    await house.execute(update(plans_table).values(keys=None))
+    owner = await house.member("owner@example.org", org)
+    ada = await house.member("ada@example.org", org, role="admin")
+    assert ada.user
+    own, admins = await _created(ada, org), await _created(ada, org, scope="admin")
+    others = [await _created(owner, org), await _created(owner, org, user=None)]
+    member = f"/admin/v1/organizations/{org}/members/{ada.user.id}"
+    assert (await owner.call("PATCH", member, {"role": "member"}))[0] == 200
+    begin, whose = house.accounts.sessions.begin, ada.user.id
+    ada.cookie = await house.db.write(lambda conn: begin(conn, whose))
+    for each in others:
+        which = _keys(org, str(each["id"]))
+        for status, _, told in (await ada.call("POST", f"{which}/roll", {}), await ada.call("DELETE", which)):
+            assert status == 403
+            assert "This key is not yours" in told["error"]["message"]
+    assert (await ada.call("POST", _keys(org, str(admins["id"]), "roll"), {}))[0] == 403
+    assert (await ada.call("DELETE", _keys(org, str(admins["id"]))))[0] == 200
+    status, _, rolled = await ada.call("POST", _keys(org, str(own["id"]), "roll"), {})
+    assert (status, rolled["info"]["user"]) == (201, ada.user.id)
+    status, _, ended = await ada.call("DELETE", _keys(org, str(rolled["info"]["id"])))
+    assert (status, ended["revoked_at"]) == (200, 1_800_000_000)
 
 
 async def test_s1_05_fourth_key_is_refused(house: House) -> None:

@@ -46,6 +46,7 @@ PERMISSIONS: Final[dict[str, frozenset[str]]] = {
     "audit.read": _ADMINS,
     "keys.read": _MEMBERS,
     "keys.create": _MEMBERS,
+    "keys.own": _MEMBERS,  # to roll and to end what is one's own
     "keys.update": _ADMINS,
     "keys.revoke": _ADMINS,
     "usage.read": _ALL,

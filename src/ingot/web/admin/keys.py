@@ -1,6 +1,6 @@
 """Routes for an organization's keys: create, list, show, roll, revoke.
 
-A member makes keys for themselves, to call models with; keys for others, for nobody in particular or for the admin API
+A member makes, rolls and ends keys of their own, to call models with; keys for others, for nobody in particular or for the admin API
 take an administrator. An admin key has at most the rights of its person. One of the operator's organization may do what
 an operator may: only they make one.
 """
@@ -11,7 +11,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingot.errors import Forbidden
-from ingot.services.accounts.permissions import may
+from ingot.services.accounts.permissions import may, needed
 from ingot.services.key_desk import MOST, IssuedKey, KeyDesk, KeyInfo, KeyOrder
 from ingot.store.keys import Scope
 from ingot.store.schema import DEFAULT_ORG
@@ -128,6 +128,7 @@ def routes(desk: KeyDesk, *, models: Callable[[], Collection[str]] | None = None
 
     async def roll(call: Call) -> Answer:
         info = await desk.get(call.org_id, call.path["key"])
+        _check_owner(call, info, action="keys.update")
         _check_scope(call, info.scope)
         issued = await desk.roll(
             call.org_id,
@@ -139,7 +140,9 @@ def routes(desk: KeyDesk, *, models: Callable[[], Collection[str]] | None = None
         return Answer(show_created(issued))
 
     async def revoke(call: Call) -> Answer:
-        return Answer(show_key(await desk.revoke(call.org_id, call.path["key"], actor=call.who.actor)))
+        info = await desk.get(call.org_id, call.path["key"])
+        _check_owner(call, info, action="keys.revoke")
+        return Answer(show_key(await desk.revoke(call.org_id, info.id, actor=call.who.actor)))
 
     every = f"{PREFIX}/organizations/{{org}}/keys"
     one = f"{every}/{{key}}"
@@ -151,12 +154,12 @@ def routes(desk: KeyDesk, *, models: Callable[[], Collection[str]] | None = None
         AdminRoute("GET", every, list_keys, "keys.read", "List the keys, ended ones included", answer=KeyList),
         AdminRoute("GET", one, show, "keys.read", "One key, by id or kid", answer=Key),
         AdminRoute(
-            "POST", f"{one}/roll", roll, "keys.update",
-            "Replace a key by a new one; the old one is valid for 24 hours more", Roll, CreatedKey, status=201,
+            "POST", f"{one}/roll", roll, "keys.own",
+            "Replace a key by a new one, a member one of their own; the old one is valid for 24 hours more", Roll, CreatedKey, status=201,
         ),
         AdminRoute(
-            "DELETE", one, revoke, "keys.revoke",
-            "End a key, and one that it replaced; within 5 seconds everywhere", answer=Key,
+            "DELETE", one, revoke, "keys.own",
+            "End a key, and one that it replaced, a member one of their own; within 5 seconds everywhere", answer=Key,
         ),
     )  # fmt: skip
 
@@ -195,6 +198,16 @@ def _user(call: Call, body: NewKey) -> str | None:
     if body.user != own and not may(call.entered.role, "keys.update"):
         raise Forbidden("Only an administrator makes keys for others; leave `user` out to make your own.")
     return body.user
+
+
+def _check_owner(call: Call, info: KeyInfo, *, action: str) -> None:
+    """Raises for a key that is not the caller's own, where that takes another role."""
+    own = info.user_id is not None and info.user_id == call.who.person
+    if not own and not may(call.entered.role, action):
+        raise Forbidden(
+            f"This key is not yours: to roll or end keys of others needs the role {needed(action)}; yours is "
+            f"{call.entered.role}."
+        )
 
 
 def _check_scope(call: Call, scope: Scope) -> None:
