@@ -174,7 +174,7 @@ async def test_correct_when_money_is_reserved(treasury: Treasury) -> None:
     org = await treasury.organization("org_a", amount=100)
     purse = treasury.purse("p", alone=True)
     hold = await purse.reserve(org, 70)
-    with pytest.raises(Conflict, match=r"0\.00000000003 USD that are not reserved"):
+    with pytest.raises(Conflict, match=r"0\.00000000003 USD that are neither reserved"):
         await treasury.credits.correct(org, -31, actor="cli", note="too much")
     made = await treasury.credits.correct(org, -30, actor="cli", note="too much")
     assert (made.entry.kind, made.entry.note, made.standing.balance) == ("correction", "too much", 70)

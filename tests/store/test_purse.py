@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select
 
 from databases import Place, open_store
-from ingot.errors import QuotaExceeded
+from ingot.errors import Conflict, QuotaExceeded
 from ingot.pricing import usd
 from ingot.services.budgets import Budgets
+from ingot.services.credits import Credits
 from ingot.services.ledger import Ledger
 from ingot.services.purse import Hold, Prepaid, Purse
 from ingot.store.budgets import matching
@@ -251,6 +252,25 @@ async def test_lease_when_the_file_has_one_process(treasury: Treasury) -> None:
     purse = treasury.purse("now", alone=True)
     await purse.start()
     assert (await purse.reserve(org, 100)).amount == 100
+    await purse.close()
+
+
+async def test_correct_when_a_process_holds_money_in_advance(treasury: Treasury) -> None:
+    """What is set aside while nothing runs is given back for it; what a running call reserved is not."""
+    org = await treasury.organization("org_a", amount=10**9)
+    purse = treasury.purse("p", alone=True)
+    credits_ = Credits(treasury.db, clock=treasury.clock, spare=purse.spare)
+    for _ in range(3):
+        purse.release(await purse.reserve(org, 1_000))
+    assert (await treasury.figures(org))[1] > 0
+    with pytest.raises(Conflict, match="set aside for those that may come"):
+        await treasury.credits.correct(org, -(10**9), actor="cli", note="paid out")
+    hold = await purse.reserve(org, 1_000)
+    with pytest.raises(Conflict, match="neither reserved by running requests"):
+        await credits_.correct(org, -(10**9), actor="cli", note="paid out")
+    purse.release(hold)
+    await credits_.correct(org, -(10**9), actor="cli", note="paid out")
+    assert await treasury.figures(org) == (0, 0)
     await purse.close()
 
 

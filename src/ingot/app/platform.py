@@ -117,7 +117,7 @@ async def opened(
         webhooks = await stack.enter_async_context(
             open_webhooks(config.webhooks, accounts, digest=keys.digest, clock=clock, log=log)
         )
-        money = open_money(database, clock=clock, fallback=preset.default_plan)
+        money = open_money(database, clock=clock, fallback=preset.default_plan, spare=purse.spare)
         plans = Plans(database, clock=clock)
         await _adopt(plans, preset, log=log)
         renew = functools.partial(money.subscriptions.tick, log=log)

@@ -9,7 +9,7 @@ A prepaid balance never goes below what is reserved of it. Each change leaves an
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -21,7 +21,15 @@ from ingot.clock import Clock
 from ingot.errors import Conflict, InvalidRequest, NotFound
 from ingot.pricing import usd
 from ingot.services.keeping import Keep, keep_nothing, kept
-from ingot.services.receipts import MOST, Receipt, locked, no_such_organization, note_text, record
+from ingot.services.receipts import (
+    MOST,
+    Receipt,
+    Reserved,
+    locked,
+    no_such_organization,
+    note_text,
+    record,
+)
 from ingot.store.balances import Standing, standing
 from ingot.store.database import Database
 from ingot.store.faults import StoreConflict
@@ -34,6 +42,8 @@ from ingot.store.ledger import (
     sums_by_kind,
 )
 from ingot.store.schema import micros
+
+Spare = Callable[[str], Awaitable[None]]
 
 REFERENCE: Final = re.compile(r"[!-9;-~]{1,100}")
 
@@ -59,9 +69,13 @@ class _Wish:
 class Credits:
     """The money of all organizations of one database."""
 
-    def __init__(self, db: Database, *, clock: Clock, new_id: ids.NewId = ids.new_id) -> None:
+    def __init__(
+        self, db: Database, *, clock: Clock, spare: Spare | None = None, new_id: ids.NewId = ids.new_id
+    ) -> None:
+        """`spare` makes this process give back what it holds of an organization's balance for calls that may come."""
         self._db = db
         self._clock = clock
+        self._spare = spare
         self._new_id = new_id
 
     # ---- rows
@@ -175,7 +189,14 @@ class Credits:
 
     async def _once(self, work: Callable[[Connection], Receipt], billable_id: str) -> Receipt:
         try:
+            try:
+                return await self._db.write(work)
+            except Reserved as error:
+                if self._spare is not None:
+                    await self._spare(error.org_id)
             return await self._db.write(work)
+        except Reserved as error:
+            raise Conflict(error.message) from error
         except StoreConflict as error:
             # Two commands with one reference at the same moment, about different organizations.
             raise _taken(billable_id) from error

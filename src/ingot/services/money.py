@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from ingot.clock import Clock
 from ingot.services.budgets import Budgets
-from ingot.services.credits import Credits
+from ingot.services.credits import Credits, Spare
 from ingot.services.ledger import Ledger
 from ingot.services.promos import Promos
 from ingot.services.subscriptions import Subscriptions
@@ -24,10 +24,12 @@ class Money:
     usage: Usage
 
 
-def open_money(db: Database, *, clock: Clock, fallback: str = "free") -> Money:
-    """The services of one database; `fallback` is the plan of organizations whose subscription ended."""
+def open_money(db: Database, *, clock: Clock, fallback: str = "free", spare: Spare | None = None) -> Money:
+    """The services of one database; `fallback` is the plan of organizations whose subscription ended, `spare` the
+    purse's, where this process has one.
+    """
     return Money(
-        credits=Credits(db, clock=clock),
+        credits=Credits(db, clock=clock, spare=spare),
         promos=Promos(db, clock=clock),
         budgets=Budgets(db, clock=clock),
         subscriptions=Subscriptions(db, clock=clock, fallback=fallback),

@@ -186,6 +186,15 @@ class Purse:
                 # Somebody else may need it, and there is little.
                 self._in_background(self._return([self._surplus(till, keep=0)]))
 
+    async def spare(self, org_id: str) -> None:
+        """Gives back what this process took of a balance in advance, so that nothing is held but for calls that run."""
+        till = self._tills.get(Account(org_id))
+        if till is None:
+            return
+        if till.flight is not None:
+            await asyncio.gather(till.flight, return_exceptions=True)
+        await self._return([self._surplus(till, keep=0) if till.calls else self._leave(till)])
+
     # ---- in the background
 
     async def tick(self) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from ingot.errors import Conflict, InvalidRequest, NotFound
+from ingot.errors import InvalidRequest, NotFound
 from ingot.pricing import LARGEST, usd
 from ingot.store.audit import note
 from ingot.store.balances import Standing, add, locked_standing
@@ -19,6 +19,18 @@ from ingot.store.ledger import Entry, add_entry
 
 MOST: Final = LARGEST
 """A million USD in one row: more is a slip of the hand. What a balance comes to has its own bound, in `add`."""
+
+
+class Reserved(Exception):
+    """A prepaid balance has less that nobody holds than was to be taken; processes hold money in advance, too.
+
+    Whoever records what takes money away tells a client `message` as a Conflict, once nothing is held in advance.
+    """
+
+    def __init__(self, message: str, *, org_id: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.org_id = org_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +43,16 @@ class Receipt:
 
 
 def record(conn: Connection, entry: Entry, *, before: Standing, actor: str, action: str) -> Receipt:
-    """Writes a row, moves the balance by it, and notes who did."""
+    """Writes a row, moves the balance by it, and notes who did. Raises Conflict; where it takes money away Reserved."""
     if entry.amount < 0 and before.prepaid and before.available + entry.amount < 0:
         freed = collect(conn, Account(entry.org_id), now=shared_now(conn, entry.at))
         before = replace(before, held=before.held - freed)
     if entry.amount < 0 and before.prepaid and before.available + entry.amount < 0:
-        raise Conflict(
-            f"The organization has {usd(max(0, before.available))} USD that are not reserved by running requests, "
-            f"less than {usd(-entry.amount)} USD; a prepaid balance does not go below zero."
+        raise Reserved(
+            f"The organization has {usd(max(0, before.available))} USD that are neither reserved by running requests nor "
+            f"set aside for those that may come, less than {usd(-entry.amount)} USD; a prepaid balance does not go below "
+            "zero. Where nothing runs, what is set aside is free again within five seconds.",
+            org_id=entry.org_id,
         )
     add(conn, entry.org_id, amount=entry.amount)
     add_entry(conn, entry)
