@@ -12,9 +12,10 @@ from sqlalchemy import insert, select
 from adminhouse import PASSWORD, Browser, House, open_house
 from ingot.services.accounts.letters import INVITATION_SECONDS
 from ingot.services.accounts.organizations import REMEMBERED_SECONDS
+from ingot.services.subscriptions import Subscriptions
 from ingot.store import members
 from ingot.store.erasure import deleted_organizations
-from ingot.store.schema import DEFAULT_ORG, idempotency, response_metadata, responses
+from ingot.store.schema import DEFAULT_ORG, audit, idempotency, response_metadata, responses
 
 ADA, BOB = "ada@example.org", "bob@example.org"
 ORGANIZATIONS = "/admin/v1/organizations"
@@ -353,3 +354,16 @@ async def test_list_when_there_are_many(house: House) -> None:
     ):
         status, _, told = await who.call("GET", f"{ORGANIZATIONS}?{query}")
         assert (status, told["error"]["param"]) == (400, query.partition("=")[0])
+
+
+async def test_delete_when_it_has_a_subscription(house: House) -> None:
+    """The subscription is over with it, by whoever deleted it, and that is in the log."""
+    org = await house.organization()
+    ada = await house.member(ADA, org)
+    subscriptions = Subscriptions(house.db, clock=house.clock)
+    begun = await subscriptions.start(org, "pro", actor="cli")
+    assert (await ada.call("DELETE", f"{ORGANIZATIONS}/{org}"))[0] == 200
+    assert await subscriptions.list() == []
+    assert ada.user
+    ended = select(audit.c.actor, audit.c.subject).where(audit.c.action == "subscription.end")
+    assert await house.rows(ended) == [(ada.user.id, begun.id)]
