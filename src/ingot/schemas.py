@@ -9,7 +9,7 @@ what: a pattern's fault is handed back, for where nobody enforces a schema it is
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -121,6 +121,28 @@ def parts(schema: dict[str, Any]) -> list[Part]:
                 ahead += [(each, (index, way)) for index, each in enumerate(held) if type(each) is dict]
         found.append((own, trail, judged))
     return found
+
+
+def rebuilt(
+    schema: dict[str, Any], change: Callable[[dict[str, Any], Trail], dict[str, Any]], trail: Trail = ()
+) -> dict[str, Any]:
+    """A new schema, in which each part is what `change` makes of a copy; those within a part are there already."""
+
+    def inner(held: Any, way: Trail) -> Any:
+        return rebuilt(held, change, way) if type(held) is dict else held
+
+    made: dict[str, Any] = {}
+    for key, held in schema.items():
+        kind, way = _KINDS.get(key, _JUDGED), (key, trail)
+        if kind in (_ONE, _EITHER) and type(held) is dict:
+            made[key] = rebuilt(held, change, way)
+        elif kind == _NAMED and type(held) is dict:
+            made[key] = {name: inner(each, (name, way)) for name, each in held.items()}
+        elif kind in (_MANY, _EITHER) and type(held) is list:
+            made[key] = [inner(each, (index, way)) for index, each in enumerate(held)]
+        else:
+            made[key] = held
+    return change(made, trail)
 
 
 def place(trail: Trail, *more: str | int) -> tuple[str | int, ...]:

@@ -229,6 +229,46 @@ def test_schema_when_the_grammar_cannot_hold_it(demo: Served, part: dict[str, An
         assert hinted["finish_reason"]
 
 
+RANGES = [
+    (100, None),
+    (1001, None),
+    (None, -1000),
+    (None, 1000),
+    (-1000, None),
+    (-1099, -1010),
+    (99, 1001),
+]
+
+
+@pytest.mark.parametrize(("least", "most"), RANGES)
+def test_answer_when_an_integer_has_bounds(demo: Served, least: int | None, most: int | None) -> None:
+    """Integers lie within their bounds, near round numbers too, however many are drawn."""
+    bounds = {key: held for key, held in (("minimum", least), ("maximum", most)) if held is not None}
+    numbers = {"type": "array", "items": {"type": "integer", **bounds}, "minItems": 12, "maxItems": 12}
+    form = {"type": "json_schema", "json_schema": {"name": "numbers", "schema": numbers}}
+    for seed in range(4):
+        text = answer_of(demo, PROMPTS[12], response_format=form, seed=seed)["message"]["content"]
+        found = json.loads(text)
+        assert len(found) == 12
+        assert all((least is None or each >= least) and (most is None or each <= most) for each in found), (
+            found
+        )
+
+
+def test_answer_when_a_list_has_no_items(demo: Served) -> None:
+    """`items: false` leaves an empty list, and values named are of the type beside them."""
+    whole = {
+        "type": "object",
+        "properties": {"a": {"type": "array", "items": False}, "b": {"type": "integer", "enum": ["x", 5]}},
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": whole}}
+    for prompt in PROMPTS[:4]:
+        text = answer_of(demo, prompt, response_format=form)["message"]["content"]
+        assert json.loads(text) == {"a": [], "b": 5}
+
+
 @pytest.mark.parametrize(
     "part",
     [

@@ -4,15 +4,17 @@ llama.cpp takes any schema and leaves out, without a word, what its grammar cann
 must fit is therefore looked through first, keyword by keyword. Patterns it reads in a dialect of its own: no `\d`, no
 unanchored ones, and a class that has a quote or a control character breaks the JSON around it. They are written anew from
 their tree, as one row between ^ and $ of classes whose characters JSON never escapes, so that what fits there fits the
-pattern. Tried on the bundled release.
+pattern. Ranges of integers hold where both ends are said, so both are. Tried on the bundled release.
 """
 
+import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
-from ingot.errors import Unsupported
+from ingot.errors import InvalidRequest, Unsupported
 from ingot.patterns import Again, BadPattern, Chars, Choice, Edge, Node, Ranges, Row, parse
-from ingot.schemas import named, parts, resolve
+from ingot.schemas import Trail, named, parts, rebuilt, resolve
 
 # Characters that stand for themselves in a JSON string, less the byte order mark: the grammar is written for those.
 _PLAIN: Final[Ranges] = ((0x20, 0x21), (0x23, 0x5B), (0x5D, 0xD7FF), (0xE000, 0xFEFE), (0xFF00, 0x10FFFF))
@@ -64,9 +66,24 @@ CONSTRAINTS: Final = frozenset(
         "uniqueItems",
     }
 )
+_LOWER: Final = frozenset({"minimum", "exclusiveMinimum"})
+_RANGE: Final = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+# Beside these the grammar reads no range.
+_ALONE: Final = frozenset({"$ref", "anyOf", "oneOf", "allOf", "const", "enum"})
+# How far integers go on which all readers of JSON agree, and no number of a client's is farther out.
+_FARTHEST: Final = 2**53
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "array": (list,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "null": (type(None),),
+    "number": (int, float),
+    "object": (dict,),
+    "string": (str,),
+}
 _BY_TYPE: Final[Mapping[str, frozenset[str]]] = {
     "string": frozenset({"minLength", "maxLength", "pattern"}),
-    "integer": frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}),
+    "integer": frozenset(_RANGE),
     "array": frozenset({"items", "minItems", "maxItems"}),
     "object": frozenset({"properties", "required", "additionalProperties"}),
 }
@@ -100,42 +117,130 @@ def check_held(schema: dict[str, Any], where: str, *, deployment: str) -> None:
 
 
 def fitted(schema: dict[str, Any], where: str, *, deployment: str, root: str = "#") -> dict[str, Any]:
-    """The schema as the grammar reads it, its references led to `root`; raises Unsupported where a pattern has no form.
-
-    `true` as a schema is written `{}`, and `false` behind `prefixItems` is what the grammar does anyway.
-    """
-    made: dict[str, Any] = _copied(schema)
-    if root == "#" and any(own.get("$ref") == "#" for own, _, _ in parts(made)):
+    """The schema as the grammar reads it, its references led to `root`; raises ClientError where it has no such form."""
+    if root == "#" and any(own.get("$ref") == "#" for own, _, _ in parts(schema)):
         inner = fitted(schema, where, deployment=deployment, root="#/$defs/root")
         return {"$ref": "#/$defs/root", "$defs": {"root": inner}}
-    for own, trail, _ in parts(made):
+
+    def fit(own: dict[str, Any], trail: Trail) -> dict[str, Any]:
+        at = _Place(where, trail, deployment)
         if isinstance(own.get("$ref"), str):
             own["$ref"] = root + own["$ref"].removeprefix("#")
-        if isinstance(own.get("items"), bool):
-            del own["items"]
         if isinstance(own.get("properties"), dict):
             own["properties"] = {
                 name: {} if each is True else each for name, each in own["properties"].items()
             }
-        pattern = own.get("pattern")
-        if isinstance(pattern, str):
-            try:
-                own["pattern"] = written(pattern, own.pop("minLength", None), own.pop("maxLength", None))
-            except BadPattern as error:
-                at = named(where, trail, "pattern")
-                raise Unsupported(
-                    f"The model '{deployment}' cannot hold its answer to the pattern at '{at}': it {error}.",
-                    param=at,
-                    code="unsupported_value",
-                ) from error
-    return made
+        _fit_items(own, at)
+        _fit_values(own, at)
+        _fit_bounds(own, at)
+        _fit_pattern(own, at)
+        return own
+
+    return rebuilt(schema, fit)
 
 
-def _copied(value: Any) -> Any:
-    """A copy to be changed; JSON has no cycles."""
-    if isinstance(value, dict):
-        return {key: _copied(each) for key, each in value.items()}
-    return [_copied(each) for each in value] if isinstance(value, list) else value
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in whose schema a part stands."""
+
+    where: str
+    trail: Trail
+    deployment: str
+
+    def unfit(self, key: str, why: str) -> Unsupported:
+        """The refusal of a keyword that has no form."""
+        at = named(self.where, self.trail, key)
+        return Unsupported(
+            f"The model '{self.deployment}' cannot hold its answer to the {key} at '{at}': it {why}.",
+            param=at,
+            code="unsupported_value",
+        )
+
+    def empty(self, key: str, why: str) -> InvalidRequest:
+        """The refusal of a contradiction, at which the engine would never end."""
+        at = named(self.where, self.trail, key)
+        return InvalidRequest(f"Nothing fits '{named(self.where, self.trail)}': {why}.", param=at)
+
+
+def _fit_items(own: dict[str, Any], at: _Place) -> None:
+    """Writes `true` and `false` out, which the grammar takes for nothing; behind `prefixItems` nothing comes anyway."""
+    items = own.get("items")
+    if not isinstance(items, bool):
+        return
+    if "prefixItems" in own:
+        del own["items"]
+        return
+    own["items"] = {}
+    if items is False:
+        least = own.get("minItems")
+        if isinstance(least, int | float) and least > 0:
+            raise at.empty("minItems", f"its items is false and its minItems is {least}")
+        own["maxItems"] = 0
+
+
+def _fit_values(own: dict[str, Any], at: _Place) -> None:
+    """Leaves of the values named those of the type that stands beside them, which the grammar forgets."""
+    key = "const" if "const" in own else "enum"
+    values = [own["const"]] if key == "const" else _listed(own, "enum")
+    kinds = own.get("type")
+    listed = kinds if isinstance(kinds, list) else [kinds]
+    known = [kind for kind in listed if isinstance(kind, str) and kind in _TYPES]
+    kept = [each for each in values if not known or any(_is_of(each, kind) for kind in known)]
+    if key == "const" and "enum" in own:
+        kept = [each for each in kept if any(_same(each, one) for one in _listed(own, "enum"))]
+    if values and not kept:
+        raise at.empty(key, f"no value of its {key} is of its type or stands in its enum")
+    if key == "enum" and len(kept) < len(values):
+        own["enum"] = kept
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    """Whether a value is of a type; 1.0 is an integer, and true is no number."""
+    if kind == "integer" and isinstance(value, float):
+        return value.is_integer()
+    return isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))
+
+
+def _same(left: Any, right: Any) -> bool:
+    return bool(left == right) and isinstance(left, bool) == isinstance(right, bool)
+
+
+def _fit_bounds(own: dict[str, Any], at: _Place) -> None:
+    """Closes the range of an integer: the grammar of one that is open on a side takes 13 for at least 100."""
+    kinds = own.get("type")
+    if "integer" not in (kinds if isinstance(kinds, list) else [kinds]) or not _ALONE.isdisjoint(own):
+        return
+    stated = {key: own[key] for key in _RANGE if type(own.get(key)) in (int, float)}
+    if not stated:
+        return
+    least = max([-_FARTHEST, *(_lowest(key, held) for key, held in stated.items() if key in _LOWER)])
+    most = min([_FARTHEST, *(_highest(key, held) for key, held in stated.items() if key not in _LOWER)])
+    if least > most:
+        told = " and ".join(f"its {key} is {held}" for key, held in stated.items())
+        raise at.empty(next(iter(stated)), f"{told}, and no integer lies there")
+    for key in stated:
+        del own[key]
+    own |= {"minimum": least, "maximum": most}
+
+
+def _lowest(key: str, held: float) -> int:
+    """The least integer that a lower bound allows."""
+    return math.floor(held) + 1 if key == "exclusiveMinimum" else math.ceil(held)
+
+
+def _highest(key: str, held: float) -> int:
+    """The greatest integer that an upper bound allows."""
+    return math.ceil(held) - 1 if key == "exclusiveMaximum" else math.floor(held)
+
+
+def _fit_pattern(own: dict[str, Any], at: _Place) -> None:
+    """Puts a pattern so that the grammar reads it, and the lengths beside it, which it forgets, into it."""
+    pattern = own.get("pattern")
+    if isinstance(pattern, str):
+        try:
+            own["pattern"] = written(pattern, own.pop("minLength", None), own.pop("maxLength", None))
+        except BadPattern as error:
+            raise at.unfit("pattern", str(error)) from error
 
 
 def _held(own: dict[str, Any], root: dict[str, Any]) -> frozenset[str]:
@@ -152,6 +257,8 @@ def _held(own: dict[str, Any], root: dict[str, Any]) -> frozenset[str]:
     kinds = _listed(own, "type") or [own.get("type") or _implied(own)]
     for kind in kinds:
         held |= _BY_TYPE.get(kind, frozenset()) if isinstance(kind, str) else frozenset()
+    if "number" in kinds:  # beside an integer, too: its range is left out
+        held -= frozenset(_RANGE)
     if "pattern" not in own and isinstance(own.get("format"), str) and own["format"] in _FORMATS:
         held -= _LENGTHS
     if "prefixItems" in own:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot.dialects.gbnf import CONSTRAINTS, check_held, fitted, written
-from ingot.errors import ClientError, Unsupported
+from ingot.errors import ClientError, InvalidRequest, Unsupported
 from ingot.patterns import BadPattern
 from ingot.schemas import check_schema
 
@@ -124,7 +124,7 @@ def test_fitted_when_schema_has_everything() -> None:
             "b": {"$ref": "#/$defs/f0/$defs/b"},
             "c": {},
             "d": {"type": "array", "prefixItems": [{"const": 1}]},
-            "e": {"type": "array"},
+            "e": {"type": "array", "items": {}},
         },
         "$defs": {"b": {"enum": ["#/$defs/b"]}},
     }
@@ -145,6 +145,73 @@ def test_fitted_when_a_pattern_has_no_form() -> None:
         fitted({"items": {"pattern": r"^\p{L}$"}}, WHERE, deployment="tiny")
     assert caught.value.param == f"{WHERE}.items.pattern"
     assert "The model 'tiny' cannot hold" in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("bounds", "least", "most"),
+    [
+        ({"minimum": 100}, 100, 2**53),
+        ({"exclusiveMinimum": 1000}, 1001, 2**53),
+        ({"maximum": -1000}, -(2**53), -1000),
+        ({"exclusiveMaximum": 0}, -(2**53), -1),
+        ({"minimum": 0.5, "exclusiveMaximum": 10.5}, 1, 10),
+        ({"minimum": -1.5, "maximum": -0.5}, -1, -1),
+        ({"minimum": 3, "exclusiveMinimum": 3, "maximum": 9, "exclusiveMaximum": 8}, 4, 7),
+        ({"minimum": 1, "maximum": 1e300}, 1, 2**53),
+    ],
+)
+def test_fitted_when_an_integer_has_bounds(bounds: dict[str, float], least: int, most: int) -> None:
+    """Both ends are said, as whole numbers that are allowed: the grammar of an open range takes what lies outside."""
+    for kind in ("integer", ["integer", "null"]):
+        made = fitted({"items": {"type": kind, **bounds}}, WHERE, deployment="m")
+        assert made == {"items": {"type": kind, "minimum": least, "maximum": most}}
+
+
+def test_fitted_when_it_is_no_integer() -> None:
+    """Bounds of other numbers, which the grammar does not read, are left as they are."""
+    schema = {"type": "number", "minimum": 0.5}
+    assert fitted(schema, WHERE, deployment="m") == schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "made"),
+    [
+        ({"type": "integer", "enum": ["x", 5, 2.0, True, 2.5]}, {"type": "integer", "enum": [5, 2.0]}),
+        (
+            {"type": ["string", "null"], "enum": ["x", 5, None]},
+            {"type": ["string", "null"], "enum": ["x", None]},
+        ),
+        ({"type": "number", "enum": [1, True]}, {"type": "number", "enum": [1]}),
+        ({"type": "boolean", "const": True}, {"type": "boolean", "const": True}),
+        ({"enum": ["x", 5]}, {"enum": ["x", 5]}),
+        (
+            {"type": "array", "items": False, "maxItems": 4},
+            {"type": "array", "items": {}, "maxItems": 0},
+        ),
+    ],
+)
+def test_fitted_when_the_grammar_would_forget(schema: dict[str, Any], made: dict[str, Any]) -> None:
+    """Values are those of the type beside them, and a list without items has none."""
+    assert fitted(schema, WHERE, deployment="m") == made
+
+
+@pytest.mark.parametrize(
+    ("schema", "keyword"),
+    [
+        ({"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 2}, "exclusiveMinimum"),
+        ({"type": "integer", "minimum": 1.2, "maximum": 1.8}, "minimum"),
+        ({"type": "integer", "minimum": 1e300}, "minimum"),
+        ({"type": "integer", "enum": ["x", 5.5]}, "enum"),
+        ({"type": "string", "const": 1}, "const"),
+        ({"const": 1, "enum": [True, 2]}, "const"),
+        ({"type": "array", "items": False, "minItems": 1}, "minItems"),
+    ],
+)
+def test_fitted_when_nothing_fits(schema: dict[str, Any], keyword: str) -> None:
+    """A contradiction, at which the engine would never end, is named where it stands."""
+    with pytest.raises(InvalidRequest, match="Nothing fits") as caught:
+        fitted({"properties": {"v": schema}}, WHERE, deployment="m")
+    assert caught.value.param == f"{WHERE}.properties.v.{keyword}"
 
 
 OBJECT = {"type": "object", "properties": {"a": {"const": 1}}, "required": ["a"]}
@@ -192,6 +259,7 @@ def test_check_held_when_it_holds(schema: dict[str, Any]) -> None:
         ({"minimum": 1}, "minimum"),
         ({"minLength": 1}, "minLength"),
         ({"type": ["number", "null"], "maximum": 1}, "maximum"),
+        ({"type": ["integer", "number"], "maximum": 1}, "maximum"),
         ({"type": "integer", "multipleOf": 2}, "multipleOf"),
         ({"type": "string", "format": "date", "maxLength": 3}, "maxLength"),
         ({"type": "array", "items": {}, "uniqueItems": True}, "uniqueItems"),
