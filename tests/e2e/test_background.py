@@ -25,7 +25,10 @@ CONFIG = f"""
     frail = {{ base_url = "{{up}}", dialects = ["chat"], breaker = {{ failures = 1, open_seconds = 600 }} }}
     strict = {{ base_url = "{{up}}", dialects = ["chat"] }}
     narrow = {{ base_url = "{{up}}", dialects = ["chat"], capacity = 4 }}
+    exact = {{ base_url = "{{up}}", dialects = ["chat"], quirks = {{ gbnf = true }} }}
     [models]
+    exact = {{ targets = ["exact"], price = "free", windows = ["asap", "standard"] }}
+    either = {{ targets = ["exact", "fresh"], price = "free", windows = ["asap", "standard"] }}
     mock = {{ targets = ["up"], windows = ["asap", "standard", "flex"], {PRICE}, attempts = 1 }}
     quick = {{ targets = ["fresh"], windows = ["hasty"], price = "free", attempts = 1 }}
     lenient = {{ targets = ["fresh"], windows = ["kind"], {PRICE.replace("flex", "kind")}, attempts = 1 }}
@@ -304,6 +307,58 @@ def test_token_stays_here_when_a_webhook_is_named(scene: Scene) -> None:
     assert not any(secret.encode() in seen.body for seen in upstream.up.log)
     with closing(sqlite3.connect(served.data / "ingot.db")) as conn:
         assert secret not in "\n".join(conn.iterdump())
+
+
+TOOL = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"type": "web_search"}]},
+        {"truncation": "auto"},
+        {"max_tool_calls": 3, "tools": [TOOL]},
+        {"prompt": {"id": "pmpt_1"}},
+        {
+            "model": "exact",
+            "text": {
+                "format": {
+                    "type": "json_schema",
+                    "name": "x",
+                    "strict": True,
+                    "schema": {"type": "object", "properties": {"v": {"type": "number", "minimum": 0}}},
+                }
+            },
+        },
+    ],
+)
+def test_work_is_refused_when_no_target_would_be_asked(scene: Scene, fields: dict[str, Any]) -> None:
+    """What every target of the model refuses is refused at the door, in the words of the foreground."""
+    served, _ = scene
+    body = {"model": "mock", "input": "echo: x", **fields}
+    told, _, waited = served.call("/v1/responses", body)
+    status, _, answer = served.call("/v1/responses", {**body, "background": True})
+    error, refused = json.loads(waited)["error"], json.loads(answer)["error"]
+    assert (status, told) == (400, 400)
+    assert {**refused, "request_id": ""} == {**error, "request_id": ""}
+
+
+def test_work_is_taken_when_one_target_takes_it(scene: Scene) -> None:
+    """Where another target of the model takes what the first one refuses, the work is taken."""
+    served, _ = scene
+    schema = {"type": "object", "properties": {"v": {"type": "number", "minimum": 0}}}
+    form = {"format": {"type": "json_schema", "name": "x", "strict": True, "schema": schema}}
+    body = {"model": "either", "input": "echo: x", "text": form}
+    status, _, taken = served.call("/v1/responses", {**body, "background": True})
+    assert status == 200, taken
+
+
+def test_record_has_a_clients_code_when_the_request_is_at_fault(scene: Scene) -> None:
+    """A response that failed for its own request says so by a code that clients know."""
+    served, _ = scene
+    path = "/v1/responses"
+    _, _, taken = ask(served, path, "{{fail 400 message=nonsense}} x")
+    assert poll(served, path, taken["id"])["error"]["code"] == "invalid_prompt"
 
 
 def test_work_waits_for_another_process_when_this_one_has_no_worker(tmp_path: Path) -> None:

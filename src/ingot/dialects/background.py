@@ -18,6 +18,7 @@ from ingot import rawjson
 from ingot.canonical import Request
 from ingot.dialects.codec import Reply
 from ingot.dialects.codecs.responses.echo import Envelope
+from ingot.dialects.responses_errors import CODES
 from ingot.pricing import told_price, usd
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -93,7 +94,7 @@ def render_response(shown: Shown) -> bytes:
     nothing = Request(origin="responses", model=shown.model, turns=())
     envelope = Envelope(Reply(shown.id, shown.model, shown.created_at, nothing, asked))
     error = _error(shown)
-    told = None if error is None else {"code": "server_error", "message": error["message"]}
+    told = None if error is None else {"code": _code(error), "message": error["message"]}
     return _encode({**envelope.write(shown.status, output=[], tier=None, error=told), **own})
 
 
@@ -151,6 +152,14 @@ def _error(shown: Shown) -> Any:
         "code": shown.error,
         "message": "The request failed, and what was said of it is not kept.",
     }
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    """The code of a failed response, one of the few that clients know."""
+    code = error.get("code")
+    if isinstance(code, str) and code in CODES:
+        return code
+    return "invalid_prompt" if error.get("type") == "invalid_request_error" else "server_error"
 
 
 def _spliced(answer: bytes, own: Mapping[str, Any]) -> bytes:

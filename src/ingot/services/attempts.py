@@ -6,7 +6,6 @@ What is not: the other 4xx. They are the client's to mend and come back in its d
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import Never
 
 import msgspec
@@ -16,22 +15,20 @@ from ingot.canonical import Losses
 from ingot.catalog import Route
 from ingot.dialects.dialect import AS_IT_IS, Call, Turn, Usage
 from ingot.dialects.outgoing import dropped
-from ingot.dialects.responses_makers import taken_by
 from ingot.errors import (
     ApiError,
     UpstreamError,
     UpstreamUnavailable,
 )
-from ingot.services.apart import apart
 from ingot.services.door import Fidelity, Inference, Outcome
-from ingot.services.images import refuse_images
-from ingot.services.losses import Lossy, refuse_lossy
+from ingot.services.fitting import fit, routes_with_images
+from ingot.services.losses import Lossy
 from ingot.services.outages import explain, unavailable
 from ingot.services.places import own_places
 from ingot.services.refusals import Refusal, read_refusal
 from ingot.services.routing import LONGEST_WAIT, Busy, backoff, choose, has_fresh, routes_served
 from ingot.services.runtime import Runtime
-from ingot.services.translation import Translation, translate
+from ingot.services.translation import Translation
 from ingot.sse import SseSplitter, event_data
 from ingot.upstream.client import (
     Reply,
@@ -150,26 +147,15 @@ async def as_sent(
             call, inference.principal.org_id, deployment, dialect=inference.dialect
         )
     if call.images:
-        routes = [route for route in routes if route.images != "refuse"]
-        if not routes:  # those that take images speak other dialects
-            raise refuse_images(call.images[0], deployment)
+        routes = routes_with_images(routes, inference, call)
         call = await runtime.images.fetch(call, deployment, inference.dialect)
     return routes, call
 
 
 async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Route, link: Link) -> Opened:
     """One try; `call` is the inference's own with its images fetched."""
-    dialect = inference.dialect
-    native = dialect.format in route.target.dialects
-    if inference.deployment.unknown_thoughts == "relay" and call.composed:
-        call = taken_by(call, route.target.name)
-    if dialect.for_target is not None and (native or call.composed):
-        fitted = partial(dialect.for_target, call, route.target.name, native=native)
-        call = await apart(len(call.body.data), fitted)
-        refuse_lossy(call.losses, inference.deployment)
-    with own_places(dialect, call):
-        translation = None if native else await translate(inference, call, route)
-        body = translation.body if translation else _prepare(inference, call, route)
+    fitted = await fit(inference, call, route)
+    call, body, translation = fitted.call, fitted.body, fitted.translation
     losses = call.losses if translation else call.losses + dropped(call, route.target.quirks)
     queued = inference.claim is not None
     began = runtime.clock.monotonic()
@@ -184,7 +170,7 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
         raise Retryable(error, wait=down.retry_after) from down
     opened = Opened(route, link, reply, began, translation=translation, losses=losses, queued=queued)
     if translation is None:
-        opened.turn = dialect.turn_of(call, route.target.quirks, inference.deployment.refusal_mark)
+        opened.turn = inference.dialect.turn_of(call, route.target.quirks, inference.deployment.refusal_mark)
     opened.fidelity = _fidelity(inference, call, opened)
     try:
         if reply.status not in SUCCESS:
@@ -203,20 +189,6 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
     if not link.breaker.calm:
         link.breaker.succeed()
     return opened
-
-
-def _prepare(inference: Inference, call: Call, route: Route) -> bytes:
-    """The body for a target that speaks the client's dialect."""
-    dialect, quirks = inference.dialect, route.target.quirks
-    # What the client sent is judged, and what came before it: errors name places in it.
-    judged = call if call.composed else inference.call
-    deployment = inference.deployment
-    dialect.check_target(judged, quirks, deployment.name)
-    if dialect.refuse_account_ids is not None and deployment.account_ids == "refuse":
-        dialect.refuse_account_ids(judged, deployment.name)
-    if deployment.constitution is not None:
-        call = dialect.preface(call, deployment.constitution)
-    return dialect.prepare(call, model=route.model, quirks=quirks)
 
 
 def _fidelity(inference: Inference, call: Call, opened: Opened) -> Fidelity:

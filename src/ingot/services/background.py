@@ -31,11 +31,22 @@ from ingot.rawjson import clip, kind_of
 from ingot.scheduling.windows import Window
 from ingot.services.accounting import CANCELLED, new_response_id, settle_rates, unrun
 from ingot.services.admission import most_of
-from ingot.services.asking import Asked, ClientDoor, before, ordered, seen, standing_lines
-from ingot.services.door import Outcome
+from ingot.services.asking import (
+    Asked,
+    ClientDoor,
+    before,
+    for_target,
+    ordered,
+    seen,
+    stamped,
+    standing_lines,
+)
+from ingot.services.door import Inference, Outcome
+from ingot.services.fitting import check
 from ingot.services.following import follow
 from ingot.services.idempotency import Replay, Scope
 from ingot.services.jobs import Lost, Order
+from ingot.services.places import own_places
 from ingot.services.prefixes import prefix_of
 from ingot.services.quoting import admit, load_of
 from ingot.services.runtime import Runtime
@@ -170,6 +181,7 @@ async def _take(
     headers = _encode(dict(call.headers)).decode() if call.headers else None
     item = NewItem(response_id, asked.id, windows.for_store(asked.call.body).data, headers)
     try:
+        await _check_routes(runtime, asked, call, response_id=response_id)
         await admit(runtime, load_of(runtime, asked, call))
         order = Order(
             _job(runtime, asked, call, response_id=response_id, reservation=reservation),
@@ -189,6 +201,27 @@ async def _take(
         raise
     outcome.status = runtime.preset.background.status
     outcome.target = "queue"
+
+
+async def _check_routes(runtime: Runtime, asked: Asked, call: Call, *, response_id: str) -> None:
+    """Raises what the client would be told if it waited, where no target would be asked at all."""
+    call = for_target(runtime, asked.dialect, call, window=asked.window)
+    call = stamped(runtime, call, asked, response_id=response_id)
+    who = asked.principal
+    inference = Inference(
+        asked.id,
+        asked.path,
+        asked.dialect,
+        call,
+        asked.deployment,
+        who,
+        response_id=response_id,
+        created_at=0,
+    )
+    with own_places(asked.dialect, call):
+        if call.files:
+            call = await runtime.attachments.put_in(call, who.org_id, asked.deployment, dialect=asked.dialect)
+        await check(inference, call)
 
 
 def _job(

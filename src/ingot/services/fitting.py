@@ -1,0 +1,88 @@
+"""A request as one target is sent it: what this target takes of it, and the body that it gets.
+
+    the client's call --its dialect: only what is this target's--> --translate, or prepare--> Fitted      ClientError: not by this route
+
+Whoever waits learns of a refusal when the target's turn comes. Of work that nobody waits for it is asked before that is
+taken, by each route (`check`): what all of them refuse would only fail later. Sends nothing, and fetches nothing.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+from msgspec import Struct
+
+from ingot.catalog import Route
+from ingot.dialects.dialect import Call
+from ingot.dialects.responses_makers import taken_by
+from ingot.errors import ClientError
+from ingot.services.apart import apart
+from ingot.services.door import Inference
+from ingot.services.images import refuse_images
+from ingot.services.losses import Lossy, refuse_lossy
+from ingot.services.places import own_places
+from ingot.services.routing import routes_served
+from ingot.services.translation import Translation, translate
+
+
+class Fitted(Struct):
+    """What a target is sent: `call` is what is its own of the client's, `translation` how that is said in its dialect."""
+
+    call: Call
+    body: bytes
+    translation: Translation | None
+
+
+async def fit(inference: Inference, call: Call, route: Route) -> Fitted:
+    """The request for this target; `call` is the inference's own with its images fetched. Raises ClientError."""
+    dialect = inference.dialect
+    native = dialect.format in route.target.dialects
+    if inference.deployment.unknown_thoughts == "relay" and call.composed:
+        call = taken_by(call, route.target.name)
+    if dialect.for_target is not None and (native or call.composed):
+        fitted = partial(dialect.for_target, call, route.target.name, native=native)
+        call = await apart(len(call.body.data), fitted)
+        refuse_lossy(call.losses, inference.deployment)
+    with own_places(dialect, call):
+        translation = None if native else await translate(inference, call, route)
+        body = translation.body if translation else _prepare(inference, call, route)
+    return Fitted(call, body, translation)
+
+
+async def check(inference: Inference, call: Call) -> None:
+    """Raises what its client would have been told while it waited, where no route takes the call; its files are in it."""
+    routes = routes_served(inference.deployment, inference.dialect, inference.surface)
+    if call.images:
+        routes = routes_with_images(routes, inference, call)
+    told: ClientError | None = None
+    for route in routes:
+        try:
+            await fit(inference, call, route)
+        except ClientError as error:
+            # The first that is no loss ends the search for a target; of losses the last one is told.
+            told = error if told is None or isinstance(told, Lossy) else told
+        else:
+            return
+    if told is not None:
+        raise told
+
+
+def routes_with_images(routes: Sequence[Route], inference: Inference, call: Call) -> Sequence[Route]:
+    """The routes whose targets read images; raises ClientError where none does."""
+    kept = [route for route in routes if route.images != "refuse"]
+    if not kept:  # those that take images speak other dialects
+        raise refuse_images(call.images[0], inference.deployment)
+    return kept
+
+
+def _prepare(inference: Inference, call: Call, route: Route) -> bytes:
+    """The body for a target that speaks the client's dialect."""
+    dialect, quirks = inference.dialect, route.target.quirks
+    # What the client sent is judged, and what came before it: errors name places in it.
+    judged = call if call.composed else inference.call
+    deployment = inference.deployment
+    dialect.check_target(judged, quirks, deployment.name)
+    if dialect.refuse_account_ids is not None and deployment.account_ids == "refuse":
+        dialect.refuse_account_ids(judged, deployment.name)
+    if deployment.constitution is not None:
+        call = dialect.preface(call, deployment.constitution)
+    return dialect.prepare(call, model=route.model, quirks=quirks)
