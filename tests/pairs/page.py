@@ -40,6 +40,8 @@ it is not, the request, the answer and each event of a stream are translated, an
   where the client gave none; a switch for thinking without an effort leaves it to the target.
 - `messages` is asked in its version 2023-06-01 unless the target's headers name a newer one: that takes no sampling
   settings, knows adaptive thinking, and takes instructions between turns.
+- Which stop sequence was met is known where the target says so: vLLM's `stop_reason` of a choice. OpenAI, llama.cpp and with
+  it the embedded engine end with a bare `stop` whether one was met or not: a client of `messages` gets `end_turn` then.
 
 In the tables *carried* means that it arrives with its meaning, *changed* that it arrives as the nearest that can be said,
 *lost* that it does not arrive, *a default* that the target's own stands for it, *refused* that such a request gets a 400,
@@ -70,7 +72,7 @@ ANSWERS = {
     "usage_unknown": "counts that cannot be believed",
     "end_length": "the end: the bound of the output",
     "end_context": "the end: the context is full",
-    "end_stop_sequence": "the end: a stop sequence",
+    "end_stop_sequence": "the end: a stop sequence that the target names",
     "end_filter": "the end: a filter",
     "end_refusal": "the end: a refusal",
     "end_pause": "the end: a pause for the client to go on",
