@@ -4,7 +4,8 @@
     {"type": "input_file" | "file", "file_id": ...}      --> {"filename": ..., "file_data": "data:..."}
     {"source": {"type": "file", "file_id": ...}}         --> {"source": {"type": "base64" | "text", ...}}
 
-No target ever sees an id: it would look for it among the files of the account whose key it is asked with. Knows no store.
+No target ever sees an id: it would look for it among the files of the account whose key it is asked with. What names a URL
+in the same places is found with them; whether a target may be sent there is not decided here. Knows no store.
 """
 
 import base64
@@ -16,7 +17,7 @@ import msgspec
 from ingot import rawjson
 from ingot.dialects.chat_request import FilePart, Messages
 from ingot.dialects.chat_request import UserMessage as ChatUser
-from ingot.dialects.dialect import Attachment, Call, Content, Image
+from ingot.dialects.dialect import Attachment, Call, Content, Document, Image
 from ingot.dialects.messages_request import (
     ContainerUploadBlock,
     ContentSource,
@@ -26,6 +27,7 @@ from ingot.dialects.messages_request import (
     ImageBlock,
     SystemMessage,
     ToolResultBlock,
+    UrlSource,
 )
 from ingot.dialects.responses_items import parts_of
 from ingot.errors import InvalidRequest, Unsupported
@@ -36,15 +38,38 @@ Shape = Callable[[Attachment, Json, Content], Json]
 
 PDF: Final = "application/pdf"
 
+DATA: Final = "data:"
+
 _IMAGES: Final = ("input_image", "computer_screenshot")
 
 
-def files_of_chat(messages: Messages) -> Iterator[Attachment]:
+def split(found: Iterable[Attachment | Document]) -> tuple[tuple[Attachment, ...], tuple[Document, ...]]:
+    """What is named by an id, and what by a URL."""
+    both = tuple(found)
+    if not both:
+        return (), ()
+    return (
+        tuple([each for each in both if isinstance(each, Attachment)]),
+        tuple([each for each in both if isinstance(each, Document)]),
+    )
+
+
+def _linked(place: Place, held: object, *, bare: bool = False) -> Iterator[Document]:
+    """A URL, unless it holds the data itself; where it may be `bare` base64, which has no colon, that is none either."""
+    if type(held) is str and held[: len(DATA)].lower() != DATA and not (bare and ":" not in held):
+        yield Document(place, held)
+
+
+def files_of_chat(messages: Messages) -> Iterator[Attachment | Document]:
     """The files of all user messages; raises InvalidRequest for one that is there twice, by its id and itself."""
     for row, message in enumerate(messages):
         content = message.content if type(message) is ChatUser else None
         for column, part in enumerate(content if type(content) is list else ()):
-            if type(part) is FilePart and type(part.file.file_id) is str:
+            if type(part) is not FilePart:
+                continue
+            held = ("messages", row, "content", column, "file", "file_data")
+            yield from _linked(held, part.file.file_data, bare=True)
+            if type(part.file.file_id) is str:
                 place = ("messages", row, "content", column, "file", "file_id")
                 found = Attachment(place, part.file.file_id, "file")
                 if part.file.file_data is not msgspec.UNSET:
@@ -56,7 +81,7 @@ def files_of_chat(messages: Messages) -> Iterator[Attachment]:
                 yield found
 
 
-def files_of_responses(items: list[Json], tools: Iterable[Json] = ()) -> Iterator[Attachment]:
+def files_of_responses(items: list[Json], tools: Iterable[Json] = ()) -> Iterator[Attachment | Document]:
     """The files of all items and tools; raises Unsupported for those that only a target could open."""
     for row, item in enumerate(items):
         output = item.get("output")
@@ -75,22 +100,29 @@ def files_of_responses(items: list[Json], tools: Iterable[Json] = ()) -> Iterato
             )
         if type(mask) is dict and type(mask.get("file_id")) is str:
             yield Attachment(("tools", index, "input_image_mask", "file_id"), mask["file_id"], "image")
+        if type(mask) is dict:
+            yield from _linked(("tools", index, "input_image_mask", "image_url"), mask.get("image_url"))
 
 
-def _named(part: Json, place: Place) -> Iterator[Attachment]:
+def _named(part: Json, place: Place) -> Iterator[Attachment | Document]:
     kind, held = part.get("type"), part.get("file_id")
+    if kind == "input_file":
+        yield from _linked((*place, "file_url"), part.get("file_url"))
+        yield from _linked((*place, "file_data"), part.get("file_data"), bare=True)
+    elif kind == "computer_screenshot":
+        yield from _linked((*place, "image_url"), part.get("image_url"))
     if type(held) is str and (kind in _IMAGES or kind == "input_file"):
         yield Attachment((*place, "file_id"), held, "file" if kind == "input_file" else "image")
 
 
-def files_of_messages(request: CountRequest) -> Iterator[Attachment]:
+def files_of_messages(request: CountRequest) -> Iterator[Attachment | Document]:
     """The files of all turns, those inside of results and documents too; raises Unsupported as above."""
     for row, message in enumerate(request.messages):
         if not isinstance(message, SystemMessage) and not isinstance(message.content, str):
             yield from _sources(message.content, ("messages", row, "content"))
 
 
-def _sources(blocks: Iterable[object], place: Place) -> Iterator[Attachment]:
+def _sources(blocks: Iterable[object], place: Place) -> Iterator[Attachment | Document]:
     for column, block in enumerate(blocks):
         here = (*place, column)
         if isinstance(block, ContainerUploadBlock):
@@ -104,6 +136,8 @@ def _sources(blocks: Iterable[object], place: Place) -> Iterator[Attachment]:
         if isinstance(block, ImageBlock | DocumentBlock) and isinstance(block.source, FileSource):
             kind: Literal["image", "file"] = "image" if isinstance(block, ImageBlock) else "file"
             yield Attachment((*here, "source", "file_id"), block.source.file_id, kind)
+        elif isinstance(block, DocumentBlock) and isinstance(block.source, UrlSource):
+            yield from _linked((*here, "source", "url"), block.source.url)
         elif isinstance(block, ToolResultBlock) and isinstance(block.content, list):
             yield from _sources(block.content, (*here, "content"))
         elif (

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.attached import attach, files_of_chat, in_openai
+from ingot.dialects.attached import attach, files_of_chat, in_openai, split
 from ingot.dialects.bounds import check_grammar, judge_schemas
 from ingot.dialects.chat_request import (
     AllowedChoice,
@@ -68,6 +68,7 @@ def decode(data: bytes) -> Call:
         schemas = tuple(_schemas(request))
         _check_grammars(request)
     most = request.max_completion_tokens
+    files, documents = split(files_of_chat(request.messages))
     return Call(
         model=request.model,
         body=body,
@@ -76,7 +77,8 @@ def decode(data: bytes) -> Call:
         n=request.n or 1,
         max_tokens=request.max_tokens if most is None else most,
         images=tuple(_images(request.messages)),
-        files=tuple(files_of_chat(request.messages)),
+        files=files,
+        documents=documents,
         schemas=schemas,
         loose_pattern=judge_schemas(schemas),
     )

@@ -56,6 +56,12 @@ class Attachment(Found, frozen=True, gc=False):
     kind: Literal["image", "file"]
 
 
+class Document(Found, frozen=True, gc=False):
+    """What a target would fetch by its URL and is none of the images of a request: a document, or a screenshot."""
+
+    url: str
+
+
 class Content(msgspec.Struct, frozen=True, gc=False):
     """What a file holds."""
 
@@ -116,6 +122,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     # Files that are named by their ids, and the bytes by which the body grows once they are in it.
     files: tuple[Attachment, ...] = ()
     attached: int = 0
+    documents: tuple[Document, ...] = ()
     schemas: tuple[Schema, ...] = ()
     # The first pattern that not every engine takes, in a schema that only describes; targets with `gbnf` compile it.
     loose_pattern: InvalidRequest | None = None

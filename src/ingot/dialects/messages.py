@@ -20,7 +20,7 @@ import msgspec
 from ingot import rawjson
 from ingot.catalog import Quirks
 from ingot.dialects.account_ids import refuse_in_messages
-from ingot.dialects.attached import attach, files_of_messages, in_messages
+from ingot.dialects.attached import attach, files_of_messages, in_messages, split
 from ingot.dialects.bounds import judge_schemas
 from ingot.dialects.complaint import complain
 from ingot.dialects.dialect import Call, Dialect, Schema
@@ -86,6 +86,7 @@ def decode(data: bytes) -> Call:
             "thinking.budget_tokens",
             f"Must be less than 'max_tokens', which is {request.max_tokens}, but got {thinking.budget_tokens}.",
         )
+    files, documents = split(files_of_messages(request))
     return Call(
         model=request.model,
         body=body,
@@ -93,7 +94,8 @@ def decode(data: bytes) -> Call:
         wants_usage=True,
         max_tokens=request.max_tokens,
         images=tuple(images_of(request)),
-        files=tuple(files_of_messages(request)),
+        files=files,
+        documents=documents,
     )
 
 
@@ -102,12 +104,14 @@ def decode_count(data: bytes) -> Call:
     body = rawjson.parse(data)
     request = _read(body.value, CountRequest)
     _check(request)
+    files, documents = split(files_of_messages(request))
     return Call(
         model=request.model,
         body=body,
         max_tokens=0,
         images=tuple(images_of(request)),
-        files=tuple(files_of_messages(request)),
+        files=files,
+        documents=documents,
     )
 
 

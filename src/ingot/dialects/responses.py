@@ -15,7 +15,7 @@ import msgspec
 from ingot import rawjson
 from ingot.catalog import Quirks
 from ingot.dialects.account_ids import refuse_in_responses
-from ingot.dialects.attached import attach, files_of_responses, in_openai
+from ingot.dialects.attached import attach, files_of_responses, in_openai, split
 from ingot.dialects.bounds import check_grammar, judge_schemas
 from ingot.dialects.chat import streamless
 from ingot.dialects.complaint import complain
@@ -113,12 +113,14 @@ def _checked(body: rawjson.Body, request: Asked) -> Call:
     if request.tool_choice is not None:
         _check_choice(request.tool_choice, tools)
     judge_schemas(_schemas(request, tools))
+    files, documents = split(files_of_responses(items, tools))
     return Call(
         model=request.model,
         body=body,
         wants_usage=True,
         images=tuple(images_of(items)),
-        files=tuple(files_of_responses(items, tools)),
+        files=files,
+        documents=documents,
     )
 
 

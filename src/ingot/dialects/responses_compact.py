@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from ingot import rawjson
-from ingot.dialects.attached import files_of_responses
+from ingot.dialects.attached import files_of_responses, split
 from ingot.dialects.dialect import Call
 from ingot.dialects.responses_items import images_of, kind_of
 from ingot.dialects.responses_state import as_items
@@ -44,9 +44,16 @@ def summarizing(call: Call) -> Call:
     users = tuple(item for item in told if item.get("role") == "user")
     body = Body(data, {**value, "input": messages})
     images = tuple(images_of(messages))
-    files = tuple(files_of_responses(messages, value.get("tools") or ()))
+    files, documents = split(files_of_responses(messages, value.get("tools") or ()))
     return msgspec.structs.replace(
-        call, body=body, images=images, files=files, makers=(), referred=(), repeated=users
+        call,
+        body=body,
+        images=images,
+        files=files,
+        documents=documents,
+        makers=(),
+        referred=(),
+        repeated=users,
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.canonical import Loss
-from ingot.dialects.attached import files_of_responses
+from ingot.dialects.attached import files_of_responses, split
 from ingot.dialects.dialect import Call, Past
 from ingot.dialects.items import complete
 from ingot.dialects.responses_items import images_of, kind_of
@@ -199,11 +199,13 @@ def continued(call: Call, before: Sequence[Past], own: Sequence[Past]) -> Call:
     data = rawjson.splice(call.body, replace=replace, drop=_OURS)
     value = {name: held for name, held in call.body.value.items() if name not in _OURS}
     body = Body(data, {**value, "input": items})
+    files, documents = split(files_of_responses(items, call.body.value.get("tools") or ()))
     return msgspec.structs.replace(
         call,
         body=body,
         images=tuple(images_of(items)),
-        files=tuple(files_of_responses(items, call.body.value.get("tools") or ())),
+        files=files,
+        documents=documents,
         makers=tuple(past.maker for past in before),
         referred=tuple((past.maker, index) for index, past in enumerate(own)) if found else (),
     )

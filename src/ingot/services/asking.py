@@ -86,7 +86,7 @@ async def run(
     call = asked.call
     if asked.dialect.own_place is not None:
         call = await before(runtime, asked.dialect, call, asked.principal, recent=asked.recent)
-    if call.images or call.files:
+    if call.images or call.files or call.documents:
         call = await seen(runtime, asked, call)
     admission = Admission()
     try:
@@ -150,6 +150,7 @@ async def seen(runtime: Runtime, asked: Asked, call: Call) -> Call:
             call = await runtime.attachments.find(call, asked.principal.org_id, asked.deployment)
         if call.images:
             await runtime.images.check(call, asked.deployment)
+        runtime.images.check_documents(call)
     return call
 
 

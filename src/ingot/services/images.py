@@ -4,7 +4,8 @@
     fetch   once it is admitted: URLs become data URIs, where its deployment wants that
 
 Data URIs are judged whatever becomes of them. A URL that is left to the target is read all the same: other schemes and
-addresses that are not on the public internet are refused, for a target of ours would follow them into our network.
+addresses that are not on the public internet are refused, for a target of ours would follow them into our network. So are
+those of documents, which are always left to the target.
 Knows no wire format; where an image stands is the dialect's to say. Source: C-61 of the seed rules.
 """
 
@@ -60,6 +61,15 @@ class Images:
             self._check(images)
         else:
             await asyncio.get_running_loop().run_in_executor(None, self._check, images)
+
+    def check_documents(self, call: Call) -> None:
+        """Raises ClientError for the first URL of a document that no target is sent to; documents are never fetched here."""
+        for document in call.documents:
+            reason = self._objection(document.url)
+            if reason is not None:
+                raise InvalidRequest(
+                    f"The URL at '{document.field}' {reason}.", param=document.field, code="invalid_value"
+                )
 
     async def fetch(self, call: Call, deployment: Deployment, dialect: Dialect) -> Call:
         """The call as a target gets it: URLs fetched where the deployment wants that; raises ClientError."""
@@ -125,15 +135,18 @@ class Images:
             self._check_total(image, total)
 
     def _check_url(self, image: Image) -> None:
-        """What a URL tells without being resolved, whether it is fetched here or by a target."""
-        try:
-            reason = judge_place(read_url(image.url), self._fetcher.reach.networks)
-        except BadUrl as error:
-            reason = str(error)
+        reason = self._objection(image.url)
         if reason is not None:
             raise InvalidRequest(
                 f"The URL at '{image.field}' {reason}.", param=image.field, code="invalid_image_url"
             )
+
+    def _objection(self, url: str) -> str | None:
+        """What a URL tells against itself without being resolved, whether it is fetched here or by a target."""
+        try:
+            return judge_place(read_url(url), self._fetcher.reach.networks)
+        except BadUrl as error:
+            return str(error)
 
     def _check_size(self, image: Image, size: int) -> None:
         if size > self._bounds.image_bytes:

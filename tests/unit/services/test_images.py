@@ -152,6 +152,29 @@ async def test_check_when_an_image_is_not_taken(url: str, code: str, message: st
     assert f"'{field(1)}'" in error.message
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("file:///etc/passwd", 'must begin with "https://"'),
+        ("http://169.254.169.254/latest/", "metadata"),
+        ("http://10.0.0.8/a.pdf", "not on the public internet"),
+        ("http://localhost/a.pdf", "not on the public internet"),
+    ],
+)
+async def test_check_when_a_document_leads_inside(url: str, message: str) -> None:
+    """URLs of documents are judged as those of images, though a target fetches them; the operator's own networks are open."""
+    parts = [{"type": "file", "file": {"file_data": each}} for each in ("https://a.org/b.pdf", url)]
+    body = {"model": "m", "messages": [{"role": "user", "content": parts}]}
+    asked = CHAT.decode(json.dumps(body).encode())
+    async with working() as images:
+        with pytest.raises(ApiError, match=message) as caught:
+            images.check_documents(asked)
+    assert caught.value.param == "messages[0].content[1].file.file_data"
+    async with working(None, "10.0.0.0/8") as images:
+        if "10.0.0.8" in url:
+            images.check_documents(asked)
+
+
 async def test_check_when_there_are_too_many() -> None:
     """C-61: at most 20."""
     async with working() as images:

@@ -1,0 +1,80 @@
+"""What requests name by URLs in the places of files."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ingot.dialects.chat import CHAT
+from ingot.dialects.dialect import Call, Dialect
+from ingot.dialects.messages import MESSAGES
+from ingot.dialects.responses import RESPONSES
+
+URL = "http://169.254.169.254/latest/"
+DATA = "data:application/pdf;base64,JVBERi0="
+
+
+def decoded(dialect: Dialect, fields: dict[str, Any]) -> Call:
+    return dialect.decode(json.dumps({"model": "m", **fields}).encode())
+
+
+def said(content: Any) -> dict[str, Any]:
+    return {"max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+
+
+def screenshot(url: str) -> dict[str, Any]:
+    output = {"type": "computer_screenshot", "image_url": url}
+    return {"input": [{"type": "computer_call_output", "call_id": "c", "output": output}]}
+
+
+def asked(part: dict[str, Any]) -> dict[str, Any]:
+    return {"input": [{"role": "user", "content": [part]}]}
+
+
+NAMED: list[tuple[Dialect, dict[str, Any], str]] = [
+    (
+        CHAT,
+        {"messages": said([{"type": "file", "file": {"file_data": URL}}])["messages"]},
+        "messages[0].content[0].file.file_data",
+    ),
+    (RESPONSES, asked({"type": "input_file", "file_url": URL}), "input[0].content[0].file_url"),
+    (
+        RESPONSES,
+        asked({"type": "input_file", "filename": "a.pdf", "file_data": URL}),
+        "input[0].content[0].file_data",
+    ),
+    (RESPONSES, screenshot(URL), "input[0].output.image_url"),
+    (
+        MESSAGES,
+        said([{"type": "document", "source": {"type": "url", "url": URL}}]),
+        "messages[0].content[0].source.url",
+    ),
+]
+
+
+@pytest.mark.parametrize(("dialect", "fields", "place"), NAMED)
+def test_decode_when_a_document_is_named_by_its_url(
+    dialect: Dialect, fields: dict[str, Any], place: str
+) -> None:
+    """It is found by its place, wherever a target would fetch it, and is none of the images."""
+    call = decoded(dialect, fields)
+    assert [(each.field, each.url) for each in call.documents] == [(place, URL)]
+    assert (call.images, call.files) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("dialect", "fields"),
+    [
+        (CHAT, {"messages": said([{"type": "file", "file": {"file_data": "JVBERi0="}}])["messages"]}),
+        (CHAT, {"messages": said([{"type": "file", "file": {"file_data": DATA}}])["messages"]}),
+        (RESPONSES, asked({"type": "input_file", "filename": "a.pdf", "file_data": DATA})),
+        (RESPONSES, screenshot("data:image/png;base64,AAAA")),
+        (
+            MESSAGES,
+            said([{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": URL}}]),
+        ),
+    ],
+)
+def test_decode_when_the_data_is_there(dialect: Dialect, fields: dict[str, Any]) -> None:
+    """Data itself, as a URI or as bare base64, leads nowhere."""
+    assert decoded(dialect, fields).documents == ()
