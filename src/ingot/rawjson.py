@@ -2,7 +2,8 @@
 
 Decides what JSON is acceptable at all: one object, UTF-8, no duplicate keys at any depth, no NaN or Infinity, no
 lone surrogates, no integer that a JavaScript reader would round, bounded depth and bounded structure. Refuses to
-know what any key means; the one exception is handed in by the limits (`wide`: keys that may hold an int64).
+know what any key means; the exceptions are handed in by the limits: `wide` keys may hold an int64, and below `relayed`
+ones and in the input of a tool's use, which nobody here counts with, an integer may have 64 bits of either sign.
 
 The work is ordered by what a hostile body costs. Structure is counted on bytes before anything is decoded, and
 msgspec decodes. Then duplicates are looked for without a hook in Python: encoding the decoded tree again gives the
@@ -23,6 +24,7 @@ from ingot.errors import InvalidRequest
 
 _SAFE_INTEGER = 2**53
 _INT64 = range(-(2**63), 2**63)
+_BITS64 = range(-(2**63), 2**64)
 
 
 class JsonLimits(msgspec.Struct, frozen=True):
@@ -33,6 +35,8 @@ class JsonLimits(msgspec.Struct, frozen=True):
     large: int = 256 * 1024
     # `seed` is an int64 in OpenAI's contract; above 2^53 only clients that write it exactly send it.
     wide: frozenset[str] = frozenset({"seed"})
+    # Schemas and arguments of tools are made by targets and programs with integers of their own, and only passed on.
+    relayed: frozenset[str] = frozenset({"arguments", "input_schema", "parameters", "schema"})
 
 
 DEFAULT = JsonLimits()
@@ -290,25 +294,33 @@ def _too_deep(limits: JsonLimits) -> InvalidRequest:
 def _check_integers(data: bytes, value: dict[str, Any], limits: JsonLimits) -> None:
     if data.translate(_DIGITS_AS_ZERO).find(b"0" * 16) < 0:
         return
-    for path, number in _integers(value, ""):
-        if abs(number) > _SAFE_INTEGER and not (path in limits.wide and number in _INT64):
+    for path, number, ours in _integers(value, "", limits.relayed):
+        if abs(number) <= _SAFE_INTEGER:
+            continue
+        held = _BITS64 if not ours else _INT64 if path in limits.wide else ()
+        if number not in held:
             raise InvalidRequest(
                 f"The integer at '{clip(path)}' is outside of what JSON readers agree on: at most 2^53 in size"
-                + (", or a 64-bit integer here." if path in limits.wide else ". Send it as a string."),
+                + (", or a 64-bit integer here." if held else ". Send it as a string."),
                 param=clip(path),
                 code="integer_above_max_value" if number > 0 else "integer_below_min_value",
             )
 
 
-def _integers(value: object, path: str) -> Iterator[tuple[str, int]]:
+def _integers(
+    value: object, path: str, relayed: frozenset[str], *, ours: bool = True
+) -> Iterator[tuple[str, int, bool]]:
+    """Each integer with its path, and whether it is ours to read rather than only passed on."""
     if type(value) is int:
-        yield path, value
+        yield path, value, ours
     elif type(value) is dict:
+        use = str(value.get("type")).endswith("tool_use")
         for key, child in value.items():
-            yield from _integers(child, f"{path}.{key}" if path else key)
+            passed = bool(path) and (key in relayed or (use and key == "input"))
+            yield from _integers(child, f"{path}.{key}" if path else key, relayed, ours=ours and not passed)
     elif type(value) is list:
         for index, child in enumerate(value):
-            yield from _integers(child, f"{path}[{index}]")
+            yield from _integers(child, f"{path}[{index}]", relayed, ours=ours)
 
 
 def _check_duplicates(data: bytes, canonical: bytes) -> None:

@@ -181,6 +181,19 @@ def test_parse_when_structure_is_text() -> None:
         (b'{"a":[1,{"b":-9007199254740993}]}', "a[1].b", "integer_below_min_value"),
         (b'{"seed":9223372036854775808}', "seed", "integer_above_max_value"),
         (b'{"a":{"seed":9007199254740993}}', "a.seed", "integer_above_max_value"),
+        (b'{"parameters":9007199254740993}', "parameters", "integer_above_max_value"),
+        (b'{"input":[{"id":9007199254740993}]}', "input[0].id", "integer_above_max_value"),
+        (b'{"a":[{"type":"text","input":9007199254740993}]}', "a[0].input", "integer_above_max_value"),
+        (
+            b'{"a":[{"type":"tool_use","input":{"id":18446744073709551616}}]}',
+            "a[0].input.id",
+            "integer_above_max_value",
+        ),
+        (
+            b'{"tools":[{"parameters":{"minimum":-9223372036854775809}}]}',
+            "tools[0].parameters.minimum",
+            "integer_below_min_value",
+        ),
     ],
 )
 def test_parse_when_integer_is_too_large(data: bytes, path: str, code: str) -> None:
@@ -195,12 +208,16 @@ def test_parse_when_integer_is_too_large(data: bytes, path: str, code: str) -> N
         b'{"a":9007199254740992,"b":-9007199254740992}',
         b'{"seed":9223372036854775807}',
         b'{"seed":-9223372036854775808}',
+        b'{"messages":[{"content":[{"type":"tool_use","input":{"user_id":1234567890123456789}}]}]}',
+        b'{"tools":[{"input_schema":{"properties":{"a":{"maximum":9223372036854775807}}}}]}',
+        b'{"tools":[{"function":{"parameters":{"maximum":18446744073709551615}}}]}',
+        b'{"text":{"format":{"schema":{"enum":[-9223372036854775808]}}}}',
         b'{"a":"12345678901234567890"}',
         b'{"a":0.12345678901234567890}',
     ],
 )
 def test_parse_when_digits_are_many_but_fine(data: bytes) -> None:
-    """2^53 itself, an int64 seed, fractions and digits in strings are taken."""
+    """2^53 itself, an int64 seed, 64 bits in schemas and inputs of tools, fractions and digits in strings are taken."""
     assert parse(data).data == data
 
 

@@ -281,3 +281,18 @@ def test_parts_when_only_another_dialect_knows_them() -> None:
 def test_codec_when_no_version_is_named() -> None:
     """It is that of the older version, which nearly all servers take."""
     assert MESSAGES_CODEC is OLD
+
+
+def test_integers_when_only_targets_read_them() -> None:
+    """Ids of 64 bits in the input of a tool and bounds in its schema arrive in every digit."""
+    use = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"user_id": 1234567890123456789}}
+    schema = {"type": "object", "properties": {"user_id": {"maximum": 18446744073709551615}}}
+    request = decode(
+        messages=[HI, {"role": "assistant", "content": [use]}], tools=[{"name": "f", "input_schema": schema}]
+    )
+    (call,) = request.turns[1].parts
+    assert isinstance(call, ToolCall)
+    assert call.arguments == '{"user_id":1234567890123456789}'
+    sent, _ = encode(structs.replace(request, origin="chat"))
+    assert sent["messages"][1]["content"][0]["input"] == use["input"]
+    assert sent["tools"][0]["input_schema"] == schema
