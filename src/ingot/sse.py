@@ -1,13 +1,15 @@
 """Server-sent events, split from bytes and never from text.
 
 Lines end at LF, CR or CRLF and nowhere else: U+2028 and U+0085 are ordinary characters inside a `data:` line.
-An event keeps its own bytes, so that a relay can pass them on untouched. This module knows no dialect.
+An event keeps its own bytes, so that a relay can pass them on untouched; a byte order mark before the first is none of
+them, and left out. This module knows no dialect.
 """
 
 import re
 from collections.abc import Iterator
 
 DONE = b"[DONE]"
+_MARK = b"\xef\xbb\xbf"
 BETWEEN = b"\n\ndata: "
 """Joins the data of two events to what `encode_event` makes two of."""
 
@@ -23,18 +25,26 @@ class EventTooLarge(Exception):
 class SseSplitter:
     """Cuts a byte stream into events; `feed` in any portions, each event comes out once and whole."""
 
-    __slots__ = ("_limit", "_pending")
+    __slots__ = ("_fresh", "_limit", "_pending")
 
     def __init__(self, limit: int = 16 * 1024 * 1024) -> None:
         """`limit` bounds the bytes held for an event that has not ended."""
         self._pending = b""
         self._limit = limit
+        # Until it is known whether the stream begins with a byte order mark.
+        self._fresh = True
 
     def feed(self, piece: bytes) -> list[bytes]:
         """The events that `piece` completes, each with the blank line that ends it."""
         pending = self._pending
         if pending:
             piece = pending + piece
+        if self._fresh:
+            if len(piece) < len(_MARK) and _MARK.startswith(piece):
+                self._pending = piece
+                return []
+            self._fresh = False
+            piece = piece.removeprefix(_MARK)
         if b"\r" not in piece:
             # Nearly every upstream writes LF only, and one whole event a write: no copy then.
             end = piece.find(b"\n\n")
@@ -63,6 +73,7 @@ class SseSplitter:
             or b"\r" in piece
         ):
             return None
+        self._fresh = False
         return piece[6:-2]
 
     def rest(self) -> bytes:

@@ -45,6 +45,21 @@ def test_bytes_are_kept_when_events_are_joined(lines: list[str], end: str, cuts:
     assert b"".join(found) + splitter.rest() == stream
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [2], [3], [4], [1, 2, 3], [9]])
+def test_byte_order_mark_is_skipped_when_the_stream_begins_with_it(cuts: list[int]) -> None:
+    """Once and at the start alone, however it is cut; further on it is part of a line."""
+    stream = b"\xef\xbb\xbfdata: a\n\ndata: \xef\xbb\xbfb\n\n"
+    splitter = SseSplitter()
+    found = [event for piece in _portions(stream, cuts) for event in splitter.feed(piece)]
+    assert b"".join(found) == stream[3:]
+    assert [event_data(event) for event in found] == [b"a", b"\xef\xbb\xbfb"]
+    later = b"\xef\xbb\xbf: c\n\n"
+    assert splitter.feed(later) == [later]
+    plain = SseSplitter()
+    assert plain.lone_data(b"data: a\n\n") == b"a"
+    assert plain.feed(later) == [later]
+
+
 def test_unicode_separators_stay_inside_data_when_present() -> None:
     """U+2028 and U+0085 do not end a line."""
     text = "one\u2028two\u0085three".encode()

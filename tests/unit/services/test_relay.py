@@ -101,3 +101,11 @@ def test_text_is_ours_when_the_upstream_reports_an_error() -> None:
     assert b"10.1.2.3" not in found
     assert b"[DONE]" not in found
     assert b'"error"' in found
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [3], [10]])
+def test_name_changes_when_a_byte_order_mark_stands_in_front(cuts: list[int]) -> None:
+    """In the first chunk as in all others; the mark is left out."""
+    stream = STREAM.removeprefix(b": hello\n\n") + DONE
+    marked = b"\xef\xbb\xbf" + stream
+    assert _relay(marked, cuts, _tap(public="org/public")) == _relay(stream, [], _tap(public="org/public"))
