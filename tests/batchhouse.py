@@ -15,10 +15,12 @@ CONFIG = """
     frail = { base_url = "{up}", dialects = ["chat"], breaker = { failures = 1000 } }
     dying = { base_url = "{up}", dialects = ["chat"], breaker = { failures = 1000 } }
     narrow = { base_url = "{up}", dialects = ["chat"], capacity = 1 }
+    poor = { base_url = "{up}", dialects = ["chat"], capacity = 1, breaker = { failures = 1000 } }
     [models]
     mock = { targets = ["up"], windows = ["asap", "standard", "flex"], price = { input = 1, output = 2, windows = { flex = { input = 0.5, output = 1 } } }, attempts = 1 }
     frail = { targets = ["frail"], price = { input = 1, output = 2 }, attempts = 1 }
     dying = { targets = ["dying"], windows = ["late"], price = "free", attempts = 1 }
+    poor = { targets = ["poor"], windows = ["standard"], price = "free", attempts = 1 }
     only = { targets = ["all"], price = "free", attempts = 1 }
     single = { targets = ["narrow"], windows = ["standard"], price = "free", attempts = 1 }
     short = { targets = ["narrow"], windows = ["brief"], price = "free", attempts = 1 }

@@ -120,6 +120,26 @@ def test_q10_request_fails_for_good_after_its_tries_while_another_of_its_job_run
     assert over(served, batch["id"])["status"] == "completed"
 
 
+def test_q10_batch_is_answered_when_all_of_another_one_fails(scene: Scene) -> None:
+    """A target that bears one call and fails all of a batch: the batch steps aside, and one that comes later has its turn."""
+    served, upstream = scene
+    poison = unique("{{fail 500}} echo: x")
+    _, _, first = make(
+        served, named({f"p{number}": f"{poison} {number}" for number in range(40)}, model="poor")
+    )
+
+    def tried() -> int:
+        return sum(poison.encode() in each.body for each in upstream.up.log)
+
+    wait_until(lambda: tried() >= 3, "it has failed three times")
+    _, _, second = make(served, named({"good": unique("echo: hello")}, model="poor"))
+    assert over(served, second["id"])["request_counts"]["completed"] == 1
+    assert tried() < 40
+    assert read(served, first["id"])["request_counts"]["completed"] == 0
+    assert served.call(f"/v1/batches/{first['id']}/cancel", b"")[0] == 200
+    over(served, first["id"])
+
+
 def test_b05_failed_request_ends_with_its_batch_while_another_runs(scene: Scene) -> None:
     """One that pauses after a failure is begun no more once the batch is cancelled; one that runs may end."""
     served, upstream = scene

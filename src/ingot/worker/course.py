@@ -132,9 +132,14 @@ class Course:
         self._end, self._cancelled = None, False
         self._interrupt()
 
-    def rest(self) -> Rest:
-        """How it goes back."""
-        left = max(self._until - asyncio.get_running_loop().time(), 0.0)
+    def step_aside(self) -> None:
+        """Goes back where it does not run."""
+        if self.stage in (Stage.WAITS, Stage.PAUSES):
+            self.drop()
+
+    def rest(self, least: float = 0.0) -> Rest:
+        """How it goes back, for `least` seconds at least."""
+        left = max(self._until - asyncio.get_running_loop().time(), least, 0.0)
         return Rest(self._tries, micros(left))
 
     def _interrupt(self) -> None:

@@ -18,7 +18,7 @@ from typing import Final
 from ingot.catalog import Catalog
 from ingot.clock import Clock
 from ingot.scheduling.capacity import Lane, Room, own_room, reserved
-from ingot.scheduling.pace import Pace
+from ingot.scheduling.pace import PATIENCE, Pace
 from ingot.services.pacing import NOWHERE, Pacing, lane_of
 from ingot.upstream.link import Link
 
@@ -114,6 +114,14 @@ class Places:
         self.wanted = False
         if self.link is not None:
             self.link.reserved = 0
+
+    @property
+    def rests(self) -> float:
+        """For how many seconds the target is left alone because it failed whatever it was asked; 0 where it is not."""
+        pace = None if self.link is None else self._pace
+        if pace is None or pace.failures < PATIENCE:
+            return 0.0
+        return max(pace.paused_until - self._clock.now(), 0.0)
 
     @property
     def others(self) -> int:

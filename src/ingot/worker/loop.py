@@ -28,6 +28,8 @@ KEEP_SECONDS: Final = 1.0
 RECLAIM_SECONDS: Final = 10.0
 GRACE_SECONDS: Final = 60.0
 """How long what runs of a batch may go on once it is cancelled: it is paid for."""
+AHEAD: Final = 2.0
+"""For how many rests of its target a job steps aside, so that others are first after one."""
 RENEWALS: Final = 4
 """Of a lease, before it is over."""
 
@@ -115,6 +117,8 @@ class Worker:
             await runtime.desk.refresh(runtime.catalog)
         for name, waiting in by_lane.items():
             places = self._places_of(name)
+            if places.rests:
+                self._let_others_try(name, places.rests)
             room = places.room(held=self._held(name), free=self._free())
             if room.lifted <= 0 or self._stopping:
                 continue
@@ -127,6 +131,13 @@ class Worker:
                 if job.prefix:
                     self._warm[name, job.org_id] = job.prefix
                 self._begin(Running(job, bench))
+
+    def _let_others_try(self, lane: str, rest: float) -> None:
+        """What failed may be to blame itself: others are tried when a target's rest is over, before it comes back."""
+        catalog = self.runtime.catalog
+        for each in self._running.values():
+            if lane_of(catalog, each.job.model) == lane:
+                each.step_aside(AHEAD * rest)
 
     def _begin(self, running: Running) -> None:
         self.runtime.measures.jobs["leased"] += 1

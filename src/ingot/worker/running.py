@@ -45,6 +45,7 @@ class Running:
         self._courses: list[Course] | None = None
         self._why: Why | None = None
         self._end: Unrun | None = None
+        self._aside = 0.0
 
     @property
     def active(self) -> int:
@@ -74,6 +75,13 @@ class Running:
             for each in self._courses or ():
                 each.wind_up(end)
 
+    def step_aside(self, rest: float) -> None:
+        """Lets other work of its target go first: what does not run goes back, for so many seconds at least."""
+        if self._why is None and self._end is None and self._courses is not None and not self._aside:
+            self._aside = rest
+            for each in self._courses:
+                each.step_aside()
+
     def end_late(self, now: int) -> None:
         """Ends what does not run although the time of its batch is over; `now` in microseconds."""
         if self.job.in_batch and self.job.on_miss == "fail" and now > self.job.due_at:
@@ -101,7 +109,9 @@ class Running:
                 each.task = group.create_task(each.run())
         if any(each.verdict is Verdict.LOST for each in courses):
             runtime.measures.jobs["fenced"] += 1
-        elif left := {each.item.seq: each.rest() for each in courses if each.verdict is not Verdict.ENDED}:
+        elif left := {
+            each.item.seq: each.rest(self._aside) for each in courses if each.verdict is not Verdict.ENDED
+        }:
             await self._give_back(left)
         else:
             await settle_rates(runtime, job, tokens=sum(each.tokens for each in courses))
