@@ -28,6 +28,10 @@ CONFIG = """
     created = 5
     owned_by = "us"
     card = { summary = "Ends soon.", languages = ["en"], license = "Apache-2.0" }
+    [models.fading]
+    targets = ["up"]
+    price = "free"
+    deprecated = "2026-01-31"
     [models.good]
     targets = ["up"]
     price = "free"
@@ -79,6 +83,23 @@ def test_headers_when_model_ends(house: House) -> None:
             assert (status, headers["deprecation"], headers["sunset"]) == (200, DEPRECATION, SUNSET)
     _, headers, _ = served.call("/v1/chat/completions", {**body, "model": "plain"})
     assert not {"deprecation", "sunset"} & headers.keys()
+
+
+def test_headers_when_a_request_to_an_ending_model_is_refused(house: House) -> None:
+    """C-40: refusals announce the end as answers do, whoever refuses: this server or the target."""
+    asked: list[dict[str, Any]] = [
+        {"messages": [{"role": "user", "content": "{{fail 400}} x"}]},
+        {"messages": [{"role": "user", "content": "x"}], "service_tier": "flex", "background": "perhaps"},
+    ]
+    for fields in asked:
+        status, headers, _ = house.served.call("/v1/chat/completions", {"model": "ending", **fields})
+        assert (status, headers["deprecation"], headers["sunset"]) == (400, DEPRECATION, SUNSET)
+
+
+def test_models_when_no_day_of_the_end_is_known(house: House) -> None:
+    """C-40: the model object has a date all the same, the day since which the end is announced."""
+    _, one = get(house.served, "/v1/models/fading")
+    assert (one["deprecated_at"], "shutdown_date" in one) == ("2026-01-31", False)
 
 
 def test_models_when_preset_is_open(house: House) -> None:

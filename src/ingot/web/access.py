@@ -17,7 +17,7 @@ from ingot.services.door import Outcome
 class Served:
     """A request as the log tells it; filled while the request is served."""
 
-    __slots__ = ("code", "key", "method", "model", "outcome", "path", "request_id", "status")
+    __slots__ = ("code", "ending", "key", "method", "model", "outcome", "path", "request_id", "status")
 
     def __init__(self, request_id: str, path: str, method: str) -> None:
         self.request_id = request_id
@@ -27,6 +27,8 @@ class Served:
         self.code: str | None = None
         self.key: str | None = None
         self.model: str | None = None
+        self.ending = b""
+        """The header lines that announce the end of its model."""
         self.outcome = Outcome()
 
 

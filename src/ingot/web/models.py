@@ -43,12 +43,16 @@ class WindowObject(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ModelObject(msgspec.Struct, frozen=True):
-    """A model as OpenAI's clients read it; `created` is unix seconds, `shutdown_date` the day on which it ends."""
+    """A model as OpenAI's clients read it; `created` is unix seconds, `shutdown_date` the day on which it ends.
+
+    While that is not known, `deprecated_at` is the day since which its end is announced.
+    """
 
     id: str
     created: int
     owned_by: str
     shutdown_date: str | msgspec.UnsetType = msgspec.UNSET
+    deprecated_at: str | msgspec.UnsetType = msgspec.UNSET
     windows: list[WindowObject] | msgspec.UnsetType = msgspec.UNSET
     card: CardConfig | msgspec.UnsetType = msgspec.UNSET
     object: str = "model"
@@ -91,12 +95,16 @@ def describe_model(
 ) -> ModelObject:
     """A deployment as an OpenAI client sees it, with the extras that there are; a card is told of one model `alone`."""
     unset, card = msgspec.UNSET, deployment.card
+    ends, announced = deployment.shutdown_date, deployment.deprecated
     windows = [_window(deployment.price.at(name), name) for name in deployment.windows]
     return ModelObject(
         id=deployment.name,
         created=deployment.created,
         owned_by=deployment.owned_by,
-        shutdown_date=unset if deployment.shutdown_date is None else deployment.shutdown_date,
+        shutdown_date=unset if ends is None else ends,
+        deprecated_at=unset
+        if announced is None or ends is not None
+        else _instant(announced)[: len("2026-11-01")],
         windows=windows if "windows" in extras else unset,
         card=card if alone and card is not None and "card" in extras else unset,
     )

@@ -135,10 +135,12 @@ class Inferences:
             # A reload may have come while the body did: the catalog is the one of now.
             deployment = deployment_for(self.runtime.catalog, principal.grant, model=call.model)
             request.model = deployment.name
+            if deployment.deprecated is not None:
+                request.ending = ending_lines(deployment.deprecated, deployment.shutdown_date)
             asked = self.asked(request_id, surface, call, deployment=deployment, principal=principal)
             door = HttpDoor(exchange, request_id.encode(), surface.id_lines(request_id))
-            if deployment.deprecated is not None:
-                door.lines += ending_lines(deployment.deprecated, deployment.shutdown_date)
+            if request.ending:
+                door.lines += request.ending
             if surface.counts:
                 await counting.run(self.runtime, asked, door, request.outcome)
             else:
@@ -293,7 +295,7 @@ def _refuse(
     runtime: Runtime, request: Served, error: ApiError, *, surface: Surface, exchange: Exchange
 ) -> None:
     status, head, body = tell(error, request.request_id, encode=surface.dialect.encode_error)
-    head += surface.id_lines(request.request_id)
+    head += surface.id_lines(request.request_id) + request.ending
     request.status, request.code = status, error.code
     runtime.measures.refusals[surface.path, error.code or ""] += 1
     if exchange.complete:
