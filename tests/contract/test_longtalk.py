@@ -46,10 +46,10 @@ def steps_of(request: Request) -> Iterator[Step]:
     for turn in request.turns:
         role = "user" if turn.role == "tool" else turn.role
         for part in turn.parts:
-            yield from part_steps(part, where(turn.at, part.at), role=role)
+            yield from part_steps(part, where(turn.at, part.at), role=role, detail=request.place("detail"))
 
 
-def part_steps(part: AnyPart, at: str, *, role: str) -> Iterator[Step]:
+def part_steps(part: AnyPart, at: str, *, role: str, detail: str = "detail") -> Iterator[Step]:
     """What a part says."""
     match part:
         case Text(text=""):
@@ -59,7 +59,7 @@ def part_steps(part: AnyPart, at: str, *, role: str) -> Iterator[Step]:
         case Image():
             yield at, (role, "image", part.data, part.media_type, part.url)
             if part.detail is not None:
-                yield where(at, "detail"), (role, "detail", part.detail)
+                yield where(at, detail), (role, "detail", part.detail)
         case ToolCall():
             yield at, (role, "call", part.id, part.name, json.loads(part.arguments))
         case ToolResult():

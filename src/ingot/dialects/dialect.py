@@ -130,6 +130,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     stamp: Stamp | None = None
     # The makers of the first items of the input, where earlier responses were put before it.
     makers: tuple[str | None, ...] = ()
+    # The field that asked for these.
+    source: str = "previous_response_id"
     # Of the items behind those, where references among them were replaced: the maker of each, and its place in the client's input.
     referred: tuple[tuple[str | None, int], ...] = ()
     # Items that the answer gives back as they were.

@@ -207,6 +207,7 @@ def continued(call: Call, before: Sequence[Past], own: Sequence[Past]) -> Call:
         files=files,
         documents=documents,
         makers=tuple(past.maker for past in before),
+        source="previous_response_id" if conversation_of(call.body.value) is None else "conversation",
         referred=tuple((past.maker, index) for index, past in enumerate(own)) if found else (),
     )
 
@@ -290,6 +291,6 @@ def own_place(path: str, call: Call) -> str:
     index = int(found[1]) - len(call.makers)
     asked = {} if call.stamp is None else call.stamp.asked.value
     if index < 0:
-        return "previous_response_id" if asked.get("conversation") is None else "conversation"
+        return call.source
     place = call.referred[index][1] if index < len(call.referred) else index
     return "input" if type(asked.get("input")) is str else f"input[{place}]{path[found.end() :]}"

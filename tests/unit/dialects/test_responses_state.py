@@ -268,6 +268,19 @@ def test_thoughts_are_left_out_when_they_are_another_targets() -> None:
     assert own_place("tools[0].type", mine) == "tools[0].type"
 
 
+def test_place_is_the_conversation_when_it_holds_the_item() -> None:
+    """What is wrong with an item of a conversation is told of that, also before the call has its stamp."""
+    item = {"type": "message", "role": "user", "content": "x"}
+    for fields, place in (
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+    ):
+        call = RESPONSES.decode(json.dumps({"model": "m", "input": [item], **fields}).encode())
+        whole = continued(call, [Past(item)], [Past(item)])
+        assert own_place("input[0].content[0].image_url", whole) == place
+        assert own_place("input[1].content[0].image_url", whole) == "input[0].content[0].image_url"
+
+
 def test_items_are_named_when_their_ids_tell_nothing() -> None:
     """The answer's before the request's, the newest first, each once; references and ids of ours are no names."""
     own = f"resp_{'a' * 28}"

@@ -51,6 +51,14 @@ def _inference(dialect: Dialect, *, refuse: bool = False, **fields: object) -> I
     )
 
 
+async def test_translate_when_a_level_of_detail_is_lost() -> None:
+    """The loss is named where its client wrote it: in the object that holds the image."""
+    image = {"type": "image_url", "image_url": {"url": "https://a.org/b.png", "detail": "high"}}
+    wanted = _inference(CHAT, messages=[{"role": "user", "content": [image]}])
+    found = await _translated(wanted, Route(SPEAKING["messages"], "theirs"))
+    assert [loss.path for loss in found.losses] == ["messages[0].content[0].image_url.detail"]
+
+
 async def _translated(wanted: Inference, route: Route) -> Translation:
     return await translate(wanted, wanted.call, route)
 

@@ -128,6 +128,15 @@ def foreign(*parts: Any, role: Any = "user", **settings: Any) -> Request:
     return Request(origin="messages", model="m", turns=(turn,), **settings)
 
 
+@pytest.mark.parametrize(("top", "told"), [(2, (True, 2)), (0, (None, None))])
+def test_chat_when_only_the_number_of_log_probabilities_is_asked(top: int, told: tuple[Any, Any]) -> None:
+    """The number alone asks for them; none of them asks for nothing."""
+    request = read(model="m", input="x", top_logprobs=top)
+    data, losses = CHAT_CODEC.encode_request(request, Destination(Origin("chat", "t"), "m", Quirks()))
+    body = CHAT.decode(data).body.value
+    assert ((body.get("logprobs"), body.get("top_logprobs")), losses) == (told, ())
+
+
 def test_chat_when_it_gets_a_request_of_responses() -> None:
     """What chat can say is a valid body, and the rest is listed by its place."""
     request = read(**OF_RESPONSES)

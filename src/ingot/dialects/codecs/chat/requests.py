@@ -77,6 +77,8 @@ _OTHER: Final = {
 _SETTINGS: Final = {**{name: name for name in _SAME}, **_OTHER}
 _KNOWN: Final = frozenset({*_SETTINGS, "max_tokens", "modalities", "stream_options"})
 _PLACES: Final = {
+    "detail": "image_url.detail",
+    "filename": "file.filename",
     **{setting: field for field, setting in _OTHER.items() if setting != field},
     "stream_usage": "stream_options.include_usage",
     "obfuscation": "stream_options.include_obfuscation",
@@ -164,6 +166,7 @@ def encode_request(request: Request, to: Destination) -> tuple[bytes, Losses]:
         told = getattr(request, name)
         if told is not None:
             value[name] = told
+    _encode_logprobs(request, value)
     losses += _encode_settings(request, value)
     if to.stream:
         _encode_stream(request, value)
@@ -202,6 +205,16 @@ def _encode_tools(request: Request, to: Destination, *, value: Json, losses: lis
         value["response_format"] = encode_format(form)
         if isinstance(form, JsonSchemaFormat):
             losses += lost_extras(form.extras, "chat", at=request.place("output_format"))
+
+
+def _encode_logprobs(request: Request, value: Json) -> None:
+    """A number of log probabilities needs a switch here, which other dialects do without."""
+    if request.origin == "chat" or request.top_logprobs is None or request.logprobs is not None:
+        return
+    if request.top_logprobs:
+        value["logprobs"] = True
+    else:
+        del value["top_logprobs"]
 
 
 def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:

@@ -5,7 +5,7 @@ Decides what of a part this dialect can say. Which message a block goes into is 
 
 import base64
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -159,19 +159,21 @@ def call_id(told: str) -> str:
     return "".join([each if _ID.fullmatch(each) else f"_{ord(each):x}_" for each in told]) or "_"
 
 
-def lost_of(part: AnyPart, path: str) -> Iterator[Loss]:
-    """What an encoded part does not say; its citations are the caller's matter."""
+def lost_of(part: AnyPart, path: str, place: Callable[[str], str] = str) -> Iterator[Loss]:
+    """What an encoded part does not say, each at its `place` in the client's; its citations are the caller's matter."""
     yield from lost_extras(part.extras, "messages", at=path)
     match part:
         case Refusal():
             yield Loss(path, "earlier_answer", "that it is a refusal: the messages dialect has text only")
         case Image(detail=str() as detail) if detail != "auto":
             yield Loss(
-                where(path, "detail"), "detail", "the messages dialect does not ask for a level of detail"
+                where(path, place("detail")),
+                "detail",
+                "the messages dialect does not ask for a level of detail",
             )
         case File(title=str(), filename=str()):
             yield Loss(
-                where(path, "filename"),
+                where(path, place("filename")),
                 "filename",
                 "the messages dialect has one place for it and for the title",
             )

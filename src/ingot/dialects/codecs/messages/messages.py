@@ -48,12 +48,13 @@ _INSTRUCTIONS: Final = frozenset({"system", "developer"})
 class MessageWriter:
     """Writes the turns of one request to one target, and notes what is lost."""
 
-    __slots__ = ("_native", "_origin", "_rules", "losses")
+    __slots__ = ("_native", "_origin", "_place", "_rules", "losses")
 
     def __init__(self, request: Request, *, origin: Origin, rules: Rules) -> None:
         self.losses: list[Loss] = []
         self._native = request.origin == "messages"
         self._origin = origin
+        self._place = request.place
         self._rules = rules
 
     def write(self, turns: Sequence[Turn]) -> tuple[Content | None, list[Json]]:
@@ -154,9 +155,9 @@ class MessageWriter:
                 # It is what the model wrote: nothing of it is lost.
                 self.losses += lost_extras(part.extras, "messages", at=path)
             else:
-                self.losses += lost_of(part, path)
+                self.losses += lost_of(part, path, self._place)
         elif part.extras is not None or not isinstance(part, ToolResult):
-            self.losses += lost_of(part, path)
+            self.losses += lost_of(part, path, self._place)
         if isinstance(part, Text) and part.citations and not self._may_cite(role):
             reason = "its citations: only what the assistant said has a place for them"
             self.losses.append(Loss(where(path, "citations"), "earlier_answer", reason))

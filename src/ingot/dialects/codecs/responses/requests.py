@@ -109,12 +109,7 @@ def _decode_logprobs(value: Json, rest: dict[str, Raw]) -> tuple[bool | None, in
     others = [wish for wish in include if wish != LOGPROBS]
     if others:
         rest["include"] = Raw(_encode(others))
-    if len(others) < len(include):
-        return True, top
-    if top:
-        # Without the switch it asks other dialects for nothing, and they refuse it.
-        rest["top_logprobs"] = Raw(_encode(top))
-    return None, None
+    return (True if len(others) < len(include) else None), top
 
 
 def _decode_reasoning(value: Json) -> ReasoningSettings | None:

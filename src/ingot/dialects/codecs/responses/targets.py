@@ -109,8 +109,8 @@ def _encode_settings(request: Request, value: Json) -> Iterator[Loss]:
         yield from _encode_reasoning(request, request.reasoning, value=value)
     if request.logprobs:
         value["include"] = [LOGPROBS]
-        if request.top_logprobs is not None:
-            value["top_logprobs"] = request.top_logprobs
+    if request.top_logprobs is not None and (request.logprobs or request.origin == "responses"):
+        value["top_logprobs"] = request.top_logprobs
     if request.cache is not None:
         yield from encode_cache(request, request.cache, value=value, dialect="responses")
     tier = request.service_tier
