@@ -155,6 +155,26 @@ def test_request_is_refused_when_a_call_has_no_output(
         assert kinds.count("function_call_output") == 1
 
 
+@pytest.mark.parametrize("model", ["gpt", "relayed"])
+def test_whole_input_is_refused_when_a_call_has_no_output(scene: Scene, client: OpenAI, model: str) -> None:
+    """As a chain is; the first missing one of the input is named."""
+    calls: Any = [
+        {"type": "function_call", "call_id": f"call_{name}", "name": "weather", "arguments": "{}"}
+        for name in ("z", "a")
+    ]
+    output: Any = {"type": "function_call_output", "call_id": "call_z", "output": "rain"}
+    for told, words in (
+        (calls, "No tool output found for function call call_z."),
+        ([output, calls[0]], "No tool call found for function call output with call_id call_z."),
+    ):
+        request_id = fresh_id()
+        with pytest.raises(openai.BadRequestError, match=words) as caught:
+            client.responses.create(model=model, input=told, extra_headers={"x-request-id": request_id})
+        assert caught.value.param == "input"
+        assert scene[1].seen(request_id) == []
+    assert client.responses.create(model=model, input=[calls[0], output]).status == "completed"
+
+
 def test_chain_can_be_compacted_when_a_call_has_no_output(client: OpenAI) -> None:
     """Nobody is to answer it then, and its output may follow what is left of it."""
     tool: Any = {"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": None}

@@ -94,6 +94,9 @@ class History:
         `paired`: a call of a client's tool needs its output, and an output its call, as a model is to answer.
         """
         if not state.needs_past(call):
+            # A template may hold calls that only its target sees.
+            if paired and call.body.value.get("prompt") is None:
+                check_calls(state.as_items(call.body.value.get("input")))
             return await self._attributed(call, org_id)
         value = call.body.value
         previous = value.get("previous_response_id")

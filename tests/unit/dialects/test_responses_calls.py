@@ -39,7 +39,7 @@ CUSTOM = "custom_tool_call"
     ],
 )
 def test_items_pass_when_each_call_has_its_output(items: list[Json]) -> None:
-    """In any order, whatever stands between them; of hosted tools nothing is asked, nor of calls inside of a summary."""
+    """Outputs in any order, whatever stands between them; of hosted tools nothing is asked, nor of calls inside of a summary."""
     check_calls(items)
 
 
@@ -48,6 +48,15 @@ def test_items_pass_when_each_call_has_its_output(items: list[Json]) -> None:
     [
         ([call(1)], "No tool output found for function call call_1."),
         ([call(1), output(2), call(2)], "No tool output found for function call call_1."),
+        ([call(9), call(1), call(2), output(2)], "No tool output found for function call call_9."),
+        (
+            [SAID, output(1), call(1)],
+            "No tool call found for function call output with call_id call_1.",
+        ),
+        (
+            [output(7), output(2), call(1)],
+            "No tool call found for function call output with call_id call_7.",
+        ),
         ([call(3, CUSTOM), SAID], "No tool output found for custom tool call call_3."),
         ([call(1, CUSTOM), output(1)], "No tool output found for custom tool call call_1."),
         ([{"type": "compaction"}, call(1)], "No tool output found for function call call_1."),
