@@ -38,13 +38,17 @@ WINDOWS = {
     "zai-org/GLM-5.1-FP8": ', windows = ["asap", "standard"]',
 }
 """Of those that have more than asap."""
+OWN = {
+    "aurora": ', card = { summary = "Answers briefly.", license = "Apache-2.0" }, constitution = "bundled:aurora"'
+}
+"""What a model has of its own."""
 
 
 def config(preset: str) -> str:
     """A server with the models that the service has; one of valley's is announced to end."""
     models = [
         f'"{name}" = {{ targets = ["{"blind" if name == "reads" else "up"}"], attempts = 1, {PRICE}'
-        f"{ENDING if name == 'valley-pro-1' else ''}{WINDOWS.get(name, '')} }}"
+        f"{ENDING if name == 'valley-pro-1' else ''}{WINDOWS.get(name, '')}{OWN.get(name, '')} }}"
         for name in MODELS[preset]
     ]
     return "\n".join([TARGETS, "[models]", *models])

@@ -14,8 +14,6 @@ from ingot.presets import load
 
 UNTRIED = {
     "C-30": "a mailbox is needed",
-    "C-32": "no path of model cards",
-    "C-33": "do not show in single answers",
     "C-34": "no part of the API",
     "C-51": "for people",
 }

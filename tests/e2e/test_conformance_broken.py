@@ -24,6 +24,16 @@ BROKEN: dict[str, tuple[str, str, set[str]]] = {
     "counts": ("valar", '[answers.responses]\n"usage.prompt_tokens" = "accept"', {"C-05"}),
     "systems": ("valar", '[fields.messages]\nsystem = "accept"', {"S4-121", "X12"}),
     "instructs": ("valar", '[fields.responses]\ninstructions = "accept"', {"S4-31", "X12"}),
+    "ponders": ("valar", '[fields.messages]\nthinking = "accept"', {"S4-122"}),
+    "sequences": ("valar", '[fields.messages]\nstop_sequences = "accept"', {"S4-123"}),
+    "places": ("valar", '[fields.messages]\ninference_geo = "accept"', {"S4-128"}),
+    "results": ("valar", '[fields.messages]\nmessages = "accept"', {"S4-125", "S4-126"}),
+    "offers": ("valar", '[fields.messages]\ntools = "accept"\ntool_choice = "accept"', {"S4-115", "X9"}),
+    "chains": ("valar", '[fields.responses]\nprevious_response_id = "accept"', {"S4-32", "R-13"}),
+    "refers": ("valar", '[fields.responses]\ninput = "accept"', {"C-05", "S4-44"}),
+    "stores": ("valar", '[fields.responses]\nstore = "accept"', {"C-05", "S4-07"}),
+    "truncates": ("valar", '[fields.responses]\ntruncation = "accept"', {"S4-50"}),
+    "idle": ("valar", '[fields.messages]\nmax_tokens = "accept"', {"C-02"}),
     "forgets": ("valar", "[idempotency.headers]\nchat = []", {"S3-02", "S3-03", "C-01"}),
     "anykey": ("valar", '[keys]\nheaders = ["bearer", "x-api-key"]', {"R-01", "S4-143"}),
     "keeps": ("valar", 'surfaces = ["chat", "stored", "models", "usage"]', {"S4-95"}),
@@ -52,7 +62,7 @@ Scene = tuple[Served, Backstage]
 def config(base: str) -> str:
     """A server with the models of a preset, and a host for it and for each one that breaks it."""
     models = [
-        f'"{name}" = {{ targets = ["up"], attempts = 1, {PRICE}{WINDOWS.get(name, "")} }}'
+        f'"{name}" = {{ targets = ["up"], attempts = 1, on_loss = "warn", account_ids = "relay", {PRICE}{WINDOWS.get(name, "")} }}'
         for name in MODELS[base]
     ]
     broken = {name: text for name, (preset, text, _) in BROKEN.items() if preset == base}

@@ -102,6 +102,7 @@ class Subject:
     means: Means = field(default_factory=Means, repr=False)
     patience: Patience = field(default_factory=Patience)
     _offered: dict[str, bool] = field(default_factory=dict, repr=False)
+    _controls: dict[bytes, Answer] = field(default_factory=dict, repr=False)
     _burst: list[Answer] = field(default_factory=list, repr=False)
 
     async def call(
@@ -145,6 +146,14 @@ class Subject:
     ) -> Answer:
         """A plain request with these fields beside its own or in their place."""
         return await self.call("POST", PATHS[surface], self.body(surface, fields), key=key, headers=headers)
+
+    async def control(self, fields: Mapping[str, Any], *, surface: str) -> Answer:
+        """What comes of a request that should be right; asked once."""
+        body = self.body(surface, fields)
+        name = _encode([surface, body])
+        if name not in self._controls:
+            self._controls[name] = await self.call("POST", PATHS[surface], body)
+        return self._controls[name]
 
     def body(self, surface: str, fields: Mapping[str, Any] | None = None) -> Json:
         """A plain request of a surface, with these fields beside its own or in their place."""

@@ -4,7 +4,8 @@
     shows                       what a whole answer looks like
     absent                      a route that must not be there
 
-A refusal is a 400 in the error envelope whose `param` begins with the field, where the service names one at all.
+A refusal is a 400 in the error envelope whose `param` begins with the field, where the service names one at all. That
+the field is what it is for is proven by a control: the same request without the field is answered.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -121,14 +122,29 @@ def takes(*requests: Mapping[str, Any], surface: str = "chat", status: int = 200
 
 
 def refuses(*requests: Mapping[str, Any], surface: str = "chat", param: str | None = None) -> Check:
-    """Each request with these fields is refused; the error names `param`, else the first of the fields."""
+    """Each request with these fields is refused; the error names `param`, else the first of the fields.
+
+    Without that field it is answered; where `param` is none of the fields, that is the plain request.
+    """
 
     async def check(subject: Subject) -> None:
         for fields in requests:
-            answer = await subject.ask(fields, surface=surface)
-            refused(answer, named(fields), param=next(iter(fields)) if param is None else param)
+            await turned_down(subject, fields, surface=surface, param=param)
 
     return check
+
+
+async def turned_down(
+    subject: Subject, fields: Mapping[str, Any], *, surface: str = "chat", param: str | None = None
+) -> None:
+    """`refuses` for one request, whose values only a running check knows."""
+    field = next(iter(fields)) if param is None else param
+    answer = await subject.ask(fields, surface=surface)
+    refused(answer, named(fields), param=field)
+    rest = {name: value for name, value in fields.items() if name != field} if field in fields else {}
+    control = await subject.control(rest, surface=surface)
+    without = f"{named(rest) or 'a plain request'}, so that {named(fields)} is refused for {field}"
+    expect(control.status == 200, f"200 for {without}", control)
 
 
 def values(field: str, right: Iterable[Any], wrong: Iterable[Any] = (), *, surface: str = "chat") -> Check:

@@ -111,9 +111,10 @@ async def webhooks(subject: Subject) -> None:
 
 async def always_stored(subject: Subject) -> None:
     """False is refused; what was asked can be read later where there is a page for it."""
-    refused(await subject.ask({"store": False}), "store = false", param="store")
-    ok(await subject.ask({"store": True}))
-    if await subject.offers("responses"):
+    surfaces = ["chat", *(["responses"] if await subject.offers("responses") else ())]
+    for surface in surfaces:
+        await values("store", [True], [False], surface=surface)(subject)
+    if "responses" in surfaces:
         made = ok(await subject.ask(surface="responses"))
         found = ok(await subject.call("GET", f"/responses/{made.get('id')}"), "the stored response")
         equal("id", made.get("id"), found.get("id"))

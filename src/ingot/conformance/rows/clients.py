@@ -6,7 +6,7 @@ from ingot.conformance.record import Row, row
 from ingot.conformance.rows import aurora, chat, messages, metask, reference, responses
 from ingot.conformance.rows.reference import VALAR
 from ingot.conformance.subject import NO_KEY, Subject
-from ingot.conformance.trying import both, equals, expect, need, ok, refused, refuses, shows, stream, takes
+from ingot.conformance.trying import both, equals, expect, need, ok, refused, shows, stream, takes
 from ingot.conformance.wire import Json
 
 
@@ -101,6 +101,6 @@ ROWS: Final[tuple[Row, ...]] = (
     row("R-11", ("aurora", "aurora-v2"), "created is sent, so that strict readers do not fail.", both(shows("unix seconds", metask.created), shows("the shape of the sample", aurora.shape))),
     row("R-12", VALAR, "logprobs are there, and null.", equals("choices.0.logprobs", None)),
     Row("R-13", "Agents that need streams of responses and previous_response_id find them in open, and not in Valar's preset.", {
-        VALAR: refuses({"stream": True}, {"previous_response_id": "resp_1"}, surface="responses"), "open": both(streamed_responses, continued),
+        VALAR: both(responses.rejects({"stream": True}), responses.not_continued), "open": both(streamed_responses, continued),
     }, ("responses",)),
 )  # fmt: skip

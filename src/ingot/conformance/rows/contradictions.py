@@ -16,11 +16,11 @@ from ingot.conformance.trying import (
     expect,
     message_of,
     ok,
-    refused,
     refuses,
     shows,
     streams,
     takes,
+    turned_down,
     unauthorized,
     values,
 )
@@ -58,7 +58,7 @@ async def lists_models(subject: Subject) -> None:
 
 async def echoed_parallel(subject: Subject) -> None:
     """Refused in a request, and there in the answer all the same."""
-    refused(await subject.ask({"parallel_tool_calls": True}, surface="responses"), "parallel_tool_calls")
+    await turned_down(subject, {"parallel_tool_calls": True}, surface="responses")
     made = ok(await subject.ask(surface="responses"))
     expect(
         isinstance(made.get("parallel_tool_calls"), bool), "parallel_tool_calls in the answer", sorted(made)
@@ -97,9 +97,7 @@ async def system_by_role(subject: Subject) -> None:
     ok(await subject.ask({"messages": [{"role": "system", "content": "Be brief."}, *says("Hello.")]}))
     for surface, field in (("messages", "system"), ("responses", "instructions")):
         if await subject.offers(surface):
-            refused(
-                await subject.ask({field: "Be brief."}, surface=surface), f"{field} on {surface}", param=field
-            )
+            await turned_down(subject, {field: "Be brief."}, surface=surface)
 
 
 async def logprobs_of_both(subject: Subject) -> None:

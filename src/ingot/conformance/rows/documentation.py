@@ -2,6 +2,7 @@
 
 import re
 from typing import Any, Final
+from urllib.parse import quote
 
 from ingot.conformance.examples import PIXEL, picture
 from ingot.conformance.record import AURORA, Check, Row, Skipped, row
@@ -274,6 +275,36 @@ async def batch_windows(subject: Subject) -> None:
     refused(await subject.ask({"requests": [entry]}, surface="batches"), "asap in a batch")
 
 
+async def model_card(subject: Subject) -> None:
+    """Told of the model alone; which models have one is the service's choice."""
+    path = f"/models/{quote(subject.model, safe='')}"
+    found = ok(await subject.call("GET", path), f"GET {path}")
+    card = need(found.get("card"), "a model with a card")
+    expect(isinstance(card, dict) and card, "a card that says something", card)
+    listed = ok(await subject.call("GET", "/models")).get("data") or []
+    expect(not any("card" in model for model in listed), "no cards in the list", listed)
+
+
+async def unseen_principles(subject: Subject) -> None:
+    """In front of what the client says itself, and in nothing that it gets; seen at the backend alone."""
+    look = need(
+        subject.means.received, "a look at what reaches the backend: principles do not show in single answers"
+    )
+    said: list[str] = []
+    for own in ([], [{"role": "system", "content": "Be brief."}]):
+        words = subject.phrase()
+        answer = await subject.ask({"messages": [*own, {"role": "user", "content": words}]})
+        ok(answer)
+        [body] = look(words)
+        first = body["messages"][0]
+        principles = str(first.get("content")).removesuffix("Be brief.").strip()
+        if first.get("role") != "system" or not principles:
+            raise Skipped("the model follows no principles")
+        expect(principles not in str(answer.value), "nothing of the principles in the answer", answer)
+        said.append(principles)
+    equal("principles beside the client's own words", said[0], said[1])
+
+
 def limits_of_responses() -> Check:
     """What the reference says of single fields."""
     name = responses.SURFACE
@@ -284,7 +315,7 @@ def limits_of_responses() -> Check:
         values("top_p", [0, 1], [1.1], surface=name),
         values("store", [True], [False], surface=name),
         values("user", ["u" * 256], ["u" * 257], surface=name),
-        refuses({"input": [{"type": "item_reference", "id": "msg_1"}]}, surface=name),
+        responses.no_references,
     )
 
 
@@ -316,8 +347,8 @@ ROWS: Final[tuple[Row, ...]] = (
     row("C-21", METASK, "Models are listed as OpenAI has them, ids are exact, and the list depends on the plan.", by_subscription),
     row("C-30", AURORA, "An account's keys work once its e-mail address is verified.", cannot("a mailbox is needed to verify an address")),
     row("C-31", AURORA, "Free has 5 requests a minute; Pro has more, and its turn comes first.", free_limit),
-    row("C-32", AURORA, "A model can have a card, as JSON and in the dashboard.", cannot("no path of model cards is documented")),
-    row("C-33", AURORA, "A model can follow principles that no client sees or removes.", cannot("principles do not show in single answers")),
+    row("C-32", AURORA, "A model can have a card, as JSON and in the dashboard.", model_card),
+    row("C-33", AURORA, "A model can follow principles that no client sees or removes.", unseen_principles),
     row("C-34", AURORA, "There are hosted workers, APIs, jobs and bots.", cannot("hosting is no part of the API")),
     row("C-40", "valley", "A model that ends says so before: a date on it, and a header on its answers.", deprecation),
     row("C-50", METASK, "At a balance of zero a request meets a 403.", no_credit),

@@ -7,7 +7,19 @@ from ingot.conformance.examples import EFFORTS, PIXEL, SCHEMA
 from ingot.conformance.record import Check, Failed, Row, Skipped, row
 from ingot.conformance.rows.reference import VALAR
 from ingot.conformance.subject import Subject
-from ingot.conformance.trying import absent, both, equal, expect, need, ok, refused, refuses, takes, values
+from ingot.conformance.trying import (
+    absent,
+    both,
+    equal,
+    expect,
+    need,
+    ok,
+    refused,
+    refuses,
+    takes,
+    turned_down,
+    values,
+)
 from ingot.conformance.wire import Json
 
 SURFACE: Final = "responses"
@@ -58,8 +70,6 @@ INCLUDES: Final = {
 }
 REFUSED: Final[dict[str, Json]] = {
     "S4-31": {"instructions": "Be brief."},
-    "S4-32": {"previous_response_id": "resp_1"},
-    "S4-33": {"conversation": "conv_1"},
     "S4-34": {"prompt": {"id": "pmpt_1"}},
 }
 
@@ -175,6 +185,27 @@ async def not_cancelled(subject: Subject) -> None:
     await absent("POST", f"/responses/{made}/cancel", body={})(subject)
 
 
+async def not_continued(subject: Subject) -> None:
+    """Although the response is there."""
+    made = need(ok(await subject.ask(surface=SURFACE)).get("id"), "a response with an id")
+    await turned_down(subject, {"previous_response_id": made}, surface=SURFACE)
+
+
+async def no_conversation(subject: Subject) -> None:
+    """Although it is there, where the server has any."""
+    made = await subject.call("POST", "/conversations", {})
+    name = made.value.get("id") if made.status == 200 else "conv_1"
+    await turned_down(subject, {"conversation": name}, surface=SURFACE)
+
+
+async def no_references(subject: Subject) -> None:
+    """Although the item is there."""
+    items = ok(await subject.ask(surface=SURFACE)).get("output") or [{}]
+    name = need(items[-1].get("id"), "an item with an id")
+    fields = {"input": [*turn(), {"type": "item_reference", "id": name}]}
+    await turned_down(subject, fields, surface=SURFACE)
+
+
 def tool_choices() -> list[Any]:
     """Three words and two names."""
     return [
@@ -209,6 +240,8 @@ ROWS: Final[tuple[Row, ...]] = (
     own("S4-24", "include is an array of text, and values that nobody knows are tolerated.", both(rejects({"include": "x"}), accepts({"include": []}, {"include": ["message.input_image.image_url"]}))),
     own("S4-30", "stream: true is refused, false is not.", both(rejects({"stream": True}), accepts({"stream": False}))),
     *(own(row_id, f"{next(iter(fields))} is refused.", rejects(fields)) for row_id, fields in REFUSED.items()),
+    own("S4-32", "previous_response_id is refused.", not_continued),
+    own("S4-33", "conversation is refused.", no_conversation),
     *(own(row_id, f"The tool {tools[0]['type']} is refused.", rejects(*({"tools": [tool]} for tool in tools))) for row_id, tools in HOSTED.items()),
     *(own(row_id, f"Input with a part of {kind} is refused.", rejects({"input": turn(part)})) for row_id, (kind, part) in PARTS.items()),
     *(own(row_id, f"include with {name} is refused.", rejects({"include": [name]})) for row_id, name in INCLUDES.items()),
