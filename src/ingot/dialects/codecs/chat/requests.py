@@ -33,6 +33,7 @@ from ingot.dialects.codecs.chat.tools import (
 )
 from ingot.dialects.codecs.chat.turns import decode_turns
 from ingot.dialects.codecs.leftovers import extras_of, restore
+from ingot.dialects.codecs.sequence import results_first
 from ingot.dialects.codecs.settings import effort_told, encode_cache, left_out
 from ingot.dialects.outgoing import edits
 from ingot.rawjson import Body
@@ -159,8 +160,9 @@ def _decode_cache(value: Json, raw: dict[str, Raw]) -> CacheSettings | None:
 def encode_request(request: Request, to: Destination) -> tuple[bytes, Losses]:
     """The body for a target, and what of the request it does not say."""
     writer = MessageWriter(request, origin=to.origin, quirks=to.quirks)
-    value: Json = {"model": to.model, "messages": writer.write(request.turns)}
-    losses = writer.losses
+    turns, moved = (request.turns, []) if request.origin == "chat" else results_first(request.turns)
+    value: Json = {"model": to.model, "messages": writer.write(turns)}
+    losses = moved + writer.losses
     _encode_tools(request, to, value=value, losses=losses)
     for name in _SAME:
         told = getattr(request, name)

@@ -39,6 +39,7 @@ from ingot.dialects.codecs.messages.tools import (
 )
 from ingot.dialects.codecs.messages.turns import decode_turns
 from ingot.dialects.codecs.messages.versions import SAMPLING, Rules
+from ingot.dialects.codecs.sequence import results_first
 from ingot.dialects.codecs.settings import apply_edits, left_out
 from ingot.dialects.codecs.speakers import introduced
 from ingot.errors import Unsupported
@@ -180,6 +181,9 @@ def encode_request(request: Request, to: Destination, *, rules: Rules) -> tuple[
     value: Json = {"model": to.model, "max_tokens": _bound(request, losses)}
     turns, unnamed = introduced(request, "messages")
     losses += unnamed
+    if request.origin != "messages":
+        turns, moved = results_first(turns)
+        losses += moved
     system, messages = writer.write(turns)
     if system is not None:
         value["system"] = system
