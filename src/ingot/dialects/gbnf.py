@@ -70,8 +70,9 @@ _LOWER: Final = frozenset({"minimum", "exclusiveMinimum"})
 _RANGE: Final = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
 # Beside these the grammar reads no range.
 _ALONE: Final = frozenset({"$ref", "anyOf", "oneOf", "allOf", "const", "enum"})
-# How far integers go on which all readers of JSON agree, and no number of a client's is farther out.
-_FARTHEST: Final = 2**53
+# How far integers go on which all readers of JSON agree, and those that llama.cpp knows, for who names one beyond.
+_FAR: Final = 2**53
+_FARTHEST: Final = 2**63 - 2
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "array": (list,),
     "boolean": (bool,),
@@ -147,19 +148,10 @@ class _Place:
     trail: Trail
     deployment: str
 
-    def unfit(self, key: str, why: str) -> Unsupported:
-        """The refusal of a keyword that has no form."""
-        at = named(self.where, self.trail, key)
-        return Unsupported(
-            f"The model '{self.deployment}' cannot hold its answer to the {key} at '{at}': it {why}.",
-            param=at,
-            code="unsupported_value",
-        )
-
     def empty(self, key: str, why: str) -> InvalidRequest:
         """The refusal of a contradiction, at which the engine would never end."""
-        at = named(self.where, self.trail, key)
-        return InvalidRequest(f"Nothing fits '{named(self.where, self.trail)}': {why}.", param=at)
+        told = f"Nothing fits '{named(self.where, self.trail)}': {why}."
+        return InvalidRequest(told, param=named(self.where, self.trail, key))
 
 
 def _fit_items(own: dict[str, Any], at: _Place) -> None:
@@ -213,8 +205,9 @@ def _fit_bounds(own: dict[str, Any], at: _Place) -> None:
     stated = {key: own[key] for key in _RANGE if type(own.get(key)) in (int, float)}
     if not stated:
         return
-    least = max([-_FARTHEST, *(_lowest(key, held) for key, held in stated.items() if key in _LOWER)])
-    most = min([_FARTHEST, *(_highest(key, held) for key, held in stated.items() if key not in _LOWER)])
+    far = _FARTHEST if any(abs(held) > _FAR for held in stated.values()) else _FAR
+    least = max([-far, *(_lowest(key, held) for key, held in stated.items() if key in _LOWER)])
+    most = min([far, *(_highest(key, held) for key, held in stated.items() if key not in _LOWER)])
     if least > most:
         told = " and ".join(f"its {key} is {held}" for key, held in stated.items())
         raise at.empty(next(iter(stated)), f"{told}, and no integer lies there")
@@ -240,7 +233,12 @@ def _fit_pattern(own: dict[str, Any], at: _Place) -> None:
         try:
             own["pattern"] = written(pattern, own.pop("minLength", None), own.pop("maxLength", None))
         except BadPattern as error:
-            raise at.unfit("pattern", str(error)) from error
+            place = named(at.where, at.trail, "pattern")
+            raise Unsupported(
+                f"The model '{at.deployment}' cannot hold its answer to the pattern at '{place}': it {error}.",
+                param=place,
+                code="unsupported_value",
+            ) from error
 
 
 def _held(own: dict[str, Any], root: dict[str, Any]) -> frozenset[str]:

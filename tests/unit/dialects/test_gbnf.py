@@ -157,7 +157,8 @@ def test_fitted_when_a_pattern_has_no_form() -> None:
         ({"minimum": 0.5, "exclusiveMaximum": 10.5}, 1, 10),
         ({"minimum": -1.5, "maximum": -0.5}, -1, -1),
         ({"minimum": 3, "exclusiveMinimum": 3, "maximum": 9, "exclusiveMaximum": 8}, 4, 7),
-        ({"minimum": 1, "maximum": 1e300}, 1, 2**53),
+        ({"minimum": 1, "maximum": 1e300}, 1, 2**63 - 2),
+        ({"minimum": 2**60}, 2**60, 2**63 - 2),
     ],
 )
 def test_fitted_when_an_integer_has_bounds(bounds: dict[str, float], least: int, most: int) -> None:
