@@ -33,6 +33,7 @@ from ingot.dialects.codecs.chat.tools import (
 )
 from ingot.dialects.codecs.chat.turns import decode_turns
 from ingot.dialects.codecs.leftovers import extras_of, restore
+from ingot.dialects.codecs.prefill import prefilled
 from ingot.dialects.codecs.sequence import results_first
 from ingot.dialects.codecs.settings import effort_told, encode_cache, left_out
 from ingot.dialects.outgoing import edits
@@ -162,7 +163,7 @@ def encode_request(request: Request, to: Destination) -> tuple[bytes, Losses]:
     writer = MessageWriter(request, origin=to.origin, quirks=to.quirks)
     turns, moved = (request.turns, []) if request.origin == "chat" else results_first(request.turns)
     value: Json = {"model": to.model, "messages": writer.write(turns)}
-    losses = moved + writer.losses
+    losses = moved + writer.losses + prefilled(request, "chat")
     _encode_tools(request, to, value=value, losses=losses)
     for name in _SAME:
         told = getattr(request, name)

@@ -39,6 +39,7 @@ from ingot.dialects.codecs.messages.tools import (
 )
 from ingot.dialects.codecs.messages.turns import decode_turns
 from ingot.dialects.codecs.messages.versions import SAMPLING, Rules
+from ingot.dialects.codecs.prefill import prefilled
 from ingot.dialects.codecs.sequence import results_first
 from ingot.dialects.codecs.settings import apply_edits, left_out
 from ingot.dialects.codecs.speakers import introduced
@@ -193,6 +194,7 @@ def encode_request(request: Request, to: Destination, *, rules: Rules) -> tuple[
     thinking = ThinkingWriter(request, to, rules)
     thinking.write(value)
     losses += thinking.losses
+    losses += prefilled(request, "messages", thinks=_thinks(value))
     losses += _encode_sampling(request, value, rules)
     losses += _encode_settings(request, value)
     losses += _lost_settings(request)
@@ -269,8 +271,12 @@ def _described(schema: Raw, description: str | None) -> tuple[Raw, bool]:
     return Raw(_encode({"description": description, **fields})), True
 
 
+def _thinks(value: Json) -> bool:
+    return value.get("thinking", {}).get("type") in {"enabled", "adaptive"}
+
+
 def _encode_sampling(request: Request, value: Json, rules: Rules) -> Iterator[Loss]:
-    thinks = value.get("thinking", {}).get("type") in {"enabled", "adaptive"}
+    thinks = _thinks(value)
     for name in SAMPLING:
         told = getattr(request, name)
         if told is None:

@@ -25,6 +25,7 @@ from ingot.canonical import (
 )
 from ingot.dialects.codec import Destination
 from ingot.dialects.codecs.leftovers import restore
+from ingot.dialects.codecs.prefill import prefilled
 from ingot.dialects.codecs.responses.requests import LOGPROBS, SAME
 from ingot.dialects.codecs.responses.tools import encode_choice, encode_format, encode_tools, names_of
 from ingot.dialects.codecs.responses.writer import ItemWriter
@@ -56,7 +57,7 @@ def encode_request(request: Request, to: Destination) -> tuple[bytes, Losses]:
     value: Json = {"model": to.model}
     turns, unnamed = introduced(request, "responses")
     told = writer.write(turns)
-    losses = unnamed + writer.losses
+    losses = unnamed + writer.losses + prefilled(request, "responses")
     if writer.instructions is not None:
         value["instructions"] = writer.instructions
     if told or request.origin != "responses":
