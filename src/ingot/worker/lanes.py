@@ -11,6 +11,7 @@ Decides numbers from what runs now; refuses to know jobs and leases.
 
 import asyncio
 import contextlib
+import math
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Final
@@ -45,6 +46,8 @@ class Places:
         """Whether work waits in the queue."""
         self.parked = 0
         """Items that pause after a failed try."""
+        self.most: float = math.inf
+        """Places of the process that one lane may have: with a target that hangs it takes all of these."""
         self.link = link
         self._pacing = pacing
         self._clock = clock
@@ -54,12 +57,14 @@ class Places:
         """For how many more items jobs may be leased, of the `free` places of the process; `held` are leased already."""
         if self.link is None:
             return Room(free, free)
-        found = self._room(held)
+        found, free = self._room(held), int(min(free, max(self.most - held, 0)))
         return Room(min(found.ordinary, free), min(found.lifted, free))
 
     def bearable(self, wanted: int) -> int:
         """How many of so many items the target can have at once, at its best."""
-        return wanted if self.link is None else min(wanted, max(self._pace.permits, self.running))
+        if self.link is None:
+            return wanted
+        return int(min(wanted, max(self._pace.permits, self.running), self.most))
 
     @contextlib.asynccontextmanager
     async def enter(self, *, lifted: bool) -> AsyncIterator[None]:
@@ -135,6 +140,8 @@ class Places:
     def _fits(self, *, lifted: bool) -> bool:
         if self.link is None:
             return True
+        if self.running >= self.most:
+            return False
         found = self._room(self.running)
         return (found.lifted if lifted else found.ordinary) > 0
 

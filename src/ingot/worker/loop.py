@@ -28,6 +28,8 @@ KEEP_SECONDS: Final = 1.0
 RECLAIM_SECONDS: Final = 10.0
 GRACE_SECONDS: Final = 60.0
 """How long what runs of a batch may go on once it is cancelled: it is paid for."""
+KEPT: Final = 4
+"""Of the places of a process one in so many is left to other lanes, so that a target that hangs holds up no other's work."""
 AHEAD: Final = 2.0
 """For how many rests of its target a job steps aside, so that others are first after one."""
 RENEWALS: Final = 4
@@ -115,8 +117,10 @@ class Worker:
             places.wake()
         if by_lane:
             await runtime.desk.refresh(runtime.catalog)
+        most = self._most_of_one()
         for name, waiting in by_lane.items():
             places = self._places_of(name)
+            places.most = most
             if places.rests:
                 self._let_others_try(name, places.rests)
             room = places.room(held=self._held(name), free=self._free())
@@ -131,6 +135,12 @@ class Worker:
                 if job.prefix:
                     self._warm[name, job.org_id] = job.prefix
                 self._begin(Running(job, bench))
+
+    def _most_of_one(self) -> int:
+        """How many places of the process one lane may have: all but a quarter, where there are others."""
+        catalog = self.runtime.catalog
+        several = len({lane_of(catalog, model) for model in catalog.deployments}) > 1
+        return max(self._pace.concurrency - several * -(-self._pace.concurrency // KEPT), 1)
 
     def _let_others_try(self, lane: str, rest: float) -> None:
         """What failed may be to blame itself: others are tried when a target's rest is over, before it comes back."""

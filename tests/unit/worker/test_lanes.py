@@ -138,3 +138,23 @@ def test_few_items_pause_in_a_lane() -> None:
     places.unpark()
     assert places.park()
     assert not places.park()
+
+
+async def test_a_lane_has_no_more_places_of_the_process_than_are_its_own() -> None:
+    """Whatever its target bears: the rest is for work of others."""
+    lane = Lane(10)
+    lane.places.most = 2
+    assert lane.places.room(held=0, free=64).ordinary == 2
+    assert lane.places.room(held=2, free=64) == Room(0, 0)
+    # More of a job may be leased: what waits takes no places of others.
+    assert lane.places.bearable(64) == 2
+    leave = [asyncio.Event() for _ in range(3)]
+    tasks = [asyncio.create_task(lane.work(str(n), leave[n])) for n in range(3)]
+    await turns()
+    assert lane.entered == ["0", "1"]
+    leave[0].set()
+    await turns()
+    assert lane.entered == ["0", "1", "2"]
+    for each in leave:
+        each.set()
+    await asyncio.gather(*tasks)
