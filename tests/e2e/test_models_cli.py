@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,8 @@ def test_pull_goes_on_when_it_was_interrupted(hub: Hub, tmp_path: Path) -> None:
         env=environ(hub),
         stderr=subprocess.PIPE,
         text=True,
+        # A shell that runs the tests in its background has them ignore it, and what they start.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no thread holds a lock there
     ) as pulling:
         part = tmp_path / "models/small-Q4_K_M.part"
         deadline = time.monotonic() + PATIENCE

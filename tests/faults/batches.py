@@ -50,6 +50,8 @@ class _Batch:
     ends_at: int | None = None
     """The poll after which its client ends it."""
     polls: int = 0
+    ended: bool = False
+    """Whether its client has ended it."""
     seen: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -97,7 +99,9 @@ async def batched(load: Load, operation: Operation) -> None:
         await asyncio.sleep(0.1 + load.draw.random() * 0.1)
     if batch.admitted:
         await _read(load, batch)
-    else:
+    elif not (
+        batch.ended and batch.state == "cancelled"
+    ):  # its file was not read yet when its client ended it
         load.fail(operation, f"batch {batch.state}", said=json.dumps(batch.seen).encode())
 
 
@@ -174,7 +178,8 @@ async def _polled(load: Load, batch: _Batch) -> bool:
     if batch.ends_at is not None and batch.polls > batch.ends_at:
         batch.ends_at = None
         # 409: it has ended meanwhile.
-        await load.look(own, f"{batch.path}/cancel", method="POST", fine=(200, 409))
+        reply = await load.look(own, f"{batch.path}/cancel", method="POST", fine=(200, 409))
+        batch.ended = reply.status == 200
     elif batch.shape == "inline":
         await _peek(load, batch)
     return False
