@@ -121,10 +121,16 @@ def poison(run: Run) -> None:
         for node in spare:
             run.kill(node)
 
+        killed = 0
+
         def over() -> bool:
-            if _crashing(run, crashing):
+            nonlocal killed
+            # Whoever dies takes all with it that it has: what is innocent must not be there three times.
+            innocent = killed == 0 or load.done == load.at_most
+            if innocent and _crashing(run, crashing):
                 run.kill(victim)
                 victim.start()
+                killed += 1
             return crashing.done == 1
 
         wait_until(over, "the poison has failed")
