@@ -16,9 +16,9 @@ Knows no server by name.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -87,6 +87,31 @@ class Link(Protocol):
     async def close(self) -> None:
         """Gives the connection up."""
         ...
+
+
+Abandon = Callable[["asyncio.Task[list[Answer]]"], Awaitable[None]]
+"""Ends what is under way, and gives its connection up."""
+
+
+async def in_time(
+    asking: Coroutine[Any, Any, list[Answer]], budget: float, *, server: str, abandon: Abandon
+) -> list[Answer]:
+    """The answers of a round; raises LinkFault that names the `server`, and nothing of the connection is used again then."""
+    # A task of its own: a driver may answer a cancellation by waiting for the server, which may be what is stuck.
+    task = asyncio.create_task(asking)
+    try:
+        done = await answered(task, budget)
+    except asyncio.CancelledError:
+        await abandon(task)
+        raise
+    if not done:
+        await abandon(task)
+        raise LinkFault(f"{server} did not answer within {budget:g} seconds.")
+    error = task.exception()
+    if error is None:
+        return task.result()
+    await abandon(task)
+    raise LinkFault(f"{server}: {type(error).__name__}: {error}") from error
 
 
 async def answered(task: "asyncio.Task[list[Answer]]", budget: float) -> bool:

@@ -23,10 +23,9 @@ from ingot.limits.lane import (
     Beat,
     Command,
     Lane,
-    LinkFault,
     Reserve,
     Settle,
-    answered,
+    in_time,
 )
 from ingot.limits.limiter import Claim
 from ingot.limits.memory import MemoryLimiter
@@ -59,23 +58,8 @@ class PostgresLink:
 
     async def exchange(self, commands: Sequence[Command], budget: float) -> list[Answer]:
         """One call of the function."""
-        # A task of its own: psycopg answers a cancellation by waiting for the server, which may be what is stuck.
-        task = asyncio.create_task(self._exchange(commands))
-        try:
-            done = await answered(task, budget)
-        except asyncio.CancelledError:
-            await self._abandon(task)
-            raise
-        if not done:
-            await self._abandon(task)
-            raise LinkFault(f"PostgreSQL did not answer within {budget:g} seconds.")
-        error = task.exception()
-        if error is None:
-            return task.result()
-        if isinstance(error, errors.UndefinedFunction | errors.UndefinedTable):
-            self._ready = False  # somebody emptied the database: made again on the next connection
-        await self.close()
-        raise LinkFault(f"PostgreSQL: {type(error).__name__}: {error}") from error
+        asking = self._exchange(commands)
+        return await in_time(asking, budget, server="PostgreSQL", abandon=self._abandon)
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -94,7 +78,11 @@ class PostgresLink:
             await conn.execute(_SETTINGS, (self._statement_millis,))
         at = None if self._now is None else self._now()
         asked = msgspec.json.encode([self._words(command) for command in commands]).decode()
-        cursor = await conn.execute(_CALL, (asked, at))
+        try:
+            cursor = await conn.execute(_CALL, (asked, at))
+        except (errors.UndefinedFunction, errors.UndefinedTable):
+            self._ready = False  # somebody emptied the database: made again on the next connection
+            raise
         row = await cursor.fetchone()
         answers: list[Answer] = msgspec.json.decode(row[0], type=list[list[int]]) if row else []
         return answers

@@ -30,10 +30,9 @@ from ingot.limits.lane import (
     Command,
     GiveBack,
     Lane,
-    LinkFault,
     Reserve,
     Settle,
-    answered,
+    in_time,
 )
 from ingot.limits.memory import MemoryLimiter
 from ingot.limits.places import LEASE_SECONDS, Renew
@@ -201,20 +200,7 @@ class ValkeyLink:
 
     async def exchange(self, commands: Sequence[Command], budget: float) -> list[Answer]:
         """One pipeline; scripts that the server does not know are loaded and asked for again."""
-        task = asyncio.create_task(self._exchange(commands))
-        try:
-            done = await answered(task, budget)
-        except asyncio.CancelledError:
-            await self._abandon(task)
-            raise
-        if not done:
-            await self._abandon(task)
-            raise LinkFault(f"Valkey did not answer within {budget:g} seconds.")
-        error = task.exception()
-        if error is None:
-            return task.result()
-        await self.close()
-        raise LinkFault(f"Valkey: {type(error).__name__}: {error}") from error
+        return await in_time(self._exchange(commands), budget, server="Valkey", abandon=self._abandon)
 
     async def _exchange(self, commands: Sequence[Command]) -> list[Answer]:
         at = -1 if self._now is None else self._now()

@@ -126,11 +126,8 @@ class Pacing:
             lane.pace = paces.failed(lane.pace, now, began=called.began)
         given = 0.0
         if called.ending == "done" and called.read + called.written > 0:
-            ratio = self._learn_ratio(called, now)
-            # What comes is summed by its estimates, so the speed is in their measure: what they are all wrong by cancels out.
-            # By the ratio of now, and not by the one that this call was let in with: the first ones knew none.
-            given = float(estimate(called.read, called.most, ratio) if called.most else _real(called))
-            self._learn_error(called, given, now)
+            known = self._habits.get(called.model, Habit())
+            self._habits[called.model], given = _learned(known, called, now)
         lane.speed = flowed(lane.speed, given, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE)
 
     def look(self, target: Target, now: float, *, asap: int, most: int) -> None:
@@ -206,19 +203,6 @@ class Pacing:
             except msgspec.DecodeError:
                 continue
 
-    def _learn_ratio(self, called: Called, now: float) -> float:
-        habit = self._habits.get(called.model, Habit())
-        if called.most > 0:
-            part = called.written / max(called.most, called.written)
-            known = seen(habit.ratio, part, now=now, half_life=RATIO_HALF_LIFE)
-            habit = self._habits[called.model] = Habit(known, habit.error)
-        return habit.ratio.or_else(RATIO)
-
-    def _learn_error(self, called: Called, given: float, now: float) -> None:
-        habit = self._habits.get(called.model, Habit())
-        error = seen(habit.error, _real(called) / max(given, 1.0), now=now, half_life=RATIO_HALF_LIFE)
-        self._habits[called.model] = Habit(habit.ratio, error)
-
     def _habit(self, model: str) -> Habit:
         own = self._habits.get(model)
         if own is None:
@@ -253,8 +237,20 @@ def estimate(read: int, most: int, ratio: float) -> int:
     return max(service(read, math.ceil(most * ratio)), 1)
 
 
-def _real(called: Called) -> int:
-    return service(called.read, called.written)
+def _learned(habit: Habit, called: Called, now: float) -> tuple[Habit, float]:
+    """What a call that was answered teaches of its model, and the service that it gave, in the measure of estimates.
+
+    What comes is summed by these, so that what they are all wrong by cancels out. They are made by the ratio of now, and not by
+    the one that this call was let in with: the first ones knew none.
+    """
+    ratio = habit.ratio
+    real = given = float(service(called.read, called.written))
+    if called.most > 0:
+        part = called.written / max(called.most, called.written)
+        ratio = seen(ratio, part, now=now, half_life=RATIO_HALF_LIFE)
+        given = float(estimate(called.read, called.most, ratio.or_else(RATIO)))
+    error = seen(habit.error, real / max(given, 1.0), now=now, half_life=RATIO_HALF_LIFE)
+    return Habit(ratio, error), given
 
 
 def _pooled(speeds: Iterable[tuple[Average, float]]) -> tuple[float, float] | None:

@@ -121,8 +121,10 @@ class Worker:
         for name, waiting in by_lane.items():
             places = self._places_of(name)
             places.most = most
-            if places.rests:
-                self._let_others_try(name, places.rests)
+            if rest := places.rests:
+                # What failed may be to blame itself: others are tried when the rest is over, before it comes back.
+                for each in self._of(name):
+                    each.step_aside(AHEAD * rest)
             room = places.room(held=self._held(name), free=self._free())
             if room.lifted <= 0 or self._stopping:
                 continue
@@ -138,16 +140,8 @@ class Worker:
 
     def _most_of_one(self) -> int:
         """How many places of the process one lane may have: all but a quarter, where there are others."""
-        catalog = self.runtime.catalog
-        several = len({lane_of(catalog, model) for model in catalog.deployments}) > 1
+        several = len(self._lanes()) > 1
         return max(self._pace.concurrency - several * -(-self._pace.concurrency // KEPT), 1)
-
-    def _let_others_try(self, lane: str, rest: float) -> None:
-        """What failed may be to blame itself: others are tried when a target's rest is over, before it comes back."""
-        catalog = self.runtime.catalog
-        for each in self._running.values():
-            if lane_of(catalog, each.job.model) == lane:
-                each.step_aside(AHEAD * rest)
 
     def _begin(self, running: Running) -> None:
         self.runtime.measures.jobs["leased"] += 1
@@ -179,8 +173,17 @@ class Worker:
 
     def _held(self, lane: str) -> int:
         """Items of a lane that are leased, and run or wait for a place."""
+        return sum(each.active for each in self._of(lane))
+
+    def _of(self, lane: str) -> list[Running]:
+        """The jobs of a lane."""
         catalog = self.runtime.catalog
-        return sum(each.active for each in self._running.values() if lane_of(catalog, each.job.model) == lane)
+        return [each for each in self._running.values() if lane_of(catalog, each.job.model) == lane]
+
+    def _lanes(self) -> set[str]:
+        """All lanes that there are."""
+        catalog = self.runtime.catalog
+        return {lane_of(catalog, model) for model in catalog.deployments}
 
     def _places_of(self, lane: str) -> Places:
         link = None if lane == NOWHERE else self.runtime.fleet.links.get(lane)
@@ -194,7 +197,7 @@ class Worker:
         """Notes how many places queued work has at each target."""
         runtime = self.runtime
         now = runtime.clock.now()
-        for name in {lane_of(runtime.catalog, model) for model in runtime.catalog.deployments}:
+        for name in self._lanes():
             link = runtime.fleet.links.get(name)
             if link is not None:
                 asap = self._places_of(name).others
