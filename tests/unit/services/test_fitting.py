@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from ingot.catalog import Deployment, Quirks, Route, Target
+from deployments import deployment
+from ingot.catalog import Quirks, Route, Target
 from ingot.dialects.chat import CHAT
 from ingot.errors import ClientError
-from ingot.pricing import Price
 from ingot.services.door import Inference
 from ingot.services.fitting import check, fit
 from ingot.services.grants import Grant
@@ -29,21 +29,10 @@ FOREIGN = Route(Target("foreign", "http://127.0.0.1:9/v1", dialects=frozenset({"
 
 def _inference(*routes: Route, **fields: Any) -> Inference:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **fields}
-    deployment = Deployment(
-        name="m",
-        routes=routes,
-        strategy="ordered",
-        price=Price.free,
-        context=None,
-        windows=("asap",),
-        attempts=1,
-        owned_by="ingot",
-        created=0,
-        capabilities=frozenset({"/v1/chat/completions"}),
-    )
+    model = deployment(*routes, capabilities=frozenset({"/v1/chat/completions"}))
     who = Principal("key_1", "kid", "name", "org_1", "inference", Grant())
     call = CHAT.decode(json.dumps(body).encode())
-    return Inference("r", "/v1/chat/completions", CHAT, call, deployment, who, response_id="r", created_at=0)
+    return Inference("r", "/v1/chat/completions", CHAT, call, model, who, response_id="r", created_at=0)
 
 
 async def test_fit_when_a_target_speaks_the_dialect() -> None:

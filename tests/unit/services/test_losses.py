@@ -5,26 +5,14 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from deployments import deployment
 from ingot.canonical import Loss
-from ingot.catalog import Deployment
-from ingot.pricing import Price
 from ingot.services.losses import HEADER_BYTES, Lossy, Lost, header_line, joined, refuse_lossy
 
 SEED = Loss("seed", "setting", "the messages dialect has no such setting")
 KEY = Loss("prompt_cache_key", "cache_settings", "the messages dialect has no such setting")
 BOUND = Loss("max_tokens", "default", "32000 was sent")
-DEPLOYMENT = Deployment(
-    name="demo",
-    routes=(),
-    strategy="ordered",
-    price=Price.free,
-    context=None,
-    windows=("asap",),
-    attempts=1,
-    owned_by="ingot",
-    created=0,
-    capabilities=frozenset(),
-)
+DEPLOYMENT = deployment(name="demo")
 
 
 def test_request_is_refused_when_a_loss_matters() -> None:

@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from ingot.catalog import Deployment, Route, Target
+from deployments import deployment
+from ingot.catalog import Route, Target
 from ingot.clock import ManualClock
-from ingot.pricing import Price
 from ingot.services.routing import (
     BACKOFF_BASE,
     BACKOFF_CAP,
@@ -121,19 +121,8 @@ def test_routes_are_left_out_when_their_target_speaks_another_dialect() -> None:
     routes = (Route(chat, "m", 1), Route(both, "m", 1))
 
     def named(dialect: str, some: tuple[Route, ...]) -> list[str]:
-        deployment = Deployment(
-            name="m",
-            routes=some,
-            strategy="ordered",
-            price=Price.free,
-            context=None,
-            windows=("asap",),
-            attempts=3,
-            owned_by="ingot",
-            created=0,
-            capabilities=frozenset({"chat", "embeddings"}),
-        )
-        return [route.target.name for route in routes_for(deployment, dialect)]
+        model = deployment(*some, capabilities=frozenset({"chat", "embeddings"}))
+        return [route.target.name for route in routes_for(model, dialect)]
 
     assert named("chat", routes) == ["a", "b"]
     assert named("embeddings", routes) == ["b"]
@@ -171,22 +160,11 @@ def _mixed(*dialects: str, weights: tuple[int, ...] = ()) -> list[Route]:
 def test_translations_stand_last_when_some_targets_speak_the_dialect() -> None:
     """Each group in the operator's order; what has no codec is left out, and so are all where nothing is translated."""
     routes = tuple(_mixed("messages", "chat", "embeddings", "messages", "chat"))
-    deployment = Deployment(
-        name="m",
-        routes=routes,
-        strategy="ordered",
-        price=Price.free,
-        context=None,
-        windows=("asap",),
-        attempts=3,
-        owned_by="ingot",
-        created=0,
-        capabilities=frozenset(),
-    )
-    found = routes_for(deployment, "chat", translatable=True)
+    model = deployment(*routes)
+    found = routes_for(model, "chat", translatable=True)
     assert [route.target.name for route in found] == ["chat-1", "chat-4", "messages-0", "messages-3"]
-    assert [route.target.name for route in routes_for(deployment, "messages")] == ["messages-0", "messages-3"]
-    assert not routes_for(deployment, "completions", translatable=False)
+    assert [route.target.name for route in routes_for(model, "messages")] == ["messages-0", "messages-3"]
+    assert not routes_for(model, "completions", translatable=False)
 
 
 async def test_translation_is_chosen_when_no_target_of_the_dialect_is_free() -> None:

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deployments import deployment
 from ingot import canonical
 from ingot.canonical import Loss
 from ingot.canonical.losses import KINDS
-from ingot.catalog import TRANSLATED, Deployment, Quirks, Route, Target
+from ingot.catalog import TRANSLATED, Quirks, Route, Target
 from ingot.dialects.chat import CHAT
 from ingot.dialects.codecs import CODECS, wire_of
 from ingot.dialects.dialect import Dialect, Usage
 from ingot.dialects.messages import MESSAGES
-from ingot.pricing import Price
 from ingot.services.apart import LARGE
 from ingot.services.door import Inference
 from ingot.services.grants import Grant
@@ -31,24 +31,10 @@ SPEAKING = {
 
 def _inference(dialect: Dialect, *, refuse: bool = False, **fields: object) -> Inference:
     body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}], **fields}
-    deployment = Deployment(
-        name="m",
-        routes=(),
-        strategy="ordered",
-        price=Price.free,
-        context=None,
-        windows=("asap",),
-        attempts=1,
-        owned_by="ingot",
-        created=0,
-        capabilities=frozenset(),
-        on_loss="refuse" if refuse else "warn",
-    )
+    model = deployment(on_loss="refuse" if refuse else "warn")
     principal = Principal("key_1", "kid", "name", "org_1", "inference", Grant())
     call = dialect.decode(json.dumps(body).encode())
-    return Inference(
-        "r", "/", dialect, call, deployment, principal, response_id="resp_77", created_at=5_000_000
-    )
+    return Inference("r", "/", dialect, call, model, principal, response_id="resp_77", created_at=5_000_000)
 
 
 async def test_translate_when_a_level_of_detail_is_lost() -> None:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from ingot.web.connection import Connection
 from ingot.web.exchange import Exchange
-from ingot.web.hub import ConnectionLimits, Hub
+from linehouse import listening
 
 
 @dataclass
@@ -48,28 +47,16 @@ class Scene:
                 await self.ended.acquire()
 
 
-class _State:
-    """What uvicorn keeps of its connections."""
-
-    def __init__(self) -> None:
-        self.connections: set[Any] = set()
-        self.total_requests = 0
-
-
 @pytest.fixture
 async def scene() -> AsyncIterator[Scene]:
     """The server on a loopback port; nothing of it is left when it ends."""
     made = Scene()
-    hub = Hub(made, limits=ConnectionLimits(), refuse=lambda status, message: (status, b"", message.encode()))
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(hub, _State()), "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    yield made
-    left = {task for task in made.tasks if task is not None}
-    for connection in tuple(hub.connections):
-        assert isinstance(connection, Connection)
-        connection.transport.close()
-    server.close()
-    await server.wait_closed()
+    async with listening(made) as house:
+        made.port = house.port
+        yield made
+        left = {task for task in made.tasks if task is not None}
+        for connection in house.live:
+            connection.transport.close()
     async with asyncio.timeout(30):
         await asyncio.gather(*left, return_exceptions=True)
 

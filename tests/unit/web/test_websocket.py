@@ -7,7 +7,6 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -16,8 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from ingot.errors import ApiError
 from ingot.web.connection import Connection
 from ingot.web.exchange import Exchange
-from ingot.web.hub import ConnectionLimits, Hub
 from ingot.web.websocket import WebSocket, agree, wants_websocket
+from linehouse import listening
 
 MOST = 1000
 TEXT, BINARY, CONT, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
@@ -73,33 +72,16 @@ class Scene:
                 await self.ended.acquire()
 
 
-class _State:
-    """What uvicorn keeps of its connections."""
-
-    def __init__(self) -> None:
-        self.connections: set[Any] = set()
-        self.total_requests = 0
-
-
 @pytest.fixture
 async def scene() -> AsyncIterator[Scene]:
     """The server on a loopback port."""
     made = Scene()
-    hub = Hub(made, limits=ConnectionLimits(), refuse=lambda status, message: (status, b"", message.encode()))
-
-    def accept() -> Connection:
-        made.connections.append(Connection(hub, _State()))
-        return made.connections[-1]
-
-    server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    yield made
-    for connection in tuple(hub.connections):
-        connection.end()
-        assert isinstance(connection, Connection)
-        connection.transport.abort()
-    server.close()
-    await server.wait_closed()
+    async with listening(made) as house:
+        made.port, made.connections = house.port, house.connections
+        yield made
+        for connection in house.live:
+            connection.end()
+            connection.transport.abort()
 
 
 def _frame(opcode: int, data: bytes, *, fin: bool = True, masked: bool = True, reserved: int = 0) -> bytes:
