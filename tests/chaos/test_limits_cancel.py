@@ -53,14 +53,26 @@ class Moody:
 
     async def exchange(self, commands: Sequence[Command], budget: float) -> list[Answer]:
         """The link's, or a fault."""
-        if self.moody and self.chance.random() < 0.33:
-            # None at all breaks a round off once it is sent, be the machine as fast as it may.
-            budget = self.chance.choice((0.0, self.chance.random() ** 2 * 0.004))
         try:
+            if self.moody and self.chance.random() < 0.33:
+                if self.chance.random() < 0.5:
+                    return await self._left(commands, budget)
+                budget = self.chance.random() ** 2 * 0.004
             return await self.link.exchange(commands, budget)
         except LinkFault:
             self.broken += 1
             raise
+
+    async def _left(self, commands: Sequence[Command], budget: float) -> list[Answer]:
+        """A round that is given up after some turns of the loop: before it is sent, right behind, or once it is answered."""
+        task = asyncio.create_task(self.link.exchange(commands, budget))
+        for _ in range(self.chance.randrange(1, 8)):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+        if task.cancelled():
+            raise LinkFault("The round was broken off.")
+        return task.result()
 
     async def close(self) -> None:
         """Closes the link."""

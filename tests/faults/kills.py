@@ -125,9 +125,7 @@ def poison(run: Run) -> None:
 
         def over() -> bool:
             nonlocal killed
-            # Whoever dies takes all with it that it has: what is innocent must not be there three times.
-            innocent = killed == 0 or load.done == load.at_most
-            if innocent and _crashing(run, crashing):
+            if _begun(run, crashing) > killed:  # whoever dies takes all with it that it has
                 run.kill(victim)
                 victim.start()
                 killed += 1
@@ -164,11 +162,9 @@ def _busy(node: Node) -> bool:
     return metric(node.now, "ingot_target_in_flight") > 0
 
 
-def _crashing(run: Run, load: Load) -> bool:
-    """Whether the load's one operation is all that is under way: whoever dies now dies of it."""
-    log = list(run.nodes.upstream.up.log)
-    open_now = [each for each in log if each.finished is None and each.aborted is None]
-    return bool(open_now) and all(load.run.encode() in each.body for each in open_now)
+def _begun(run: Run, load: Load) -> int:
+    """How often an operation of the load has come to the upstream."""
+    return sum(load.run.encode() in each.body for each in list(run.nodes.upstream.up.log))
 
 
 def _silent(node: Node) -> bool:

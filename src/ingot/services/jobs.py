@@ -267,9 +267,11 @@ class Jobs:
         models: Collection[str],
         horizon: float = NONE,
         warm: Mapping[str, str] = NOTHING_WARM,
+        suspects: bool = True,
     ) -> list[Leased]:
         """Leases the jobs that come next of these models, as many as there is room for. What is due by the `horizon` goes
-        before all else; `warm` says by organization how the prompts began that the targets worked on last.
+        before all else; `warm` says by organization how the prompts began that the targets worked on last; `suspects`
+        whether one may be among them that is suspected of killing its workers.
         """
         now = self._clock.now()
         claimer = Claimer(
@@ -279,6 +281,7 @@ class Jobs:
             lease=micros(self.lease),
             horizon=None if horizon == NONE else micros(horizon),
             warm=warm,
+            suspects=suspects,
         )
         choose: Choose = partial(choice.choose, room=room, now=now, horizon=horizon)
         return await self._db.write(

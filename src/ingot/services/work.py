@@ -33,9 +33,10 @@ from ingot.services.recording import Fenced
 from ingot.services.runtime import Runtime
 from ingot.store import deposits
 from ingot.store.faults import StoreError
-from ingot.store.queue import MOST_LAPSES, Item, Leased
+from ingot.store.queue import Item, Leased
 from ingot.store.schema import MICROSECOND, micros
 from ingot.store.settle import Settlement
+from ingot.store.suspects import MOST_LAPSES
 
 Dialects = Mapping[tuple[str, str], Dialect]
 """Each dialect as a preset dresses it, by preset and surface; its `decode` takes what the preset has let through already."""

@@ -7,7 +7,7 @@
 Each query reads the head of an index (see `scheduling.choice`). Plain functions over a connection.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, literal_column, not_, select
 
 from ingot.scheduling.backoff import LONGEST
 from ingot.scheduling.choice import Head, Look, Queue
-from ingot.store import clocks
+from ingot.store import clocks, suspects
 from ingot.store.schema import MICROSECOND, jobs, micros, tenant_clocks
 
 LEASE: Final = 60 * MICROSECOND
@@ -40,6 +40,8 @@ class Claimer:
     """Until when all work is critical: what is due by then counts as lifted."""
     warm: Mapping[str, str] = field(default_factory=dict)
     """How the prompts began that the targets worked on last, by organization."""
+    suspects: bool = True
+    """Whether one job may come along that is suspected of killing its workers."""
 
 
 def rested(shared: int) -> ColumnElement[bool]:
@@ -54,7 +56,7 @@ def queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> li
 
     Windows are counted by the clocks of processes, as promises are; leases and pauses by the one that all share.
     """
-    ready = [_j.state == "queued", rested(shared), _j.model.in_(sorted(claimer.models))]
+    ready = _ready(conn, claimer, shared)
     urgent = (
         select(*_HEAD)
         .where(*ready, _j.lift_at <= claimer.now)
@@ -62,7 +64,7 @@ def queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> li
         .limit(4 * look.rows)
     )
     rows = {row.id: row for row in conn.execute(urgent)}
-    rows |= {row.id: row for row in _critical(conn, claimer, look, shared=shared)}
+    rows |= {row.id: row for row in _critical(conn, claimer, look, ready=ready)}
     exists = select(literal_column("1")).where(_j.org_id == tenant_clocks.c.org_id, *ready).exists()
     first = select(tenant_clocks).where(exists).order_by(tenant_clocks.c.counter, tenant_clocks.c.org_id)
     counters = {row.org_id: row.counter for row in conn.execute(first.limit(look.organizations))}
@@ -75,15 +77,23 @@ def queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> li
     return _by_organization(rows.values(), counters, claimer.warm)
 
 
-def _critical(conn: Connection, claimer: Claimer, look: Look, *, shared: int) -> Iterator[Any]:
+def _ready(conn: Connection, claimer: Claimer, shared: int) -> list[ColumnElement[bool]]:
+    """Which jobs may begin; one suspect among them at most."""
+    ready = [_j.state == "queued", rested(shared), _j.model.in_(sorted(claimer.models))]
+    suspect = suspects.first(conn, *ready) if claimer.suspects else None
+    return [*ready, suspects.admitted(suspect)]
+
+
+def _critical(
+    conn: Connection, claimer: Claimer, look: Look, *, ready: Sequence[ColumnElement[bool]]
+) -> Iterator[Any]:
     """The first jobs by due moment of each model, where a promise may break unless they go first."""
     if claimer.horizon is None:
         return
     for model in sorted(claimer.models):
         first = (
             select(*_HEAD)
-            .where(_j.state == "queued", _j.model == model, _j.due_at <= claimer.horizon)
-            .where(rested(shared))
+            .where(*ready, _j.model == model, _j.due_at <= claimer.horizon)
             .order_by(_j.due_at, _j.id)
         )
         yield from conn.execute(first.limit(4 * look.rows)).all()

@@ -22,6 +22,7 @@ from ingot.store.steps import (
     queue,
     records,
     references,
+    suspects,
     translations,
     webhooks,
     windows,
@@ -58,6 +59,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         11, "webhooks", webhooks.apply, tables=("webhook_endpoints", "webhook_events", "webhook_deliveries")
     ),
+    Migration(12, "suspects", suspects.apply),
 )
 
 

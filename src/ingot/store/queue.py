@@ -27,11 +27,8 @@ from ingot.store.bulk import insert_rows
 from ingot.store.heads import LEASE, Claimer
 from ingot.store.instants import shared_now
 from ingot.store.schema import items, jobs
+from ingot.store.suspects import SUSPECTED
 
-MOST_LAPSES: Final = 3
-"""Leases that may lapse before a job is taken for what kills its workers."""
-SPLIT_FROM: Final = 2
-"""Lapses after which a job is cut into single items, so that one of them takes no other with it."""
 BEFORE: Final = {"running": ("queued",), "queued": ("running",), "gone": ("queued", "running")}
 """The states from which a job may come to another."""
 
@@ -94,6 +91,11 @@ class Leased(Job, frozen=True, kw_only=True):
     tries: int
     lapses: int
     cancel_at: int | None
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be what killed its workers; see `store.suspects`."""
+        return self.lapses == SUSPECTED
 
 
 class Claim(Struct, frozen=True, gc=False):
@@ -254,7 +256,7 @@ def reclaim(conn: Connection, now: int, *, held: Collection[str] = ()) -> int:
     found = [_leased(row) for row in conn.execute(back.returning(*_COLUMNS))]
     laid: list[Leased] = []
     for job in found:
-        single = job.lapses >= SPLIT_FROM and job.hi > job.lo
+        single = job.lapses >= SUSPECTED and job.hi > job.lo
         parts = [_Part(seq, seq, _UNTRIED) for seq in _places(conn, job)] if single else []
         laid += _lay(conn, job, parts, now=now) if parts else [job]
     clocks.refund(conn, laid)

@@ -16,6 +16,7 @@ from ingot.store.steps import organizations as organizations_step
 from ingot.store.steps import queue as queue_step
 from ingot.store.steps import records as records_step
 from ingot.store.steps import references as references_step
+from ingot.store.steps import suspects as suspects_step
 from ingot.store.steps import translations as translations_step
 from ingot.store.steps import webhooks as webhooks_step
 from ingot.store.steps import windows as windows_step
@@ -134,9 +135,12 @@ tenant_clocks = metadata.tables["tenant_clocks"]
 jobs.append_column(Column("target_at", BigInteger, nullable=False, server_default="0"))
 jobs.append_column(Column("prefix", Text, nullable=False, server_default=""))
 jobs.indexes -= {each for each in jobs.indexes if each.name == "jobs_by_org"}
-for _name, _columns in windows_step.INDEXES.items():
-    _waiting = text(windows_step.QUEUED)
-    Index(_name, *(jobs.c[each] for each in _columns), sqlite_where=_waiting, postgresql_where=_waiting)
+for _name, _columns, _of in (
+    *((name, columns, windows_step.QUEUED) for name, columns in windows_step.INDEXES.items()),
+    ("jobs_suspected", suspects_step.COLUMNS, suspects_step.SUSPECTS),
+):
+    _where = text(_of)
+    Index(_name, *(jobs.c[each] for each in _columns), sqlite_where=_where, postgresql_where=_where)
 response_waits = metadata.tables["response_waits"]
 
 batches = metadata.tables["batches"]

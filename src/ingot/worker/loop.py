@@ -130,7 +130,11 @@ class Worker:
                 continue
             warm = {org_id: prefix for (lane, org_id), prefix in self._warm.items() if lane == name}
             found = await runtime.jobs.claim(
-                room, models=waiting, horizon=runtime.desk.horizon(name), warm=warm
+                room,
+                models=waiting,
+                horizon=runtime.desk.horizon(name),
+                warm=warm,
+                suspects=not any(each.job.suspect for each in self._running.values()),
             )
             bench = Bench(runtime, self._dialects, self._permits, places, runtime.rng)
             for job in found:

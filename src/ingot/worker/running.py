@@ -9,8 +9,8 @@ stopped because    CANCELLED   each item is ended as that
                    TAKEN       its lease was lost
 
 The unit of a retry is the item (`course`): it is tried again beside the others of its job, and goes back once they are done.
-What a crash costs: the job is as it was leased, so that an item forgets the failed tries of that lease; three leases may end
-like that (`MOST_LAPSES`) before the item is given up. Knows no place and no pause.
+What a crash costs: the job is as it was leased, so that an item forgets the failed tries of that lease; `store.suspects` says
+what becomes of one that was there each time. Knows no place and no pause.
 """
 
 import asyncio
