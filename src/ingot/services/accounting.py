@@ -108,15 +108,15 @@ def account(runtime: Runtime, inference: Inference, outcome: Outcome) -> Settlem
         claim=inference.claim,
         achieved=_achieved(runtime, inference, now) if ending.state == "completed" else None,
         queued_us=0 if inference.claim is None else inference.begun_at - inference.created_at,
-        turn=_turn(inference, outcome) if ending.state == "completed" else None,
-        marks=_marks(runtime, inference, outcome),
-        hook=_hook(inference, outcome, kept=kept),
+        turn=_turn(inference, outcome) if inference.call.stamp and ending.state == "completed" else None,
+        marks=_marks(runtime, inference, outcome) if inference.dialect.name == RESPONSES.name else (),
+        hook=None if inference.hook is None else _hook(inference.hook, outcome, kept=kept),
     )
 
 
 def _marks(runtime: Runtime, inference: Inference, outcome: Outcome) -> tuple[str, ...]:
     """The marks of what the target sealed; what we sealed tells its maker itself."""
-    if outcome.answer is None or inference.dialect.name != RESPONSES.name or outcome.fidelity == "translated":
+    if outcome.answer is None or outcome.fidelity == "translated":
         return ()
     org_id = inference.principal.org_id
     sealed = sealed_out(outcome.answer, streamed=inference.call.stream)
@@ -128,10 +128,9 @@ def keeps_answer(runtime: Runtime, who: Principal, asked: Mapping[str, Any]) -> 
     return _keeps(runtime, who.grant, asked.get("store"))
 
 
-def _hook(inference: Inference, outcome: Outcome, *, kept: bool) -> Hook | None:
+def _hook(hook: Hook, outcome: Outcome, *, kept: bool) -> Hook:
     """What was ordered, with the answer where nothing else keeps it until it is delivered."""
-    hook = inference.hook
-    return hook if hook is None or kept else replace(hook, answer=outcome.answer)
+    return hook if kept else replace(hook, answer=outcome.answer)
 
 
 def _turn(inference: Inference, outcome: Outcome) -> Turn | None:
