@@ -1,12 +1,16 @@
-"""Answered requests as a settlement leaves them: responses, their metadata, ledger rows, and the hours of usage."""
+"""Answered requests as a settlement leaves them: responses, their metadata, ledger rows, and the hours of usage.
+
+unguarded(conn)    lets rows of the ledger be changed within it, as somebody who owns the database can
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from ingot.store.schema import (
     DEFAULT_ORG,
@@ -18,6 +22,7 @@ from ingot.store.schema import (
     responses,
     usage_hours,
 )
+from ingot.store.steps import guards
 
 NOW = 1_764_331_200.0  # 2025-11-28 12:00 UTC
 DAY = 86_400.0
@@ -127,6 +132,16 @@ class Entry:
                 ],
             }
         ).encode()
+
+
+@contextmanager
+def unguarded(conn: Connection) -> Iterator[None]:
+    """Takes the triggers of the ledger away, and puts them back."""
+    of = " ON ledger" if conn.dialect.name == "postgresql" else ""
+    for name in guards.GUARDS[conn.dialect.name]:
+        conn.execute(text(f"DROP TRIGGER {name}{of}"))
+    yield
+    guards.apply(conn, 0)
 
 
 def book(conn: Connection, entries: Iterable[Entry]) -> None:

@@ -38,7 +38,7 @@ class Witness:
     async def change(self, table: Any, **fields: Any) -> None:
         """Sets columns of the call's row."""
         column = table.c.id if table is responses else table.c.billable_id
-        await self.treasury.execute(update(table).where(column == self.call.id).values(fields))
+        await self.treasury.tamper(update(table).where(column == self.call.id).values(fields))
 
     async def heard(self) -> tuple[int, int, list[str]]:
         """How many answers were read, how many told a usage, and what does not agree."""
@@ -63,7 +63,7 @@ async def witness(backend: Place) -> AsyncIterator[Witness]:
                 input_tokens=usage_hours.c.input_tokens - 10, cached_tokens=5, output_tokens=10
             ),
         ]
-        await treasury.execute(*changes)
+        await treasury.tamper(*changes)
         yield Witness(treasury, calls[0])
 
 

@@ -42,7 +42,7 @@ class Books:
 
     async def harm(self, *statements: Executable) -> dict[str, list[tuple[str, str]]]:
         """What is found after these statements, by check."""
-        await self.treasury.execute(*statements)
+        await self.treasury.tamper(*statements)
         found: dict[str, list[tuple[str, str]]] = {}
         for each in (await Ledger(self.treasury.db).verify()).findings:
             found.setdefault(each.check, []).append((each.subject, each.detail))
@@ -56,7 +56,7 @@ class Books:
         taken, at = await self.treasury.db.read(lambda conn: conn.execute(query).first()) or ("", 0)
         hour = usage_hours.c
         less = {name: hour[name] - n for name, n in (("requests", 1), ("input_tokens", 7), ("amount", 7))}
-        await self.treasury.execute(
+        await self.treasury.tamper(
             delete(responses).where(responses.c.id == taken),
             delete(ledger).where(ledger.c.billable_id == taken),
             update(balances).where(balances.c.org_id == "org_b").values(balance=balances.c.balance + 7),

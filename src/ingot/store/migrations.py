@@ -17,6 +17,7 @@ from ingot.store.steps import (
     batches,
     conversations,
     files,
+    guards,
     keys,
     organizations,
     queue,
@@ -60,6 +61,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         11, "webhooks", webhooks.apply, tables=("webhook_endpoints", "webhook_events", "webhook_deliveries")
     ),
     Migration(12, "suspects", suspects.apply),
+    Migration(13, "guards", guards.apply),
 )
 
 

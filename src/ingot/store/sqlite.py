@@ -36,6 +36,8 @@ _PRAGMAS = (
     "PRAGMA journal_size_limit = 16777216",
     # What a savepoint needs to go back is copied; in a file that cost as many writes as the log itself.
     "PRAGMA temp_store = MEMORY",
+    # Else REPLACE deletes a row without asking the triggers that guard it.
+    "PRAGMA recursive_triggers = ON",
 )
 
 

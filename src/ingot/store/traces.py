@@ -1,7 +1,7 @@
 """Checks for what is gone: a response or a ledger row that was taken out of the database leaves traces elsewhere.
 
     response taken out     its metadata, the answer that is kept for its retries
-    ledger row taken out   a gap in the numbers (SQLite); the sums do not add up (`verification`)
+    ledger row taken out   a gap in the numbers (SQLite); the sums do not add up (`verification`); the guards are gone
 
 A response that was never charged, had no metadata and no key, and whose row is gone, leaves none: nothing tells of it.
 """
@@ -9,11 +9,12 @@ A response that was never charged, had no metadata and no key, and whose row is 
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select, text
 
 from ingot.store.findings import PAGE, Finding
 from ingot.store.idempotency import CHANGE
 from ingot.store.schema import idempotency, items, ledger, response_metadata, responses
+from ingot.store.steps.guards import GUARDS
 
 
 def traces(conn: Connection) -> Iterator[Finding]:
@@ -75,3 +76,19 @@ def numbers(conn: Connection) -> Iterator[Finding]:
         select(numbered.c.seq, numbered.c.before).where(numbered.c.seq != numbered.c.before + 1)
     ):
         yield Finding("numbers", str(previous + 1), f"{seq - previous - 1} rows are missing before row {seq}")
+
+
+_TRIGGERS = {
+    "sqlite": "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'ledger'",
+    # O, A: it fires for everybody, as it was made to; D, R: somebody turned it off.
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE tgrelid = 'ledger'::regclass AND tgenabled IN ('O', 'A')",
+}
+
+
+def guards(conn: Connection) -> Iterator[Finding]:
+    """The database refuses to change or delete a row; who does it all the same takes the triggers away first."""
+    kind = conn.dialect.name
+    there = set(conn.execute(text(_TRIGGERS[kind])).scalars())
+    for name in GUARDS[kind]:
+        if name not in there:
+            yield Finding("guards", name, "is gone or off: since then rows could be changed or deleted")

@@ -27,7 +27,7 @@ from ingot.store.schema import (
     responses,
     usage_hours,
 )
-from ingot.store.traces import numbers, traces
+from ingot.store.traces import guards, numbers, traces
 
 FOREVER: Final = 2**62
 
@@ -329,6 +329,7 @@ CHECKS: Final[dict[str, Check]] = {
     "answers": answers,
     "traces": traces,
     "numbers": numbers,
+    "guards": guards,
     "sums": sums,
     "caps": caps,
     "usage": usage,
