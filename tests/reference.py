@@ -165,6 +165,9 @@ Ingot itself retries a target on 408, 409, 429, 5xx and lost connections, before
 client sees such an error only when all tries failed. Once a stream has begun its status is 200: a later failure is one
 last event `data: {"error": {...}}`, and no `[DONE]` follows; on `/v1/responses` it is `response.failed`.
 
+On `/v1/messages` errors have [Anthropic's envelope](../howto/messages.md#errors): the code is in `details.error_code`, and the type follows
+from the status, but for `idempotency_error`, which is told on every surface.
+
 A [preset](presets.md) may give an error another status, type, code or message; below is what `open` has.
 
 ## The tree

@@ -56,6 +56,22 @@ def test_answer_is_given_again_when_either_header_repeats_its_key(scene: Scene) 
             ] or not streamed
 
 
+@pytest.mark.parametrize("name", ["idempotency-key", "anthropic-idempotency-key"])
+def test_i04_other_body_is_refused_when_its_key_is_taken(scene: Scene, name: str) -> None:
+    """400 `idempotency_error`, as on every surface, in this one's envelope; nobody is asked, and no client tries again."""
+    served, upstream = scene
+    key = {name: fresh_id()}
+    assert ask(served, body_of("first"), headers=key)[0] == 200
+    status, headers, answer, request_id = ask(served, body_of("another"), headers=key)
+    body = json.loads(answer)
+    assert (status, list(body), body["type"]) == (400, ["type", "error", "request_id"], "error")
+    assert body["error"]["type"] == "idempotency_error"
+    assert body["error"]["details"] == {"error_code": "idempotency_key_reused"}
+    assert "its body was another one" in body["error"]["message"]
+    assert headers["x-should-retry"] == "false"
+    assert not upstream.seen(request_id)
+
+
 # ---- counting
 
 

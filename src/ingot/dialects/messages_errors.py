@@ -1,9 +1,10 @@
-"""Errors in Anthropic's envelope: its types by status, and the names of fields as its messages write them.
+"""Errors in Anthropic's envelope: its types by status but for one of ours, and the names of fields as its messages write them.
 
     {"type": "error", "error": {"type", "message", "details": {"error_code"}}, "request_id"}
 
 Statuses and messages are the error's own, or the preset's table's; the table's types and keys are OpenAI's words and mean
-nothing here. `details` is there where the error has a code. Source: contract §6.
+nothing here. `details` is there where the error has a code. A key that came with another request is told by its type on every
+surface: Anthropic has no such keys, and no word for it. Source: contract §6.
 """
 
 import re
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ingot.dialects.envelope import USUAL, EncodeError, ErrorTable, error_message
-from ingot.errors import ApiError, InvalidRequest
+from ingot.errors import ApiError, IdempotencyError, InvalidRequest
 from ingot.sse import encode_event
 
 _TYPES = {
@@ -43,7 +44,7 @@ def encode_error(error: ApiError, request_id: str, *, table: ErrorTable) -> tupl
     if error.param:
         # What all dialects share names a place as OpenAI does.
         message = message.replace(error.param, dotted(error.param))
-    told: dict[str, Any] = {"type": _type(status), "message": message}
+    told: dict[str, Any] = {"type": _type(error, status), "message": message}
     if code is not None:
         told["details"] = {"error_code": code}
     body: dict[str, Any] = {"type": "error", "error": told}
@@ -83,5 +84,7 @@ def dotted(param: str) -> str:
     return _INDEX.sub(r".\1", param)
 
 
-def _type(status: int) -> str:
+def _type(error: ApiError, status: int) -> str:
+    if isinstance(error, IdempotencyError):
+        return "idempotency_error"
     return _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")

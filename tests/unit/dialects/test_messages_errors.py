@@ -13,6 +13,7 @@ from ingot.errors import (
     Conflict,
     Forbidden,
     HeadersTooLarge,
+    IdempotencyError,
     InvalidRequest,
     NotFound,
     Overloaded,
@@ -37,6 +38,7 @@ def told(error: ApiError, table: ErrorTable = USUAL, request_id: str = "r") -> t
     ("error", "status", "kind"),
     [
         (InvalidRequest("x"), 400, "invalid_request_error"),
+        (IdempotencyError("x"), 400, "idempotency_error"),
         (Unauthenticated("x"), 401, "authentication_error"),
         (QuotaExceeded("x"), 402, "billing_error"),
         (Forbidden("x"), 403, "permission_error"),
