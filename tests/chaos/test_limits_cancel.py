@@ -21,6 +21,7 @@ from ingot.limits.memory import MemoryLimiter
 from ingot.limits.postgres import PostgresLink
 from ingot.limits.shared import TRIES, SharedLimiter
 from ingot.limits.valkey import ValkeyLink
+from treasury import Lines
 
 REQUESTS = int(os.environ.get("INGOT_CHAOS_REQUESTS", "1500"))
 SEED = int(os.environ.get("INGOT_CHAOS_SEED", "20261121"))
@@ -89,7 +90,16 @@ def link(kind: str) -> Link:
 def limiter(link: Link) -> SharedLimiter:
     """A limiter over the link that never gives up on it."""
     clock = ManualClock()
-    lane = Lane(link, node="only", budget=PATIENT, patience=PATIENT, clock=clock, lease=LEASE, misses=10**9)
+    lane = Lane(
+        link,
+        node="only",
+        budget=PATIENT,
+        patience=PATIENT,
+        clock=clock,
+        log=Lines(),
+        lease=LEASE,
+        misses=10**9,
+    )
     return SharedLimiter(lane, local=MemoryLimiter(clock), ids=new_id)
 
 

@@ -27,6 +27,7 @@ from ingot.limits.shared import SharedLimiter
 from ingot.limits.valkey import BUDGET as VALKEY_BUDGET
 from ingot.limits.valkey import ValkeyLink
 from tcpproxy import Harm, Proxy
+from treasury import Lines
 
 STALL = float(os.environ.get("INGOT_CHAOS_STALL", "2.0"))
 RPM = 600
@@ -96,7 +97,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 def limiter(link: Link, node: str, budget: float) -> SharedLimiter:
     """A limiter that tries again soon and counts its fellows often, so that the test does not wait."""
     clock = SystemClock()
-    lane = Lane(link, node=node, budget=budget, patience=5.0, clock=clock, rest=0.5, beat=0.2)
+    lane = Lane(link, node=node, budget=budget, patience=5.0, clock=clock, log=Lines(), rest=0.5, beat=0.2)
     return SharedLimiter(lane, local=MemoryLimiter(clock), ids=new_id)
 
 

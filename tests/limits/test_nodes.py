@@ -18,7 +18,7 @@ BURST = 10
 
 # Prints the wall time in microseconds of the first and of the last decision, and how many were admitted.
 NODE = """
-import asyncio, sys, time
+import asyncio, sys, time, structlog
 from ingot.clock import SystemClock
 from ingot.ids import new_id
 from ingot.limits.limiter import Claim, Reservation
@@ -28,7 +28,7 @@ from ingot.limits.valkey import valkey_limiter
 async def main(kind, url, node, each, seconds, limit):
     make = valkey_limiter if kind == "valkey" else postgres_limiter
     # A budget that no slow machine exceeds: what is counted here is the shared limit alone.
-    limiter = make(url, clock=SystemClock(), ids=new_id, node=node, budget=20.0)
+    limiter = make(url, clock=SystemClock(), ids=new_id, node=node, log=structlog.get_logger(), budget=20.0)
     await limiter.start()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)

@@ -24,6 +24,7 @@ from ingot.limits.memory import MemoryLimiter
 from ingot.limits.postgres import postgres_limiter
 from ingot.limits.valkey import valkey_limiter
 from limitoracle import Advance, Finish, Hit, Oracle, Regret, Return, Step, scenes
+from treasury import Lines
 
 EXAMPLES = int(os.environ.get("INGOT_EXAMPLES", "200"))
 START = 1_000_000
@@ -63,13 +64,27 @@ def _memory(stage: Stage) -> Limiter:
 
 def _valkey(stage: Stage) -> Limiter:
     return valkey_limiter(
-        valkey_url(), clock=stage.clock, ids=new_id, node="only", lease=LEASE, budget=PATIENT, now=stage.now
+        valkey_url(),
+        clock=stage.clock,
+        ids=new_id,
+        node="only",
+        log=Lines(),
+        lease=LEASE,
+        budget=PATIENT,
+        now=stage.now,
     )
 
 
 def _postgres(stage: Stage) -> Limiter:
     return postgres_limiter(
-        postgres_url(), clock=stage.clock, ids=new_id, node="only", lease=LEASE, budget=PATIENT, now=stage.now
+        postgres_url(),
+        clock=stage.clock,
+        ids=new_id,
+        node="only",
+        log=Lines(),
+        lease=LEASE,
+        budget=PATIENT,
+        now=stage.now,
     )
 
 

@@ -20,6 +20,7 @@ from ingot.limits.places import Renew
 from ingot.limits.postgres import PostgresLink, postgres_limiter
 from ingot.limits.shared import SharedLimiter
 from ingot.limits.valkey import ValkeyLink, valkey_limiter
+from treasury import Lines
 
 EXAMPLES = int(os.environ.get("INGOT_EXAMPLES", "100"))
 KINDS = ["valkey", "postgres"]
@@ -62,7 +63,14 @@ class Stage:
         """A process's limiter."""
         make = valkey_limiter if self.kind == "valkey" else postgres_limiter
         return make(
-            self.url, clock=self.clock, ids=new_id, node=node, lease=LEASE, budget=PATIENT, now=self.now
+            self.url,
+            clock=self.clock,
+            ids=new_id,
+            node=node,
+            log=Lines(),
+            lease=LEASE,
+            budget=PATIENT,
+            now=self.now,
         )
 
     def ends(self) -> list[int]:

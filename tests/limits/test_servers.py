@@ -15,6 +15,7 @@ from ingot.limits.limiter import Claim, Refused, Reservation
 from ingot.limits.postgres import SWEEP_EVERY, PostgresLink, postgres_limiter
 from ingot.limits.shared import SharedLimiter
 from ingot.limits.valkey import ValkeyLink, valkey_limiter
+from treasury import Lines
 
 PATIENT = 30.0
 ORG = Claim("org_1", 60, 60_000, 3, 100)
@@ -24,7 +25,7 @@ KEY = Claim("key_1", 30, None, None, 100)
 def limiter(kind: str, url: str, *, node: str = "n1") -> SharedLimiter:
     """A limiter that waits as long as it takes."""
     make = valkey_limiter if kind == "valkey" else postgres_limiter
-    return make(url, clock=SystemClock(), ids=new_id, node=node, budget=PATIENT, rest=0.05)
+    return make(url, clock=SystemClock(), ids=new_id, node=node, log=Lines(), budget=PATIENT, rest=0.05)
 
 
 def new_url(kind: str) -> str:
@@ -181,7 +182,15 @@ async def test_a_clock_set_back_blocks_nobody(kind: str) -> None:
     """A failover to a slower clock: what was used stays used, and drains from then on."""
     now = [10**15]
     make = valkey_limiter if kind == "valkey" else postgres_limiter
-    made = make(new_url(kind), clock=ManualClock(), ids=new_id, node="n1", budget=PATIENT, now=lambda: now[0])
+    made = make(
+        new_url(kind),
+        clock=ManualClock(),
+        ids=new_id,
+        node="n1",
+        log=Lines(),
+        budget=PATIENT,
+        now=lambda: now[0],
+    )
     await made.start()
     claim = Claim("org_1", 5, None, None, 0)
     for _ in range(5):

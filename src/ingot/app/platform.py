@@ -196,11 +196,11 @@ def _limiter(config: Config, node: str, *, clock: Clock, log: Log) -> Limiter:
     lease = config.limiter.lease_seconds
     if config.limiter.url:
         return valkey_limiter(
-            config.limiter.url, clock=clock, ids=new_id, node=node, lease=lease, notify=notify
+            config.limiter.url, clock=clock, ids=new_id, node=node, log=log, lease=lease, notify=notify
         )
     if config.server.database:
         return postgres_limiter(
-            config.server.database, clock=clock, ids=new_id, node=node, lease=lease, notify=notify
+            config.server.database, clock=clock, ids=new_id, node=node, log=log, lease=lease, notify=notify
         )
     return MemoryLimiter(clock)
 

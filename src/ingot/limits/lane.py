@@ -4,6 +4,7 @@
                         |  fails: every caller hears None at once, and asks again while the lane is up
                         |  `misses` in a row: the lane is down; callers no longer wait
                         `--> every `rest` seconds a beat, until one is answered: the lane is up
+           breaks, by a fault of ours or of a driver: the same, and the log has it; none of its commands is sent again
     every few seconds a beat, and with it the places that are due to be renewed, a batch a round
 
 Only the worker touches the connection, and a connection whose round did not end well is given up. So a caller
@@ -25,10 +26,14 @@ from msgspec import Struct
 from ingot.clock import Clock
 from ingot.limits.limiter import Claim
 from ingot.limits.places import LEASE_SECONDS, Places, Renew
+from ingot.logs import Log
+from ingot.upkeep import endure
 
 ROUND = 64
 """The most commands of a round: one partition is locked for all of it in PostgreSQL."""
 OWED = 10_000
+FIGURES = 3
+"""The numbers of a claim in an answer: its level of requests, of tokens, and what runs."""
 LATE = 0.2
 """The part of a budget by which a process looks too late, so that it stood still itself."""
 BEAT_SECONDS = 5.0
@@ -75,6 +80,10 @@ class LinkFault(Exception):
     """The server did not answer as it should; the connection is given up."""
 
 
+class _Broken(LinkFault):
+    """Not the server failed but a driver, or something of ours."""
+
+
 class Link(Protocol):
     """A connection that is made when needed."""
 
@@ -107,6 +116,9 @@ async def in_time(
     if not done:
         await abandon(task)
         raise LinkFault(f"{server} did not answer within {budget:g} seconds.")
+    if task.cancelled():  # by its driver: passed on, it would look like ours, and end whoever asked
+        await abandon(task)
+        raise LinkFault(f"{server}: the driver gave the round up.")
     error = task.exception()
     if error is None:
         return task.result()
@@ -143,6 +155,7 @@ class Lane:
         budget: float,
         patience: float,
         clock: Clock,
+        log: Log,
         lease: float = LEASE_SECONDS,
         misses: int = 3,
         rest: float = 5.0,
@@ -165,8 +178,11 @@ class Lane:
         self._pause = min(beat, lease / 6)
         self._renewing = False
         self._notify = notify
+        self._log = log
         self._missed = 0
         self._queue: deque[_Ask] = deque()
+        self._asked: list[_Ask] = []
+        """Those of the last round."""
         self._owed: deque[Owed] = deque(maxlen=OWED)
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -177,7 +193,10 @@ class Lane:
             await self._announce()
         except LinkFault as fault:
             self._go_down(str(fault))
-        self._tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._keep_beating())]
+        self._tasks = [
+            asyncio.create_task(endure(work, name="limits", log=self._log, pause=self._rest))
+            for work in (self._serve, self._keep_beating)
+        ]
 
     async def close(self) -> None:
         """Sends what is owed, if that works at once; whoever still waits counts for itself."""
@@ -189,7 +208,7 @@ class Lane:
         self._dismiss()
         if up and self._owed:
             with suppress(LinkFault):
-                await self._link.exchange(list(self._owed), self._budget)
+                await self._exchange(list(self._owed), self._budget)
         await self._link.close()
 
     def ask(self, command: Reserve | Beat) -> "asyncio.Future[Answer | None]":
@@ -205,6 +224,16 @@ class Lane:
         self._owed.append(owed)
         self._wake.set()
 
+    async def _serve(self) -> None:
+        """The worker; where it fails nobody waits for it, and each counts for itself until it works again."""
+        try:
+            await self._work()
+        except Exception as error:
+            self.up = False
+            self._dismiss()
+            self._go_down(_named(error))
+            raise
+
     async def _work(self) -> None:
         while True:
             if not self.up:
@@ -219,28 +248,38 @@ class Lane:
                 continue
             commands: list[Command] = [*owed, *renewals, *(ask.command for ask in asks)]
             try:
-                answers = await self._exchange(commands)
+                answers = await self._exchange(commands, self._budget)
+            except _Broken as fault:
+                # One of its commands may be what fails: none is sent again, and their places run out by themselves.
+                self._miss(str(fault))
             except LinkFault as fault:
-                self._miss(owed, asks, str(fault))
-            except asyncio.CancelledError:
-                self._queue.extendleft(reversed(asks))
-                raise
+                self._free([*owed, *(ask.command for ask in asks)])
+                self._miss(str(fault))
             else:
                 self._missed = 0
                 self.places.renewed(at, renewals)
                 self._deliver(asks, answers[len(owed) + len(renewals) :])
 
-    async def _exchange(self, commands: list[Command]) -> list[Answer]:
-        answers = await self._link.exchange(commands, self._budget)
-        if len(answers) != len(commands):
-            raise LinkFault(f"{len(commands)} commands had {len(answers)} answers.")
+    async def _exchange(self, commands: list[Command], budget: float) -> list[Answer]:
+        """The answers, as many and as long as they have to be; raises LinkFault, and logs what no link should raise."""
+        try:
+            answers = await self._link.exchange(commands, budget)
+            _check(commands, answers)
+        except LinkFault:
+            raise
+        except Exception as error:
+            self._log.error("upkeep_failed", work="limits", exc_info=error)
+            with suppress(Exception):  # it is given up, and may be what fails
+                await self._link.close()
+            raise _Broken(_named(error)) from error
         return answers
 
     def _take(self) -> tuple[list[Owed], list[_Ask]]:
         """The next round: some of what is owed, then those who wait and are still there."""
         owed = [self._owed.popleft() for _ in range(min(len(self._owed), ROUND))]
         asks = [self._queue.popleft() for _ in range(min(len(self._queue), ROUND))]
-        return owed, [ask for ask in asks if not ask.future.cancelled()]
+        self._asked = [ask for ask in asks if not ask.future.cancelled()]
+        return owed, self._asked
 
     def _deliver(self, asks: list[_Ask], answers: Sequence[Answer]) -> None:
         for ask, answer in zip(asks, answers, strict=True):
@@ -249,29 +288,32 @@ class Lane:
             elif isinstance(ask.command, Reserve) and answer[0]:
                 self.owe(Settle(ask.command.id, ask.command.claims, 0))
 
-    def _miss(self, owed: list[Owed], asks: list[_Ask], reason: str) -> None:
-        """Everybody goes on without an answer. Whether a command was carried out is unknown: a charge is not taken
-        back, it drains; but a place must not stay taken. What was to be renewed is due with the next beat.
+    def _free(self, lost: list[Command]) -> None:
+        """Whether a command was carried out is unknown: a charge is not taken back, it drains; but a place must not stay
+        taken.
         """
-        self._missed += 1
-        self._renewing = False
-        lost = [*owed, *(ask.command for ask in asks)]
         for command in lost:
-            if not isinstance(command, Beat) and any(
+            if isinstance(command, Reserve | Owed) and any(
                 claim.concurrency is not None for claim in command.claims
             ):
                 self.owe(Settle(command.id, command.claims, None))
-        self._queue.extendleft(reversed(asks))
+
+    def _miss(self, reason: str) -> None:
+        """Everybody goes on without an answer. What was to be renewed is due with the next beat."""
+        self._missed += 1
+        self._renewing = False
         self._dismiss()
         self._wake.clear()  # what is owed goes with what is asked next: alone it would be a miss of its own
         if self._missed >= self._limit:
             self._go_down(reason)
 
     def _dismiss(self) -> None:
-        while self._queue:
-            future = self._queue.popleft().future
-            if not future.done():
-                future.set_result(None)
+        """Nobody waits any more: neither those of the last round nor those behind them."""
+        for ask in (*self._asked, *self._queue):
+            if not ask.future.done():
+                ask.future.set_result(None)
+        self._asked = []
+        self._queue.clear()
 
     def _go_down(self, reason: str) -> None:
         self.up = False
@@ -292,8 +334,8 @@ class Lane:
 
     async def _announce(self) -> None:
         """Connects, which may take long, and sees that a round does not."""
-        await self._link.exchange([self._beat], self._patience)
-        (answer,) = await self._link.exchange([self._beat], self._budget)
+        await self._exchange([self._beat], self._patience)
+        (answer,) = await self._exchange([self._beat], self._budget)
         self.nodes = max(answer[0], 1)
         self._missed = 0
         self.up = True
@@ -306,3 +348,23 @@ class Lane:
                 answer = await self.ask(self._beat)
                 if answer is not None:
                     self.nodes = max(answer[0], 1)
+
+
+def _check(commands: Sequence[Command], answers: Sequence[Answer]) -> None:
+    if len(answers) != len(commands):
+        raise ValueError(f"{len(commands)} commands had {len(answers)} answers.")
+    for command, answer in zip(commands, answers, strict=True):
+        if isinstance(command, Reserve):
+            due = 2 + FIGURES * len(command.claims)
+        elif isinstance(command, Beat):
+            due = 1
+        else:
+            continue
+        if len(answer) != due:
+            raise ValueError(
+                f"{type(command).__name__} had {len(answer)} numbers as its answer; it needs {due}."
+            )
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -32,6 +32,7 @@ from ingot.limits.memory import MemoryLimiter
 from ingot.limits.places import LEASE_SECONDS, Renew
 from ingot.limits.postgres_tables import CODE, LOCK, TABLES
 from ingot.limits.shared import SharedLimiter
+from ingot.logs import Log
 
 BUDGET = 0.25
 PATIENCE = 5.0
@@ -136,6 +137,7 @@ def postgres_limiter(
     clock: Clock,
     ids: NewId,
     node: str,
+    log: Log,
     lease: float = LEASE_SECONDS,
     budget: float = BUDGET,
     rest: float = 5.0,
@@ -150,6 +152,7 @@ def postgres_limiter(
         budget=budget,
         patience=max(PATIENCE, budget),
         clock=clock,
+        log=log,
         lease=lease,
         rest=rest,
         notify=notify,

@@ -15,11 +15,10 @@ import asyncio
 
 from ingot.ids import NewId
 from ingot.limits.gcra import Level, refusal, standing
-from ingot.limits.lane import Answer, GiveBack, Lane, Reserve, Settle
+from ingot.limits.lane import FIGURES, Answer, GiveBack, Lane, Reserve, Settle
 from ingot.limits.limiter import Claim, Refused, Reservation
 from ingot.limits.memory import MemoryLimiter
 
-_FIGURES = 3
 TRIES = 3
 """Rounds that a caller waits for: as many missed in a row are an outage."""
 
@@ -96,7 +95,7 @@ class SharedLimiter:
 
 def _outcome(command: Reserve, answer: Answer) -> Reservation | Refused:
     claims = command.claims
-    levels = [Level(*answer[at : at + _FIGURES]) for at in range(2, 2 + _FIGURES * len(claims), _FIGURES)]
+    levels = [Level(*answer[at : at + FIGURES]) for at in range(2, 2 + FIGURES * len(claims), FIGURES)]
     if answer[0]:
         return Reservation(command.id, claims, standing(claims, levels), answer[1], shared=True)
     refused = refusal(claims, levels)

@@ -37,6 +37,7 @@ from ingot.limits.lane import (
 from ingot.limits.memory import MemoryLimiter
 from ingot.limits.places import LEASE_SECONDS, Renew
 from ingot.limits.shared import SharedLimiter
+from ingot.logs import Log
 
 BUDGET = 0.03
 PATIENCE = 2.0
@@ -288,6 +289,7 @@ def valkey_limiter(
     clock: Clock,
     ids: NewId,
     node: str,
+    log: Log,
     lease: float = LEASE_SECONDS,
     budget: float = BUDGET,
     rest: float = 5.0,
@@ -302,6 +304,7 @@ def valkey_limiter(
         budget=budget,
         patience=max(PATIENCE, budget),
         clock=clock,
+        log=log,
         lease=lease,
         rest=rest,
         notify=notify,
