@@ -117,7 +117,7 @@ class Answers:
     async def _mark(self, org_id: str, after: str | None) -> Mark | None:
         if after is None:
             return None
-        head = await self._db.read(lambda conn: store.find_response(conn, org_id, after))
+        head = await self._db.read(lambda conn: store.find_response(conn, org_id, after, surface=SURFACE))
         if head is None:
             raise no_place()
         return head.mark
@@ -125,7 +125,7 @@ class Answers:
 
 def _find(conn: Connection, org_id: str, which: str, *, now: int) -> Head:
     """A completion that is not gone, with or without its content."""
-    head = store.find_response(conn, org_id, which)
+    head = store.find_response(conn, org_id, which, surface=SURFACE)
     if head is None or head.surface != SURFACE or head.state != "completed":
         raise _missing(which)
     if head.kept and (head.expires_at is None or head.expires_at <= now):

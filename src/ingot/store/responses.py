@@ -11,7 +11,8 @@ Content leaves here and nowhere else, with the names of its items:
     an organization    erase_responses                             a batch at a time, with what else it kept: `erasure`
 
 Every statement is bound to an organization. A row is found by our id or by the id that the client saw; of rows
-with the same one (some upstreams count from zero) the newest is meant, and the others are shown under ours.
+with the same one (some upstreams count from zero) the newest is meant, and the others are shown under ours. Of answers of
+one surface that is the newest that was completed, also once it is deleted: what is older never takes its place.
 Our ids are in the order of time.
 Lists are in the order of time and go on from a mark. Each looks at no more than `EXAMINED` rows, so that none is
 slow; a page may then be short, or empty, and still have a next one.
@@ -141,6 +142,7 @@ _BY_PUBLIC_ID = (
     .order_by(_r.id.desc())
     .limit(1)
 )
+_ANSWERED_AS = _BY_PUBLIC_ID.where(_r.surface == bindparam("surface"), _r.state.in_(("completed", "deleted")))
 _LINK = select(_r.request, _r.answer, _r.target, *_HEAD).where(
     _r.org_id == bindparam("org"), _r.id == bindparam("which")
 )
@@ -169,12 +171,16 @@ _OF_ORG = (
 )
 
 
-def find_response(conn: Connection, org_id: str, which: str) -> Head | None:
-    """The response with this id, ours or the client's, whatever became of it."""
+def find_response(conn: Connection, org_id: str, which: str, *, surface: str | None = None) -> Head | None:
+    """The response with this id, ours or the client's, whatever became of it; of a `surface`, one that was completed."""
     if not is_plain(which):
         return None
     values = {"org": org_id, "which": which}
-    row = conn.execute(_BY_ID, values).first() or conn.execute(_BY_PUBLIC_ID, values).first()
+    row = conn.execute(_BY_ID, values).first()
+    if row is None and surface is None:
+        row = conn.execute(_BY_PUBLIC_ID, values).first()
+    elif row is None:
+        row = conn.execute(_ANSWERED_AS, values | {"surface": surface}).first()
     return None if row is None else _head(row)
 
 
@@ -312,7 +318,10 @@ def _rows(which: Filter) -> Select[Any]:
     other = responses.alias("other")
     newest = (
         select(other.c.id)
-        .where(other.c.org_id == _r.org_id, other.c.public_id == _r.public_id)
+        .where(
+            other.c.org_id == _r.org_id, other.c.public_id == _r.public_id, other.c.surface == which.surface
+        )
+        .where(other.c.state.in_(("completed", "deleted")))
         .order_by(other.c.id.desc())
         .limit(1)
         .correlate(responses)
