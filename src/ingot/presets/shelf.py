@@ -50,14 +50,12 @@ def load(name: str, own: Mapping[str, Tree] = _NONE) -> Preset:
 
 def load_all(names: Iterable[str], own: Mapping[str, Tree]) -> dict[str, Preset]:
     """`load` for each name, by name; ConfigError names all that is wrong with all of `own`."""
-    problems = [
-        _below(("presets", name), each)
-        for name, tree in own.items()
-        for each in _resolved(name, tree, own)[1]
-    ]
+    found = {name: _resolved(name, tree, own) for name, tree in own.items()}
+    problems = [_below(("presets", name), each) for name, (_, wrong) in found.items() for each in wrong]
     if problems:
         raise ConfigError(problems)
-    return {name: load(name, own) for name in names}
+    known = {name: preset for name, (preset, _) in found.items() if preset and name not in PRESETS}
+    return {name: known[name] if name in known else load(name, own) for name in names}
 
 
 def parse(name: str, text: str) -> Preset:
@@ -66,6 +64,12 @@ def parse(name: str, text: str) -> Preset:
     if preset is None:
         raise ConfigError(located(problems, text))
     return preset
+
+
+@cache
+def _shipped_tree(name: str) -> Tree:
+    """Read once; what extends it is put on top of copies."""
+    return _parsed(_text(name))
 
 
 @cache
@@ -147,7 +151,7 @@ def _extended(
         circle = " -> ".join((*below[below.index(base) :], base))
         problems.append(problem(("extends",), f"presets extend each other in a circle: {circle}"))
         return own
-    tree = shelf[base] if base in shelf else _parsed(_text(base))
+    tree = shelf[base] if base in shelf else _shipped_tree(base)
     return _merged(_extended(tree, problems, shelf, below=(*below, base)), own, depth=1)
 
 
