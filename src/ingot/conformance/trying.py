@@ -1,11 +1,13 @@
 """What checks are made of: expectations that say what they saw, and whole checks for the most usual kinds of rows.
 
     takes / refuses / values    a field of a request, by its value
+    excludes                    a field that no value makes right
     shows                       what a whole answer looks like
     absent                      a route that must not be there
 
 A refusal is a 400 in the error envelope whose `param` begins with the field, where the service names one at all. That
-the field is what it is for is proven by a control: the same request without the field is answered.
+the field is what it is for is proven by a control: the same request without the field is answered. That the service
+refuses it, and not a model that happens to be asked, is in the words: they do not speak of that model.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +23,10 @@ from ingot.sse import DONE
 Look = Callable[[Json], object]
 
 SHOWN: Final = 160
+PAUSES: Final = (0.02, 0.05, 0.1, 0.2, *[0.5] * 120)
+"""Seconds between looks at what is still running: about a minute."""
+MALFORMED: Final = frozenset({"invalid_value", "invalid_type", "missing_required_parameter"})
+"""Codes of OpenAI that blame how a request is written: written otherwise, what it asks for would be there."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -134,13 +140,33 @@ def refuses(*requests: Mapping[str, Any], surface: str = "chat", param: str | No
     return check
 
 
+def excludes(*requests: Mapping[str, Any], surface: str = "chat") -> Check:
+    """`refuses` for what the service does not have at all: the error must not ask for another form of it."""
+
+    async def check(subject: Subject) -> None:
+        for fields in requests:
+            await turned_down(subject, fields, surface=surface, known=False)
+
+    return check
+
+
 async def turned_down(
-    subject: Subject, fields: Mapping[str, Any], *, surface: str = "chat", param: str | None = None
+    subject: Subject,
+    fields: Mapping[str, Any],
+    *,
+    surface: str = "chat",
+    param: str | None = None,
+    known: bool = True,
 ) -> None:
-    """`refuses` for one request, whose values only a running check knows."""
+    """`refuses` for one request, whose values only a running check knows, or `excludes` where it is not `known`."""
     field = next(iter(fields)) if param is None else param
     answer = await subject.ask(fields, surface=surface)
-    refused(answer, named(fields), param=field)
+    error = refused(answer, named(fields), param=field)
+    words = str(error["message"])
+    of_a_model = field != "model" and (subject.model in words or "this model" in words.lower())
+    expect(not of_a_model, f"{named(fields)} refused by the service, whatever the model", answer)
+    malformed = not known and error.get("code") in MALFORMED
+    expect(not malformed, f"{named(fields)} refused as not supported, in whatever form", answer)
     rest = {name: value for name, value in fields.items() if name != field} if field in fields else {}
     control = await subject.control(rest, surface=surface)
     without = f"{named(rest) or 'a plain request'}, so that {named(fields)} is refused for {field}"

@@ -48,6 +48,11 @@ def asked_for_something(told: Any) -> ApiError | None:
     return InvalidRequest("'input' is empty. Send a text, or at least one message.", param="input")
 
 
+def no_audio(items: Any) -> ApiError | None:
+    """No item has a part of the type `input_audio`."""
+    return _without(items, "input_audio", "Content parts", holder="input")
+
+
 def no_files(items: Any) -> ApiError | None:
     """No item has a part of the type `input_file`."""
     return _without(items, "input_file", "Content parts", holder="input")
@@ -148,6 +153,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "asked_for_something": asked_for_something,
     "included": included,
     "local_tools": local_tools,
+    "no_audio": no_audio,
     "no_documents": no_documents,
     "no_files": no_files,
     "no_input_audio": no_input_audio,

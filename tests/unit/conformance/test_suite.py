@@ -81,7 +81,7 @@ def test_address_is_refused_when_it_is_none(url: str) -> None:
 
 
 async def test_verdict_tells_what_came_of_a_row() -> None:
-    """A pass, a failure with both sides, a skip with its reason; no answer at all is a failure."""
+    """A pass, a failure with both sides, a skip with its reason; no answer at all is a failure, and so is an odd one."""
 
     async def passes(_: Subject) -> None:
         return
@@ -95,10 +95,13 @@ async def test_verdict_tells_what_came_of_a_row() -> None:
     async def asks(subject: Subject) -> None:
         await subject.ask()
 
+    async def walks(_: Subject) -> None:
+        equal("id", "x", Answer(200, body=b'{"data":[]}').value["data"][0]["id"])
+
     subject = Subject("open", NOWHERE, "k", "m")
     told = [
         await try_row(subject, Row("T-1", "It is so.", {"open": each}))
-        for each in (passes, fails, skips, asks)
+        for each in (passes, fails, skips, asks, walks)
     ]
     assert told[:3] == [
         Verdict("T-1", "open", "It is so.", "pass"),
@@ -106,6 +109,8 @@ async def test_verdict_tells_what_came_of_a_row() -> None:
         Verdict("T-1", "open", "It is so.", "skip", reason="needs more"),
     ]
     assert (told[3].result, told[3].expected) == ("fail", "an answer")
+    assert (told[4].result, told[4].expected) == ("fail", "an answer in the usual shape")
+    assert "IndexError" in told[4].seen
     with pytest.raises(Unreachable):
         await anext(aiter(run(subject, ())))
 

@@ -7,15 +7,12 @@ from ingot.conformance.examples import says
 from ingot.conformance.record import Check, Failed, Row, row
 from ingot.conformance.rows.reference import VALAR
 from ingot.conformance.subject import PROMPT, Subject
-from ingot.conformance.trying import equal, expect, ok, refused
+from ingot.conformance.trying import PAUSES, equal, expect, ok, refused
 from ingot.conformance.wire import Json
 
 SURFACE: Final = "batches"
 NEEDS: Final = (SURFACE,)
 MOST: Final = 100_000
-TRIES: Final = 120
-PAUSE: Final = 0.5
-"""Seconds between two looks at a batch that is still running."""
 
 
 def entries(subject: Subject, count: int) -> list[Json]:
@@ -57,11 +54,11 @@ async def result(subject: Subject) -> None:
     """One by one, by the name that the request gave."""
     path = f"/batches/{(await made(subject)).get('id')}/r0"
     answer = await subject.call("GET", path)
-    for _ in range(TRIES):
+    for pause in PAUSES:
         if answer.status == 200 and answer.value.get("status", "completed") == "completed":
             equal("object", "response", answer.value.get("object"))
             return
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(pause)
         answer = await subject.call("GET", path)
     raise Failed("a result within a minute", str(answer))
 

@@ -13,6 +13,7 @@ from ingot.conformance.subject import Subject
 from ingot.conformance.trying import (
     both,
     equals,
+    excludes,
     expect,
     message_of,
     ok,
@@ -58,7 +59,7 @@ async def lists_models(subject: Subject) -> None:
 
 async def echoed_parallel(subject: Subject) -> None:
     """Refused in a request, and there in the answer all the same."""
-    await turned_down(subject, {"parallel_tool_calls": True}, surface="responses")
+    await turned_down(subject, {"parallel_tool_calls": True}, surface="responses", known=False)
     made = ok(await subject.ask(surface="responses"))
     expect(
         isinstance(made.get("parallel_tool_calls"), bool), "parallel_tool_calls in the answer", sorted(made)
@@ -97,7 +98,7 @@ async def system_by_role(subject: Subject) -> None:
     ok(await subject.ask({"messages": [{"role": "system", "content": "Be brief."}, *says("Hello.")]}))
     for surface, field in (("messages", "system"), ("responses", "instructions")):
         if await subject.offers(surface):
-            await turned_down(subject, {field: "Be brief."}, surface=surface)
+            await turned_down(subject, {field: "Be brief."}, surface=surface, known=False)
 
 
 async def logprobs_of_both(subject: Subject) -> None:
@@ -114,12 +115,12 @@ ANY_ID: Final = shows("an id", lambda answer: None if answer.get("id") else "no 
 ROWS: Final[tuple[Row, ...]] = (
     Row("X1", "max_tokens is taken as it is, has a default of 1024, or is refused.", {
         "open": takes({"max_tokens": 8}), "valley": takes({"max_tokens": 8}), "aurora": aurora.bounded, "aurora-v2": aurora.bounded,
-        "metask": metask.own_limit, VALAR: refuses({"max_tokens": 8}),
+        "metask": metask.own_limit, VALAR: excludes({"max_tokens": 8}),
     }),
     Row("X2", "Chat streams, but for Aurora's first version.", {**dict.fromkeys(STREAMING, streams()), "aurora": refuses({"stream": True})}),
     Row("X3", "stop, logprobs, seed, penalties and n above 1 are supported or refused.", {
         **dict.fromkeys(("open", "valley"), takes(*(REFERENCE[name] for name in SEVERAL))),
-        VALAR: refuses(*({name: REFERENCE[name][name]} for name in SEVERAL)),
+        VALAR: excludes(*({name: REFERENCE[name][name]} for name in SEVERAL)),
     }),
     Row("X4", "Ids begin with cmpl_, with chatcmpl-, or as the server likes.", {
         **dict.fromkeys(("aurora", "aurora-v2"), shows("an id that begins with cmpl_", begins_with("cmpl_"))),

@@ -126,7 +126,8 @@ async def webhook_body(subject: Subject) -> None:
 async def statuses(subject: Subject) -> None:
     """Six of them, and every error is an object."""
     tries = (
-        ("no messages", 400, await subject.ask({"messages": []})),
+        ("no model", 400, await subject.ask({"model": GONE})),
+        ("no messages", 400, await subject.ask({"messages": GONE})),
         ("no key", 401, await subject.ask(key=NO_KEY)),
         ("an unknown model", 404, await subject.ask({"model": "no-such-model"})),
         ("an unknown path", 404, await subject.call("GET", "/nowhere")),
@@ -309,10 +310,11 @@ def limits_of_responses() -> Check:
     """What the reference says of single fields."""
     name = responses.SURFACE
     return both(
-        values("input", ["Hi"], [""], surface=name),
-        values("max_output_tokens", [64], [0], surface=name),
-        values("temperature", [0, 2], [2.1], surface=name),
-        values("top_p", [0, 1], [1.1], surface=name),
+        refuses({"model": GONE}, {"input": GONE}, surface=name),
+        values("input", ["Hi"], ["", []], surface=name),
+        values("max_output_tokens", [1, 64], [0], surface=name),
+        values("temperature", [0, 2], [-0.1, 2.1], surface=name),
+        values("top_p", [0, 1], [-0.1, 1.1], surface=name),
         values("store", [True], [False], surface=name),
         values("user", ["u" * 256], ["u" * 257], surface=name),
         responses.no_references,
@@ -329,9 +331,9 @@ async def both_names(subject: Subject) -> None:
 
 def limits_of_messages() -> Check:
     """What the reference says of single fields."""
-    return refuses(
-        {"max_tokens": 0}, {"messages": []}, {"stream": True}, {"max_tokens": GONE}, surface="messages"
-    )
+    missing = [{name: GONE} for name in ("model", "messages", "max_tokens")]
+    bounds = values("max_tokens", [1], [0], surface="messages")
+    return both(bounds, refuses(*missing, {"messages": []}, {"stream": True}, surface="messages"))
 
 
 ROWS: Final[tuple[Row, ...]] = (

@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from ingot.conformance.examples import LONG
+from ingot.conformance.examples import LONG, says
 from ingot.conformance.record import Row, Skipped, row
 from ingot.conformance.rows.aurora import begins_with, total
 from ingot.conformance.rows.valley import python_sdk
 from ingot.conformance.subject import Subject
 from ingot.conformance.trying import (
+    both,
     choice_of,
     deltas_of,
     equal,
@@ -18,6 +19,7 @@ from ingot.conformance.trying import (
     stream,
     streams,
     takes,
+    turned_down,
     values,
 )
 from ingot.conformance.wire import Json
@@ -84,6 +86,16 @@ async def own_limit(subject: Subject) -> None:
     )
 
 
+async def capped(subject: Subject) -> None:
+    """To one token as to any other number, and not to none."""
+    for most in (1, 3):
+        fields = {"messages": says("words: 50"), "max_tokens": most}
+        counted = (ok(await subject.ask(fields)).get("usage") or {}).get("completion_tokens")
+        right = isinstance(counted, int) and counted <= most
+        expect(right, f"at most {most} completion tokens with max_tokens = {most}", counted)
+    await turned_down(subject, {"max_tokens": 0})
+
+
 async def model_used(subject: Subject) -> None:
     """The id that the request had."""
     for name in (await names(subject))[:1]:
@@ -111,8 +123,8 @@ ROWS: Final[tuple[Row, ...]] = (
     row("S2-05", METASK, "stream: true sends partial deltas as events in place of one JSON object.", partial_deltas),
     row("S2-06", METASK, "A stream ends with data: [DONE].", streams()),
     row("S2-07", METASK, "temperature goes from 0 to 2; above 1.5 is no error.", values("temperature", [0, 1.9, 2], [-0.1, 2.1])),
-    row("S2-08", METASK, "max_tokens caps the completion, and without it the model's own limit counts.", own_limit),
-    row("S2-09", METASK, "top_p goes from 0 to 1.", values("top_p", [0, 1], [1.1])),
+    row("S2-08", METASK, "max_tokens caps the completion, and without it the model's own limit counts.", both(capped, own_limit)),
+    row("S2-09", METASK, "top_p goes from 0 to 1.", values("top_p", [0, 1], [-0.1, 1.1])),
     row("S2-10", METASK, "temperature and top_p together are no error.", takes({"temperature": 1, "top_p": 0.5})),
     row("S2-11", METASK, "Ids of answers begin with chatcmpl-.", shows("an id that begins with chatcmpl-", begins_with("chatcmpl-"))),
     row("S2-12", METASK, "An answer's object is chat.completion.", equals("object", "chat.completion")),

@@ -150,7 +150,7 @@ ROWS: Final[tuple[Row, ...]] = (
     row("S3-05", VALAR, "model is a required string.", refuses({"model": GONE}, {"model": 5})),
     row("S3-06", VALAR, "messages has at least one message.", refuses({"messages": GONE}, {"messages": []})),
     row("S3-07", VALAR, "temperature goes from 0 to 2, or is null.", values("temperature", [None, 0, 2], [-0.1, 2.1])),
-    row("S3-08", VALAR, "top_p goes from 0 to 1, or is null.", values("top_p", [None, 0, 1], [1.1])),
+    row("S3-08", VALAR, "top_p goes from 0 to 1, or is null.", values("top_p", [None, 0, 1], [-0.1, 1.1])),
     row("S3-09", VALAR, "max_completion_tokens is at least 1, or null.", values("max_completion_tokens", [None, 1], [0])),
     row("S3-10", VALAR, "response_format is an object.", values("response_format", FORMATS[:1], ["text"])),
     row("S3-11", VALAR, "reasoning_effort is one of six words, or null.", values("reasoning_effort", [None, *EFFORTS], ["max"])),
