@@ -221,7 +221,8 @@ def test_refusals_wear_anthropics_envelope_when_a_request_is_wrong(scene: Scene)
         ("fail 429", 429, "rate_limit_error"),
         ("fail 401", 502, "api_error"),
         ("fail 500", 502, "api_error"),
-        ("fail 529", 503, "overloaded_error"),
+        ("fail 529", 529, "overloaded_error"),
+        ("fail 503", 529, "overloaded_error"),
         ("hangup fin", 502, "api_error"),
     ],
 )
@@ -235,7 +236,7 @@ def test_faults_of_the_target_are_told_by_our_table_when_it_fails(
     assert (told, error["type"]) == (status, kind)
     assert SECRET not in answer.decode()
     assert ("messages.0:_bad" in error["message"]) == (status == 400)
-    assert ("retry-after" in headers) == (status in {429, 503})
+    assert ("retry-after" in headers) == (status in {429, 529})
 
 
 def test_another_try_succeeds_when_the_first_fails_before_its_first_event(scene: Scene) -> None:

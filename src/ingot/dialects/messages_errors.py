@@ -2,9 +2,9 @@
 
     {"type": "error", "error": {"type", "message", "details": {"error_code"}}, "request_id"}
 
-Statuses and messages are the error's own, or the preset's table's; the table's types and keys are OpenAI's words and mean
-nothing here. `details` is there where the error has a code. A key that came with another request is told by its type on every
-surface: Anthropic has no such keys, and no word for it. Source: contract §6.
+Statuses and messages are the error's own, or the preset's table's, but that a 503 is Anthropic's 529 where the table is silent; the
+table's types and keys are OpenAI's words and mean nothing here. `details` is there where the error has a code. A key that came
+with another request is told by its type on every surface: Anthropic has no such keys, and no word for it. Source: contract §6.
 """
 
 import re
@@ -30,6 +30,9 @@ _TYPES = {
     529: "overloaded_error",
 }
 
+_BUSY = 503
+_OVERLOADED = 529
+
 _INDEX = re.compile(r"\[(\d+)\]")
 
 _encode = msgspec.json.Encoder().encode
@@ -37,8 +40,10 @@ _encode = msgspec.json.Encoder().encode
 
 def encode_error(error: ApiError, request_id: str, *, table: ErrorTable) -> tuple[int, bytes]:
     """The status and the body of the answer that tells an error."""
-    status = table.status(error)
     first, second = table.rows(error)
+    status = table.status(error)
+    if status == _BUSY and not (first.status or second.status):
+        status = _OVERLOADED
     code = first.code or second.code or error.code
     message = error_message(error, request_id, table=table)
     if error.param:

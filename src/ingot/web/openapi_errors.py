@@ -59,5 +59,8 @@ def answers(
     content = {"application/json": {"schema": error}}
     told: dict[str, Any] = {str(status): {"description": "The answer", "content": answer}}
     told |= {str(each): {"description": _MEANINGS[each], "content": content} for each in sorted(statuses)}
-    told["default"] = {"description": "An error that the preset gives another status", "content": content}
+    told["default"] = {
+        "description": "An error that the preset or Anthropic's envelope gives another status",
+        "content": content,
+    }
     return told

@@ -24,6 +24,7 @@ from ingot.errors import (
     Unauthenticated,
     UpstreamError,
     UpstreamTimeout,
+    UpstreamUnavailable,
 )
 from ingot.presets import dressed, encode_anthropic_error, load
 
@@ -49,7 +50,8 @@ def told(error: ApiError, table: ErrorTable = USUAL, request_id: str = "r") -> t
         (HeadersTooLarge("x"), 431, "invalid_request_error"),
         (PlatformError("x"), 500, "api_error"),
         (UpstreamError("x"), 502, "api_error"),
-        (Overloaded("x"), 503, "overloaded_error"),
+        (Overloaded("x"), 529, "overloaded_error"),
+        (UpstreamUnavailable("x"), 529, "overloaded_error"),
         (UpstreamTimeout("x"), 504, "timeout_error"),
     ],
 )
@@ -68,6 +70,13 @@ def test_parts_are_left_out_when_there_is_nothing_to_say() -> None:
         "type": "error",
         "error": {"type": "api_error", "message": "x"},
     }
+
+
+def test_table_names_the_status_when_the_server_is_busy() -> None:
+    """529 stands only where no preset has another; one that knows few statuses says 500."""
+    rows = ErrorTable(classes={Overloaded: Row(status=503)})
+    few = ErrorTable(statuses=frozenset({400, 500}))
+    assert [encode_error(Overloaded("x"), "r", table=table)[0] for table in (rows, few)] == [503, 500]
 
 
 def test_table_counts_when_a_preset_has_one() -> None:
