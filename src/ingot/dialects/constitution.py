@@ -16,6 +16,7 @@ from ingot import rawjson
 from ingot.dialects.answer import texts
 from ingot.dialects.dialect import Call, Turn
 from ingot.dialects.tap import ChatTap
+from ingot.dialects.unmarked import Unmarked
 from ingot.errors import Unsupported
 
 _decode = msgspec.json.Decoder().decode
@@ -48,12 +49,13 @@ def mark_refusals(answer: bytes, mark: str) -> bytes:
     """A whole answer with its refusals where clients look for them; the very bytes where there is none."""
     value = _decode_object(answer)
     marked = False
-    for _, message in texts(value, "message"):
+    for choice, message in texts(value, "message"):
         content = message["content"].lstrip()
         message["content"] = message["content"] or None
         if content.startswith(mark):
             message["refusal"] = content[len(mark) :].lstrip()
             message["content"] = None
+            _weigh(choice, "refusal", Unmarked(mark).feed(_tokens(choice), _text_of))
             marked = True
     return _encode(value) if marked else answer
 
@@ -61,7 +63,7 @@ def mark_refusals(answer: bytes, mark: str) -> bytes:
 class RefusalTap(ChatTap):
     """A tap that holds the first characters of each answer until it is known whether they are the mark."""
 
-    __slots__ = ("_begun", "_held", "_mark", "_refusing")
+    __slots__ = ("_begun", "_held", "_mark", "_refusing", "_tokens", "_unmarked")
 
     def _begin(self, turn: Turn) -> None:
         super()._begin(turn)
@@ -69,6 +71,9 @@ class RefusalTap(ChatTap):
         # The text of answers that have not told yet; once they have, whether they refuse.
         self._held: dict[int, str] = {}
         self._refusing: dict[int, bool] = {}
+        # The log probabilities of those texts, and of refusals without the mark.
+        self._tokens: dict[int, list[Any]] = {}
+        self._unmarked: dict[int, Unmarked] = {}
         # The refusals of which something was said.
         self._begun: set[int] = set()
 
@@ -100,12 +105,16 @@ class RefusalTap(ChatTap):
         index = index if type(index) is int else 0
         if index not in self._refusing:
             return self._weigh(choice, delta, index)
-        return self._refusing[index] and self._refuse(delta, index, delta["content"])
+        return self._refusing[index] and self._refuse(choice, delta, index, delta["content"])
 
-    def _refuse(self, delta: dict[str, Any], index: int, text: str) -> bool:
+    def _refuse(self, choice: dict[str, Any], delta: dict[str, Any], index: int, text: str) -> bool:
         """Moves a piece of a refusal, which begins behind the space that follows the mark."""
+        tokens = [*self._tokens.pop(index, ()), *_tokens(choice)]
+        if tokens:
+            unmarked = self._unmarked.setdefault(index, Unmarked(self._mark))
+            _weigh(choice, "refusal", unmarked.feed(tokens, _text_of))
         if not delta["content"]:
-            return False
+            return bool(tokens)
         delta["content"] = ""
         if index not in self._begun:
             text = text.lstrip()
@@ -121,11 +130,35 @@ class RefusalTap(ChatTap):
         begun = whole.lstrip()
         if begun.startswith(self._mark):
             self._refusing[index] = True
-            return self._refuse(delta, index, begun[len(self._mark) :])
+            return self._refuse(choice, delta, index, begun[len(self._mark) :])
         if self._mark.startswith(begun) and not choice.get("finish_reason"):
             self._held[index] = whole
             delta["content"] = ""
+            if tokens := _tokens(choice):
+                self._tokens.setdefault(index, []).extend(tokens)
+                choice["logprobs"] = None
             return bool(text)
         self._refusing[index] = False
         delta["content"] = whole
+        if earlier := self._tokens.pop(index, None):
+            _weigh(choice, "content", [*earlier, *_tokens(choice)])
         return bool(before)
+
+
+def _tokens(choice: dict[str, Any]) -> list[Any]:
+    """The log probabilities of a choice's text, or of the piece of it that a chunk brings."""
+    told = choice.get("logprobs")
+    tokens = told.get("content") if isinstance(told, dict) else None
+    return tokens if isinstance(tokens, list) else []
+
+
+def _weigh(choice: dict[str, Any], kind: str, tokens: list[Any]) -> None:
+    """Makes these the log probabilities of a choice, where it has any."""
+    told = choice.get("logprobs")
+    if tokens or isinstance(told, dict):
+        choice["logprobs"] = {**(told or {}), "content": None, "refusal": None, kind: tokens or None}
+
+
+def _text_of(token: Any) -> str:
+    text = token.get("token") if isinstance(token, dict) else None
+    return text if isinstance(text, str) else ""

@@ -25,6 +25,7 @@ from ingot.canonical import (
     ToolResult,
     Turn,
 )
+from ingot.dialects.unmarked import Unmarked
 from ingot.events import (
     AnyEvent,
     Cited,
@@ -37,6 +38,15 @@ from ingot.events import (
     RefusalDelta,
     TextDelta,
 )
+
+
+class _Token(msgspec.Struct):
+    """What is read of a token."""
+
+    token: str = ""
+
+
+_decode = msgspec.json.Decoder(_Token).decode
 
 _UNCITED: Final = Loss("citations", "answer", "a refusal has no place for its sources")
 
@@ -83,25 +93,25 @@ def _refused(output: Output, mark: str) -> Output | None:
         return None
     refusal = _refusal(first, begun[len(mark) :].lstrip())
     parts = tuple(refusal if part is first else part for part in output.parts)
-    return msgspec.structs.replace(output, parts=parts, logprobs=tuple(map(_weighed, output.logprobs)))
+    weighed = tuple([run for each in output.logprobs if (run := _weighed(each, mark)).tokens])
+    return msgspec.structs.replace(output, parts=parts, logprobs=weighed)
 
 
 def _refusal(part: Text, text: str) -> Refusal:
     return Refusal(text, at=part.at, item=part.item, extras=part.extras)
 
 
-def _weighed(run: Logprobs) -> Logprobs:
-    return msgspec.structs.replace(run, kind="refusal")
+def _weighed(run: Logprobs, mark: str) -> Logprobs:
+    return msgspec.structs.replace(
+        run, kind="refusal", tokens=tuple(Unmarked(mark).feed(run.tokens, _text_of))
+    )
 
 
-def _turned(held: AnyEvent) -> AnyEvent | None:
-    """What was held of a text that has turned out to refuse; its pieces are told anew."""
-    match held:
-        case PartStarted(value=Text() as part):
-            return msgspec.structs.replace(held, value=_refusal(part, ""))
-        case LogprobsDelta():
-            return msgspec.structs.replace(held, kind="refusal")
-    return None
+def _text_of(token: msgspec.Raw) -> str:
+    try:
+        return _decode(token).token
+    except msgspec.DecodeError:
+        return ""
 
 
 class MarkedEvents:
@@ -140,13 +150,14 @@ class MarkedEvents:
 class _Choice:
     """One answer: `part` is its first text, `refuses` is None until that is clear."""
 
-    __slots__ = ("_begun", "_held", "_mark", "_text", "part", "refuses")
+    __slots__ = ("_begun", "_held", "_mark", "_text", "_unmarked", "part", "refuses")
 
     def __init__(self, mark: str) -> None:
         self._mark = mark
         self._held: list[AnyEvent] = []
         self._text = ""
         self._begun = False
+        self._unmarked = Unmarked(mark)
         self.part: int | None = None
         self.refuses: bool | None = None
 
@@ -176,8 +187,18 @@ class _Choice:
 
     def _weigh(self, event: LogprobsDelta) -> Sequence[AnyEvent]:
         if self.refuses:
-            return (msgspec.structs.replace(event, kind="refusal"),)
+            tokens = tuple(self._unmarked.feed(event.tokens, _text_of))
+            return (msgspec.structs.replace(event, kind="refusal", tokens=tokens),) if tokens else ()
         self._held.append(event)
+        return ()
+
+    def _turned(self, held: AnyEvent) -> Sequence[AnyEvent]:
+        """What was held of a text that has turned out to refuse; its pieces are told anew."""
+        match held:
+            case PartStarted(value=Text() as part):
+                return (msgspec.structs.replace(held, value=_refusal(part, "")),)
+            case LogprobsDelta():
+                return self._weigh(held)
         return ()
 
     def _piece(self, event: PartStarted | TextDelta, text: str) -> Sequence[AnyEvent]:
@@ -190,7 +211,7 @@ class _Choice:
         if begun.startswith(self._mark):
             self.refuses = True
             held, self._held = self._held, []
-            turned = [told for each in held if (told := _turned(each)) is not None]
+            turned = [told for each in held for told in self._turned(each)]
             return [*turned, *self._more(event.choice, begun[len(self._mark) :])]
         return () if self._mark.startswith(begun) else self.answer()
 

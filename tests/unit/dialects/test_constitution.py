@@ -71,6 +71,24 @@ def test_turn_back_when_answer_refuses() -> None:
     ]
 
 
+def weighed(*texts: str) -> dict[str, Any]:
+    """Log probabilities of a text, a token for each."""
+    return {"content": [{"token": text, "logprob": -1} for text in texts], "refusal": None}
+
+
+PIECES = (REFUSAL_MARK[:5], f"{REFUSAL_MARK[5:]}", " Not", " that.")
+
+
+def test_turn_back_when_answer_has_logprobs() -> None:
+    """Those of a refusal go with it, without the mark."""
+    answer = json.loads(whole("".join(PIECES), "Yes."))
+    answer["choices"][0]["logprobs"] = weighed(*PIECES)
+    answer["choices"][1]["logprobs"] = weighed("Yes", ".")
+    turned = json.loads(CHAT.turn_back(json.dumps(answer).encode(), REFUSES))
+    refused = {"content": None, "refusal": weighed(" Not", " that.")["content"]}
+    assert [choice["logprobs"] for choice in turned["choices"]] == [refused, weighed("Yes", ".")]
+
+
 @pytest.mark.parametrize("answer", [whole("Yes."), whole(f"I say {REFUSAL_MARK}"), whole("[refus")])
 def test_turn_back_when_nothing_is_refused(answer: bytes) -> None:
     """The very bytes come back."""
@@ -86,8 +104,8 @@ def asked(n: int = 1) -> Call:
     )
 
 
-def chunk(delta: dict[str, Any], reason: str | None = None, index: int = 0) -> bytes:
-    choice = {"index": index, "delta": delta, "finish_reason": reason}
+def chunk(delta: dict[str, Any], reason: str | None = None, index: int = 0, **more: Any) -> bytes:
+    choice = {"index": index, "delta": delta, "finish_reason": reason, **more}
     return json.dumps({"id": "c", "model": "m", "choices": [choice]}).encode()
 
 
@@ -107,6 +125,21 @@ def told(events: list[bytes], field: str) -> str:
         choice["delta"] for data in events if data != b"[DONE]" for choice in json.loads(data)["choices"]
     ]
     return "".join(delta.get(field) or "" for delta in deltas)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "kind", "words"),
+    [(PIECES, "refusal", [" Not", " that."]), (("[", "ref", ". 3]"), "content", ["[", "ref", ". 3]"])],
+)
+def test_feed_when_stream_has_logprobs(pieces: tuple[str, ...], kind: str, words: list[str]) -> None:
+    """A token for each word that is told, on its side, in its order, and none for the mark."""
+    tap = CHAT.tap(asked(), model="m", public="m", turn=REFUSES)
+    events = [chunk({"content": piece}, logprobs=weighed(piece)) for piece in pieces]
+    given_ = [data for data in map(tap.feed, [*events, chunk({}, "stop")]) if data is not None]
+    choices = [choice for data in given_ for choice in json.loads(data)["choices"]]
+    sides = [choice["logprobs"] for choice in choices if choice.get("logprobs")]
+    assert [token["token"] for side in sides for token in side[kind] or ()] == words
+    assert not any(side["content" if kind == "refusal" else "refusal"] for side in sides)
 
 
 CUTS = st.lists(st.integers(1, 40), max_size=8)

@@ -73,12 +73,17 @@ def test_marked_when_one_of_several_refuses() -> None:
     assert same == answer("Yes.")
 
 
+def weighed(*texts: str) -> tuple[msgspec.Raw, ...]:
+    """A token for each."""
+    return tuple([msgspec.Raw(msgspec.json.encode({"token": text, "logprob": -1})) for text in texts])
+
+
 def events_of(text: str, cuts: list[int], *, cited: bool) -> list[AnyEvent]:
     """A stream of one text, cut anywhere, with what may stand between its pieces."""
     ends = sorted({min(cut, len(text)) for cut in cuts} | {len(text)})
     events: list[AnyEvent] = [Started(HERE, "a", "m"), PartStarted(0, 0, Text("", at="c"))]
     for low, high in zip([0, *ends], ends, strict=False):
-        events += [TextDelta(0, 0, text[low:high]), LogprobsDelta(0, (TOKEN,))]
+        events += [TextDelta(0, 0, text[low:high]), LogprobsDelta(0, weighed(text[low:high]))]
     if cited:
         events.append(Cited(0, 0, Citation("chat", TOKEN)))
     call = ToolCall("c1", "f", "{}")
@@ -103,10 +108,11 @@ def test_stream_says_what_the_whole_answer_says(text: str, cuts: list[int], cite
 
 
 def test_logprobs_are_those_of_the_refusal_when_it_is_one() -> None:
-    """They stay with the words that they belong to."""
-    output = Output(parts=(Text(f"{MARK} No."),), logprobs=(Logprobs(tokens=(TOKEN,)),))
+    """They stay with the words that they belong to, and nothing spells the mark."""
+    tokens = weighed("\n", MARK[:4], MARK[4:], " ", " No", ".", " ")
+    output = Output(parts=(Text(f"\n{MARK}  No. "),), logprobs=(Logprobs(tokens=tokens),))
     told, _ = marked(Answer(origin=HERE, id="a", model="m", outputs=(output,)), MARK)
-    assert [run.kind for run in told.outputs[0].logprobs] == ["refusal"]
+    assert told.outputs[0].logprobs == (Logprobs(tokens=weighed(" No", ".", " "), kind="refusal"),)
 
 
 def test_what_belongs_to_no_answer_is_never_held() -> None:
