@@ -20,7 +20,7 @@ from rig import chat, post, wait_until
 from served import KEY
 
 PATH: Final = "/v1/chat/completions"
-AGAIN: Final = frozenset({409, 429, 500, 502, 503, 504})
+AGAIN: Final = frozenset({409, 429, 500, 502, 503, 504, 529})
 """Statuses after which a client with a key sends its request again."""
 FORM: Final = b"multipart/form-data; boundary=b"
 
@@ -298,7 +298,7 @@ class Load:
                     return reply
                 else:
                     why = f"{reply.status}"
-                    if reply.status in {429, 503} and "retry-after" not in reply.headers:
+                    if reply.status in {429, 503, 529} and "retry-after" not in reply.headers:
                         why = f"{reply.status} without retry-after"
                 body = reply.body
             self.saw(operation, body)
