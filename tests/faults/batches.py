@@ -113,7 +113,8 @@ def _drawn(load: Load, operation: Operation) -> _Batch:
     for number in range(draw.randrange(FEWEST, MOST + 1)):
         name = f"{operation.name}i{number}"
         prompt, right = load.prompt(tenant, name)
-        fields = {"max_tokens": 400} if shape == "messages" else {}
+        most = load.mix.most or (400 if shape == "messages" else 0)
+        fields = {"max_tokens": most} if most else {}
         body = json.loads(chat(prompt, model=load.mix.model, **fields))
         items[name] = Operation(name, tenant, "item", body, right, keyed=False)
     found = [{"custom_id": name, "params": item.body} for name, item in items.items()]

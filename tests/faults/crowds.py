@@ -14,12 +14,14 @@ FEW = 5
 CROWD = {"batch": 1, "background": FLOOD - 1}
 """One of the flood is a batch."""
 SLOW = ("{{delay 0.05}}",)
+MOST = 100
+"""Tokens of an answer: the queue charges by estimates, which are about what such answers come to."""
 
 
 def flood(run: Run) -> None:
     """F21: one organization has put in far more than there is room for: another's few are not behind all of it."""
-    crowd = Mix(clients=CROWD, model="slow", markers=SLOW, tenants=("bea",), cancels=0.0)
-    few = Mix(clients={"background": FEW}, model="slow", markers=SLOW, tenants=("ada",))
+    crowd = Mix(clients=CROWD, model="slow", markers=SLOW, tenants=("bea",), most=MOST, cancels=0.0)
+    few = Mix(clients={"background": FEW}, model="slow", markers=SLOW, tenants=("ada",), most=MOST)
     _few_come_before_the_rest(run, crowd, few)
 
 

@@ -56,6 +56,8 @@ class Mix:
     """Where the end of work in the background is told, if anywhere."""
     heard: bool = True
     """Whether somebody is there who hears it."""
+    most: int = 0
+    """Tokens that an answer of queued work may have at most; 0: as many as it likes."""
     cancels: float = 0.2
     """The part of batches that their clients end early."""
 
@@ -177,6 +179,7 @@ class Load:
             fields = {"background": True}
             told = {"completion_window": mix.window, "completion_webhook": mix.hook}
             fields["metadata"] = {name: value for name, value in told.items() if value}
+            fields |= {"max_tokens": mix.most} if mix.most else {}
         body = json.loads(chat(prompt, model=mix.model, **fields))
         keyed = kind == "background" or draw.random() < mix.keyed
         leaves = draw.randrange(1, 4) if mix.leaves and kind == "stream" else None

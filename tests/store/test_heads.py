@@ -5,6 +5,7 @@ from typing import Any
 from databases import Place
 from ingot.scheduling.backlog import NONE
 from ingot.scheduling.capacity import Room
+from ingot.scheduling.choice import Head, Own
 from ingot.store.schema import MICROSECOND, micros
 from queuehouse import MODEL, QueueHouse, open_queue
 
@@ -65,3 +66,23 @@ async def test_jobs_that_begin_alike_are_kept_together(backend: Place) -> None:
         far = await put(house, due=900, prefix="b")
         assert await taken(house, warm={"org_a": "b"}) == [first]
         assert await taken(house, warm={"org_b": "b"}) == [far]
+
+
+async def test_f21_leased_items_that_wait_compete_with_the_queue(backend: Place) -> None:
+    """Of a job of 20 all but one wait: another organization's request stands before the rest of them, with what waits taken
+    out of the count; so does an earlier request of the same organization, and nothing that has no claim to be next.
+    """
+    async with open_queue(backend) as house:
+        job = await put(house, due=86_400, estimate=10, count=20)
+        assert await taken(house) == [job]
+        head = Head(job, house.clock.now() + 86_400, house.clock.now() + 86_400, 10, items=19)
+        own = [Own("org_a", 1, head)]
+        theirs = await put(house, "org_b", estimate=10)
+        assert await taken(house, own=own) == [theirs]
+        second = await put(house, "org_b", estimate=10)
+        assert await taken(house, own=own) == []  # both had one, and of equals it is the first by name
+        sooner = await put(house, "org_a", due=100, estimate=10)
+        assert await taken(house, own=own) == [sooner]
+        assert await taken(house, own=own) == [second]
+        await put(house, "org_a", due=90_000, estimate=10)
+        assert await taken(house, own=own) == []

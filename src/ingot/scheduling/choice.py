@@ -17,7 +17,8 @@ A single item's target is its due moment. The jobs of a batch have theirs spread
 Every query reads the head of an index, so a claim costs O(permits), whether 100 items wait or 100,000, and whether
 of 10 organizations or 1,000. Needed are indexes on (state, lift_at), (state, due), (organization, state, target), and a
 row for each organization with its counter. A permit is one item's call: a job of 64 items is leased as a whole, and
-its items get permits one by one, so that fairness is as fine as an item.
+its items get permits one by one, so that fairness is as fine as an item: where some wait, they compete with the queue
+for the next few permits, with their charge taken back.
 
     lifted or critical --> by due moment, whoever owns it: promises come first
     all other work     --> organization with the smallest counter --> its job with the first target
@@ -71,6 +72,14 @@ class Queue(Struct, frozen=True):
     weight: int
     heads: Sequence[Head]
     warm: str = ""
+
+
+class Own(Struct, frozen=True):
+    """Items of a leased job that wait for a permit, charged already: what waits in the queue may stand before them."""
+
+    organization: str
+    weight: int
+    head: Head
 
 
 class Grant(Struct, frozen=True):

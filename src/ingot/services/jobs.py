@@ -23,6 +23,7 @@ from ingot.pricing import parse_frozen
 from ingot.scheduling import choice
 from ingot.scheduling.backlog import NONE
 from ingot.scheduling.capacity import Room
+from ingot.scheduling.choice import Own
 from ingot.services.grants import Grant
 from ingot.services.keeping import Keep, keep_nothing
 from ingot.services.purse import Payer, Purse
@@ -268,10 +269,12 @@ class Jobs:
         horizon: float = NONE,
         warm: Mapping[str, str] = NOTHING_WARM,
         suspects: bool = True,
+        own: Collection[Own] = (),
     ) -> list[Leased]:
         """Leases the jobs that come next of these models, as many as there is room for. What is due by the `horizon` goes
         before all else; `warm` says by organization how the prompts began that the targets worked on last; `suspects`
-        whether one may be among them that is suspected of killing its workers.
+        whether one may be among them that is suspected of killing its workers; `own` what was leased and waits for the
+        same room.
         """
         now = self._clock.now()
         claimer = Claimer(
@@ -282,6 +285,7 @@ class Jobs:
             horizon=None if horizon == NONE else micros(horizon),
             warm=warm,
             suspects=suspects,
+            own=own,
         )
         choose: Choose = partial(choice.choose, room=room, now=now, horizon=horizon)
         return await self._db.write(

@@ -14,7 +14,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, literal_column, not_, select
 
 from ingot.scheduling.backoff import LONGEST
-from ingot.scheduling.choice import Head, Look, Queue
+from ingot.scheduling.choice import Head, Look, Own, Queue
+from ingot.scheduling.fairness import virtual
 from ingot.store import clocks, suspects
 from ingot.store.schema import MICROSECOND, jobs, micros, tenant_clocks
 
@@ -42,6 +43,8 @@ class Claimer:
     """How the prompts began that the targets worked on last, by organization."""
     suspects: bool = True
     """Whether one job may come along that is suspected of killing its workers."""
+    own: Collection[Own] = ()
+    """What it has already, and waits: none of it is leased again, and what stands behind it is not leased either."""
 
 
 def rested(shared: int) -> ColumnElement[bool]:
@@ -73,8 +76,12 @@ def queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> li
         # One that begins as the last one did may stand a little behind.
         count = max(look.rows, WARM_ROWS) if org_id in claimer.warm else look.rows
         rows |= {row.id: row for row in conn.execute(heads.limit(count))}
-    counters |= clocks.of(conn, {row.org_id for row in rows.values()} - counters.keys())
-    return _by_organization(rows.values(), counters, claimer.warm)
+    wanted = {row.org_id for row in rows.values()} | {each.organization for each in claimer.own}
+    counters |= clocks.of(conn, wanted - counters.keys())
+    for each in claimer.own:
+        waits = virtual(each.head.estimate * each.head.items, each.weight)
+        counters[each.organization] = counters.get(each.organization, 0) - waits
+    return _by_organization(rows.values(), counters, claimer)
 
 
 def _ready(conn: Connection, claimer: Claimer, shared: int) -> list[ColumnElement[bool]]:
@@ -99,30 +106,28 @@ def _critical(
         yield from conn.execute(first.limit(4 * look.rows)).all()
 
 
-def _by_organization(
-    rows: Iterable[Any], counters: Mapping[str, int], warm: Mapping[str, str]
-) -> list[Queue]:
-    heads: dict[str, list[Any]] = {}
+def _by_organization(rows: Iterable[Any], counters: Mapping[str, int], claimer: Claimer) -> list[Queue]:
+    found: dict[str, tuple[int, list[Head]]] = {}
     for row in rows:
-        heads.setdefault(row.org_id, []).append(row)
+        head = Head(
+            row.id,
+            row.due_at / MICROSECOND,
+            row.lift_at / MICROSECOND,
+            row.estimate,
+            row.hi - row.lo + 1,
+            row.prefix,
+            row.target_at / MICROSECOND,
+        )
+        found.setdefault(row.org_id, (row.weight, []))[1].append(head)
+    for each in claimer.own:
+        found.setdefault(each.organization, (each.weight, []))[1].append(each.head)
     return [
         Queue(
             org_id,
             counters.get(org_id, 0),
-            own[0].weight,
-            [
-                Head(
-                    row.id,
-                    row.due_at / MICROSECOND,
-                    row.lift_at / MICROSECOND,
-                    row.estimate,
-                    row.hi - row.lo + 1,
-                    row.prefix,
-                    row.target_at / MICROSECOND,
-                )
-                for row in sorted(own, key=lambda row: (row.target_at, row.id))
-            ],
-            warm.get(org_id, ""),
+            weight,
+            sorted(heads, key=lambda head: (head.order, head.job)),
+            claimer.warm.get(org_id, ""),
         )
-        for org_id, own in heads.items()
+        for org_id, (weight, heads) in found.items()
     ]

@@ -174,7 +174,9 @@ def claim(conn: Connection, claimer: Claimer, look: Look, *, choose: Choose) -> 
     """Leases what `choose` grants of the heads of the queue; what another took in between is missing."""
     now = shared_now(conn, claimer.now)
     queues = heads.queues(conn, look, claimer, shared=now)
-    wanted = list(dict.fromkeys(grant.job for grant in choose(queues))) if queues else []
+    held = {each.head.job for each in claimer.own}
+    granted = dict.fromkeys(grant.job for grant in choose(queues)) if queues else {}
+    wanted = [job_id for job_id in granted if job_id not in held]
     if not wanted:
         return []
     free = (

@@ -31,6 +31,7 @@ from ingot.store.queue import Item, Leased, Rest
 from ingot.store.schema import micros, seconds
 from ingot.worker.door import QuietDoor, StreamDoor
 from ingot.worker.lanes import Places
+from ingot.worker.line import Turn
 
 OK: Final = 200
 BUSY_SECONDS: Final = 1.0
@@ -132,6 +133,11 @@ class Course:
         self._end, self._cancelled = None, False
         self._interrupt()
 
+    @property
+    def tried(self) -> bool:
+        """Whether its target was asked, under this lease or before."""
+        return self.stage is not Stage.WAITS or self._tries > 0 or self._job.tries > 0
+
     def step_aside(self) -> None:
         """Goes back where it does not run."""
         if self.stage in (Stage.WAITS, Stage.PAUSES):
@@ -190,8 +196,10 @@ class Course:
 
     async def _try(self, attempt: Attempt) -> Verdict:
         bench = self._bench
-        lifted = seconds(self._job.lift_at) <= bench.runtime.clock.now()
-        async with bench.places.enter(lifted=lifted), bench.permits:
+        job = self._job
+        lifted = seconds(job.lift_at) <= bench.runtime.clock.now()
+        turn = Turn(job.org_id, job.weight, job.estimate, job.target_at, lifted)
+        async with bench.places.enter(turn), bench.permits:
             self.stage = Stage.RUNS
             door, told = await self._door(), True
             try:

@@ -1,7 +1,8 @@
 """The lanes of a worker: how many items of the queue each target bears now, and who of those that were leased begins next.
 
     claim      as many jobs as there is room for           permits come before claims
-    enter      an item waits until its target has a place   lifted ones may use more of them
+    enter      an item waits until its target has a place   lifted ones may use more of them; see `line`
+    beside     and a few more, where some wait already      so that these keep nobody out who comes first by fairness
     park       a failed one pauses, without a place         a lane bears so many of those
     reserve    what is left of the queue's own share is kept from asap while queued work waits
 
@@ -12,8 +13,8 @@ Decides numbers from what runs now; refuses to know jobs and leases.
 import asyncio
 import contextlib
 import math
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 from ingot.catalog import Catalog
@@ -22,8 +23,11 @@ from ingot.scheduling.capacity import Lane, Room, own_room, reserved
 from ingot.scheduling.pace import PATIENCE, Pace
 from ingot.services.pacing import NOWHERE, Pacing, lane_of
 from ingot.upstream.link import Link
+from ingot.worker.line import Line, Turn
 
 FULL: Final = Room(0, 0)
+AHEAD: Final = 4
+"""Of its places a lane leases one in so many beside those that wait, before they are free."""
 MOST_PARKED: Final = 256
 """Failed items of a lane that wait here for another try. A target that fails everything makes a process hold no more."""
 
@@ -39,7 +43,10 @@ def lanes(catalog: Catalog, models: Iterable[str]) -> dict[str, list[str]]:
 class Places:
     """The places of one lane; of one without a target nobody waits for any."""
 
-    def __init__(self, link: Link | None, pacing: Pacing, *, clock: Clock) -> None:
+    def __init__(
+        self, link: Link | None, pacing: Pacing, *, clock: Clock, look: Callable[[], None] = lambda: None
+    ) -> None:
+        """`look` is called when the queue may have work for the line."""
         self.running = 0
         """Items that have a place."""
         self.wanted = False
@@ -51,7 +58,8 @@ class Places:
         self.link = link
         self._pacing = pacing
         self._clock = clock
-        self._waiting: deque[tuple[bool, asyncio.Future[None]]] = deque()
+        self._look = look
+        self._line = Line()
 
     def room(self, *, held: int, free: int) -> Room:
         """For how many more items jobs may be leased, of the `free` places of the process; `held` are leased already."""
@@ -60,6 +68,18 @@ class Places:
         found, free = self._room(held), int(min(free, max(self.most - held, 0)))
         return Room(min(found.ordinary, free), min(found.lifted, free))
 
+    @property
+    def crowded(self) -> bool:
+        """Whether items that were leased wait for a place."""
+        return self.link is not None and bool(self._line)
+
+    def beside(self, *, jobs: int) -> int:
+        """For how many more items jobs may be leased where those of so many `jobs` wait already."""
+        if self.link is None or not self._line or not self._open(self._clock.now()):
+            return 0
+        places = max(self.running, 1)
+        return max(min(-(-places // AHEAD), places + 1 - jobs), 0)
+
     def bearable(self, wanted: int) -> int:
         """How many of so many items the target can have at once, at its best."""
         if self.link is None:
@@ -67,20 +87,16 @@ class Places:
         return int(min(wanted, max(self._pace.permits, self.running), self.most))
 
     @contextlib.asynccontextmanager
-    async def enter(self, *, lifted: bool) -> AsyncIterator[None]:
+    async def enter(self, turn: Turn) -> AsyncIterator[None]:
         """A place for an item, from when there is one."""
-        if self._waiting or not self._fits(lifted=lifted):
-            mine = asyncio.get_running_loop().create_future()
-            self._waiting.append((lifted, mine))
-            try:
-                await mine
-            except asyncio.CancelledError:
-                if mine.done() and not mine.cancelled():
-                    self._leave()
-                raise
-        else:
-            self.running += 1
-        self.reserve()
+        mine = self._line.add(turn)
+        self.wake()
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():
+                self._leave()
+            raise
         try:
             yield
         finally:
@@ -98,15 +114,16 @@ class Places:
 
     def wake(self) -> None:
         """Lets in whom there is a place for by now."""
-        while self._waiting:
-            lifted, first = self._waiting[0]
-            if not first.done():
-                if not self._fits(lifted=lifted):
-                    break
-                self.running += 1
-                first.set_result(None)
-            self._waiting.popleft()
+        before = self._line.organizations
+        while self._line and self._fits(lifted=True):
+            first = self._line.next(ordinary=self._fits(lifted=False))
+            if first is None:
+                break
+            self.running += 1
+            first.set_result(None)
         self.reserve()
+        if 0 < self._line.organizations < before:
+            self._look()  # somebody has no more here: the next of theirs may stand before what is left
 
     def reserve(self) -> None:
         """Keeps from asap what is left of the queue's own share."""
@@ -149,7 +166,7 @@ class Places:
         return own_room(self._lane(held)) if self._open(self._clock.now()) else FULL
 
     def _lane(self, held: int) -> Lane:
-        waiting = self.wanted or bool(self._waiting)
+        waiting = self.wanted or bool(self._line)
         return Lane(self._pace.permits, asap=self.others, queued=held, waiting=waiting)
 
     def _open(self, now: float) -> bool:

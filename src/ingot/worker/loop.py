@@ -13,6 +13,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+from ingot.scheduling.capacity import Room
+from ingot.scheduling.choice import Own
 from ingot.services.runtime import Runtime
 from ingot.services.work import Dialects
 from ingot.signals.signal import ENDS, WORK
@@ -108,7 +110,8 @@ class Worker:
     async def _fill(self) -> None:
         """Takes what there is room for, lane by lane."""
         runtime = self.runtime
-        if self._free() <= 0 or not runtime.recorder.may_try():
+        crowded = any(each.crowded for each in self._places.values())
+        if (self._free() <= 0 and not crowded) or not runtime.recorder.may_try():
             return
         models = await runtime.jobs.models()
         by_lane = lanes(runtime.catalog, models)
@@ -125,7 +128,7 @@ class Worker:
                 # What failed may be to blame itself: others are tried when the rest is over, before it comes back.
                 for each in self._of(name):
                     each.step_aside(AHEAD * rest)
-            room = places.room(held=self._held(name), free=self._free())
+            room, own = self._room(name, places)
             if room.lifted <= 0 or self._stopping:
                 continue
             warm = {org_id: prefix for (lane, org_id), prefix in self._warm.items() if lane == name}
@@ -135,12 +138,22 @@ class Worker:
                 horizon=runtime.desk.horizon(name),
                 warm=warm,
                 suspects=not any(each.job.suspect for each in self._running.values()),
+                own=own,
             )
             bench = Bench(runtime, self._dialects, self._permits, places, runtime.rng)
             for job in found:
                 if job.prefix:
                     self._warm[name, job.org_id] = job.prefix
                 self._begin(Running(job, bench))
+
+    def _room(self, name: str, places: Places) -> tuple[Room, list[Own]]:
+        """For how many more items jobs of a lane may be leased, and what competes with them for it."""
+        room = places.room(held=self._held(name), free=self._free())
+        if room.ordinary > 0 or not places.crowded:
+            return room, []
+        own = [each.own for each in self._of(name) if each.waiting]
+        more = places.beside(jobs=len(own))
+        return Room(more, max(more, room.lifted)), own
 
     def _most_of_one(self) -> int:
         """How many places of the process one lane may have: all but a quarter, where there are others."""
@@ -193,7 +206,9 @@ class Worker:
         link = None if lane == NOWHERE else self.runtime.fleet.links.get(lane)
         known = self._places.get(lane)
         if known is None or known.link is not link:
-            known = self._places[lane] = Places(link, self.runtime.desk.pacing, clock=self.runtime.clock)
+            known = self._places[lane] = Places(
+                link, self.runtime.desk.pacing, clock=self.runtime.clock, look=self._look.set
+            )
             known.wanted = True
         return known
 

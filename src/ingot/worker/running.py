@@ -17,13 +17,14 @@ import asyncio
 from collections.abc import Mapping
 from enum import Enum, auto
 
+from ingot.scheduling.choice import Head, Own
 from ingot.services.accounting import CANCELLED, EXPIRED, Unrun, settle_rates
 from ingot.services.work import Verdict
 from ingot.signals.signal import ENDS
 from ingot.store.faults import StoreError
 from ingot.store.queue import Leased, Rest
-from ingot.store.schema import micros
-from ingot.worker.course import BUSY_SECONDS, Bench, Course, Together
+from ingot.store.schema import micros, seconds
+from ingot.worker.course import BUSY_SECONDS, Bench, Course, Stage, Together
 
 
 class Why(Enum):
@@ -52,6 +53,28 @@ class Running:
         """Items that have a place, or wait for one."""
         return self._together.active
 
+    @property
+    def waiting(self) -> int:
+        """Items that wait for a place."""
+        if self._courses is None:
+            return self._together.active
+        return sum(each.stage is Stage.WAITS for each in self._courses)
+
+    @property
+    def own(self) -> Own:
+        """What waits of it for a place, as it stands beside the work in the queue."""
+        job = self.job
+        head = Head(
+            job.id,
+            seconds(job.due_at),
+            seconds(job.lift_at),
+            job.estimate,
+            self.waiting,
+            job.prefix,
+            seconds(job.target_at),
+        )
+        return Own(job.org_id, job.weight, head)
+
     # ---- from outside
 
     def stop(self, why: Why) -> None:
@@ -76,10 +99,18 @@ class Running:
                 each.wind_up(end)
 
     def step_aside(self, rest: float) -> None:
-        """Lets other work of its target go first: what does not run goes back, for so many seconds at least."""
-        if self._why is None and self._end is None and self._courses is not None and not self._aside:
+        """Lets other work of its target go first: what does not run goes back, for so many seconds at least. Where nothing of
+        it was tried, it is itself that other work.
+        """
+        courses = self._courses or ()
+        if (
+            self._why is None
+            and self._end is None
+            and not self._aside
+            and any(each.tried for each in courses)
+        ):
             self._aside = rest
-            for each in self._courses:
+            for each in courses:
                 each.step_aside()
 
     def end_late(self, now: int) -> None:

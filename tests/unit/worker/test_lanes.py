@@ -12,6 +12,7 @@ from ingot.services.pacing import Called, Pacing
 from ingot.upstream.client import Client
 from ingot.upstream.link import Link
 from ingot.worker.lanes import MOST_PARKED, Places
+from ingot.worker.line import Turn
 
 NOW = 1_000_000.0
 
@@ -26,14 +27,26 @@ class Lane:
             self.target, client=Client(), clock=self.clock, tls=lambda _: ssl.create_default_context()
         )
         self.pacing = Pacing()
-        self.places = Places(self.link, self.pacing, clock=self.clock)
+        self.looks = 0
+        self.places = Places(self.link, self.pacing, clock=self.clock, look=self.look)
         self.entered: list[str] = []
 
-    async def work(self, name: str, leave: asyncio.Event, *, lifted: bool = False) -> None:
+    def look(self) -> None:
+        """The queue is to be looked at."""
+        self.looks += 1
+
+    async def work(
+        self, name: str, leave: asyncio.Event, *, lifted: bool = False, org_id: str = "org_a"
+    ) -> None:
         """An item that stays until it may leave."""
-        async with self.places.enter(lifted=lifted):
+        async with self.places.enter(turn(org_id, lifted=lifted)):
             self.entered.append(name)
             await leave.wait()
+
+
+def turn(org_id: str = "org_a", *, weight: int = 1, target: int = 0, lifted: bool = False) -> Turn:
+    """An item that wants a place."""
+    return Turn(org_id, weight, 100, target, lifted)
 
 
 async def turns() -> None:
@@ -78,7 +91,7 @@ async def test_q11_share_of_the_queue_is_kept_from_asap_while_work_waits() -> No
     lane.places.wake()
     assert (lane.link.wait(NOW), lane.link.wait(NOW, queued=True)) == (float("inf"), 0.0)
     assert lane.places.room(held=0, free=64) == Room(2, 2)
-    async with lane.places.enter(lifted=False), lane.places.enter(lifted=False):
+    async with lane.places.enter(turn()), lane.places.enter(turn()):
         assert lane.link.reserved == 0
         lane.link.in_flight += 2
         assert lane.link.wait(NOW, queued=True) == float("inf")
@@ -91,7 +104,7 @@ async def test_item_that_is_cancelled_takes_no_place() -> None:
     """While it waits, and in the moment in which it got one."""
     lane = Lane(1)
     leave = asyncio.Event()
-    async with lane.places.enter(lifted=False):
+    async with lane.places.enter(turn()):
         waits, given = (asyncio.create_task(lane.work(name, leave)) for name in "ab")
         await turns()
         waits.cancel()
@@ -127,7 +140,7 @@ async def test_work_of_a_model_that_is_gone_waits_for_no_place() -> None:
     """It is to end at once."""
     places = Places(None, Pacing(), clock=ManualClock(NOW))
     assert places.room(held=9, free=3) == Room(3, 3)
-    async with places.enter(lifted=False):
+    async with places.enter(turn()):
         assert places.running == 1
 
 
@@ -157,4 +170,36 @@ async def test_a_lane_has_no_more_places_of_the_process_than_are_its_own() -> No
     assert lane.entered == ["0", "1", "2"]
     for each in leave:
         each.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_f21_items_of_one_job_keep_nobody_out_who_comes_later() -> None:
+    """Of 20 items of a job one runs: another organization's item that is leased now begins as one of the next two, and where it
+    has no more here, the queue is looked at for its next.
+    """
+    lane = Lane(1)
+    leave = asyncio.Event()
+    many = [asyncio.create_task(lane.work("many", leave)) for _ in range(20)]
+    await turns()
+    few = asyncio.create_task(lane.work("few", leave, org_id="org_b"))
+    await turns()
+    assert (lane.entered, lane.looks) == (["many"], 0)
+    leave.set()
+    await asyncio.gather(few, *many)
+    assert lane.entered.index("few") <= 2
+    assert lane.looks == 1
+
+
+async def test_few_are_leased_beside_those_that_wait() -> None:
+    """One of four places is leased ahead, and not for more jobs than there are places, and one."""
+    lane = Lane(10)
+    leave = asyncio.Event()
+    tasks = [asyncio.create_task(lane.work("many", leave)) for _ in range(8)]
+    await turns()
+    assert (lane.places.crowded, lane.places.beside(jobs=1)) == (False, 0)
+    tasks += [asyncio.create_task(lane.work("many", leave)) for _ in range(20)]
+    await turns()
+    assert lane.places.crowded
+    assert [lane.places.beside(jobs=jobs) for jobs in (1, 8, 9, 20)] == [2, 1, 0, 0]
+    leave.set()
     await asyncio.gather(*tasks)
