@@ -140,6 +140,20 @@ def test_q10_batch_is_answered_when_all_of_another_one_fails(scene: Scene) -> No
     over(served, first["id"])
 
 
+def test_q13_tries_that_fail_are_counted_when_nothing_is_answered(scene: Scene) -> None:
+    """Each of the three had its place for a while: others are next."""
+    served, _ = scene
+    counter = "SELECT counter FROM tenant_clocks"
+    make(served, named({"first": "echo: there is a counter"}, model="dying"))
+    wait_until(lambda: rows(served.data, "SELECT count(*) FROM jobs") == [(0,)], "nothing waits or runs")
+    [(before,)] = rows(served.data, counter)
+    _, _, batch = make(served, named({"failed": unique("{{fail 503 delay 0.2}} echo: x")}, model="dying"))
+    batch = over(served, batch["id"])
+    assert batch["request_counts"]["failed"] == 1
+    [(after,)] = rows(served.data, counter)
+    assert after > before
+
+
 def test_b05_failed_request_ends_with_its_batch_while_another_runs(scene: Scene) -> None:
     """One that pauses after a failure is begun no more once the batch is cancelled; one that runs may end."""
     served, upstream = scene

@@ -4,7 +4,8 @@
                                  to the middle of its next item: a large item waits until it is due
 
     job leased      counter += estimate / weight
-    job ended       counter += (real - estimate) / weight     a failed or cancelled job: real is what was used
+    job ended       counter += (real - estimate) / weight     a failed try: what its place gives in that time when it answers;
+                                                              one that never ran: nothing
     begins to wait  counter  = max(counter, smallest counter of those that wait, without the estimates of what they run)
                                nobody waits: the counter of the last one that did
 

@@ -149,11 +149,15 @@ def _turn(inference: Inference, outcome: Outcome) -> Turn | None:
     )
 
 
-def unrun(runtime: Runtime, job: Leased, item: Item, *, grant: Grant | None, end: Unrun) -> Settlement:
-    """The settlement of work that ends without an inference: it was cancelled, or cannot run. `grant` None keeps nothing."""
+def unrun(
+    runtime: Runtime, job: Leased, item: Item, *, grant: Grant | None, end: Unrun, spent: int = 0
+) -> Settlement:
+    """The settlement of work that ends without an inference: it was cancelled, or cannot run. `grant` None keeps nothing;
+    `spent` is the service of tries that failed.
+    """
     now = micros(runtime.clock.now())
     asked = msgspec.json.decode(item.request)
-    claim = claim_of(job, item)
+    claim = claim_of(job, item, spent=spent)
     expires_at = None
     if grant is not None:
         until = _readable(claim, item.id, now)
@@ -187,8 +191,8 @@ def unrun(runtime: Runtime, job: Leased, item: Item, *, grant: Grant | None, end
     )
 
 
-def claim_of(job: Leased, item: Item) -> Claim:
-    """What proves that a result of the item may be written."""
+def claim_of(job: Leased, item: Item, *, spent: int = 0) -> Claim:
+    """What proves that a result of the item may be written, after tries that failed of so much service."""
     return Claim(
         job.id,
         job.epoch,
@@ -198,6 +202,7 @@ def claim_of(job: Leased, item: Item) -> Claim:
         weight=job.weight,
         estimate=job.estimate,
         due_at=job.due_at,
+        spent=spent,
     )
 
 

@@ -86,11 +86,12 @@ class Telling(Struct, frozen=True):
 class _Lane:
     """What this process knows of one target."""
 
-    __slots__ = ("pace", "permits", "speed", "usual")
+    __slots__ = ("answers", "pace", "permits", "speed", "usual")
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
         self.speed = Average()
+        self.answers = Average()
         self.permits = Average()
         self.usual = Average()
 
@@ -128,7 +129,16 @@ class Pacing:
         if called.ending == "done" and called.read + called.written > 0:
             known = self._habits.get(called.model, Habit())
             self._habits[called.model], given = _learned(known, called, now)
+            real = service(called.read, called.written)
+            lane.answers = flowed(
+                lane.answers, real, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE
+            )
         lane.speed = flowed(lane.speed, given, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE)
+
+    def cost(self, lane: str, seconds: float) -> int:
+        """The service that a place gives in so many seconds when it answers: what a try that failed took from others."""
+        known = self._lanes.get(lane)
+        return round(seconds * (EACH if known is None else known.answers.or_else(EACH)))
 
     def look(self, target: Target, now: float, *, asap: int, most: int) -> None:
         """Notes how many places queued work has, of the `most` that the process works on at once."""

@@ -20,6 +20,7 @@ from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError, NotFound, Overloaded, PlatformError, RateLimited, UpstreamError
 from ingot.pricing import Price, parse_frozen
 from ingot.scheduling.backoff import again
+from ingot.scheduling.fairness import service
 from ingot.services.accounting import CANCELLED, EXPIRED, Unrun, account, claim_of, unrun
 from ingot.services.asking import Asked, before, for_target, seen, stamped
 from ingot.services.door import Door, Inference, Outcome
@@ -65,6 +66,8 @@ class Attempt:
     item: Item
     grant: Grant
     tries: int = 0
+    spent: int = 0
+    """Service of the tries that failed under this lease; once this one has failed, with its own."""
     outcome: Outcome = field(default_factory=Outcome)
     inference: Inference | None = None
     wait: float | None = None
@@ -87,7 +90,9 @@ class Attempt:
         if refused is not None:
             return await self._fail(refused, dialect)
         try:
-            self.inference = await prepare(runtime, dialect, job, self.item, grant=self.grant)
+            self.inference = await prepare(
+                runtime, dialect, job, self.item, grant=self.grant, spent=self.spent
+            )
         except ApiError as error:
             return await self._fail(error, dialect)
         try:
@@ -105,7 +110,7 @@ class Attempt:
 
     async def end_unrun(self, end: Unrun) -> Verdict:
         """Writes that it ended without having run."""
-        return await end_unrun(self.runtime, self.job, self.item, grant=self.grant, end=end)
+        return await end_unrun(self.runtime, self.job, self.item, grant=self.grant, end=end, spent=self.spent)
 
     async def end_cancelled(self) -> Verdict:
         """Writes that it was cancelled; what had come until then is billed, but of a batch, which pays for answers alone."""
@@ -163,14 +168,24 @@ class Attempt:
             self.wait = error.retry_after
             if ending_of(outcome) is NEVER_RAN:
                 return Verdict.LATER
-            now, due = self._now() / MICROSECOND, self.job.due_at / MICROSECOND
-            if again(self.tries + 1, at=now, due=due, service=0.0):
-                return Verdict.AGAIN
+        self.spent += self._cost()
+        now, due = self._now() / MICROSECOND, self.job.due_at / MICROSECOND
+        if not final and again(self.tries + 1, at=now, due=due, service=0.0):
+            return Verdict.AGAIN
         if self.inference is None:
             raise AssertionError("what was run was prepared")
         outcome.recorded = True
+        claim = claim_of(self.job, self.item, spent=max(self.spent - _told(outcome), 0))
+        ended = msgspec.structs.replace(self.inference, claim=claim)
         # A target that was never asked leaves a failure all the same: somebody waits for the record.
-        return await _write(self.runtime, account(self.runtime, self.inference, outcome))
+        return await _write(self.runtime, account(self.runtime, ended, outcome))
+
+    def _cost(self) -> int:
+        """The service that others might have had of its place."""
+        outcome = self.outcome
+        if not outcome.attempts:
+            return 0
+        return self.runtime.desk.pacing.cost(outcome.target, outcome.seconds)
 
     async def _fail(self, error: ApiError, dialect: Dialect | None) -> Verdict:
         body = None if dialect is None else dialect.encode_error(error, self.item.request_id)[1]
@@ -180,9 +195,11 @@ class Attempt:
         return micros(self.runtime.clock.now())
 
 
-async def end_unrun(runtime: Runtime, job: Leased, item: Item, *, grant: Grant | None, end: Unrun) -> Verdict:
+async def end_unrun(
+    runtime: Runtime, job: Leased, item: Item, *, grant: Grant | None, end: Unrun, spent: int = 0
+) -> Verdict:
     """Writes that an item ended without having run; `grant` None keeps nothing of it."""
-    return await _write(runtime, unrun(runtime, job, item, grant=grant, end=end))
+    return await _write(runtime, unrun(runtime, job, item, grant=grant, end=end, spent=spent))
 
 
 async def _write(runtime: Runtime, settlement: Settlement) -> Verdict:
@@ -206,7 +223,14 @@ def _ending_for(outcome: Outcome, fault: ApiError | None) -> Ending | None:
     return "failed" if fault is None or isinstance(fault, UpstreamError) else None
 
 
-async def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *, grant: Grant) -> Inference:
+def _told(outcome: Outcome) -> int:
+    """The service of what a target said was used: it is counted by itself."""
+    return 0 if outcome.usage is None else service(outcome.usage.input, outcome.usage.output)
+
+
+async def prepare(
+    runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *, grant: Grant, spent: int = 0
+) -> Inference:
     """The inference of an item; raises ApiError where its model is gone, or what it goes on from."""
     # What was agreed when it was put in counts, whatever the model costs by now.
     deployment = replace(runtime.catalog.resolve(job.model), price=Price(parse_frozen(job.price).rates))
@@ -234,7 +258,7 @@ async def prepare(runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *
         created_at=job.created_at,
         window=job.window,
         hold=hold,
-        claim=claim_of(job, item),
+        claim=claim_of(job, item, spent=spent),
         begun_at=micros(runtime.clock.now()),
         on_miss=job.on_miss,  # type: ignore[arg-type]  # a window's, as it was then
         asked=asked.call.body,

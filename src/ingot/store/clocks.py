@@ -1,15 +1,15 @@
 """The statements about tenant clocks: how much service of the queue each organization had, for its weight.
 
     enter    an organization whose queue was empty does not begin below those that wait, without what they have running
-    charge   the estimate of what was leased          refund   the same back
-    settle   the difference between estimate and what it really was
+    charge   the estimates of items that were leased  refund   those of items that go back, without what their tries have cost
+    settle   the difference between estimate and what it really was, failed tries included
 
 Rows are changed in the order of their names, so that two transactions seldom wait for each other. The arithmetic is that
 of `scheduling.fairness`; nothing here chooses.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -41,6 +41,12 @@ _RUNS = (
     .group_by(_j.org_id)
     .subquery()
 )
+_LEFT = (
+    select(_j.id, func.count().label("left"))
+    .join(items, and_(_i.batch_id == _j.batch_id, _i.seq.between(_j.lo, _j.hi)))
+    .where(_j.id.in_(bindparam("jobs", expanding=True)))
+    .group_by(_j.id)
+)
 _SMALLEST = (
     select(func.min(_c.counter - func.coalesce(_RUNS.c.service, 0)))
     .select_from(tenant_clocks)
@@ -58,6 +64,8 @@ _MOVE = (
 class Charged(Protocol):
     """A job as clocks see it."""
 
+    @property
+    def id(self) -> str: ...
     @property
     def org_id(self) -> str: ...
     @property
@@ -83,12 +91,15 @@ def enter(conn: Connection, org_id: str) -> None:
 
 def charge(conn: Connection, leased: Iterable[Charged]) -> None:
     """Counts the estimates of jobs that were leased."""
-    move(conn, _estimates(leased, sign=1))
+    move(conn, _estimates(conn, leased))
 
 
-def refund(conn: Connection, returned: Iterable[Charged]) -> None:
-    """Takes the estimates back of jobs that were not done."""
-    move(conn, _estimates(returned, sign=-1))
+def refund(conn: Connection, returned: Sequence[Charged], *, spent: int = 0) -> None:
+    """Takes the estimates back of jobs that were not done, parts of one job where `spent` is the service of its tries."""
+    by = {org_id: -estimate for org_id, estimate in _estimates(conn, returned).items()}
+    if spent:
+        by[returned[0].org_id] += virtual(spent, returned[0].weight)
+    move(conn, by)
 
 
 def move(conn: Connection, by: Mapping[str, int]) -> None:
@@ -106,8 +117,12 @@ def of(conn: Connection, org_ids: Collection[str]) -> dict[str, int]:
     return {row.org_id: int(row.counter) for row in conn.execute(query)}
 
 
-def _estimates(found: Iterable[Charged], *, sign: int) -> dict[str, int]:
+def _estimates(conn: Connection, found: Iterable[Charged]) -> dict[str, int]:
+    """The estimates of all items that are left of these jobs, by organization: of one that was given back some are done."""
+    found = list(found)
+    several = [job.id for job in found if job.hi > job.lo]
+    left = {row.id: row.left for row in conn.execute(_LEFT, {"jobs": several})} if several else {}
     by: dict[str, int] = defaultdict(int)
     for job in found:
-        by[job.org_id] += sign * virtual(job.estimate * (job.hi - job.lo + 1), job.weight)
+        by[job.org_id] += virtual(job.estimate, job.weight) * left.get(job.id, 1)
     return by

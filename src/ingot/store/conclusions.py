@@ -80,7 +80,7 @@ def clear_up(
         claim = each.claim
         if claim is None:
             continue
-        used = service(each.input_tokens, each.output_tokens)
+        used = service(each.input_tokens, each.output_tokens) + claim.spent
         by[claim.org_id] += virtual(used, claim.weight) - virtual(claim.estimate, claim.weight)
         rows.append((each.id, claim.org_id, each.achieved, each.queued_us, claim.due_at))
         if claim.batch_id != each.id:  # a response in the background is a batch of its own, and no row

@@ -109,6 +109,8 @@ class Claim(Struct, frozen=True, gc=False):
     weight: int
     estimate: int
     due_at: int
+    spent: int = 0
+    """Service of its tries that failed under this lease."""
 
 
 class Item(Struct, frozen=True, gc=False):
@@ -123,10 +125,13 @@ class Item(Struct, frozen=True, gc=False):
 
 
 class Rest(Struct, frozen=True, gc=False):
-    """How an item goes back: failed tries that its lease has cost it, and microseconds for which nobody takes it."""
+    """How an item goes back: failed tries that its lease has cost it, microseconds for which nobody takes it, and the service
+    that its tries have cost others.
+    """
 
     tries: int = 0
     pause: int = 0
+    spent: int = 0
 
 
 class _Part(NamedTuple):
@@ -233,7 +238,8 @@ def give_back(
     job = _leased(row)
     whole = [_Part(job.lo, job.hi, _UNTRIED)]
     parts = _parts(_places(conn, job), rests) if rests else whole
-    clocks.refund(conn, _lay(conn, job, parts or whole, now=shared_now(conn, now)))
+    laid = _lay(conn, job, parts or whole, now=shared_now(conn, now))
+    clocks.refund(conn, laid, spent=sum(rest.spent for rest in rests.values()))
     return True
 
 

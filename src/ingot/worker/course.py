@@ -109,6 +109,7 @@ class Course:
         self._together = together
         self._active = True
         self._tries = 0
+        self._spent = 0
         self._until = 0.0
         self._end: Unrun | None = None
         self._cancelled = False
@@ -146,7 +147,7 @@ class Course:
     def rest(self, least: float = 0.0) -> Rest:
         """How it goes back, for `least` seconds at least."""
         left = max(self._until - asyncio.get_running_loop().time(), least, 0.0)
-        return Rest(self._tries, micros(left))
+        return Rest(self._tries, micros(left), self._spent)
 
     def _interrupt(self) -> None:
         if self.task is not None:
@@ -172,14 +173,15 @@ class Course:
     async def _try_all(self, grant: Grant) -> None:
         runtime, job = self._bench.runtime, self._job
         while True:
-            attempt = Attempt(runtime, job, self.item, grant, tries=job.tries + self._tries)
+            tries = job.tries + self._tries
+            attempt = Attempt(runtime, job, self.item, grant, tries=tries, spent=self._spent)
             try:
                 self.verdict = await self._try(attempt)
             except StoreError as error:
                 runtime.log.warning("work cannot be noted", response=self.item.id, reason=error.message)
                 self.verdict = Verdict.UNKEPT
             runtime.measures.jobs[self.verdict.name.lower()] += 1
-            usage = attempt.outcome.usage
+            self._spent, usage = attempt.spent, attempt.outcome.usage
             if self.verdict is Verdict.ENDED and usage is not None:
                 self.tokens = usage.input + usage.output
             if self.verdict in (Verdict.ENDED, Verdict.LOST):
@@ -235,7 +237,10 @@ class Course:
 
     async def _end_unrun(self, end: Unrun) -> None:
         self.stage = Stage.ENDS
-        self.verdict = await end_unrun(self._bench.runtime, self._job, self.item, grant=self._grant, end=end)
+        runtime = self._bench.runtime
+        self.verdict = await end_unrun(
+            runtime, self._job, self.item, grant=self._grant, end=end, spent=self._spent
+        )
 
     def _leave(self, stage: Stage) -> None:
         """Works on nothing from here on."""

@@ -24,7 +24,7 @@ def test_q13_settling_leaves_the_real_service(counter: int, estimate: int, real:
 
 @given(COUNTERS, AMOUNTS, WEIGHTS)
 def test_q13_a_cancelled_item_gives_its_estimate_back(counter: int, estimate: int, weight: int) -> None:
-    """Cancelled and failed work costs its organization nothing."""
+    """Work that never ran costs its organization nothing."""
     assert settled(charged(counter, estimate, weight=weight), estimate, real=0, weight=weight) == counter
 
 

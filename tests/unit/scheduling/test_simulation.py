@@ -85,6 +85,31 @@ def test_t_q_sim_overload_keeps_its_promises() -> None:
     assert report.utilisation > 0.8
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_q13_who_always_fails_has_no_more_than_its_share_of_the_places(seed: int) -> None:
+    """Of four that ask for more than there is, one whose every call fails: it has at most a quarter of the places' time, as
+    its calls count for what these are worth.
+    """
+    good = equal(4)
+    bad = msgspec.structs.replace(good[0], failing=1.0)
+    scenario = Scenario(
+        "poisoned",
+        (bad, *good[1:]),
+        (Mix("flex", 1.0),),
+        hours=0.2,
+        overload=3.0,
+        asap=0.0,
+        sizes=OVERLOADED.sizes,
+        targets=(Model(12, ceiling=12),),
+        warm_seconds=120.0,
+        drain_hours=0.0,
+    )
+    report = run(scenario, seed)
+    assert report.repeats > 100
+    assert report.utilisation > 0.7
+    assert 0 < report.places[bad.name] <= 1.1 * sum(report.places.values()) / len(good)
+
+
 def test_simulation_when_the_seed_is_the_same() -> None:
     """A seed that fails once fails again: two runs are equal to the last figure."""
     source, again = seeded(5), seeded(5)

@@ -70,6 +70,17 @@ def test_speed_is_right_when_answers_differ_and_what_they_come_to_on_average_is_
     assert 100 * pacing.expected("m", 100, 100) / supply.each == pytest.approx(100.0, rel=0.05)
 
 
+def test_q13_tries_that_fail_cost_what_their_place_gives_when_it_answers() -> None:
+    """However many failed before them: a target that fails most of what it is asked makes failing no cheaper."""
+    assert Pacing().cost(UP.name, 2.0) == 2 * EACH
+    pacing = measured()
+    cost = pacing.cost(UP.name, 10.0)
+    assert cost > 0
+    for _ in range(50):
+        pacing.learn(UP, called("failed"), NOW)
+    assert pacing.cost(UP.name, 10.0) == cost
+
+
 def test_places_of_queued_work_are_a_share_of_the_learned_ones() -> None:
     """After eight good answers twice as many calls are borne; four fifths are for the queue, less where asap has more, and
     no more than the process works on.

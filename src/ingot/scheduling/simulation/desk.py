@@ -39,6 +39,7 @@ class Desk:
         self._queues = queues
         self._targets = targets
         self._speed = Average()
+        self._answers = Average()
         self._permits = Average()
         self._usual = Average()
         self._neighbours: dict[str, Neighbour] = {}
@@ -58,6 +59,10 @@ class Desk:
         """Service a second that the targets give to queued work."""
         return self.each * self._permits.or_else(1.0)
 
+    def cost(self, seconds: float) -> int:
+        """The service of a call that failed after so long."""
+        return round(seconds * self._answers.or_else(EACH))
+
     def ended(self, tenant: Tenant, waited: Waiting, now: float, *, real: int, seconds: float) -> None:
         """Learns from a call: what a permit gives, what such requests come to, and how far off the estimate was."""
         given = 0.0
@@ -68,6 +73,7 @@ class Desk:
             # In the measure of estimates, by which what comes is summed: as it would be estimated now.
             given = float(item.expected(tenant.ratio.or_else(RATIO)))
             tenant.error = seen(tenant.error, real / given, now=now, half_life=RATIO_HALF_LIFE)
+            self._answers = flowed(self._answers, real, seconds=seconds, now=now, half_life=SPEED_HALF_LIFE)
         self._speed = flowed(self._speed, given, seconds=seconds, now=now, half_life=SPEED_HALF_LIFE)
 
     def look(self, now: float) -> None:

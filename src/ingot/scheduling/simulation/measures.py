@@ -108,6 +108,7 @@ class Measures:
         self.fair = Gaps()
         self.windows: dict[str, WindowCounts] = {}
         self.served: dict[str, int] = {}
+        self.places: dict[str, float] = {}
         self.largest = 0.0
         self.in_flight = 0.0
         self.begun = 0
@@ -156,11 +157,16 @@ class Measures:
             asked = promise.asked
             self.window(asked.window, batch=asked.batch).waits.append(now - promise.at)
 
-    def in_vain(self, tenant: Tenant, real: int) -> None:
-        """A call gave nothing; its item will begin again."""
+    def held(self, tenant: Tenant, *, began: float, now: float) -> None:
+        """A place was an organization's for so long."""
+        if began >= self.warm and now <= self.until:
+            self.places[tenant.name] = self.places.get(tenant.name, 0.0) + now - began
+
+    def in_vain(self, tenant: Tenant, real: int, *, used: int) -> None:
+        """A call gave nothing, and counts for what its place was worth; its item will begin again."""
         self.repeats += 1
-        self.gaps.served(tenant, -real)
-        self.fair.served(tenant, -real)
+        self.gaps.served(tenant, used - real)
+        self.fair.served(tenant, used - real)
 
     def ended(self, promise: Promise, now: float) -> None:
         """A promise ends, kept or not; one whose upstream refused it for good is neither."""

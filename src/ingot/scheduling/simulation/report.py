@@ -66,6 +66,8 @@ class Report(Struct, frozen=True):
     never: int
     asap_served: int
     asap_refused: int
+    places: dict[str, float]
+    """Seconds for which each organization had places, while load came."""
 
     @property
     def met(self) -> int:
@@ -128,6 +130,7 @@ def reported(scenario: Scenario, measures: Measures, *, targets: Sequence[Target
         came=measures.came,
         kept=measures.kept,
         never=measures.never,
+        places=dict(measures.places),
         asap_served=measures.asap_served,
         asap_refused=measures.asap_refused,
     )
@@ -157,6 +160,10 @@ def joined(reports: Sequence[Report]) -> Report:
         largest=max(report.largest for report in reports),
         in_flight=max(report.in_flight for report in reports),
         utilisation=sum(report.utilisation for report in reports) / len(reports),
+        places={
+            name: sum(report.places.get(name, 0.0) for report in reports)
+            for name in sorted({name for report in reports for name in report.places})
+        },
         **total,
     )
 

@@ -81,6 +81,7 @@ class _Run:
         self._load = iter(drawn(scenario, source) if load is None else load)
         self._realtime = realtime(scenario, source)
         self._events: list[tuple[float, int, Event]] = []
+        self._failing = {each.name: each.failing for each in scenario.organizations}
         self._number = 0
         self._open = 0
         self._coming = 0
@@ -209,6 +210,9 @@ class _Run:
         self.queues.take(name)
         target.enter(now, asap=False)
         called = target.call(waited.item, now, self.source)
+        failing = self._failing.get(tenant.name, 0.0)
+        if failing and called.ending == "done" and self.source.random() < failing:
+            called = called._replace(ending="failed")
         self._at(
             now + called.seconds,
             lambda later: self._ended(target, tenant, job, waited, called=called, began=now, now=later),
@@ -228,11 +232,14 @@ class _Run:
         target.leave(now, asap=False)
         target.learn(called, now, began=began, tokens=waited.item.output)
         real = waited.item.real if called.ending == "done" else 0
-        self.queues.settle(tenant, waited.estimate, real=real)
+        # A refusal for too many calls took no place from anybody.
+        used = self.desk.cost(now - began) if called.ending == "failed" else real
+        self.queues.settle(tenant, waited.estimate, real=used)
+        self.measures.held(tenant, began=began, now=now)
         self.desk.ended(tenant, waited, now, real=real, seconds=now - began)
         promise = job.promise
         if called.ending != "done":
-            self.measures.in_vain(tenant, waited.item.real)
+            self.measures.in_vain(tenant, waited.item.real, used=used)
             wait = pause(waited.tries + 1, self.source.random(), retry_after=called.retry_after)
             # A refusal for too many calls is no failed try: the item was not looked at.
             tries = waited.tries + (called.ending == "failed")

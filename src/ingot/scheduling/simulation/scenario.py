@@ -15,11 +15,14 @@ Arrival = Literal["poisson", "bursty"]
 
 
 class Organization(Struct, frozen=True):
-    """Who asks: the plan's weight, and how much it asks for compared with the others."""
+    """Who asks: the plan's weight, how much it asks for compared with the others, and the part of its calls that fail, each
+    after as long as its answer would have taken.
+    """
 
     name: str
     weight: int = 1
     load: float = 1.0
+    failing: float = 0.0
 
 
 class Sizes(Struct, frozen=True):
