@@ -118,17 +118,18 @@ class Worker:
         for name, places in self._places.items():
             places.wanted = name in by_lane
             places.wake()
+            own = self._of(name)
+            if (name in by_lane or len(own) > 1) and (rest := places.rests):
+                # What failed may be to blame itself: others are tried when the rest is over, before it comes back.
+                for each in own:
+                    each.step_aside(AHEAD * rest)
         if by_lane:
             await runtime.desk.refresh(runtime.catalog)
         most = self._most_of_one()
         for name, waiting in by_lane.items():
             places = self._places_of(name)
             places.most = most
-            if rest := places.rests:
-                # What failed may be to blame itself: others are tried when the rest is over, before it comes back.
-                for each in self._of(name):
-                    each.step_aside(AHEAD * rest)
-            room, own = self._room(name, places)
+            room, held = self._room(name, places)
             if room.lifted <= 0 or self._stopping:
                 continue
             warm = {org_id: prefix for (lane, org_id), prefix in self._warm.items() if lane == name}
@@ -138,7 +139,7 @@ class Worker:
                 horizon=runtime.desk.horizon(name),
                 warm=warm,
                 suspects=not any(each.job.suspect for each in self._running.values()),
-                own=own,
+                own=held,
             )
             bench = Bench(runtime, self._dialects, self._permits, places, runtime.rng)
             for job in found:
