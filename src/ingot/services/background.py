@@ -14,6 +14,7 @@ keeps none, or of `store: false`, can be read for ten minutes.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +32,7 @@ from ingot.rawjson import clip, kind_of
 from ingot.scheduling.windows import Window
 from ingot.services.accounting import CANCELLED, new_response_id, settle_rates, unrun
 from ingot.services.admission import most_of
+from ingot.services.apart import apart
 from ingot.services.asking import (
     Asked,
     ClientDoor,
@@ -221,7 +223,7 @@ async def _check_routes(runtime: Runtime, asked: Asked, call: Call, *, response_
     with own_places(asked.dialect, call):
         if call.files:
             call = await runtime.attachments.put_in(call, who.org_id, asked.deployment, dialect=asked.dialect)
-        await check(inference, call)
+        await apart(len(call.body.data), partial(check, inference, call))
 
 
 def _job(

@@ -2,8 +2,9 @@
 
     the client's call --its dialect: only what is this target's--> --translate, or prepare--> Fitted      ClientError: not by this route
 
-Whoever waits learns of a refusal when the target's turn comes. Of work that nobody waits for it is asked before that is
-taken, by each route (`check`): what all of them refuse would only fail later. Sends nothing, and fetches nothing.
+Whoever waits learns of a refusal when the target's turn comes. Of work that nobody waits for, in the background or in a
+batch, it is asked before that is taken, by each route (`check`): what all of them refuse would only fail later. Sends
+nothing, and fetches nothing.
 """
 
 from collections.abc import Sequence
@@ -11,8 +12,8 @@ from functools import partial
 
 from msgspec import Struct
 
-from ingot.catalog import Route
-from ingot.dialects.dialect import Call
+from ingot.catalog import Deployment, Route
+from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.responses_makers import taken_by
 from ingot.errors import ClientError
 from ingot.services.apart import apart
@@ -34,29 +35,35 @@ class Fitted(Struct):
 
 async def fit(inference: Inference, call: Call, route: Route) -> Fitted:
     """The request for this target; `call` is the inference's own with its images fetched. Raises ClientError."""
+    return await apart(len(call.body.data), partial(_fit, inference, call, route))
+
+
+def _fit(inference: Inference, call: Call, route: Route) -> Fitted:
     dialect = inference.dialect
     native = dialect.format in route.target.dialects
     if inference.deployment.unknown_thoughts == "relay" and call.composed:
         call = taken_by(call, route.target.name)
     if dialect.for_target is not None and (native or call.composed):
-        fitted = partial(dialect.for_target, call, route.target.name, native=native)
-        call = await apart(len(call.body.data), fitted)
+        call = dialect.for_target(call, route.target.name, native=native)
         refuse_lossy(call.losses, inference.deployment)
     with own_places(dialect, call):
-        translation = None if native else await translate(inference, call, route)
+        translation = None if native else translate(inference, call, route)
         body = translation.body if translation else _prepare(inference, call, route)
     return Fitted(call, body, translation)
 
 
-async def check(inference: Inference, call: Call) -> None:
-    """Raises what its client would have been told while it waited, where no route takes the call; its files are in it."""
+def check(inference: Inference, call: Call) -> None:
+    """Raises what its client would have been told while it waited, where no route takes the call; its files are in it.
+
+    Belongs on a thread where the call is large.
+    """
     routes = routes_served(inference.deployment, inference.dialect, inference.surface)
     if call.images:
         routes = routes_with_images(routes, inference, call)
     told: ClientError | None = None
     for route in routes:
         try:
-            await fit(inference, call, route)
+            _fit(inference, call, route)
         except ClientError as error:
             # The first that is no loss ends the search for a target; of losses the last one is told.
             told = error if told is None or isinstance(told, Lossy) else told
@@ -64,6 +71,16 @@ async def check(inference: Inference, call: Call) -> None:
             return
     if told is not None:
         raise told
+
+
+def takes_all(deployment: Deployment, dialect: Dialect) -> bool:
+    """Whether a target is there that `check` finds nothing against, whatever else a call without images says."""
+    if deployment.constitution is not None:
+        return False
+    if dialect.refuse_account_ids is not None and deployment.account_ids == "refuse":
+        return False
+    natives = [route for route in deployment.routes if dialect.format in route.target.dialects]
+    return any(not route.target.quirks.reject and not route.target.quirks.gbnf for route in natives)
 
 
 def routes_with_images(routes: Sequence[Route], inference: Inference, call: Call) -> Sequence[Route]:

@@ -29,6 +29,7 @@ from ingot.services.admission import most_of
 from ingot.services.asking import place
 from ingot.services.background import wanted
 from ingot.services.batches.desk import OBJECT
+from ingot.services.batches.fits import fits_for
 from ingot.services.batches.intake import Intake, Judge, faulty, too_many
 from ingot.services.batches.reading import (
     VERSION,
@@ -144,9 +145,9 @@ class QuoteDesk:
         window = asked_window({"completion_window": asked.completion_window}, known)
         others = [each.name for each in known.values() if each.batchable or each.name == STANDARD.name]
         sent = headers if draft is not None else VERSION
-        judge = Judge(
-            runtime.catalog, runtime.gate, self.batched[asked.endpoint], self.who.grant, window, sent
-        )
+        dialect = self.batched[asked.endpoint]
+        fits = fits_for(runtime, dialect, self.who)
+        judge = Judge(runtime.catalog, runtime.gate, dialect, self.who.grant, window, sent, fits)
         surveyor = Surveyor(judge, others if asked.windows == "all" else ())
         inline = draft is not None
         read: Callable[[bytes], Named] = (

@@ -6,6 +6,7 @@ What a chat server does not offer there is no fault of it: only the embedded eng
 """
 
 import dataclasses
+from functools import partial
 
 import msgspec
 
@@ -13,6 +14,7 @@ from ingot.dialects import tallies
 from ingot.dialects.dialect import Call
 from ingot.dialects.tallies import Told
 from ingot.errors import UpstreamUnavailable
+from ingot.services.apart import apart
 from ingot.services.attempts import REFUSAL_LIMIT, SUCCESS
 from ingot.services.door import Inference
 from ingot.services.outages import explain
@@ -39,7 +41,7 @@ async def tally(
     if dialect.for_target is not None and call.composed:
         call = dialect.for_target(call, choice.route.target.name, native=False)
     with own_places(dialect, call):
-        translation = await translate(spoken, call, choice.route)
+        translation = await apart(len(call.body.data), partial(translate, spoken, call, choice.route))
     asking = _Asking(runtime, choice, translation, request_id=inference.id)
     return await asking.count(), translation
 

@@ -114,15 +114,11 @@ def _turned(held: Held | None) -> StreamTap | None:
     return CHAT.tap(held.call, model=held.call.model, public=held.call.model, turn=held.turn)
 
 
-async def translate(inference: Inference, call: Call, route: Route) -> Translation:
+def translate(inference: Inference, call: Call, route: Route) -> Translation:
     """The request for a target that `routing.routes_for` found; raises ClientError, Lossy among them.
 
-    `call` is the inference's own, as targets get it.
+    `call` is the inference's own, as targets get it. Belongs on a thread where it is large.
     """
-    return await apart(len(call.body.data), lambda: _translate(inference, call, route))
-
-
-def _translate(inference: Inference, call: Call, route: Route) -> Translation:
     wire = wire_of(route.target)
     near = CODECS[inference.dialect.codec]
     if wire is None:

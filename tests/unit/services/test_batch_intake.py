@@ -20,8 +20,10 @@ from ingot.errors import InvalidRequest
 from ingot.limits.memory import MemoryLimiter
 from ingot.pricing import usd
 from ingot.services.admission import Gate
+from ingot.services.batches.fits import Fits
 from ingot.services.batches.intake import MOST_FAULTS, MOST_HELD_BYTES, Chunk, Intake, Judge, Judged
 from ingot.services.grants import PAR, Grant
+from ingot.services.keys import Principal
 from ingot.store.batches import MOST_JOB_BYTES
 
 PATIENT = settings(deadline=None)  # a busy machine is no fault
@@ -55,7 +57,9 @@ def judge(
 ) -> Judge:
     """Who judges requests of one batch."""
     sent = {name.replace("_", "-").encode(): held.encode() for name, held in headers.items()}
-    return Judge(CATALOG, gate(), dialect, grant or Grant(), window, sent)
+    who = Principal("key_1", "kid", "name", "org_1", "inference", grant or Grant())
+    fits = Fits(dialect, who, lambda call, _, __: call)
+    return Judge(CATALOG, gate(), dialect, who.grant, window, sent, fits)
 
 
 def intake(

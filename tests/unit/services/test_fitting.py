@@ -43,17 +43,17 @@ async def test_fit_when_a_target_speaks_the_dialect() -> None:
 
 
 @pytest.mark.parametrize("routes", [(TAKES,), (REFUSES, TAKES), (TAKES, REFUSES), (FOREIGN, TAKES)])
-async def test_check_when_a_route_takes_it(routes: tuple[Route, ...]) -> None:
+def test_check_when_a_route_takes_it(routes: tuple[Route, ...]) -> None:
     """One target that takes the request is enough, wherever it stands."""
     wanted = _inference(*routes, seed=1)
-    await check(wanted, wanted.call)
+    check(wanted, wanted.call)
 
 
 @pytest.mark.parametrize("routes", [(REFUSES,), (REFUSES, FOREIGN), (FOREIGN, REFUSES)])
-async def test_check_when_no_route_takes_it(routes: tuple[Route, ...]) -> None:
+def test_check_when_no_route_takes_it(routes: tuple[Route, ...]) -> None:
     """The refusal is the one that a client who waits would get: that of a target of its own dialect, if there is one."""
     wanted = _inference(*routes, logit_bias={"1": 2})
     with pytest.raises(ClientError) as caught:
-        await check(wanted, wanted.call)
+        check(wanted, wanted.call)
     assert caught.value.param == "logit_bias"
     assert "not supported by the model 'm'" in caught.value.message

@@ -46,7 +46,7 @@ async def test_translate_when_a_level_of_detail_is_lost() -> None:
 
 
 async def _translated(wanted: Inference, route: Route) -> Translation:
-    return await translate(wanted, wanted.call, route)
+    return translate(wanted, wanted.call, route)
 
 
 async def _tap(dialect: Dialect, to: str) -> TranslatedTap:

@@ -25,12 +25,14 @@ from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError
 from ingot.presets import Preset
 from ingot.services.batches import results
+from ingot.services.batches.fits import fits_for
 from ingot.services.batches.intake import Intake, Judge
 from ingot.services.batches.reading import VERSION, next_lines
 from ingot.services.batches.staging import Stage, clear_staged
 from ingot.services.files import DAY, Files, on_disk
 from ingot.services.grants import Grant
 from ingot.services.jobs import Lost
+from ingot.services.keys import Principal
 from ingot.services.runtime import Runtime
 from ingot.store import batch_ends
 from ingot.store import batches as store
@@ -102,8 +104,10 @@ class Filing:
             return
         grant = _grant.decode(batch.grant_data or "{}")
         limits = self.runtime.config.batches
+        who = Principal(batch.key_id, "", "", batch.org_id, "inference", grant)
+        fits = fits_for(self.runtime, dialect, who)
         intake = Intake(
-            Judge(self.runtime.catalog, self.runtime.gate, dialect, grant, batch.window, VERSION),
+            Judge(self.runtime.catalog, self.runtime.gate, dialect, grant, batch.window, VERSION, fits),
             partial(read_line, endpoint=batch.endpoint),
             place=lambda _: "",
             inside="body",

@@ -3,8 +3,8 @@
     bytes --read--> name, body --judge--> Judged: model, window, estimates --gather--> Chunk, once it is full
                         '-- fault ---> at most `MOST_FAULTS` are told, and then reading stops
 
-What can be refused is refused here, before anything of the batch runs: names, models, windows, fields. What only a run
-shows, as an image that cannot be fetched, fails that request alone. Works on threads; knows no store.
+What can be refused is refused here, before anything of the batch runs: names, models, windows, fields, and what no target
+of its model takes. What only a run shows, as an image that cannot be fetched, fails that request alone. Works on threads; knows no store.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,6 +20,7 @@ from ingot.dialects.batch_lines import Named, placed
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ApiError, InvalidRequest
 from ingot.services.admission import Gate, most_of
+from ingot.services.batches.fits import Fits
 from ingot.services.grants import Grant, deployment_for
 from ingot.services.prefixes import prefix_of
 from ingot.services.routing import routes_served
@@ -84,6 +85,7 @@ class Judge:
     """That of requests which name none, where their model has it."""
     headers: Mapping[bytes, bytes]
     """Those of the batch's own request: they count for each of its requests."""
+    fits: Fits
 
     def judge(self, named: Named) -> Judged:
         """Raises ApiError, whose `param` is a place within the body."""
@@ -126,6 +128,7 @@ class Judge:
     def weigh(self, named: Named, call: Call, deployment: Deployment) -> Judged:
         """A request that was read, with its window and what it may come to; raises ApiError like `judge`."""
         window = self.choose(call, deployment)
+        self.fits.check(call, deployment, window)
         read, written = self.gate.estimates_of(call, deployment)
         most = self.most(call, deployment, window)
         if written > MOST_TOKENS or most > MOST_COST:

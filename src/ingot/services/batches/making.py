@@ -25,6 +25,7 @@ from ingot.errors import NotFound, Overloaded
 from ingot.ids import ordered_id
 from ingot.rawjson import clip
 from ingot.scheduling.windows import STANDARD
+from ingot.services.batches.fits import fits_for
 from ingot.services.batches.intake import Intake, Judge
 from ingot.services.batches.reading import (
     asked_window,
@@ -165,8 +166,9 @@ class Making:
     ) -> None:
         runtime = self.runtime
         limits = runtime.config.batches
+        fits = fits_for(runtime, dialect, who)
         intake = Intake(
-            Judge(runtime.catalog, runtime.gate, dialect, who.grant, stage.batch.window, headers),
+            Judge(runtime.catalog, runtime.gate, dialect, who.grant, stage.batch.window, headers, fits),
             partial(read_request, taken=self.taken),
             place=place_in_body,
             inside="params",
