@@ -5,7 +5,8 @@
     {"source": {"type": "file", "file_id": ...}}         --> {"source": {"type": "base64" | "text", ...}}
 
 No target ever sees an id: it would look for it among the files of the account whose key it is asked with. What names a URL
-in the same places is found with them; whether a target may be sent there is not decided here. Knows no store.
+in the same places is found with them, and so are the servers of tools that a target calls; whether a target may be sent there
+is not decided here. Knows no store.
 """
 
 import base64
@@ -89,19 +90,32 @@ def files_of_responses(items: list[Json], tools: Iterable[Json] = ()) -> Iterato
             yield from _named(output, ("input", row, "output"))
         for (name, index), part in parts_of(item):
             yield from _named(part, ("input", row, name, index))
-    for index, tool in enumerate(tools):
+        if item.get("type") == "additional_tools":
+            yield from _of_tools(item.get("tools"), ("input", row, "tools"))
+    yield from _of_tools(tools, ("tools",))
+
+
+def _of_tools(tools: object, place: Place) -> Iterator[Attachment | Document]:
+    """What tools name: masks, the servers of those that a target calls, and all of it in a namespace of tools."""
+    for index, tool in enumerate(tools if isinstance(tools, list | tuple) else ()):
+        here = (*place, index)
+        if type(tool) is not dict:
+            continue
         container, mask = tool.get("container"), tool.get("input_image_mask")
         if type(container) is dict and container.get("file_ids"):
-            where = f"tools[{index}].container.file_ids"
+            where = Document((*here, "container", "file_ids"), "").field
             raise Unsupported(
                 f"'{where}' is not supported: a container runs at a target, which does not have the files that are kept "
                 "here. Send them as 'input_file'.",
                 param=where,
             )
         if type(mask) is dict and type(mask.get("file_id")) is str:
-            yield Attachment(("tools", index, "input_image_mask", "file_id"), mask["file_id"], "image")
+            yield Attachment((*here, "input_image_mask", "file_id"), mask["file_id"], "image")
         if type(mask) is dict:
-            yield from _linked(("tools", index, "input_image_mask", "image_url"), mask.get("image_url"))
+            yield from _linked((*here, "input_image_mask", "image_url"), mask.get("image_url"))
+        if tool.get("type") == "mcp" and type(tool.get("server_url")) is str:
+            yield Document((*here, "server_url"), tool["server_url"])
+        yield from _of_tools(tool.get("tools"), (*here, "tools"))
 
 
 def _named(part: Json, place: Place) -> Iterator[Attachment | Document]:
@@ -120,6 +134,14 @@ def files_of_messages(request: CountRequest) -> Iterator[Attachment | Document]:
     for row, message in enumerate(request.messages):
         if not isinstance(message, SystemMessage) and not isinstance(message.content, str):
             yield from _sources(message.content, ("messages", row, "content"))
+
+
+def servers_of_messages(value: Json) -> Iterator[Document]:
+    """The servers whose tools a target calls for a message."""
+    servers = value.get("mcp_servers")
+    for index, server in enumerate(servers if type(servers) is list else ()):
+        if type(server) is dict and type(server.get("url")) is str:
+            yield Document(("mcp_servers", index, "url"), server["url"])
 
 
 def _sources(blocks: Iterable[object], place: Place) -> Iterator[Attachment | Document]:

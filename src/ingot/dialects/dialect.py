@@ -57,7 +57,7 @@ class Attachment(Found, frozen=True, gc=False):
 
 
 class Document(Found, frozen=True, gc=False):
-    """What a target would fetch by its URL and is none of the images of a request: a document, or a screenshot."""
+    """What a target would go to by its URL and is none of the images of a request: a document, a screenshot, a server of tools."""
 
     url: str
 

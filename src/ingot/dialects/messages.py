@@ -20,7 +20,7 @@ import msgspec
 from ingot import rawjson
 from ingot.catalog import Quirks
 from ingot.dialects.account_ids import refuse_in_messages
-from ingot.dialects.attached import attach, files_of_messages, in_messages, split
+from ingot.dialects.attached import attach, files_of_messages, in_messages, servers_of_messages, split
 from ingot.dialects.bounds import judge_schemas
 from ingot.dialects.complaint import complain
 from ingot.dialects.dialect import Call, Dialect, Schema
@@ -86,7 +86,7 @@ def decode(data: bytes) -> Call:
             "thinking.budget_tokens",
             f"Must be less than 'max_tokens', which is {request.max_tokens}, but got {thinking.budget_tokens}.",
         )
-    files, documents = split(files_of_messages(request))
+    files, documents = split([*files_of_messages(request), *servers_of_messages(body.value)])
     return Call(
         model=request.model,
         body=body,
@@ -104,7 +104,7 @@ def decode_count(data: bytes) -> Call:
     body = rawjson.parse(data)
     request = _read(body.value, CountRequest)
     _check(request)
-    files, documents = split(files_of_messages(request))
+    files, documents = split([*files_of_messages(request), *servers_of_messages(body.value)])
     return Call(
         model=request.model,
         body=body,

@@ -5,7 +5,7 @@
 
 Data URIs are judged whatever becomes of them. A URL that is left to the target is read all the same: other schemes and
 addresses that are not on the public internet are refused, for a target of ours would follow them into our network. So are
-those of documents, which are always left to the target.
+those of documents and of servers of tools, which are always left to the target.
 Knows no wire format; where an image stands is the dialect's to say. Source: C-61 of the seed rules.
 """
 
@@ -63,7 +63,10 @@ class Images:
             await asyncio.get_running_loop().run_in_executor(None, self._check, images)
 
     def check_documents(self, call: Call) -> None:
-        """Raises ClientError for the first URL of a document that no target is sent to; documents are never fetched here."""
+        """Raises ClientError for the first URL of a document, or of a server of tools, that no target is sent to.
+
+        None of them is fetched here.
+        """
         for document in call.documents:
             reason = self._objection(document.url)
             if reason is not None:

@@ -31,6 +31,10 @@ def asked(part: dict[str, Any]) -> dict[str, Any]:
     return {"input": [{"role": "user", "content": [part]}]}
 
 
+def called(url: str) -> dict[str, Any]:
+    return {"type": "mcp", "server_label": "s", "server_url": url}
+
+
 NAMED: list[tuple[Dialect, dict[str, Any], str]] = [
     (
         CHAT,
@@ -48,6 +52,25 @@ NAMED: list[tuple[Dialect, dict[str, Any], str]] = [
         MESSAGES,
         said([{"type": "document", "source": {"type": "url", "url": URL}}]),
         "messages[0].content[0].source.url",
+    ),
+    (RESPONSES, {"input": "x", "tools": [called(URL)]}, "tools[0].server_url"),
+    (
+        RESPONSES,
+        {
+            "input": "x",
+            "tools": [{"type": "namespace", "name": "n", "description": "d", "tools": [called(URL)]}],
+        },
+        "tools[0].tools[0].server_url",
+    ),
+    (
+        RESPONSES,
+        {"input": [{"role": "user", "content": "x"}, {"type": "additional_tools", "tools": [called(URL)]}]},
+        "input[1].tools[0].server_url",
+    ),
+    (
+        MESSAGES,
+        said("x") | {"mcp_servers": [{"type": "url", "name": "s", "url": URL}]},
+        "mcp_servers[0].url",
     ),
 ]
 
