@@ -72,7 +72,8 @@ class Quirks:
 
     `narrow_tools` marks a target that ignores a `tool_choice` which names tools: it is sent those tools alone. `gbnf` is
     one that compiles JSON schemas as llama.cpp does.
-    `silent` are the target's tokens that its grammar takes for their names and its answers show as nothing.
+    `silent` are the target's tokens that its grammar takes for their names and its answers show as nothing. `tells_stop`
+    is one that says which stop sequence it met where it is asked as llama.cpp is.
     """
 
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -83,6 +84,7 @@ class Quirks:
     stream_options: bool = True
     narrow_tools: bool = False
     gbnf: bool = False
+    tells_stop: bool = False
     silent: tuple[int, ...] = field(default=(), hash=False)
 
 
@@ -111,6 +113,7 @@ ENGINE_QUIRKS: Final = Quirks(
     ),
     narrow_tools=True,
     gbnf=True,
+    tells_stop=True,
 )
 
 

@@ -40,8 +40,10 @@ it is not, the request, the answer and each event of a stream are translated, an
   where the client gave none; a switch for thinking without an effort leaves it to the target.
 - `messages` is asked in its version 2023-06-01 unless the target's headers name a newer one: that takes no sampling
   settings, knows adaptive thinking, and takes instructions between turns.
-- Which stop sequence was met is known where the target says so: vLLM's `stop_reason` of a choice. OpenAI, llama.cpp and with
-  it the embedded engine end with a bare `stop` whether one was met or not: a client of `messages` gets `end_turn` then.
+- Which stop sequence was met is known where the target says so: vLLM's `stop_reason` of a choice, and the embedded
+  engine, which is asked for it. OpenAI ends with a bare `stop` whether one was met or not, and so does a llama.cpp server of
+  your own unless its target has the quirk `set = { verbose = true, response_fields = ["stopping_word"] }`: a client of
+  `messages` gets `end_turn` then.
 
 In the tables *carried* means that it arrives with its meaning, *changed* that it arrives as the nearest that can be said,
 *lost* that it does not arrive, *a default* that the target's own stands for it, *refused* that such a request gets a 400,

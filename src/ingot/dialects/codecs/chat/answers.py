@@ -34,6 +34,7 @@ from ingot.dialects.codecs.chat.choices import (
     encode_end,
     known_fields,
     raw_tokens,
+    take_met,
 )
 from ingot.dialects.codecs.chat.counts import decode_usage, encode_usage, lost_of_usage
 from ingot.dialects.codecs.chat.messages import encode_call
@@ -66,6 +67,9 @@ def decode_answer(data: bytes, origin: Origin) -> tuple[Answer, Losses]:
     choices = value.get("choices") if type(value) is dict else None
     if type(choices) is not list or any(type(choice) is not dict for choice in choices):
         raise ValueError("The target's answer is no chat completion: it has no list of choices.")
+    met = take_met(value)
+    if met and len(choices) == 1:
+        choices[0].setdefault(STOPPED_BY, met)
     outputs = [_decode_choice(choice, index, origin=origin) for index, choice in enumerate(choices)]
     created = value.get("created")
     usage = decode_usage(value.get("usage"))

@@ -18,6 +18,19 @@ Json = dict[str, Any]
 KNOWN_CHOICE: Final = frozenset({"index", "message", "delta", "finish_reason", "logprobs"})
 # vLLM's word for the stop sequence that was met; the number of a token, where it is one, stays an unknown field.
 STOPPED_BY: Final = "stop_reason"
+# llama.cpp says it beside the choices, and only where it is asked so; of all that it could tell there, nothing else is.
+ASKS_STOP: Final[Json] = {"verbose": True, "response_fields": ["stopping_word"]}
+_VERBOSE: Final = "__verbose"
+
+
+def take_met(value: Json) -> str | None:
+    """The stop sequence that an answer or chunk tells beside its choices, taken out of it; empty where none was met."""
+    told = value.get(_VERBOSE)
+    if type(told) is not dict or len(told) != 1 or type(told.get("stopping_word")) is not str:
+        return None
+    del value[_VERBOSE]
+    met: str = told["stopping_word"]
+    return met
 
 
 def decode_end(choice: Json) -> tuple[FinishReason, str | None, str | None]:

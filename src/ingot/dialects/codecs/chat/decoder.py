@@ -19,7 +19,9 @@ from ingot.canonical import (
 from ingot.dialects.codecs.chat.answers import KNOWN_TOP
 from ingot.dialects.codecs.chat.choice_decoder import ChoiceDecoder
 from ingot.dialects.codecs.chat.choices import (
+    STOPPED_BY,
     decode_failure,
+    take_met,
 )
 from ingot.dialects.codecs.chat.counts import decode_usage
 from ingot.dialects.codecs.leftovers import extras_of
@@ -45,13 +47,14 @@ _KNOWN_TOP: Final = KNOWN_TOP | {"obfuscation"}
 class ChatDecoder:
     """One stream; see `codec.StreamDecoder`."""
 
-    __slots__ = ("_choices", "_expected", "_held", "_losses", "_origin", "_over", "_seen", "_started")
+    __slots__ = ("_choices", "_expected", "_held", "_losses", "_met", "_origin", "_over", "_seen", "_started")
 
     def __init__(self, origin: Origin, choices: int = 1) -> None:
         self._origin = origin
         self._expected = choices
         self._choices: dict[int, ChoiceDecoder] = {}
         self._losses: list[Loss] = []
+        self._met: str | None = None
         self._started = False
         self._over = False
         self._held: dict[str, Raw] = {}
@@ -82,6 +85,8 @@ class ChatDecoder:
         if type(choices) is not list:
             raise ValueError("The target's stream holds choices that are no list.")
         events: Events = []
+        # It may come before the chunk in which its choice ends.
+        self._met = take_met(chunk) or self._met
         self._take_top(chunk, events, begins=bool(choices))
         for choice in choices:
             self._take_choice(choice, events)
@@ -162,6 +167,8 @@ class ChatDecoder:
         state = self._choices.get(index)
         if state is None:
             state = self._choices[index] = ChoiceDecoder(index, self._origin, self._losses)
+        if self._met and self._expected == 1 and choice.get("finish_reason"):
+            choice.setdefault(STOPPED_BY, self._met)
         delta = choice.get("delta")
         if delta and type(delta) is dict:
             state.take_delta(delta, events)

@@ -22,6 +22,7 @@ from ingot.canonical import (
     lost_extras,
 )
 from ingot.dialects.codec import Destination
+from ingot.dialects.codecs.chat.choices import ASKS_STOP
 from ingot.dialects.codecs.chat.messages import MessageWriter
 from ingot.dialects.codecs.chat.tools import (
     decode_choice,
@@ -186,6 +187,9 @@ def encode_request(request: Request, to: Destination) -> tuple[bytes, Losses]:
     for key in drop:
         value.pop(key, None)
     value.update({key: Raw(new) for key, new in replace.items()})
+    if "stop" in value and to.quirks.tells_stop and request.origin == "messages":
+        # The other dialects have no place for it.
+        value.update(ASKS_STOP)
     return _encode(value), tuple(losses)
 
 
