@@ -14,6 +14,7 @@ from typing import Literal
 
 import msgspec
 
+TEXT = re.compile(rb'("(?:content|text|delta)":")')
 MARKER = re.compile(r"\{\{([a-z][^{}]*)\}\}")
 
 Usage = Literal[
@@ -119,7 +120,7 @@ def strip_markers(text: str) -> str:
 def damage(payload: bytes, index: int, *, step: Step) -> bytes:
     """The payload of the event with this index, made bad where the step says so."""
     if step.bad_utf8 == index:
-        damaged = payload.replace(b'"content":"', b'"content":"\xff\xfe', 1)
+        damaged = TEXT.sub(b"\\1\xff\xfe", payload, count=1)
         payload = damaged if damaged != payload else payload[:-1] + b"\xff\xfe" + payload[-1:]
     if step.bad_json == index:
         payload = payload[: len(payload) // 2]

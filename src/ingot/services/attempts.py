@@ -229,6 +229,9 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
         opened.fail()
         raise Retryable(UpstreamError(f"The target '{name}' answered 200 with an error in the body."))
     try:
+        if not opened.body.isascii():
+            # What is skipped for its usage is not read as text, and a client, a result file, a store would be given it.
+            opened.body.decode()
         if opened.translation is None:
             opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
         else:

@@ -22,7 +22,7 @@ import msgspec
 from ingot import windows
 from ingot.dialects import background as shapes
 from ingot.dialects.dialect import Call, Dialect
-from ingot.errors import ApiError, InvalidRequest, NotFound, Overloaded, Unsupported
+from ingot.errors import ApiError, InvalidRequest, NotFound, Overloaded, PlatformError, Unsupported
 from ingot.idempotency import REPLAYED, fingerprint
 from ingot.ids import ordered_id
 from ingot.limits.limiter import Reservation
@@ -343,7 +343,10 @@ class Background:
 def _rendered(record: Record | None, which: str, surface: str) -> bytes:
     if record is None:
         raise _missing(which, surface)
-    return render_record(record)
+    try:
+        return render_record(record)
+    except ValueError as error:  # a stream that could not be put together
+        raise PlatformError("What was stored cannot be read.") from error
 
 
 def _missing(which: str, surface: str) -> NotFound:

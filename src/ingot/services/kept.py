@@ -25,6 +25,7 @@ from ingot.store.responses import Exchange
 from ingot.store.schema import micros
 
 _encode: Final = msgspec.json.Encoder().encode
+_object: Final = msgspec.json.Decoder(msgspec.defstruct("Anything", []))
 
 
 class DeletedResponse(msgspec.Struct, frozen=True):
@@ -52,8 +53,9 @@ class Responses:
         now = micros(self._clock.now())
 
         def read(conn: Connection) -> bytes:
+            answer = _answer(_find(conn, org_id, which, now=now))
             try:
-                events = replay(_answer(_find(conn, org_id, which, now=now)))
+                events = replay(answer)
             except ValueError as error:
                 raise PlatformError("What was stored cannot be read.") from error
             if after is not None and after >= len(events):
@@ -113,4 +115,12 @@ def _find(conn: Connection, org_id: str, which: str, *, now: int) -> Exchange:
 
 
 def _answer(found: Exchange) -> bytes:
-    return found.answer or b""
+    """What was stored; a stream that could not be put together, or bytes that are no text, are no response."""
+    answer = found.answer or b""
+    try:
+        _object.decode(answer)
+        if not answer.isascii():
+            answer.decode()
+    except ValueError as error:
+        raise PlatformError("What was stored cannot be read.") from error
+    return answer

@@ -76,8 +76,22 @@ def entry_of(row: LineRow) -> Entry:
         state=row.state,
         status=row.status,
         request_id=row.request_id,
-        body=row.answer,
+        body=_as_text(row.answer),
     )
+
+
+def _as_text(body: bytes | None) -> bytes | None:
+    """A body as it was stored; what earlier versions took from targets that sent no UTF-8 is mended.
+
+    Whoever reads a file of results reads all of it as text, or none.
+    """
+    if body is None or body.isascii():
+        return body
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return body.decode(errors="replace").encode()
+    return body
 
 
 def check_kept(batch: BatchRow) -> None:
@@ -101,10 +115,10 @@ def check_ended(batch: BatchRow) -> None:
 
 
 def _rendered(found: LineFound, custom_id: str, *, surface: str) -> bytes:
-    render = shapes.RENDER.get(surface)
-    if found.state == "completed" and render is None and found.answer is not None:
-        return found.answer
-    entry = Entry(custom_id=custom_id, response_id=found.response_id, state=found.state, body=found.answer)
+    render, answer = shapes.RENDER.get(surface), _as_text(found.answer)
+    if found.state == "completed" and render is None and answer is not None:
+        return answer
+    entry = Entry(custom_id=custom_id, response_id=found.response_id, state=found.state, body=answer)
     if render is None:
         return wire.render_place(entry)
     error = wire.ended_without(found.state)
@@ -116,7 +130,7 @@ def _rendered(found: LineFound, custom_id: str, *, surface: str) -> bytes:
         due_at=seconds(found.due_at),
         asked=found.window,
         request=found.request,
-        answer=found.answer if error is None else _encode({"error": error}),
+        answer=answer if error is None else _encode({"error": error}),
         completed_at=seconds(found.finished_at)
         if found.finished_at is not None and found.state == "completed"
         else None,

@@ -1,0 +1,138 @@
+"""Targets that send bytes which are no UTF-8: a fault of the target, and never part of a result, a record or another's line."""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from batchhouse import CHAT, Scene, chat, make, named, over
+from retryclient import rows
+from rig import stage, wait_until
+
+CONFIG = """
+    [targets]
+    up = { base_url = "{up}", dialects = ["chat", "responses", "messages"], breaker = { failures = 1000 } }
+    next = { base_url = "{up}", dialects = ["chat", "responses", "messages"], breaker = { failures = 1000 } }
+    [models]
+    m = { targets = ["up"], price = "free", attempts = 1 }
+    dying-completions = { targets = ["up"], windows = ["late"], price = "free", attempts = 1 }
+    dying-responses = { targets = ["up"], windows = ["late"], price = "free", attempts = 1 }
+    dying-messages = { targets = ["up"], windows = ["late"], price = "free", attempts = 1 }
+    two = { targets = ["up", "next"], price = "free", attempts = 2 }
+    [windows]
+    late = { seconds = 60, batch_seconds = 1.0, batch_on_miss = "escalate" }
+    [worker]
+    request_seconds = 0.01
+"""
+BAD = "{{bad-utf8 0}} echo: broken"
+BODIES: dict[str, Any] = {
+    CHAT: lambda text: chat(text, model="m"),
+    "/v1/responses": lambda text: {"model": "m", "input": text},
+    "/v1/messages": lambda text: {
+        "model": "m",
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": text}],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """One server for the module."""
+    with stage(tmp_path_factory.mktemp("utf8"), CONFIG) as both:
+        yield both
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_error_is_told_when_an_answer_is_no_text(scene: Scene, path: str) -> None:
+    """A 502 that names the target, as for a body that is no JSON."""
+    status, _, told = scene[0].call(path, BODIES[path](BAD))
+    assert (status, "no answer" in json.loads(told)["error"]["message"]) == (502, True)
+
+
+def test_other_target_is_asked_when_an_answer_is_no_text(scene: Scene) -> None:
+    """The answer is the other's."""
+    status, _, told = scene[0].call(CHAT, chat("{{bad-utf8 0 times=1}} echo: whole", model="two"))
+    assert (status, json.loads(told)["choices"][0]["message"]["content"]) == (200, "whole")
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_results_are_read_when_an_answer_of_them_is_no_text(scene: Scene, path: str) -> None:
+    """That request fails with a body in JSON, the others have their answers, and all of the file is text."""
+    served, _ = scene
+    texts = {"good": "echo: \u00fcber", "bad": BAD}
+    late = f"dying-{path.rpartition('/')[2]}"
+    requests = [
+        {"custom_id": name, "params": BODIES[path](text) | {"model": late}} for name, text in texts.items()
+    ]
+    made, _, batch = make(served, requests, endpoint=path)
+    assert made == 200, batch
+    batch = over(served, batch["id"])
+    assert (batch["request_counts"]["completed"], batch["request_counts"]["failed"]) == (1, 1)
+    _, _, told = served.call(f"/v1/batches/{batch['id']}/results")
+    lines = {line["custom_id"]: line for line in map(json.loads, told.decode().splitlines())}
+    assert lines["good"]["response"]["status_code"] == 200
+    assert lines["bad"]["response"]["status_code"] == 502
+    assert "no answer" in lines["bad"]["response"]["body"]["error"]["message"]
+    _, _, one = served.call(f"/v1/batches/{batch['id']}/bad")
+    assert json.loads(one.decode())
+
+
+def test_line_is_mended_when_it_was_stored_before(scene: Scene) -> None:
+    """What an earlier version took as it came is shown as text, in a page of lines and by its name."""
+    served, _ = scene
+    _, _, batch = make(served, named({"a": "echo: over"}, model="m"))
+    over(served, batch["id"])
+    find = "SELECT response_id FROM batch_lines WHERE batch_id = ?"
+    ((response_id,),) = rows(served.data, find, batch["id"])
+    with sqlite3.connect(served.data / "ingot.db") as db:
+        ((held,),) = db.execute("SELECT answer FROM responses WHERE id = ?", (response_id,))
+        broken = bytes(held).replace(b"over", b"o\xffver")
+        assert broken != bytes(held)
+        db.execute("UPDATE responses SET answer = ? WHERE id = ?", (broken, response_id))
+    _, _, told = served.call(f"/v1/batches/{batch['id']}/results")
+    assert "o\ufffdver" in json.dumps(json.loads(told.decode()), ensure_ascii=False)
+    _, _, one = served.call(f"/v1/batches/{batch['id']}/a")
+    assert json.loads(one.decode())["choices"][0]["message"]["content"] == "o\ufffdver"
+
+
+@pytest.mark.parametrize(
+    ("index", "background"), [(1, ""), (3, ""), (9, ""), (1, "background"), (3, "background")]
+)
+def test_stored_response_is_json_when_its_stream_was_no_text(
+    scene: Scene, index: int, background: str
+) -> None:
+    """One that cannot be put together says so; of another the letters that came are shown as what they are."""
+    served, _ = scene
+    body = {"model": "m", "input": f"{{{{bad-utf8 {index}}}}} echo: hi there", "stream": True}
+    _, _, stream = served.call("/v1/responses", body | {"background": bool(background)})
+    named_there = re.search(rb'"(resp_[0-9a-f]+)"', stream)
+    assert named_there is not None
+    path = f"/v1/responses/{named_there[1].decode()}"
+
+    def found() -> tuple[int, dict[str, Any]]:
+        status, _, told = served.call(path)
+        return status, json.loads(told.decode())
+
+    wait_until(lambda: found()[0] != 404 and found()[1].get("status") not in {"queued", "in_progress"})
+    status, told = found()
+    if status == 500:
+        assert "What was stored cannot be read" in told["error"]["message"]
+    else:
+        assert (status, told["object"]) == (200, "response")
+    assert (index == 1) == (status == 500)
+    if not background:  # of one in the background the events are told as they came
+        replayed, _, events = served.call(f"{path}?stream=true")
+        assert (replayed, bool(events.decode())) == (status, True)
+
+
+def test_background_response_fails_when_its_answer_is_no_text(scene: Scene) -> None:
+    """The record says why."""
+    served, _ = scene
+    _, _, told = served.call("/v1/responses", {"model": "m", "input": BAD, "background": True})
+    path = f"/v1/responses/{json.loads(told)['id']}"
+    wait_until(lambda: json.loads(served.call(path)[2].decode())["status"] == "failed")
+    assert "no answer" in json.loads(served.call(path)[2])["error"]["message"]
