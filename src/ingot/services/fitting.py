@@ -16,7 +16,7 @@ from ingot.catalog import Deployment, Route
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.responses_makers import taken_by
 from ingot.errors import ClientError
-from ingot.services.apart import apart
+from ingot.services.apart import LARGE, apart
 from ingot.services.door import Inference
 from ingot.services.images import refuse_images
 from ingot.services.losses import Lossy, refuse_lossy
@@ -35,7 +35,10 @@ class Fitted(Struct):
 
 async def fit(inference: Inference, call: Call, route: Route) -> Fitted:
     """The request for this target; `call` is the inference's own with its images fetched. Raises ClientError."""
-    return await apart(len(call.body.data), partial(_fit, inference, call, route))
+    size = len(call.body.data)
+    if size <= LARGE:
+        return _fit(inference, call, route)
+    return await apart(size, partial(_fit, inference, call, route))
 
 
 def _fit(inference: Inference, call: Call, route: Route) -> Fitted:
@@ -46,6 +49,8 @@ def _fit(inference: Inference, call: Call, route: Route) -> Fitted:
     if dialect.for_target is not None and (native or call.composed):
         call = dialect.for_target(call, route.target.name, native=native)
         refuse_lossy(call.losses, inference.deployment)
+    if native and not call.composed:
+        return Fitted(call, _prepare(inference, call, route), None)
     with own_places(dialect, call):
         translation = None if native else translate(inference, call, route)
         body = translation.body if translation else _prepare(inference, call, route)
