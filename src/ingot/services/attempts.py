@@ -17,12 +17,12 @@ from ingot.dialects.dialect import AS_IT_IS, Call, Turn, Usage
 from ingot.dialects.outgoing import dropped
 from ingot.errors import (
     ApiError,
+    ClientError,
     UpstreamError,
     UpstreamUnavailable,
 )
 from ingot.services.door import Fidelity, Inference, Outcome
-from ingot.services.fitting import fit, routes_with_images
-from ingot.services.losses import Lossy
+from ingot.services.fitting import fit, routes_with_images, worse
 from ingot.services.outages import explain, unavailable
 from ingot.services.places import own_places
 from ingot.services.refusals import Refusal, read_refusal
@@ -77,6 +77,14 @@ class Retryable(Exception):
         self.stale = stale
 
 
+class Unfit(Exception):
+    """This target cannot take the call: nothing was sent. Carries what the client is told if no other can."""
+
+    def __init__(self, error: ClientError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -> Opened:
     """The first reply that may be given on; the caller owes `opened.link.release(opened.reply)`."""
     deployment = inference.deployment
@@ -91,6 +99,7 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
     queued = inference.claim is not None
     tried: set[str] = set()
     last: ApiError | None = None
+    refused: ClientError | None = None
     attempt = 0
     stale = False
     waited = 0.0
@@ -115,10 +124,11 @@ async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -
         outcome.attempts = attempt + 1
         try:
             return await _try(runtime, inference, call, route=choice.route, link=choice.link)
-        except Lossy:
+        except Unfit as unfit:
+            refused = worse(refused, unfit.error)
             routes = [route for route in routes if route is not choice.route]  # another may take all of it
             if not routes:
-                raise
+                raise refused from unfit
         except Retryable as failure:
             last = failure.error
             _note(runtime, inference, choice.route, failure)
@@ -154,7 +164,10 @@ async def as_sent(
 
 async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Route, link: Link) -> Opened:
     """One try; `call` is the inference's own with its images fetched."""
-    fitted = await fit(inference, call, route)
+    try:
+        fitted = await fit(inference, call, route)
+    except ClientError as refusal:
+        raise Unfit(refusal) from refusal
     call, body, translation = fitted.call, fitted.body, fitted.translation
     losses = call.losses if translation else call.losses + dropped(call, route.target.quirks)
     queued = inference.claim is not None

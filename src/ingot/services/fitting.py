@@ -70,12 +70,16 @@ def check(inference: Inference, call: Call) -> None:
         try:
             _fit(inference, call, route)
         except ClientError as error:
-            # The first that is no loss ends the search for a target; of losses the last one is told.
-            told = error if told is None or isinstance(told, Lossy) else told
+            told = worse(told, error)
         else:
             return
     if told is not None:
         raise told
+
+
+def worse(told: ClientError | None, error: ClientError) -> ClientError:
+    """Which of two routes' refusals is told, where no other route takes the call: the first that is no loss, or the last loss."""
+    return error if told is None or isinstance(told, Lossy) else told
 
 
 def takes_all(deployment: Deployment, dialect: Dialect) -> bool:

@@ -9,6 +9,7 @@ Of other dialects, neighbours that get the same role become one message, for rol
 their order. What cannot be said leaves a `Loss`; a message with nothing left in it is not sent.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeGuard
 
@@ -48,10 +49,11 @@ _INSTRUCTIONS: Final = frozenset({"system", "developer"})
 class MessageWriter:
     """Writes the turns of one request to one target, and notes what is lost."""
 
-    __slots__ = ("_native", "_origin", "_place", "_rules", "losses")
+    __slots__ = ("_ids", "_native", "_origin", "_place", "_rules", "losses")
 
     def __init__(self, request: Request, *, origin: Origin, rules: Rules) -> None:
         self.losses: list[Loss] = []
+        self._ids = _Ids()
         self._native = request.origin == "messages"
         self._origin = origin
         self._place = request.place
@@ -150,7 +152,7 @@ class MessageWriter:
             self.losses.append(Loss(path, "part", encoded))
             return None
         if isinstance(part, ToolCall) and isinstance(encoded, dict):
-            encoded["id"] = self._call_id(part.id)
+            encoded["id"] = part.id if self._native else self._ids.of_call(part.id)
             if isinstance(encoded["input"], Raw):
                 # It is what the model wrote: nothing of it is lost.
                 self.losses += lost_extras(part.extras, "messages", at=path)
@@ -177,11 +179,9 @@ class MessageWriter:
             return f"anthropic-version {self._rules.version} has no documents in messages of the assistant"
         return None
 
-    def _call_id(self, told: str) -> str:
-        return told if self._native else call_id(told)
-
     def _write_result(self, path: str, result: ToolResult) -> Json:
-        block: Json = {"type": "tool_result", "tool_use_id": self._call_id(result.call_id)}
+        told = result.call_id if self._native else self._ids.of_result(result.call_id)
+        block: Json = {"type": "tool_result", "tool_use_id": told}
         parts = [(where(path, part.at), part) for part in result.parts]
         content = self._write_content(parts, role="tool")
         if content or (self._native and content == ""):
@@ -189,6 +189,35 @@ class MessageWriter:
         if result.is_error is not None:
             block["is_error"] = result.is_error
         return block
+
+
+class _Ids:
+    """The ids of another dialect's calls as this one takes them: in its letters, and no two alike.
+
+    A server that counts its calls anew in each answer has `call_0` in each of them; a result belongs to the first call of its id
+    that has none yet.
+    """
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+        self._waiting: dict[str, deque[str]] = {}
+        self._answered: dict[str, str] = {}
+
+    def of_call(self, told: str) -> str:
+        own = call_id(told)
+        found, number = own, 1
+        while found in self._used:
+            number += 1
+            found = f"{own}_{number}"
+        self._used.add(found)
+        self._waiting.setdefault(told, deque()).append(found)
+        return found
+
+    def of_result(self, told: str) -> str:
+        waiting = self._waiting.get(told)
+        if waiting:
+            self._answered[told] = waiting.popleft()
+        return self._answered.get(told) or call_id(told)
 
 
 def _placed(turns: Iterable[Turn]) -> list[Placed]:
