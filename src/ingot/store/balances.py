@@ -162,12 +162,14 @@ def _charge(conn: Connection, org_id: str, group: Sequence[Charge]) -> list[Shor
 
 def _covered(group: Sequence[Charge], *, budget: bool) -> dict[Part, int]:
     """What the charges take from each lease: the reserved part of their amounts."""
-    covered: dict[Part, int] = defaultdict(int)
+    covered: dict[str, int] = defaultdict(int)
+    parts: dict[str, Part] = {}
     for each in group:
         for part in each.parts:
             if (part.account.budget_id is not None) == budget and part.lease:
-                covered[part] += min(each.amount, each.reserved)
-    return {part: amount for part, amount in covered.items() if amount}
+                covered[part.lease] += min(each.amount, each.reserved)
+                parts[part.lease] = part
+    return {parts[lease]: amount for lease, amount in covered.items() if amount}
 
 
 def _make_up(
@@ -177,7 +179,10 @@ def _make_up(
     what took of others' reservations, as its lease was gone or nothing was reserved, so that none is ever uncovered.
     """
     made: list[Shortfall] = []
-    missing -= sum(_excess(each) for each in group)
+    beyond = sum([_excess(each) for each in group])
+    missing -= beyond
+    if not beyond and missing <= 0:
+        return made  # as in nearly every group
     for each in group:
         if not each.prepaid:
             continue

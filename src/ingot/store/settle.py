@@ -290,14 +290,13 @@ def _usage(billed: Sequence[Settlement]) -> list[tuple[Any, ...]]:
     sums: dict[tuple[Any, ...], list[int]] = {}
     for each in billed:
         key = (each.org_id, each.finished_at // HOUR, each.key_id, each.model, each.window)
-        figures = (
-            1,
-            each.input_tokens,
-            each.cached_tokens,
-            each.output_tokens,
-            each.reasoning_tokens,
-            each.amount,
-        )
         known = sums.get(key)
-        sums[key] = list(figures) if known is None else [a + b for a, b in zip(known, figures, strict=True)]
+        if known is None:
+            known = sums[key] = [0] * len(_USAGE_SUMS)
+        known[0] += 1
+        known[1] += each.input_tokens
+        known[2] += each.cached_tokens
+        known[3] += each.output_tokens
+        known[4] += each.reasoning_tokens
+        known[5] += each.amount
     return [(*key, *figures) for key, figures in sorted(sums.items())]
