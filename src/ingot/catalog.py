@@ -73,7 +73,8 @@ class Quirks:
     `narrow_tools` marks a target that ignores a `tool_choice` which names tools: it is sent those tools alone. `gbnf` is
     one that compiles JSON schemas as llama.cpp does.
     `silent` are the target's tokens that its grammar takes for their names and its answers show as nothing. `tells_stop`
-    is one that says which stop sequence it met where it is asked as llama.cpp is.
+    is one that says which stop sequence it met where it is asked as llama.cpp is. `guarded` is one that gets no field which
+    no reference names.
     """
 
     rename: Mapping[str, str] = field(default_factory=dict, hash=False)
@@ -85,28 +86,40 @@ class Quirks:
     narrow_tools: bool = False
     gbnf: bool = False
     tells_stop: bool = False
+    guarded: bool = False
     silent: tuple[int, ...] = field(default=(), hash=False)
 
 
 # What llama-server takes and ignores, or fails on, tried on the bundled release. `n` works there, but its usage
-# counts one choice only, and an answer that cannot be billed right is not given.
+# counts one choice only, and an answer that cannot be billed right is not given. Fields of its own that would change an
+# answer are refused by name; all others that no reference names are left out, see `dialects.unnamed`.
 ENGINE_QUIRKS: Final = Quirks(
     reject=frozenset(
         {
             "audio",
             "best_of",
+            "chat_template",
             "dimensions",
             "echo",
             "file",
             "function_call",
             "functions",
+            "grammar",
+            "ignore_eos",
             "input_audio",
+            "json_schema",
             "moderation",
             "n",
+            "n_cmpl",
+            "n_predict",
+            "n_probs",
             "prediction",
+            "reasoning_format",
+            "response_fields",
             "service_tier",
             "suffix",
             "tools.custom",
+            "verbose",
             "verbosity",
             "web_search_options",
         }
@@ -114,6 +127,7 @@ ENGINE_QUIRKS: Final = Quirks(
     narrow_tools=True,
     gbnf=True,
     tells_stop=True,
+    guarded=True,
 )
 
 

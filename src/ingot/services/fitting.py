@@ -15,6 +15,7 @@ from msgspec import Struct
 from ingot.catalog import Deployment, Route
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.responses_makers import taken_by
+from ingot.dialects.unnamed import only_named, without_null_thoughts
 from ingot.errors import ClientError
 from ingot.services.apart import LARGE, apart
 from ingot.services.door import Inference
@@ -49,6 +50,10 @@ def _fit(inference: Inference, call: Call, route: Route) -> Fitted:
     if dialect.for_target is not None and (native or call.composed):
         call = dialect.for_target(call, route.target.name, native=native)
         refuse_lossy(call.losses, inference.deployment)
+    if native and (route.target.quirks.guarded or inference.deployment.constitution is not None):
+        call = only_named(call, dialect.format, deployment=inference.deployment.name)
+        if route.target.quirks.guarded:
+            call = without_null_thoughts(call)
     if native and not call.composed:
         return Fitted(call, _prepare(inference, call, route), None)
     with own_places(dialect, call):
