@@ -93,42 +93,15 @@ class Quirks:
 # What llama-server takes and ignores, or fails on, tried on the bundled release. `n` works there, but its usage
 # counts one choice only, and an answer that cannot be billed right is not given. Fields of its own that would change an
 # answer are refused by name; all others that no reference names are left out, see `dialects.unnamed`.
-ENGINE_QUIRKS: Final = Quirks(
-    reject=frozenset(
-        {
-            "audio",
-            "best_of",
-            "chat_template",
-            "dimensions",
-            "echo",
-            "file",
-            "function_call",
-            "functions",
-            "grammar",
-            "ignore_eos",
-            "input_audio",
-            "json_schema",
-            "moderation",
-            "n",
-            "n_cmpl",
-            "n_predict",
-            "n_probs",
-            "prediction",
-            "reasoning_format",
-            "response_fields",
-            "service_tier",
-            "suffix",
-            "tools.custom",
-            "verbose",
-            "verbosity",
-            "web_search_options",
-        }
-    ),
-    narrow_tools=True,
-    gbnf=True,
-    tells_stop=True,
-    guarded=True,
-)
+_REFUSED: Final = frozenset(
+    {
+        "audio", "best_of", "chat_template", "dimensions", "echo", "file", "function_call", "functions",
+        "grammar", "ignore_eos", "input_audio", "json_schema", "moderation", "n", "n_cmpl", "n_predict",
+        "n_probs", "prediction", "reasoning_format", "response_fields", "service_tier", "suffix",
+        "tools.custom", "verbose", "verbosity", "web_search_options",
+    }
+)  # fmt: skip
+ENGINE_QUIRKS: Final = Quirks(reject=_REFUSED, narrow_tools=True, gbnf=True, tells_stop=True, guarded=True)
 
 
 @dataclass(frozen=True, slots=True)
