@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchhouse import ENDED, chat, make, read, results, said
-from ingot.store.suspects import MOST_LAPSES
+from ingot.store.suspects import MOST_LAPSES, PROVEN
 from retryclient import rows
 from rig import Backstage, memory, wait_until
 from served import PATIENCE, Served, serving
@@ -103,7 +103,8 @@ def test_t_q_poison_only_poison_fails_when_it_is_in_a_batch(tmp_path: Path) -> N
             assert {name: said(line) for name, line in good.items()} == {
                 f"good-{number}": f"answer {number}" for number in range(GOOD)
             }
-            assert (counts["completed"], deaths) == (GOOD, MOST_LAPSES)
+            assert counts["completed"] == GOOD
+            assert PROVEN <= deaths <= MOST_LAPSES
             assert found.keys() - good.keys() == {"crash", "hang", "large"}
             assert found["crash"]["response"]["body"]["error"]["code"] == "worker_crashed"
             billed = "SELECT count(*), count(DISTINCT billable_id) FROM ledger JOIN batch_lines ON response_id = billable_id"

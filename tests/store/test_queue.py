@@ -8,7 +8,6 @@ from sqlalchemy import update
 
 from databases import Place, open_store
 from ingot.errors import QuotaExceeded
-from ingot.scheduling.capacity import Room
 from ingot.scheduling.fairness import service, virtual
 from ingot.services.idempotency import Lead, Scope
 from ingot.services.jobs import Jobs, Lost
@@ -17,8 +16,7 @@ from ingot.store import idempotency, queue
 from ingot.store.queue import Rest
 from ingot.store.schema import idempotency as keys
 from ingot.store.schema import items, jobs, ledger, responses, tenant_clocks
-from ingot.store.suspects import MOST_LAPSES, SUSPECTED
-from queuehouse import MODEL, open_queue, take
+from queuehouse import open_queue, take
 
 
 async def test_q05_result_ledger_and_money_are_one_commit_when_an_item_ends(backend: Place) -> None:
@@ -98,71 +96,6 @@ async def test_q07_lease_is_kept_when_it_is_renewed(backend: Place) -> None:
         assert await worker.renew([job.id]) == {(job.id, job.epoch)}
         house.clock.advance(50)
         assert await house.process().reclaim() == 0
-
-
-async def test_q09_job_is_cut_up_when_it_lapsed_twice(backend: Place) -> None:
-    """Its items go on one by one, those with a result are left out, the money is shared, and all of it is settled."""
-    async with open_queue(backend) as house:
-        await house.put(count=4, most=400)
-        worker = house.process()
-        [job] = await take(worker)
-        first, *rest = await worker.items(job)
-        assert await house.settle(job, first)
-        for _ in range(SUSPECTED):
-            await house.lapse()
-            await worker.reclaim()
-            taken = await take(worker, 8)
-        taken += [job for _ in rest[1:] for job in await take(worker, 8)]
-        assert sorted((each.lo, each.hi) for each in taken) == [(1, 1), (2, 2), (3, 3)]
-        assert {each.lapses for each in taken} == {SUSPECTED}
-        for each in taken:
-            [item] = await worker.items(each)
-            assert item.id in {one.id for one in rest}
-            assert await house.settle(each, item)
-        assert await house.left() == (0, 0, 4, 4)
-        assert await house.held() == 0
-        assert await house.sound()
-
-
-async def test_q09_lapses_are_counted_when_a_job_kills_its_workers(backend: Place) -> None:
-    """A job whose lease was never given back says so to the next one that takes it."""
-    async with open_queue(backend) as house:
-        await house.put()
-        worker = house.process()
-        for _ in range(MOST_LAPSES):
-            await take(worker)
-            await house.lapse()
-            await worker.reclaim()
-        [job] = await take(worker)
-        assert job.lapses == MOST_LAPSES
-
-
-async def test_q09_suspects_are_leased_one_at_a_time(backend: Place) -> None:
-    """Of jobs whose workers died twice the one due first, and none beside it; all others as ever, before and behind it."""
-    async with open_queue(backend) as house:
-        worker = house.process()
-        old = [await house.put() for _ in range(3)]
-        for _ in range(SUSPECTED):
-            assert len(await take(worker, 8)) == len(old)
-            await house.lapse()
-            await worker.reclaim()
-        new = [await house.put() for _ in range(2)]
-        beside = await worker.claim(Room(8, 8), models=[MODEL], suspects=False)
-        assert {job.id for job in beside} == {job.id for job in new}
-        for each in old:
-            [suspect] = await take(worker, 8)
-            assert (suspect.id, suspect.suspect) == (each.id, True)
-        assert await take(worker, 8) == []
-
-
-async def test_q09_what_is_given_up_waits_for_no_other(backend: Place) -> None:
-    """Whoever was there at one death more is not tried any more, so that all of them are taken at once."""
-    async with open_queue(backend) as house:
-        worker = house.process()
-        for _ in range(3):
-            await house.put()
-        await house.db.write(lambda conn: conn.execute(update(jobs).values(lapses=MOST_LAPSES)))
-        assert len(await worker.claim(Room(8, 8), models=[MODEL], suspects=False)) == 3
 
 
 async def test_job_waits_when_it_is_given_back_for_later(backend: Place) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
-from sqlalchemy import Connection, Row, and_, bindparam, func, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, case, func, select, update
 
 from ingot.scheduling.choice import Grant, Look, Queue
 from ingot.store import clocks, heads
@@ -27,7 +27,7 @@ from ingot.store.bulk import insert_rows
 from ingot.store.heads import LEASE, Claimer
 from ingot.store.instants import shared_now
 from ingot.store.schema import items, jobs
-from ingot.store.suspects import SUSPECTED
+from ingot.store.suspects import MOST_LAPSES, PROVEN, SUSPECTED, alone
 
 BEFORE: Final = {"running": ("queued",), "queued": ("running",), "gone": ("queued", "running")}
 """The states from which a job may come to another."""
@@ -91,11 +91,6 @@ class Leased(Job, frozen=True, kw_only=True):
     tries: int
     lapses: int
     cancel_at: int | None
-
-    @property
-    def suspect(self) -> bool:
-        """Whether it may be what killed its workers; see `store.suspects`."""
-        return self.lapses == SUSPECTED
 
 
 class Claim(Struct, frozen=True, gc=False):
@@ -251,16 +246,20 @@ def reclaim(conn: Connection, now: int, *, held: Collection[str] = ()) -> int:
     over = and_(_j.state.in_(BEFORE["queued"]), _j.lease_until <= shared_now(conn, now))
     if held and conn.dialect.name != "postgresql":
         over = and_(over, _j.id.not_in(sorted(held)))
-    lapsed = select(_j.id).where(over).limit(500).with_for_update(skip_locked=True)
+    lapsed = select(_j.id, _j.owner).where(over).limit(500).with_for_update(skip_locked=True)
+    owners = {row.id: row.owner for row in conn.execute(lapsed)}
+    if not owners:
+        return 0
+    proven = and_(_j.id.in_(sorted(alone(owners.items()))), _j.lapses + 1 >= PROVEN)
     values = {
         "state": "queued",
         "epoch": _j.epoch + 1,
         "owner": None,
         "lease_until": None,
         "not_before": 0,
-        "lapses": _j.lapses + 1,
+        "lapses": case((proven, MOST_LAPSES), else_=_j.lapses + 1),
     }
-    back = update(jobs).where(_j.id.in_(lapsed.scalar_subquery()), over).values(values)
+    back = update(jobs).where(_j.id.in_(sorted(owners)), over).values(values)
     found = [_leased(row) for row in conn.execute(back.returning(*_COLUMNS))]
     laid: list[Leased] = []
     for job in found:

@@ -20,6 +20,7 @@ from ingot.services.work import Dialects
 from ingot.signals.signal import ENDS, WORK
 from ingot.store.faults import StoreError
 from ingot.store.schema import MICROSECOND, micros
+from ingot.store.suspects import distance
 from ingot.worker.course import Bench
 from ingot.worker.lanes import NOWHERE, Places, lane_of, lanes
 from ingot.worker.running import Running, Why
@@ -138,7 +139,7 @@ class Worker:
                 models=waiting,
                 horizon=runtime.desk.horizon(name),
                 warm=warm,
-                suspects=not any(each.job.suspect for each in self._running.values()),
+                suspects=self._distant(),
                 own=held,
             )
             bench = Bench(runtime, self._dialects, self._permits, places, runtime.rng)
@@ -146,6 +147,11 @@ class Worker:
                 if job.prefix:
                     self._warm[name, job.org_id] = job.prefix
                 self._begin(Running(job, bench))
+
+    def _distant(self) -> bool:
+        """Whether one that is suspected of killing its workers may begin: the last ones began long enough ago."""
+        now = asyncio.get_running_loop().time()
+        return all(now - each.since >= distance(each.job.lapses) for each in self._running.values())
 
     def _room(self, name: str, places: Places) -> tuple[Room, list[Own]]:
         """For how many more items jobs of a lane may be leased, and what competes with them for it."""

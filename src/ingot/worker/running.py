@@ -40,6 +40,8 @@ class Running:
 
     def __init__(self, job: Leased, bench: Bench) -> None:
         self.job = job
+        self.since = asyncio.get_running_loop().time()
+        """When it was leased, by the loop's clock."""
         self.task: asyncio.Task[None] | None = None
         self._bench = bench
         self._together = Together(job.hi - job.lo + 1)

@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 from sqlalchemy import text as sql
 
-SUSPECTS = "state = 'queued' AND lapses = 2"
+SUSPECTS = "state = 'queued' AND lapses BETWEEN 2 AND 5"
 """Of the jobs; see `store.suspects`."""
 COLUMNS = ("due_at", "id")
 
