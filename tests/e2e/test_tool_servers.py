@@ -53,10 +53,20 @@ def in_messages(url: str) -> dict[str, Any]:
     return body_of("echo: hi", mcp_servers=servers)
 
 
+def in_found(url: str) -> dict[str, Any]:
+    """The same of tools that a search found, in a namespace of them."""
+    server = {"type": "mcp", "server_label": "s", "server_url": url}
+    space = {"type": "namespace", "name": "n", "description": "d", "tools": [server]}
+    found = {"type": "tool_search_output", "call_id": "c", "execution": "client", "status": "completed"}
+    return {"model": "claude", "input": [found | {"tools": [space]}, {"role": "user", "content": "echo: hi"}]}
+
+
 SURFACES = [
     ("/v1/responses", in_responses, "tools[1].server_url"),
     ("/v1/messages", in_messages, "mcp_servers.1.url"),
     ("/v1/messages/count_tokens", in_messages, "mcp_servers.1.url"),
+    ("/v1/responses", in_found, "input[0].tools[0].tools[0].server_url"),
+    ("/v1/responses/input_tokens", in_found, "input[0].tools[0].tools[0].server_url"),
 ]
 
 

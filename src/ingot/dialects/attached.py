@@ -90,7 +90,7 @@ def files_of_responses(items: list[Json], tools: Iterable[Json] = ()) -> Iterato
             yield from _named(output, ("input", row, "output"))
         for (name, index), part in parts_of(item):
             yield from _named(part, ("input", row, name, index))
-        if item.get("type") == "additional_tools":
+        if item.get("type") in ("additional_tools", "tool_search_output"):
             yield from _of_tools(item.get("tools"), ("input", row, "tools"))
     yield from _of_tools(tools, ("tools",))
 
