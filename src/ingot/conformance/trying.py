@@ -27,6 +27,9 @@ PAUSES: Final = (0.02, 0.05, 0.1, 0.2, *[0.5] * 120)
 """Seconds between looks at what is still running: about a minute."""
 MALFORMED: Final = frozenset({"invalid_value", "invalid_type", "missing_required_parameter"})
 """Codes of OpenAI that blame how a request is written: written otherwise, what it asks for would be there."""
+_SAYS: Final = {"chat": "choices", "responses": "output", "messages": "content"}
+"""What every answer of a surface has."""
+_STREAM: Final = "text/event-stream"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -123,6 +126,9 @@ def takes(*requests: Mapping[str, Any], surface: str = "chat", status: int = 200
         for fields in requests:
             answer = await subject.ask(fields, surface=surface)
             expect(answer.status == status, f"{status} for {named(fields)}", answer)
+            said = _SAYS.get(surface)
+            if said is not None and answer.content_type != _STREAM:
+                expect(said in answer.value, f"an answer with '{said}' for {named(fields)}", answer)
 
     return check
 

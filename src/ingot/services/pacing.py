@@ -53,6 +53,8 @@ class Called(Struct, frozen=True, kw_only=True):
     seconds: float
     read: int = 0
     written: int = 0
+    guess: int = 0
+    """Tokens that it is estimated to read, by what is known now; 0: as many as it read."""
     most: int = 0
     """Tokens that it might have written."""
     retry_after: float | None = None
@@ -253,12 +255,12 @@ def _learned(habit: Habit, called: Called, now: float) -> tuple[Habit, float]:
     What comes is summed by these, so that what they are all wrong by cancels out. They are made by the ratio of now, and not by
     the one that this call was let in with: the first ones knew none.
     """
-    ratio = habit.ratio
-    real = given = float(service(called.read, called.written))
+    ratio, read = habit.ratio, called.guess or called.read
+    real, given = float(service(called.read, called.written)), float(service(read, called.written))
     if called.most > 0:
         part = called.written / max(called.most, called.written)
         ratio = seen(ratio, part, now=now, half_life=RATIO_HALF_LIFE)
-        given = float(estimate(called.read, called.most, ratio.or_else(RATIO)))
+        given = float(estimate(read, called.most, ratio.or_else(RATIO)))
     error = seen(habit.error, real / max(given, 1.0), now=now, half_life=RATIO_HALF_LIFE)
     return Habit(ratio, error), given
 

@@ -128,6 +128,7 @@ class Attempt:
         if ending is None:
             return None
         usage = outcome.usage
+        guess, most = self.runtime.gate.estimates_of(inference.call, inference.deployment)
         return Called(
             model=self.job.model,
             ending=ending,
@@ -135,7 +136,8 @@ class Attempt:
             seconds=outcome.seconds,
             read=0 if usage is None else usage.input,
             written=0 if usage is None else usage.output,
-            most=self.runtime.gate.estimates_of(inference.call, inference.deployment)[1],
+            guess=guess,
+            most=most,
             retry_after=self.wait,
             running=running,
         )

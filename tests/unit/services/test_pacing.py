@@ -11,7 +11,12 @@ NARROW = Target("narrow", "http://127.0.0.1:9/v1", dialects=frozenset({"chat"}),
 
 
 def called(
-    ending: Ending = "done", *, seconds: float = 1.0, written: int = 50, retry: float | None = None
+    ending: Ending = "done",
+    *,
+    seconds: float = 1.0,
+    written: int = 50,
+    retry: float | None = None,
+    guess: int = 0,
 ) -> Called:
     """A call that read 100 tokens and might have written 100."""
     return Called(
@@ -20,6 +25,7 @@ def called(
         began=NOW,
         seconds=seconds,
         read=100,
+        guess=guess,
         written=written,
         most=100,
         retry_after=retry,
@@ -68,6 +74,17 @@ def test_speed_is_right_when_answers_differ_and_what_they_come_to_on_average_is_
     supply = pacing.supply("up", NOW + 1)
     assert supply is not None
     assert 100 * pacing.expected("m", 100, 100) / supply.each == pytest.approx(100.0, rel=0.05)
+
+
+@pytest.mark.parametrize("guess", [30, 300])
+def test_speed_is_right_when_prompts_have_other_tokens_than_their_bytes_tell(guess: int) -> None:
+    """What comes is estimated by bytes, and so is what was read: a hundred such requests take as long as they took."""
+    pacing = Pacing()
+    for _ in range(40):
+        pacing.learn(UP, called(seconds=0.5, guess=guess), NOW + 1)
+    supply = pacing.supply("up", NOW + 1)
+    assert supply is not None
+    assert 100 * pacing.expected("m", guess, 100) / supply.each == pytest.approx(50.0, rel=0.05)
 
 
 def test_q13_tries_that_fail_cost_what_their_place_gives_when_it_answers() -> None:

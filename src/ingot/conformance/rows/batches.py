@@ -38,6 +38,7 @@ async def responses_only(subject: Subject) -> None:
 
 async def size(subject: Subject) -> None:
     """One more than the most is refused; so many are not made here, as each would be answered and paid."""
+    await made(subject)
     answer = await subject.ask({"requests": entries(subject, MOST + 1)}, surface=SURFACE)
     expect(answer.status in {400, 413}, f"a refusal of {MOST + 1:,} requests", answer)
     refused(await subject.ask({"requests": []}, surface=SURFACE), "no requests", param="requests")
