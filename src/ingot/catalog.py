@@ -96,7 +96,7 @@ class Quirks:
 _REFUSED: Final = frozenset(
     {
         "audio", "best_of", "chat_template", "dimensions", "echo", "file", "function_call", "functions",
-        "grammar", "ignore_eos", "input_audio", "json_schema", "moderation", "n", "n_cmpl", "n_predict",
+        "grammar", "input_audio", "json_schema", "moderation", "n", "n_cmpl", "n_predict",
         "n_probs", "prediction", "reasoning_format", "response_fields", "service_tier", "suffix",
         "tools.custom", "verbose", "verbosity", "web_search_options",
     }

@@ -51,7 +51,6 @@ def ask(served: Served, model: str, **fields: Any) -> tuple[int, dict[str, str],
         {"response_fields": ["prompt"]},
         {"n_cmpl": 3},
         {"n_predict": 300},
-        {"ignore_eos": True},
         {"chat_template": "{{ messages }}"},
         {"reasoning_format": "bogus"},
         {"grammar": "root ::= [a-z]"},
@@ -73,7 +72,7 @@ def test_field_is_refused_by_name_when_the_engine_would_heed_it(
 def test_field_is_left_out_and_told_when_nobody_knows_it(scene: Scene) -> None:
     """How tokens are drawn goes on, and a switch that templates know."""
     own = {"a_field_of_its_own": {"deep": [1]}, "t_max_predict_ms": 1}
-    known = {"top_k": 5, "chat_template_kwargs": {"enable_thinking": False}}
+    known = {"top_k": 5, "ignore_eos": True, "chat_template_kwargs": {"enable_thinking": False}}
     status, headers, _ = ask(scene[0], "plain", **own, **known)
     assert status == 200
     assert {each.partition("=")[0].strip() for each in headers["x-ingot-loss"].split(";")} == own.keys()

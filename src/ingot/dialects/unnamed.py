@@ -25,7 +25,7 @@ TEMPLATE: Final = "chat_template_kwargs"
 SAMPLING: Final = frozenset(
     {
         "dry_allowed_length", "dry_base", "dry_multiplier", "dry_penalty_last_n", "dynatemp_exponent", "dynatemp_range",
-        "min_p", "mirostat", "mirostat_eta", "mirostat_tau", "repeat_last_n", "repeat_penalty", "repetition_penalty",
+        "ignore_eos", "min_p", "mirostat", "mirostat_eta", "mirostat_tau", "repeat_last_n", "repeat_penalty", "repetition_penalty",
         "top_k", "top_n_sigma", "typical_p", "xtc_probability", "xtc_threshold",
     }
 )  # fmt: skip
