@@ -9,6 +9,7 @@ import itertools
 import os
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import msgspec
 import pytest
@@ -58,34 +59,29 @@ class Stage:
         return self.micros
 
 
+def _told(stage: Stage) -> dict[str, Any]:
+    """What a limiter over any server is made with."""
+    return {
+        "clock": stage.clock,
+        "ids": new_id,
+        "node": "only",
+        "log": Lines(),
+        "lease": LEASE,
+        "budget": PATIENT,
+        "now": stage.now,
+    }
+
+
 def _memory(stage: Stage) -> Limiter:
     return MemoryLimiter(stage.clock)
 
 
 def _valkey(stage: Stage) -> Limiter:
-    return valkey_limiter(
-        valkey_url(),
-        clock=stage.clock,
-        ids=new_id,
-        node="only",
-        log=Lines(),
-        lease=LEASE,
-        budget=PATIENT,
-        now=stage.now,
-    )
+    return valkey_limiter(valkey_url(), **_told(stage))
 
 
 def _postgres(stage: Stage) -> Limiter:
-    return postgres_limiter(
-        postgres_url(),
-        clock=stage.clock,
-        ids=new_id,
-        node="only",
-        log=Lines(),
-        lease=LEASE,
-        budget=PATIENT,
-        now=stage.now,
-    )
+    return postgres_limiter(postgres_url(), **_told(stage))
 
 
 MAKERS: dict[str, Callable[[Stage], Limiter]] = {

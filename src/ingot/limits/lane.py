@@ -123,7 +123,7 @@ async def in_time(
     if error is None:
         return task.result()
     await abandon(task)
-    raise LinkFault(f"{server}: {type(error).__name__}: {error}") from error
+    raise LinkFault(f"{server}: {_named(error)}") from error
 
 
 async def answered(task: "asyncio.Task[list[Answer]]", budget: float) -> bool:
@@ -229,7 +229,6 @@ class Lane:
         try:
             await self._work()
         except Exception as error:
-            self.up = False
             self._dismiss()
             self._go_down(_named(error))
             raise
@@ -366,5 +365,5 @@ def _check(commands: Sequence[Command], answers: Sequence[Answer]) -> None:
             )
 
 
-def _named(error: Exception) -> str:
+def _named(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

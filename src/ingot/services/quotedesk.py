@@ -29,8 +29,7 @@ from ingot.services.admission import most_of
 from ingot.services.asking import place
 from ingot.services.background import wanted
 from ingot.services.batches.desk import OBJECT
-from ingot.services.batches.fits import fits_for
-from ingot.services.batches.intake import Intake, Judge, faulty, too_many
+from ingot.services.batches.intake import Intake, faulty, judge_for, too_many
 from ingot.services.batches.reading import (
     VERSION,
     asked_window,
@@ -146,8 +145,7 @@ class QuoteDesk:
         others = [each.name for each in known.values() if each.batchable or each.name == STANDARD.name]
         sent = headers if draft is not None else VERSION
         dialect = self.batched[asked.endpoint]
-        fits = fits_for(runtime, dialect, self.who)
-        judge = Judge(runtime.catalog, runtime.gate, dialect, self.who.grant, window, sent, fits)
+        judge = judge_for(runtime, dialect, self.who, window=window, headers=sent)
         surveyor = Surveyor(judge, others if asked.windows == "all" else ())
         inline = draft is not None
         read: Callable[[bytes], Named] = (

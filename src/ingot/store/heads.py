@@ -47,6 +47,19 @@ class Claimer:
     """What it has already, and waits: none of it is leased again, and what stands behind it is not leased either."""
 
 
+def head_of(job: Any, *, items: int) -> Head:
+    """A job as it is chosen, with so many items that need a permit; `job` is a leased one, or a row of `_HEAD`."""
+    return Head(
+        job.id,
+        job.due_at / MICROSECOND,
+        job.lift_at / MICROSECOND,
+        job.estimate,
+        items,
+        job.prefix,
+        job.target_at / MICROSECOND,
+    )
+
+
 def rested(shared: int) -> ColumnElement[bool]:
     """Whether a job's pause is over; `shared` is the instant that all agree on. A clock that is put back by hours makes no pause
     longer than the longest.
@@ -109,15 +122,7 @@ def _critical(
 def _by_organization(rows: Iterable[Any], counters: Mapping[str, int], claimer: Claimer) -> list[Queue]:
     found: dict[str, tuple[int, list[Head]]] = {}
     for row in rows:
-        head = Head(
-            row.id,
-            row.due_at / MICROSECOND,
-            row.lift_at / MICROSECOND,
-            row.estimate,
-            row.hi - row.lo + 1,
-            row.prefix,
-            row.target_at / MICROSECOND,
-        )
+        head = head_of(row, items=row.hi - row.lo + 1)
         found.setdefault(row.org_id, (row.weight, []))[1].append(head)
     for each in claimer.own:
         found.setdefault(each.organization, (each.weight, []))[1].append(each.head)

@@ -5,9 +5,8 @@
              6          given up without another try: after three deaths where it was all that its process had at the last one,
                         after six in company
 
-Who dies of one that kills at once is a suspect that ran for longer than the distance, which grows with every death. So what runs
-beside another's poison comes to its end before it has died six times, and a suspect that hangs holds the others up for a
-moment only. Work that is no suspect runs beside them. Nodes know nothing of each other's.
+What kills its worker at once takes along only suspects that have run for longer than their distance, which grows with every
+death: an innocent one comes to its end before it was there six times. One that hangs holds the others up for seconds at first. Work that is no suspect runs beside them. Nodes know nothing of each other's.
 """
 
 from collections import Counter

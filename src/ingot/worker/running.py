@@ -17,13 +17,14 @@ import asyncio
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from ingot.scheduling.choice import Head, Own
+from ingot.scheduling.choice import Own
 from ingot.services.accounting import CANCELLED, EXPIRED, Unrun, settle_rates
 from ingot.services.work import Verdict
 from ingot.signals.signal import ENDS
 from ingot.store.faults import StoreError
+from ingot.store.heads import head_of
 from ingot.store.queue import Leased, Rest
-from ingot.store.schema import micros, seconds
+from ingot.store.schema import micros
 from ingot.worker.course import BUSY_SECONDS, Bench, Course, Stage, Together
 
 
@@ -65,17 +66,7 @@ class Running:
     @property
     def own(self) -> Own:
         """What waits of it for a place, as it stands beside the work in the queue."""
-        job = self.job
-        head = Head(
-            job.id,
-            seconds(job.due_at),
-            seconds(job.lift_at),
-            job.estimate,
-            self.waiting,
-            job.prefix,
-            seconds(job.target_at),
-        )
-        return Own(job.org_id, job.weight, head)
+        return Own(self.job.org_id, self.job.weight, head_of(self.job, items=self.waiting))
 
     # ---- from outside
 

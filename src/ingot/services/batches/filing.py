@@ -25,8 +25,7 @@ from ingot.dialects.dialect import Dialect
 from ingot.errors import ApiError
 from ingot.presets import Preset
 from ingot.services.batches import results
-from ingot.services.batches.fits import fits_for
-from ingot.services.batches.intake import Intake, Judge
+from ingot.services.batches.intake import Intake, judge_for
 from ingot.services.batches.reading import VERSION, next_lines
 from ingot.services.batches.staging import Stage, clear_staged
 from ingot.services.files import DAY, Files, on_disk
@@ -105,9 +104,8 @@ class Filing:
         grant = _grant.decode(batch.grant_data or "{}")
         limits = self.runtime.config.batches
         who = Principal(batch.key_id, "", "", batch.org_id, "inference", grant)
-        fits = fits_for(self.runtime, dialect, who)
         intake = Intake(
-            Judge(self.runtime.catalog, self.runtime.gate, dialect, grant, batch.window, VERSION, fits),
+            judge_for(self.runtime, dialect, who, window=batch.window, headers=VERSION),
             partial(read_line, endpoint=batch.endpoint),
             place=lambda _: "",
             inside="body",

@@ -108,7 +108,7 @@ def shape_of(value: Mapping[str, Any]) -> object | None:
             shape.append(name)
             if name in _SAID:
                 if type(held) is str:
-                    shape.append((_BLANK if held.isspace() else _SAYS) if held else _EMPTY)
+                    shape.append(_said(held))
                 else:
                     _add(held, shape.append)
             elif name in _WHOSE:
@@ -128,7 +128,7 @@ def _add(held: Any, add: Callable[[object], None]) -> None:
         for each in held:
             # A text among others is one of those that are to be embedded or completed.
             if type(each) is str:
-                add((_BLANK if each.isspace() else _SAYS) if each else _EMPTY)
+                add(_said(each))
             else:
                 _add(each, add)
         add(_END)
@@ -139,7 +139,7 @@ def _add(held: Any, add: Callable[[object], None]) -> None:
             if type(each) is not str:
                 _add(each, add)
             elif name in _TEXTS:
-                add((_BLANK if each.isspace() else _SAYS) if each else _EMPTY)
+                add(_said(each))
             elif len(each) > LONGEST:
                 raise _Endless
             else:
@@ -147,6 +147,11 @@ def _add(held: Any, add: Callable[[object], None]) -> None:
         add(_END)
     else:
         add(held)
+
+
+def _said(text: str) -> object:
+    """Of a text, whether it says anything."""
+    return (_BLANK if text.isspace() else _SAYS) if text else _EMPTY
 
 
 def _exact(held: Any) -> Any:

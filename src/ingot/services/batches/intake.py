@@ -20,10 +20,12 @@ from ingot.dialects.batch_lines import Named, placed
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ApiError, InvalidRequest
 from ingot.services.admission import Gate, most_of
-from ingot.services.batches.fits import Fits
+from ingot.services.batches.fits import Fits, fits_for
 from ingot.services.grants import Grant, deployment_for
+from ingot.services.keys import Principal
 from ingot.services.prefixes import prefix_of
 from ingot.services.routing import routes_served
+from ingot.services.runtime import Runtime
 from ingot.services.webhooks.orders import URL
 from ingot.store.batches import MOST_JOB_BYTES
 
@@ -145,6 +147,14 @@ class Judge:
             prefix_of(call.body.value),
             wish_of(call.body.value),
         )
+
+
+def judge_for(
+    runtime: Runtime, dialect: Dialect, who: Principal, *, window: str | None, headers: Mapping[bytes, bytes]
+) -> Judge:
+    """Who judges the requests of one batch of theirs; `window` and `headers` are the batch's own."""
+    fits = fits_for(runtime, dialect, who)
+    return Judge(runtime.catalog, runtime.gate, dialect, who.grant, window, headers, fits)
 
 
 class Intake:

@@ -25,8 +25,7 @@ from ingot.errors import NotFound, Overloaded
 from ingot.ids import ordered_id
 from ingot.rawjson import clip
 from ingot.scheduling.windows import STANDARD
-from ingot.services.batches.fits import fits_for
-from ingot.services.batches.intake import Intake, Judge
+from ingot.services.batches.intake import Intake, judge_for
 from ingot.services.batches.reading import (
     asked_window,
     check_purpose,
@@ -166,9 +165,8 @@ class Making:
     ) -> None:
         runtime = self.runtime
         limits = runtime.config.batches
-        fits = fits_for(runtime, dialect, who)
         intake = Intake(
-            Judge(runtime.catalog, runtime.gate, dialect, who.grant, stage.batch.window, headers, fits),
+            judge_for(runtime, dialect, who, window=stage.batch.window, headers=headers),
             partial(read_request, taken=self.taken),
             place=place_in_body,
             inside="params",
