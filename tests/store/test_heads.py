@@ -6,8 +6,9 @@ from databases import Place
 from ingot.scheduling.backlog import NONE
 from ingot.scheduling.capacity import Room
 from ingot.scheduling.choice import Head, Own
+from ingot.store.queue import Rest
 from ingot.store.schema import MICROSECOND, micros
-from queuehouse import MODEL, QueueHouse, open_queue
+from queuehouse import MODEL, QueueHouse, open_queue, take
 
 ONE = Room(ordinary=1, lifted=1)
 
@@ -86,3 +87,18 @@ async def test_f21_leased_items_that_wait_compete_with_the_queue(backend: Place)
         assert await taken(house, own=own) == [second]
         await put(house, "org_a", due=90_000, estimate=10)
         assert await taken(house, own=own) == []
+
+
+async def test_what_failed_before_waits_until_nothing_else_is_ready_where_that_is_asked_for(
+    backend: Place,
+) -> None:
+    """Of its target little can be asked, and it may be to blame itself."""
+    async with open_queue(backend) as house:
+        tried = await put(house, due=100)
+        process = house.process()
+        [job] = await take(process)
+        assert await process.give_back(job, {job.lo: Rest(tries=1)})
+        fresh = await put(house, "org_b", due=900)
+        room = Room(ordinary=8, lifted=8)
+        assert await taken(house, room, untried=True) == [fresh]
+        assert await taken(house, room, untried=True) == [tried]

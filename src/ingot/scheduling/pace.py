@@ -3,7 +3,8 @@
     answered well, all permits in use    limit + 1/limit         one more after about `limit` answers
                                          limit + 1               up to where it last fell: twice as many after as many
     429, 503                             limit * 0.7             and nothing before Retry-After has passed
-    5xx, reset, time-out                 limit * 0.85            from the third in a row on nothing for 1, 2, 4 .. 30 s
+    5xx, reset, time-out                 limit * 0.85            from the third in a row on nothing for 1, 2, 4 .. 30 s; the
+                                                                 same item again counts for the limit alone
     answers twice as slow as usual       limit * 0.9             a queue builds up inside the target
 
 A decrease counts once for all calls that were already under way: they tell of the same moment. The limit stays
@@ -25,6 +26,8 @@ LONGEST_PAUSE: Final = 3600.0
 PATIENCE: Final = 3
 LONGEST_REST: Final = 30.0
 """After so many failures in a row a target rests; each further one doubles the rest."""
+COUNTED: Final = 16
+"""Items in a row of failures that are known again: by then the rest is at its longest."""
 USED_FROM: Final = 0.5
 """The limit grows only while this part of it is in use: a limit that was not tried tells nothing. Not more of it, for
 a share is left free for asap.
@@ -55,6 +58,8 @@ class Pace(Struct, frozen=True):
     paused_until: float = 0.0
     decreased: float = NEVER
     failures: int = 0
+    failing: tuple[str, ...] = ()
+    """The items whose failures were counted since the last good answer."""
     seen: tuple[float, float] = (0.0, 0.0)
     usual: tuple[float, float] = (0.0, 0.0)
 
@@ -86,7 +91,7 @@ def answered(pace: Pace, now: float, *, began: float, running: int, tokens: int)
     elif running >= USED_FROM * pace.permits:
         limit = min(limit + (1.0 if limit < pace.known else 1.0 / limit), pace.bounds.ceiling)
     return structs.replace(
-        pace, limit=limit, known=known, decreased=decreased, failures=0, seen=seen, usual=usual
+        pace, limit=limit, known=known, decreased=decreased, failures=0, failing=(), seen=seen, usual=usual
     )
 
 
@@ -97,20 +102,23 @@ def throttled(pace: Pace, now: float, *, began: float, retry_after: float | None
     return structs.replace(fallen, known=fallen.limit, paused_until=max(pace.paused_until, now + pause))
 
 
-def failed(pace: Pace, now: float, *, began: float) -> Pace:
-    """After a call that the target failed; those that began before it rested tell nothing new.
+def failed(pace: Pace, now: float, *, began: float, item: str = "") -> Pace:
+    """After a call for `item` that the target failed; those that began before it rested tell nothing new.
 
-    What it bore before it will bear again, so it is back to that within a few rounds.
+    What it bore before it will bear again, so it is back to that within a few rounds. An item that failed in this row already
+    may be to blame itself: it adds nothing to the rest.
     """
     if began < pace.paused_until:
         return pace
-    failures = pace.failures + 1
+    fresh = not item or item not in pace.failing
+    failures = pace.failures + fresh
+    failing = (*pace.failing, item) if fresh and item and len(pace.failing) < COUNTED else pace.failing
     until = pace.paused_until
     if failures >= PATIENCE:
         until = now + min(2.0 ** (failures - PATIENCE), LONGEST_REST)
     known = pace.limit if math.isinf(pace.known) else max(pace.known, pace.limit)
     fallen = _decreased(pace, now, began, FAILED)
-    return structs.replace(fallen, known=known, failures=failures, paused_until=until)
+    return structs.replace(fallen, known=known, failures=failures, failing=failing, paused_until=until)
 
 
 def _decreased(pace: Pace, now: float, began: float, part: float) -> Pace:

@@ -59,12 +59,12 @@ class Opened(Struct):
     fidelity: Fidelity = "verbatim"
     losses: Losses = ()
     """What its target was not sent, though it speaks the client's dialect."""
-    queued: bool = False
-    """Nobody waits for it: what it meets tells others little of the target."""
+    item: str = ""
+    """The queued one that it is for: nobody waits for it, and what it meets tells others little of the target."""
 
     def fail(self) -> None:
         """Notes that the target failed."""
-        self.link.fail(self.began, queued=self.queued)
+        self.link.fail(self.began, item=self.item)
 
 
 class Retryable(Exception):
@@ -170,18 +170,18 @@ async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Rou
         raise Unfit(refusal) from refusal
     call, body, translation = fitted.call, fitted.body, fitted.translation
     losses = call.losses if translation else call.losses + dropped(call, route.target.quirks)
-    queued = inference.claim is not None
+    item = "" if inference.claim is None else inference.response_id
     began = runtime.clock.monotonic()
     try:
         reply = await _send(inference, link, body, translation)
     except UpstreamFault as fault:
         if not fault.stale:
-            link.fail(began, queued=queued)
+            link.fail(began, item=item)
         raise Retryable(explain(fault, route), stale=fault.stale) from fault
     except EngineDown as down:
         error = UpstreamUnavailable(f"The embedded engine is starting: {down}", retry_after=down.retry_after)
         raise Retryable(error, wait=down.retry_after) from down
-    opened = Opened(route, link, reply, began, translation=translation, losses=losses, queued=queued)
+    opened = Opened(route, link, reply, began, translation=translation, losses=losses, item=item)
     if translation is None:
         opened.turn = inference.dialect.turn_of(call, route.target.quirks, inference.deployment.refusal_mark)
     opened.fidelity = _fidelity(inference, call, opened)
@@ -310,7 +310,7 @@ async def _refuse(runtime: Runtime, opened: Opened) -> Never:
         reply.status, target=route.target.name, deployment_model=route.model, retry_after=wait
     )
     if reply.status in (429, 503) and wait is not None:
-        link.refuse(wait, queued=opened.queued)
+        link.refuse(wait, queued=bool(opened.item))
     elif reply.status >= 500:
         opened.fail()
     else:

@@ -269,12 +269,13 @@ class Jobs:
         horizon: float = NONE,
         warm: Mapping[str, str] = NOTHING_WARM,
         suspects: bool = True,
+        untried: bool = False,
         own: Collection[Own] = (),
     ) -> list[Leased]:
         """Leases the jobs that come next of these models, as many as there is room for. What is due by the `horizon` goes
         before all else; `warm` says by organization how the prompts began that the targets worked on last; `suspects`
-        whether one may be among them that is suspected of killing its workers; `own` what was leased and waits for the
-        same room.
+        whether one may be among them that is suspected of killing its workers; `untried` that what failed before comes only
+        where nothing else is ready; `own` what was leased and waits for the same room.
         """
         now = self._clock.now()
         claimer = Claimer(
@@ -285,6 +286,7 @@ class Jobs:
             horizon=None if horizon == NONE else micros(horizon),
             warm=warm,
             suspects=suspects,
+            untried=untried,
             own=own,
         )
         choose: Choose = partial(choice.choose, room=room, now=now, horizon=horizon)

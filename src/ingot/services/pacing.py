@@ -59,6 +59,8 @@ class Called(Struct, frozen=True, kw_only=True):
     """Tokens that it might have written."""
     retry_after: float | None = None
     running: int = 1
+    item: str = ""
+    """Which one it was for."""
 
 
 class Habit(Struct, frozen=True):
@@ -126,7 +128,7 @@ class Pacing:
         elif called.ending == "throttled":
             lane.pace = paces.throttled(lane.pace, now, began=called.began, retry_after=called.retry_after)
         else:
-            lane.pace = paces.failed(lane.pace, now, began=called.began)
+            lane.pace = paces.failed(lane.pace, now, began=called.began, item=called.item)
         given = 0.0
         if called.ending == "done" and called.read + called.written > 0:
             known = self._habits.get(called.model, Habit())

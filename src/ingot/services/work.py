@@ -84,7 +84,7 @@ class Attempt:
                 f"This server offers no {job.surface} under the preset '{job.preset}' any more."
             )
             return await self._fail(missing, None)
-        if self._late() and self.job.in_batch:
+        if self.late and self.job.in_batch:
             return await self.end_unrun(EXPIRED)
         refused = self._objection()
         if refused is not None:
@@ -140,6 +140,7 @@ class Attempt:
             most=most,
             retry_after=self.wait,
             running=running,
+            item=self.item.id,
         )
 
     def _objection(self) -> ApiError | None:
@@ -149,14 +150,15 @@ class Attempt:
                 "The request was begun several times, and each time the process that worked on it ended.",
                 code="worker_crashed",
             )
-        if self._late():
+        if self.late:
             return Overloaded(
                 f"The request could not be answered within its completion window, '{self.job.window}'.",
                 code="window_missed",
             )
         return None
 
-    def _late(self) -> bool:
+    @property
+    def late(self) -> bool:
         """Whether its time is over, in a window whose work ends with it."""
         return self.job.on_miss == "fail" and self._now() > self.job.due_at
 

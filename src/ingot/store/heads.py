@@ -43,6 +43,8 @@ class Claimer:
     """How the prompts began that the targets worked on last, by organization."""
     suspects: bool = True
     """Whether one job may come along that is suspected of killing its workers."""
+    untried: bool = False
+    """Whether only jobs come that were never tried, where one is ready: what failed may be to blame itself."""
     own: Collection[Own] = ()
     """What it has already, and waits: none of it is leased again, and what stands behind it is not leased either."""
 
@@ -98,10 +100,14 @@ def queues(conn: Connection, look: Look, claimer: Claimer, *, shared: int) -> li
 
 
 def _ready(conn: Connection, claimer: Claimer, shared: int) -> list[ColumnElement[bool]]:
-    """Which jobs may begin; one suspect among them at most."""
+    """Which jobs may begin; one suspect among them at most, and what was tried only where nothing else is, if that is asked for."""
     ready = [_j.state == "queued", rested(shared), _j.model.in_(sorted(claimer.models))]
     suspect = suspects.first(conn, *ready) if claimer.suspects else None
-    return [*ready, suspects.admitted(suspect)]
+    ready.append(suspects.admitted(suspect))
+    untried = _j.tries == 0
+    if claimer.untried and conn.execute(select(_j.id).where(*ready, untried).limit(1)).first() is not None:
+        ready.append(untried)
+    return ready
 
 
 def _critical(

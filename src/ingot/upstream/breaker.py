@@ -9,7 +9,8 @@ the target gets nothing, whatever the breaker's state. Time is a parameter; noth
 
 Queued work yields to who waits for an answer. It stops at half of the failures, and what it meets alone shuts the
 target for nobody else: its probes keep no other from probing, its failures bring the others to one short of open, so that their first one opens it at once where
-the target is dead; a Retry-After that it is told is its own.
+the target is dead; a Retry-After that it is told is its own. A queued item counts once in a row of failures, however often it is
+tried: one that always fails says little of the target.
 """
 
 from typing import Literal
@@ -22,6 +23,7 @@ class Breaker:
 
     __slots__ = (
         "_cool_until",
+        "_counted",
         "_failures",
         "_open_until",
         "_probing_until",
@@ -39,6 +41,7 @@ class Breaker:
         self._seconds = open_seconds
         self._failures = 0
         self._queued_failures = 0
+        self._counted: set[str] = set()
         self._open_until = 0.0
         self._cool_until = 0.0
         self._queued_cool_until = 0.0
@@ -68,6 +71,10 @@ class Breaker:
         probing = max(self._probing_until, self._queued_probing_until) if queued else self._probing_until
         return max(probing - now, 0.0)
 
+    def probing(self, now: float) -> bool:
+        """Whether a probe is under way: its end may come long before the next one goes."""
+        return self.shut and now < max(self._probing_until, self._queued_probing_until)
+
     def begin(self, now: float, *, queued: bool = False) -> None:
         """A request goes out; in half-open it is the probe."""
         if not self._is_shut(queued=queued):
@@ -80,17 +87,21 @@ class Breaker:
     def succeed(self) -> None:
         """The target answered."""
         self._failures = self._queued_failures = 0
+        self._counted.clear()
         self.abandon()
         self.calm = self._cool_until == self._queued_cool_until == 0.0
 
-    def fail(self, now: float, *, queued: bool = False) -> None:
-        """The target did not answer, or answered that it is broken."""
-        self._queued_failures += 1
-        if not queued or self._failures + 1 < self._threshold:
-            self._failures += 1
+    def fail(self, now: float, *, item: str = "") -> None:
+        """The target did not answer, or answered that it is broken; `item` is the queued one that it was asked for, if it was one."""
         self.abandon()
-        self.calm = False
-        if self._is_shut(queued=True):
+        if item not in self._counted:
+            self._queued_failures += 1
+            if not item or self._failures + 1 < self._threshold:
+                self._failures += 1
+            if item and not self.shut:  # once it is shut nothing depends on the count of queued work
+                self._counted.add(item)
+            self.calm = False
+        if self.shut:
             self._open_until = now + self._seconds
 
     def abandon(self) -> None:
@@ -116,6 +127,11 @@ class Breaker:
         if self._failures < self._threshold:
             return "closed"
         return "open" if now < self._open_until else "half_open"
+
+    @property
+    def shut(self) -> bool:
+        """Whether queued work gets nothing but probes."""
+        return self._is_shut(queued=True)
 
     def _is_shut(self, *, queued: bool) -> bool:
         """Whether so many failures were counted that it gets nothing but probes."""

@@ -203,23 +203,24 @@ class Link:
         state = self.breaker.state(now)
         return "ok" if state == "closed" else f"breaker {state.replace('_', ' ')}"
 
-    def fail(self, began: float, *, queued: bool = False) -> None:
-        """A call that began at the monotonic time `began` failed by the target's fault; `queued`: one that nobody waits for.
+    def fail(self, began: float, *, item: str = "") -> None:
+        """A call that began at the monotonic time `began` failed by the target's fault; `item` is the queued one that it was for, if
+        nobody waits for it.
 
         Many calls that one event cut count once: those that had begun before the last failure say nothing new.
         """
         if self._whereabouts is not None:
             self._endpoint = None  # a restarted engine listens elsewhere
             self._whereabouts.doubt()
-        if began < (self._queued_failed_at if queued else self._failed_at):
+        if began < (self._queued_failed_at if item else self._failed_at):
             self.breaker.abandon()
             return
         now = self._clock.monotonic()
-        if queued:
+        if item:
             self._queued_failed_at = now
         else:
             self._failed_at = now
-        self.breaker.fail(now, queued=queued)
+        self.breaker.fail(now, item=item)
 
     def refuse(self, retry_after: float | None, *, queued: bool = False) -> None:
         """The target answered that it is overloaded: leave it alone for as long as it asked; `queued` work alone where it was that

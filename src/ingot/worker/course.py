@@ -202,6 +202,9 @@ class Course:
         lifted = seconds(job.lift_at) <= bench.runtime.clock.now()
         turn = Turn(job.org_id, job.weight, job.estimate, job.target_at, lifted)
         async with bench.places.enter(turn), bench.permits:
+            if attempt.tries and not attempt.late and (held := bench.places.hold()):
+                attempt.wait = held
+                return Verdict.LATER
             self.stage = Stage.RUNS
             door, told = await self._door(), True
             try:
@@ -256,7 +259,12 @@ class Course:
         if self.verdict is Verdict.AGAIN:
             self._tries += 1
             return pause(self._job.tries + self._tries, part, retry_after=attempt.wait)
-        return min(max(attempt.wait or 0.0, BUSY_SECONDS), LONGEST_RETRY_AFTER) + part
+        places, later = self._bench.places, self.verdict is Verdict.LATER
+        wait = 0.0 if later and places.probing else attempt.wait or 0.0
+        rest = min(max(wait, BUSY_SECONDS), LONGEST_RETRY_AFTER) + part
+        if later and not attempt.tries:
+            places.expect(rest)
+        return rest
 
     def _learn(self, attempt: Attempt) -> None:
         """What the try tells of its target."""

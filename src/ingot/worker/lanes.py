@@ -5,6 +5,7 @@
     beside     and a few more, where some wait already      so that these keep nobody out who comes first by fairness
     park       a failed one pauses, without a place         a lane bears so many of those
     reserve    what is left of the queue's own share is kept from asap while queued work waits
+    hold       of a target that gets nothing but probes the next one is for an item that was never tried, if one waits
 
 A model's lane is its first target; models that share it share its places. How many there are is learned (`services.pacing`).
 Decides numbers from what runs now; refuses to know jobs and leases.
@@ -28,6 +29,8 @@ from ingot.worker.line import Line, Turn
 FULL: Final = Room(0, 0)
 AHEAD: Final = 4
 """Of its places a lane leases one in so many beside those that wait, before they are free."""
+LATE: Final = 2.0
+"""Seconds within which an item is back that was told when to come again: it is looked for once a second."""
 MOST_PARKED: Final = 256
 """Failed items of a lane that wait here for another try. A target that fails everything makes a process hold no more."""
 
@@ -60,6 +63,7 @@ class Places:
         self._clock = clock
         self._look = look
         self._line = Line()
+        self._expected = 0.0
 
     def room(self, *, held: int, free: int) -> Room:
         """For how many more items jobs may be leased, of the `free` places of the process; `held` are leased already."""
@@ -140,10 +144,30 @@ class Places:
     @property
     def rests(self) -> float:
         """For how many seconds the target is left alone because it failed whatever it was asked; 0 where it is not."""
-        pace = None if self.link is None else self._pace
-        if pace is None or pace.failures < PATIENCE:
+        if self.link is None or self._pace.failures < PATIENCE:
             return 0.0
-        return max(pace.paused_until - self._clock.now(), 0.0)
+        return max(self._pace.paused_until - self._clock.now(), 0.0)
+
+    @property
+    def doubted(self) -> bool:
+        """Whether the target failed so often that it is asked little: what failed before may be to blame itself."""
+        return self.link is not None and (self.link.breaker.shut or self._pace.failures >= PATIENCE)
+
+    @property
+    def probing(self) -> bool:
+        """Whether its target may be found to be well at any moment."""
+        return self.link is not None and self.link.breaker.probing(self._clock.monotonic())
+
+    def expect(self, seconds: float) -> None:
+        """An item that was never tried comes again after so many seconds; it counts where it found its target shut."""
+        if self.link is not None and self.link.breaker.shut:
+            self._expected = max(self._expected, self._clock.monotonic() + seconds + LATE)
+
+    def hold(self) -> float:
+        """For how many seconds an item that failed before leaves the next probe to those that are expected: it may itself be to
+        blame, and would keep the target shut.
+        """
+        return max(self._expected - self._clock.monotonic(), 0.0)
 
     @property
     def others(self) -> int:

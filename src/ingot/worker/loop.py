@@ -140,6 +140,7 @@ class Worker:
                 horizon=runtime.desk.horizon(name),
                 warm=warm,
                 suspects=self._distant(),
+                untried=places.doubted,
                 own=held,
             )
             bench = Bench(runtime, self._dialects, self._permits, places, runtime.rng)

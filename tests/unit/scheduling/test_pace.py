@@ -72,6 +72,21 @@ def test_failures_in_a_row_let_the_target_rest() -> None:
     assert answered(pace, now, began=now, running=1, tokens=1).failures == 0
 
 
+def test_item_that_fails_again_adds_nothing_to_the_rest() -> None:
+    """It may be to blame itself: alone it lets the target never rest, beside others for no longer than before it came again."""
+    pace = started(BOUNDS)
+    for _ in range(10):
+        pace = failed(pace, 1.0, began=1.0, item="resp_bad")
+    assert (pace.failures, pace.open(1.0), pace.limit) == (1, True, 2.0)
+    for each in ("resp_b", "resp_c", "resp_d"):
+        pace = failed(pace, 100.0, began=100.0, item=each)
+    assert (pace.failures, pace.paused_until) == (3, 101.0)
+    pace = failed(pace, 200.0, began=200.0, item="resp_bad")
+    assert (pace.failures, pace.paused_until) == (3, 201.0)
+    pace = answered(pace, 300.0, began=300.0, running=1, tokens=1)
+    assert failed(pace, 301.0, began=301.0, item="resp_bad").failures == 1
+
+
 def test_limit_falls_when_answers_become_twice_as_slow() -> None:
     """A queue inside the target is seen before it refuses anything."""
     pace = steady(started(BOUNDS), 300)

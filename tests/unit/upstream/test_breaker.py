@@ -1,6 +1,11 @@
 """The breaker opens after failures in a row, admits one probe, and obeys a cool-down."""
 
+import itertools
+
 from ingot.upstream.breaker import Breaker
+
+ITEMS = (f"resp_{number}" for number in itertools.count())
+"""Queued requests, each another one."""
 
 
 def _opened() -> Breaker:
@@ -74,10 +79,10 @@ def test_queued_work_stops_at_half_when_it_fails_alone() -> None:
     """Others are asked still, however often it fails; it comes back as a probe of its own."""
     breaker = Breaker(failures=5, open_seconds=10)
     for _ in range(2):
-        breaker.fail(100.0, queued=True)
+        breaker.fail(100.0, item=next(ITEMS))
     assert breaker.wait(100.0, queued=True) == 0
     for _ in range(20):
-        breaker.fail(100.0, queued=True)
+        breaker.fail(100.0, item=next(ITEMS))
     assert (breaker.wait(104.0), breaker.wait(104.0, queued=True)) == (0, 6)
     assert breaker.state(104.0) == "closed"
     breaker.begin(110.0, queued=True)
@@ -91,18 +96,18 @@ def test_first_failure_of_who_waits_opens_when_queued_work_failed_before() -> No
     """A dead target is shut for all at once."""
     breaker = Breaker(failures=5, open_seconds=10)
     for _ in range(4):
-        breaker.fail(100.0, queued=True)
+        breaker.fail(100.0, item=next(ITEMS))
     breaker.fail(101.0)
     assert (breaker.wait(101.0), breaker.wait(101.0, queued=True)) == (10, 10)
     breaker.begin(110.0, queued=True)
-    breaker.fail(112.0, queued=True)
+    breaker.fail(112.0, item=next(ITEMS))
     assert breaker.wait(112.0) == 10
 
 
 def test_breaker_of_one_failure_is_not_opened_by_queued_work() -> None:
     """It stops queued work at the first failure, and others at their first."""
     breaker = Breaker(failures=1, open_seconds=10)
-    breaker.fail(100.0, queued=True)
+    breaker.fail(100.0, item=next(ITEMS))
     assert (breaker.wait(100.0), breaker.wait(100.0, queued=True)) == (0, 10)
     breaker.fail(100.0)
     assert breaker.wait(100.0) == 10
@@ -142,3 +147,20 @@ def test_probe_of_queued_work_keeps_no_client_waiting() -> None:
     assert breaker.wait(120.5, queued=True) > 0
     breaker.succeed()
     assert breaker.wait(112.0) == breaker.wait(112.0, queued=True) == 0
+
+
+def test_queued_item_that_always_fails_counts_once_in_a_row() -> None:
+    """It shuts its target for nobody; once others have shut it, each probe that it takes keeps it shut."""
+    breaker = Breaker(failures=5, open_seconds=10)
+    for _ in range(20):
+        breaker.fail(100.0, item="resp_bad")
+    assert (breaker.shut, breaker.wait(100.0, queued=True)) == (False, 0)
+    breaker.succeed()
+    assert breaker.calm
+    for each in ("resp_bad", "resp_b", "resp_bad", "resp_c"):
+        breaker.fail(100.0, item=each)
+    assert breaker.shut
+    breaker.begin(110.0, queued=True)
+    assert breaker.probing(110.0)
+    breaker.fail(111.0, item="resp_bad")
+    assert (breaker.wait(111.0, queued=True), breaker.probing(111.0)) == (10, False)

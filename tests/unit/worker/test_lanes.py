@@ -11,7 +11,7 @@ from ingot.scheduling.capacity import Room
 from ingot.services.pacing import Called, Pacing
 from ingot.upstream.client import Client
 from ingot.upstream.link import Link
-from ingot.worker.lanes import MOST_PARKED, Places
+from ingot.worker.lanes import LATE, MOST_PARKED, Places
 from ingot.worker.line import Turn
 
 NOW = 1_000_000.0
@@ -134,6 +134,23 @@ async def test_nothing_begins_while_the_target_wants_to_be_left_alone() -> None:
     assert lane.entered == ["a"]
     leave.set()
     await task
+
+
+def test_probe_is_left_to_an_item_that_was_never_tried() -> None:
+    """While one is expected that found its target shut, those that failed before wait; where none is, they are the probes."""
+    lane = Lane(10)
+    lane.places.expect(5.0)
+    assert (lane.places.hold(), lane.places.doubted) == (
+        0.0,
+        False,
+    )  # its target was full: no reason to doubt others
+    for number in range(3):
+        lane.link.breaker.fail(lane.clock.monotonic(), item=f"resp_{number}")
+    assert (lane.places.hold(), lane.places.doubted) == (0.0, True)
+    lane.places.expect(5.0)
+    assert lane.places.hold() == 5.0 + LATE
+    lane.clock.advance(5.0 + LATE)
+    assert lane.places.hold() == 0.0
 
 
 async def test_work_of_a_model_that_is_gone_waits_for_no_place() -> None:
