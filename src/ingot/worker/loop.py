@@ -33,7 +33,7 @@ GRACE_SECONDS: Final = 60.0
 """How long what runs of a batch may go on once it is cancelled: it is paid for."""
 KEPT: Final = 4
 """Of the places of a process one in so many is left to other lanes, so that a target that hangs holds up no other's work."""
-AHEAD: Final = 2.0
+ASIDE: Final = 2.0
 """For how many rests of its target a job steps aside, so that others are first after one."""
 RENEWALS: Final = 4
 """Of a lease, before it is over."""
@@ -123,7 +123,7 @@ class Worker:
             if (name in by_lane or len(own) > 1) and (rest := places.rests):
                 # What failed may be to blame itself: others are tried when the rest is over, before it comes back.
                 for each in own:
-                    each.step_aside(AHEAD * rest)
+                    each.step_aside(ASIDE * rest)
         if by_lane:
             await runtime.desk.refresh(runtime.catalog)
         most = self._most_of_one()
