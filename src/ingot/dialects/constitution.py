@@ -15,8 +15,8 @@ import msgspec
 from ingot import rawjson
 from ingot.dialects.answer import texts
 from ingot.dialects.dialect import Call, Turn
+from ingot.dialects.marks import Opening, Unmarked, refusal_in
 from ingot.dialects.tap import ChatTap
-from ingot.dialects.unmarked import Unmarked
 from ingot.errors import Unsupported
 
 _decode = msgspec.json.Decoder().decode
@@ -50,10 +50,10 @@ def mark_refusals(answer: bytes, mark: str) -> bytes:
     value = _decode_object(answer)
     marked = False
     for choice, message in texts(value, "message"):
-        content = message["content"].lstrip()
+        words = refusal_in(message["content"], mark)
         message["content"] = message["content"] or None
-        if content.startswith(mark):
-            message["refusal"] = content[len(mark) :].lstrip()
+        if words is not None:
+            message["refusal"] = words
             message["content"] = None
             _weigh(choice, "refusal", Unmarked(mark).feed(_tokens(choice), _text_of))
             marked = True
@@ -63,23 +63,20 @@ def mark_refusals(answer: bytes, mark: str) -> bytes:
 class RefusalTap(ChatTap):
     """A tap that holds the first characters of each answer until it is known whether they are the mark."""
 
-    __slots__ = ("_begun", "_held", "_mark", "_refusing", "_tokens", "_unmarked")
+    __slots__ = ("_mark", "_openings", "_tokens", "_unmarked")
 
     def _begin(self, turn: Turn) -> None:
         super()._begin(turn)
         self._mark = turn.mark
-        # The text of answers that have not told yet; once they have, whether they refuse.
-        self._held: dict[int, str] = {}
-        self._refusing: dict[int, bool] = {}
-        # The log probabilities of those texts, and of refusals without the mark.
+        # By choice: its text, the log probabilities of what is held of it, those of a refusal without the mark.
+        self._openings: dict[int, Opening] = {}
         self._tokens: dict[int, list[Any]] = {}
         self._unmarked: dict[int, Unmarked] = {}
-        # The refusals of which something was said.
-        self._begun: set[int] = set()
 
     def feed(self, data: bytes) -> bytes | None:
         """What goes to the client of one event."""
-        if len(self._refusing) >= self._call.n and not any(self._refusing.values()):
+        known = self._openings
+        if len(known) >= self._call.n and all(each.refuses is False for each in known.values()):
             return super().feed(data)
         turned = self._turned(data)
         return None if turned is None else super().feed(turned)
@@ -103,12 +100,34 @@ class RefusalTap(ChatTap):
         """Puts the text of one choice where it belongs; whether that changed anything."""
         index = choice.get("index")
         index = index if type(index) is int else 0
-        if index not in self._refusing:
-            return self._weigh(choice, delta, index)
-        return self._refusing[index] and self._refuse(choice, delta, index, delta["content"])
+        opening = self._openings.get(index)
+        if opening is None:
+            opening = self._openings[index] = Opening(self._mark)
+        if opening.refuses is False:
+            return False
+        before = opening.held
+        due = opening.feed(delta["content"])
+        if due is None and choice.get("finish_reason"):
+            due = opening.settle()
+        if due is None:
+            return self._hold(choice, delta, index)
+        if opening.refuses:
+            return self._refuse(choice, delta, index, due)
+        delta["content"] = due
+        if earlier := self._tokens.pop(index, None):
+            _weigh(choice, "content", [*earlier, *_tokens(choice)])
+        return bool(before)
+
+    def _hold(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> bool:
+        """Gives nothing yet of a piece that does not tell."""
+        text, delta["content"] = delta["content"], ""
+        if tokens := _tokens(choice):
+            self._tokens.setdefault(index, []).extend(tokens)
+            choice["logprobs"] = None
+        return bool(text)
 
     def _refuse(self, choice: dict[str, Any], delta: dict[str, Any], index: int, text: str) -> bool:
-        """Moves a piece of a refusal, which begins behind the space that follows the mark."""
+        """Moves a piece of a refusal to where its words are looked for."""
         tokens = [*self._tokens.pop(index, ()), *_tokens(choice)]
         if tokens:
             unmarked = self._unmarked.setdefault(index, Unmarked(self._mark))
@@ -116,33 +135,9 @@ class RefusalTap(ChatTap):
         if not delta["content"]:
             return bool(tokens)
         delta["content"] = ""
-        if index not in self._begun:
-            text = text.lstrip()
         if text:
-            self._begun.add(index)
             delta["refusal"] = text
         return True
-
-    def _weigh(self, choice: dict[str, Any], delta: dict[str, Any], index: int) -> bool:
-        """Decides about an answer as soon as its first characters tell."""
-        before, text = self._held.get(index, ""), delta["content"]
-        whole = before + text
-        begun = whole.lstrip()
-        if begun.startswith(self._mark):
-            self._refusing[index] = True
-            return self._refuse(choice, delta, index, begun[len(self._mark) :])
-        if self._mark.startswith(begun) and not choice.get("finish_reason"):
-            self._held[index] = whole
-            delta["content"] = ""
-            if tokens := _tokens(choice):
-                self._tokens.setdefault(index, []).extend(tokens)
-                choice["logprobs"] = None
-            return bool(text)
-        self._refusing[index] = False
-        delta["content"] = whole
-        if earlier := self._tokens.pop(index, None):
-            _weigh(choice, "content", [*earlier, *_tokens(choice)])
-        return bool(before)
 
 
 def _tokens(choice: dict[str, Any]) -> list[Any]:

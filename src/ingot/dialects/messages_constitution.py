@@ -14,6 +14,7 @@ import msgspec
 from ingot import rawjson
 from ingot.dialects.dialect import Call, Turn
 from ingot.dialects.finishes import REFUSED
+from ingot.dialects.marks import Opening, refusal_in
 from ingot.dialects.messages_tap import MessagesTap, named_event
 from ingot.dialects.turning import Taps
 from ingot.sse import BETWEEN
@@ -63,10 +64,10 @@ def turn_back(answer: bytes, turn: Turn) -> bytes:
     content = value.get("content")
     for block in content if isinstance(content, list) else ():
         if isinstance(block, dict) and block.get("type") == "text" and isinstance(block.get("text"), str):
-            begun = block["text"].lstrip()
-            if not begun.startswith(turn.mark):
+            words = refusal_in(block["text"], turn.mark)
+            if words is None:
                 break
-            block["text"] = begun[len(turn.mark) :].lstrip()
+            block["text"] = words
             _end(value)
             return _encode(value)
     return answer
@@ -81,20 +82,17 @@ def _end(held: dict[str, Any]) -> None:
 class MessagesRefusalTap(MessagesTap):
     """A tap that holds the first characters of an answer's first text until it is known whether they are the mark."""
 
-    __slots__ = ("_begun", "_held", "_index", "_mark", "_refuses")
+    __slots__ = ("_index", "_opening")
 
     def _begin(self, turn: Turn) -> None:
         super()._begin(turn)
-        self._mark = turn.mark
-        # Of the first text: its place, what came of it, whether it refuses, and whether something of that was said.
+        # Of the first text: its place, and how it begins.
         self._index: int | None = None
-        self._held = ""
-        self._refuses: bool | None = None
-        self._begun = False
+        self._opening = Opening(turn.mark)
 
     def feed(self, data: bytes) -> bytes | None:
         """What goes to the client of one event; two are joined by `sse.BETWEEN`."""
-        if self._refuses is False:
+        if self._opening.refuses is False:
             return super().feed(data)
         turned = self._turned(data)
         if isinstance(turned, bytes):
@@ -116,7 +114,7 @@ class MessagesRefusalTap(MessagesTap):
                 return self._enter(data, event)
             case "content_block_delta" if event.get("index") == self._index:
                 return self._weigh(data, event)
-            case "message_delta" if self._refuses and type(event.get("delta")) is dict:
+            case "message_delta" if self._opening.refuses and type(event.get("delta")) is dict:
                 _end(event["delta"])
                 return [_encode(event)]
             case "content_block_delta" | "ping" | "message_start":
@@ -141,35 +139,21 @@ class MessagesRefusalTap(MessagesTap):
         text = delta.get("text") if type(delta) is dict and delta.get("type") == "text_delta" else None
         if type(text) is not str:
             return self._answer(data)
-        if self._refuses is None and not self._held and not self._mark.startswith(text.lstrip()[:1]):
-            self._refuses = False
-            return data
-        return self._piece(text)
+        before = self._opening.held
+        told = self._piece(text)
+        return data if self._opening.refuses is False and not before else told
 
     def _piece(self, text: str) -> list[bytes]:
         """What is told once this piece of the first text has come."""
-        if self._refuses is None:
-            self._held += text
-            begun = self._held.lstrip()
-            if begun.startswith(self._mark):
-                self._refuses = True
-                text = begun[len(self._mark) :]
-            elif self._mark.startswith(begun):
-                return []
-            else:
-                self._refuses = False
-                return [self._delta(self._held)]
-        if not self._begun:
-            text = text.lstrip()
-        self._begun = self._begun or bool(text)
-        return [self._delta(text)] if text else []
+        due = self._opening.feed(text)
+        return [self._delta(due)] if due else []
 
     def _answer(self, data: bytes) -> bytes | list[bytes]:
         """An event behind a text that is an answer, for it did not become a refusal."""
-        if self._refuses or self._index is None:
+        if self._opening.refuses or self._index is None:
             return data
-        self._refuses = False
-        return [self._delta(self._held), data] if self._held else data
+        held = self._opening.settle()
+        return [self._delta(held), data] if held else data
 
     def _delta(self, text: str) -> bytes:
         return _encode(

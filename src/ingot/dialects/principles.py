@@ -25,7 +25,7 @@ from ingot.canonical import (
     ToolResult,
     Turn,
 )
-from ingot.dialects.unmarked import Unmarked
+from ingot.dialects.marks import Opening, Unmarked, refusal_in
 from ingot.events import (
     AnyEvent,
     Cited,
@@ -88,10 +88,10 @@ def _first_text(output: Output) -> Text:
 def _refused(output: Output, mark: str) -> Output | None:
     """The output as the refusal that it is, None where it is none."""
     first = _first_text(output)
-    begun = first.text.lstrip()
-    if not begun.startswith(mark):
+    words = refusal_in(first.text, mark)
+    if words is None:
         return None
-    refusal = _refusal(first, begun[len(mark) :].lstrip())
+    refusal = _refusal(first, words)
     parts = tuple(refusal if part is first else part for part in output.parts)
     weighed = tuple([run for each in output.logprobs if (run := _weighed(each, mark)).tokens])
     return msgspec.structs.replace(output, parts=parts, logprobs=weighed)
@@ -148,18 +148,20 @@ class MarkedEvents:
 
 
 class _Choice:
-    """One answer: `part` is its first text, `refuses` is None until that is clear."""
+    """One answer: `part` is its first text."""
 
-    __slots__ = ("_begun", "_held", "_mark", "_text", "_unmarked", "part", "refuses")
+    __slots__ = ("_held", "_opening", "_unmarked", "part")
 
     def __init__(self, mark: str) -> None:
-        self._mark = mark
         self._held: list[AnyEvent] = []
-        self._text = ""
-        self._begun = False
+        self._opening = Opening(mark)
         self._unmarked = Unmarked(mark)
         self.part: int | None = None
-        self.refuses: bool | None = None
+
+    @property
+    def refuses(self) -> bool | None:
+        """None until that is clear."""
+        return self._opening.refuses
 
     def feed(self, event: AnyEvent) -> Sequence[AnyEvent]:
         """The events that are due."""
@@ -180,8 +182,8 @@ class _Choice:
 
     def answer(self) -> list[AnyEvent]:
         """What was held: no refusal came of it."""
-        if self.refuses is None and self.part is not None:
-            self.refuses = False
+        if self.part is not None:
+            self._opening.settle()
         held, self._held = self._held, []
         return held
 
@@ -203,20 +205,13 @@ class _Choice:
 
     def _piece(self, event: PartStarted | TextDelta, text: str) -> Sequence[AnyEvent]:
         """What is told once this piece of the text has come."""
-        if self.refuses:
-            return self._more(event.choice, text)
-        self._held.append(event)
-        self._text += text
-        begun = self._text.lstrip()
-        if begun.startswith(self._mark):
-            self.refuses = True
-            held, self._held = self._held, []
-            turned = [told for each in held for told in self._turned(each)]
-            return [*turned, *self._more(event.choice, begun[len(self._mark) :])]
-        return () if self._mark.startswith(begun) else self.answer()
-
-    def _more(self, choice: int, text: str) -> list[AnyEvent]:
-        if not self._begun:
-            text = text.lstrip()
-        self._begun = self._begun or bool(text)
-        return [RefusalDelta(choice, self.part or 0, text)] if text else []
+        if not self.refuses:
+            self._held.append(event)
+        due = self._opening.feed(text)
+        if due is None:
+            return ()
+        if not self.refuses:
+            return self.answer()
+        held, self._held = self._held, []
+        turned = [told for each in held for told in self._turned(each)]
+        return [*turned, RefusalDelta(event.choice, self.part or 0, due)] if due else turned

@@ -13,6 +13,7 @@ import msgspec
 
 from ingot import rawjson
 from ingot.dialects.dialect import Call, Turn
+from ingot.dialects.marks import Opening, refusal_in
 from ingot.dialects.responses_fold import ENDS
 from ingot.dialects.responses_tap import ResponsesTap, named_event
 from ingot.dialects.turning import Taps
@@ -52,7 +53,7 @@ def _turn(output: object, mark: str) -> bool:
         content: list[Any] = told if type(told) is list else []
         for place, part in enumerate(content):
             if type(part) is dict and part.get("type") == _TEXT and type(part.get("text")) is str:
-                text = _refusal(part["text"], mark)
+                text = refusal_in(part["text"], mark)
                 if text is None:
                     return False
                 content[place] = {"type": "refusal", "refusal": text}
@@ -60,32 +61,24 @@ def _turn(output: object, mark: str) -> bool:
     return False
 
 
-def _refusal(text: str, mark: str) -> str | None:
-    """What follows the mark; None where the text does not begin with it."""
-    begun = text.lstrip()
-    return begun[len(mark) :].lstrip() if begun.startswith(mark) else None
-
-
 class ResponsesRefusalTap(ResponsesTap):
     """A tap that holds the first events of an answer's first text until it is known whether it begins with the mark."""
 
-    __slots__ = ("_begun", "_held", "_mark", "_place", "_refuses", "_spared", "_text")
+    __slots__ = ("_held", "_mark", "_opening", "_place", "_spared")
 
     def _begin(self, turn: Turn) -> None:
         super()._begin(turn)
         self._mark = turn.mark
-        # Of the first text: its place, what came of it, whether it refuses, and whether something of that was said.
+        # Of the first text: its place, how it begins, and the events that told that.
         self._place: tuple[Any, Any] | None = None
-        self._text = ""
+        self._opening = Opening(turn.mark)
         self._held: list[bytes] = []
-        self._refuses: bool | None = None
-        self._begun = False
         # Events that were not given, by which later numbers are lower.
         self._spared = 0
 
     def feed(self, data: bytes) -> bytes | None:
         """What goes to the client of one event; several are joined by `sse.BETWEEN`."""
-        if self._refuses is False:
+        if self._opening.refuses is False:
             return super().feed(data)
         due = self._due(data)
         if len(due) == 1 and due[0] is data:
@@ -102,7 +95,7 @@ class ResponsesRefusalTap(ResponsesTap):
             return [data]
         if type(event) is not dict:
             return [data]
-        if self._refuses:
+        if self._opening.refuses:
             return [self._told(event)] if self._changed(event) or self._spared else [data]
         kind, part, delta = event.get("type"), event.get("part"), event.get("delta")
         if self._place is None:
@@ -112,7 +105,7 @@ class ResponsesRefusalTap(ResponsesTap):
             return self._weigh(data, event, part.get("text"))
         if kind == "response.output_text.delta" and self._is_here(event):
             return self._weigh(data, event, delta)
-        self._refuses = False
+        self._opening.settle()
         return [*self._released(), data]
 
     def _is_here(self, event: Json) -> bool:
@@ -125,24 +118,17 @@ class ResponsesRefusalTap(ResponsesTap):
     def _weigh(self, data: bytes, event: Json, piece: object) -> list[bytes]:
         """Decides as soon as the first characters tell."""
         self._held.append(data)
-        self._text += piece if type(piece) is str else ""
-        begun = self._text.lstrip()
-        if begun.startswith(self._mark):
-            self._refuses = True
-            return self._turned(event, begun[len(self._mark) :])
-        if self._mark.startswith(begun):
+        due = self._opening.feed(piece if type(piece) is str else "")
+        if due is None:
             return []
-        self._refuses = False
-        return self._released()
+        return self._turned(event, due) if self._opening.refuses else self._released()
 
     def _turned(self, last: Json, text: str) -> list[bytes]:
         """The beginning of a refusal in place of what was held."""
         first, *deltas = self._released()
         opened = _decode_object(first)
-        text = text.lstrip()
         opened["part"] = {"type": "refusal", "refusal": "" if deltas else text}
         told = [_encode(opened)]
-        self._begun = bool(text)
         self._spared = len(deltas) - bool(text and deltas)
         if text and deltas:
             told.append(self._told({**last, "type": "response.refusal.delta", "delta": text}))
@@ -160,16 +146,17 @@ class ResponsesRefusalTap(ResponsesTap):
         """Turns an event that tells the text, or the answer; whether it is one."""
         kind = event.get("type")
         if kind == "response.output_text.delta" and self._is_here(event) and type(event.get("delta")) is str:
-            text = event["delta"] if self._begun else event["delta"].lstrip()
-            self._begun = self._begun or bool(text)
-            event.update(type="response.refusal.delta", delta=text)
+            event.update(type="response.refusal.delta", delta=self._opening.feed(event["delta"]))
         elif kind == "response.output_text.done" and self._is_here(event):
-            text = _refusal(str(event.pop("text", "")), self._mark) or ""
+            text = refusal_in(str(event.pop("text", "")), self._mark) or ""
             event.pop("logprobs", None)
             event.update(type="response.refusal.done", refusal=text)
         elif kind == "response.content_part.done" and self._is_here(event):
             part = event.get("part") or {}
-            event["part"] = {"type": "refusal", "refusal": _refusal(str(part.get("text")), self._mark) or ""}
+            event["part"] = {
+                "type": "refusal",
+                "refusal": refusal_in(str(part.get("text")), self._mark) or "",
+            }
         elif (
             kind == "response.output_item.done"
             and self._place
