@@ -148,9 +148,7 @@ async def seen(runtime: Runtime, asked: Asked, call: Call) -> Call:
     with own_places(asked.dialect, call):
         if call.files:
             call = await runtime.attachments.find(call, asked.principal.org_id, asked.deployment)
-        if call.images:
-            await runtime.images.check(call, asked.deployment)
-        runtime.images.check_documents(call)
+        await runtime.images.check(call, asked.deployment)
     return call
 
 

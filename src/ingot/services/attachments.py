@@ -22,7 +22,7 @@ from ingot.errors import InvalidRequest, NotFound, Overloaded, TooLarge
 from ingot.images import BadImage, read_picture
 from ingot.rawjson import clip
 from ingot.services.files import Files
-from ingot.services.images import Images, refusal, refuse_images
+from ingot.services.images import Images, refusal, refuse_unread
 from ingot.store.files import FileRow
 
 MOST: Final = 100
@@ -61,8 +61,7 @@ class Attachments:
 
     async def _find(self, call: Call, org_id: str, deployment: Deployment) -> tuple[Call, dict[str, FileRow]]:
         images = [file for file in call.files if file.kind == "image"]
-        if images and deployment.images == "refuse":
-            raise refuse_images(images[0], deployment)
+        refuse_unread(call, deployment)
         _check_count(images, most=self._bounds.most - len(call.images), kind="images")
         _check_count([file for file in call.files if file.kind == "file"], most=MOST, kind="files")
         rows = await self._files.named(org_id, {file.id for file in call.files})

@@ -1,6 +1,6 @@
 """The images of a request: what is taken at the door, and what is fetched before a target is asked.
 
-    check   once a request is known: its model reads images; count, form, format and size of what it brings itself
+    judge   once a request is known: its model reads images; count, form, format and size of what it brings itself
     fetch   once it is admitted: URLs become data URIs, where its deployment wants that
 
 Data URIs are judged whatever becomes of them. A URL that is left to the target is read all the same: other schemes and
@@ -46,27 +46,31 @@ class Images:
         self._fetcher = fetcher
 
     async def check(self, call: Call, deployment: Deployment) -> None:
-        """Raises ClientError for the first image that is not taken; fetches nothing."""
-        images = call.images
+        """`judge` where somebody waits: a thread's work where there is much to read."""
+        if sum(len(image.url) for image in call.images) <= SMALL:
+            self.judge(call, deployment)
+        else:
+            await asyncio.get_running_loop().run_in_executor(None, self.judge, call, deployment)
+
+    def judge(self, call: Call, deployment: Deployment) -> None:
+        """Raises ClientError for the first image that is not taken, then for the first other URL; fetches nothing."""
+        refuse_unread(call, deployment)
+        if call.images:
+            self._judge_images(call.images)
+        self._judge_documents(call)
+
+    def _judge_images(self, images: Sequence[Image]) -> None:
         most = self._bounds.most
-        if deployment.images == "refuse":
-            raise refuse_images(call.images[0], deployment)
         if len(images) > most:
             raise InvalidRequest(
                 f"The request has {len(images)} images, and at most {most} are taken.",
                 param=images[most].field,
                 code="array_above_max_length",
             )
-        if sum(len(image.url) for image in images) <= SMALL:
-            self._check(images)
-        else:
-            await asyncio.get_running_loop().run_in_executor(None, self._check, images)
+        self._check(images)
 
-    def check_documents(self, call: Call) -> None:
-        """Raises ClientError for the first URL of a document, or of a server of tools, that no target is sent to.
-
-        None of them is fetched here.
-        """
+    def _judge_documents(self, call: Call) -> None:
+        """Raises ClientError for the first URL of a document, or of a server of tools, that no target is sent to."""
         for document in call.documents:
             reason = self._objection(document.url)
             if reason is not None:
@@ -175,6 +179,14 @@ class Images:
                 code="image_too_large",
             )
         return picture
+
+
+def refuse_unread(call: Call, deployment: Deployment) -> None:
+    """Raises Unsupported for the first image, sent or named by a file's id, where none is read."""
+    if deployment.images == "refuse":
+        named = [file for file in call.files if file.kind == "image"]
+        if call.images or named:
+            raise refuse_images((*call.images, *named)[0], deployment)
 
 
 def refuse_images(image: Found, deployment: Deployment) -> Unsupported:

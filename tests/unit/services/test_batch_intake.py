@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ingot.addresses import Reach
 from ingot.catalog import Catalog, build
 from ingot.clock import ManualClock
-from ingot.config import load
+from ingot.config import ImagesConfig, load
 from ingot.dialects.batch_lines import Named, read_line, read_request
 from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Dialect
@@ -23,8 +24,11 @@ from ingot.services.admission import Gate
 from ingot.services.batches.fits import Fits
 from ingot.services.batches.intake import MOST_FAULTS, MOST_HELD_BYTES, Chunk, Intake, Judge, Judged
 from ingot.services.grants import PAR, Grant
+from ingot.services.images import Images
 from ingot.services.keys import Principal
 from ingot.store.batches import MOST_JOB_BYTES
+from ingot.upstream.client import tls_context
+from ingot.upstream.fetch import Fetcher, Resolver
 
 PATIENT = settings(deadline=None)  # a busy machine is no fault
 CONFIG = """
@@ -45,6 +49,7 @@ windows = ["asap", "priority"]
 """
 CATALOG: Catalog = build(load(CONFIG, {}))
 URL = "/v1/chat/completions"
+IMAGES = Images(ImagesConfig(), Fetcher(Reach(), resolve=Resolver(), tls=tls_context))
 
 
 def gate() -> Gate:
@@ -59,7 +64,7 @@ def judge(
     sent = {name.replace("_", "-").encode(): held.encode() for name, held in headers.items()}
     who = Principal("key_1", "kid", "name", "org_1", "inference", grant or Grant())
     fits = Fits(dialect, who, lambda call, _, __: call)
-    return Judge(CATALOG, gate(), dialect, who.grant, window, sent, fits)
+    return Judge(CATALOG, gate(), dialect, who.grant, window, sent, fits, IMAGES)
 
 
 def intake(

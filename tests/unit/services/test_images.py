@@ -168,11 +168,11 @@ async def test_check_when_a_document_leads_inside(url: str, message: str) -> Non
     asked = CHAT.decode(json.dumps(body).encode())
     async with working() as images:
         with pytest.raises(ApiError, match=message) as caught:
-            images.check_documents(asked)
+            images.judge(asked, deployment("relay"))
     assert caught.value.param == "messages[0].content[1].file.file_data"
     async with working(None, "10.0.0.0/8") as images:
         if "10.0.0.8" in url:
-            images.check_documents(asked)
+            images.judge(asked, deployment("relay"))
 
 
 async def test_check_when_there_are_too_many() -> None:

@@ -3,8 +3,9 @@
     bytes --read--> name, body --judge--> Judged: model, window, estimates --gather--> Chunk, once it is full
                         '-- fault ---> at most `MOST_FAULTS` are told, and then reading stops
 
-What can be refused is refused here, before anything of the batch runs: names, models, windows, fields, and what no target
-of its model takes. What only a run shows, as an image that cannot be fetched, fails that request alone. Works on threads; knows no store.
+What can be refused is refused here, before anything of the batch runs: names, models, windows, fields, images and URLs as
+far as they tell without being looked up, and what no target of its model takes. What only a run shows, as an image that
+cannot be fetched, fails that request alone. Works on threads; knows no store.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from ingot.errors import ApiError, InvalidRequest
 from ingot.services.admission import Gate, most_of
 from ingot.services.batches.fits import Fits, fits_for
 from ingot.services.grants import Grant, deployment_for
+from ingot.services.images import Images
 from ingot.services.keys import Principal
 from ingot.services.prefixes import prefix_of
 from ingot.services.routing import routes_served
@@ -88,6 +90,7 @@ class Judge:
     headers: Mapping[bytes, bytes]
     """Those of the batch's own request: they count for each of its requests."""
     fits: Fits
+    images: Images
 
     def judge(self, named: Named) -> Judged:
         """Raises ApiError, whose `param` is a place within the body."""
@@ -130,6 +133,7 @@ class Judge:
     def weigh(self, named: Named, call: Call, deployment: Deployment) -> Judged:
         """A request that was read, with its window and what it may come to; raises ApiError like `judge`."""
         window = self.choose(call, deployment)
+        self.images.judge(call, deployment)
         self.fits.check(call, deployment, window)
         read, written = self.gate.estimates_of(call, deployment)
         most = self.most(call, deployment, window)
@@ -154,7 +158,7 @@ def judge_for(
 ) -> Judge:
     """Who judges the requests of one batch of theirs; `window` and `headers` are the batch's own."""
     fits = fits_for(runtime, dialect, who)
-    return Judge(runtime.catalog, runtime.gate, dialect, who.grant, window, headers, fits)
+    return Judge(runtime.catalog, runtime.gate, dialect, who.grant, window, headers, fits, runtime.images)
 
 
 class Intake:
