@@ -245,17 +245,6 @@ def absent(method: str, *paths: str, body: object = None) -> Check:
     return check
 
 
-def present(method: str, *paths: str, body: object = None) -> Check:
-    """Something answers there, if only with a refusal."""
-
-    async def check(subject: Subject) -> None:
-        for path in paths:
-            answer = await subject.call(method, path, body)
-            expect(answer.status not in ABSENT, f"an answer to {method} {path}", answer)
-
-    return check
-
-
 def streams(surface: str = "chat") -> Check:
     """`stream: true` makes a stream that ends as it should."""
 

@@ -20,6 +20,7 @@ from ingot.conformance.record import ALL
 from ingot.conformance.subject import ABSENT, GONE, PAGES, PATHS, Unreachable
 from ingot.conformance.trying import at, equal, named, refused, shown
 from ingot.conformance.wire import Answer
+from unit.upstream.rawserver import Peer, serving
 from upstream import ScriptedUpstream
 
 NOWHERE = Address.parse("http://127.0.0.1:9")
@@ -127,6 +128,22 @@ async def test_row_is_skipped_when_its_surface_is_missing(upstream: ScriptedUpst
         assert (await try_row(subject, row)).reason == "the server has no surface `batches`"
     assert [record.path for record in upstream.log] == ["/v1/models", "/v1/batches"]
     assert 404 in ABSENT
+
+
+@pytest.mark.parametrize("status", [b"500 x", b"200 OK", b"404 x", b"400 x"])
+async def test_surfaces_are_not_there_when_every_answer_is_the_same(status: bytes) -> None:
+    """S4-01 looks at what is said: a server that fails whatever it is asked, or says nothing, has no surface."""
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await peer.send(b"HTTP/1.1 %b\r\ncontent-length: 2\r\n\r\n{}" % status)
+
+    [row] = [row for row in ROWS if row.id == "S4-01"]
+    async with serving(script) as server:
+        address = Address.parse(f"http://127.0.0.1:{server.port}")
+        verdict = await try_row(Subject("valar", address, "k", "m"), row)
+    assert (verdict.result, "/v1/chat/completions" in verdict.expected) == ("fail", True)
 
 
 def test_refusal_is_judged_by_status_and_field() -> None:
