@@ -26,6 +26,16 @@ KINDS: dict[str, dict[str, Json]] = {
     "openai": {"/v1/responses/input_tokens": {"object": "response.input_tokens", "input_tokens": 26}},
 }
 SPOKEN = {"anthropic": "messages", "openai": "responses"}
+SEVERAL = {
+    "several": ["plain", "vllm"],
+    "choosy": ["held", "vllm"],
+    "held": ["held"],
+    "plainly": ["held", "plain"],
+    "strict": ["strict", "vllm"],
+    "both": ["strict", "held"],
+}
+ABOUT: Json = {"type": "object", "properties": {"a": {"type": "string", "pattern": "(?=x)"}}}
+TOOL: Json = {"name": "f", "input_schema": ABOUT}
 HI: Json = {"messages": [{"role": "user", "content": "hi there"}], "system": "Be brief."}
 IN: Json = {"input": "hi there", "instructions": "Be brief."}
 
@@ -49,7 +59,18 @@ class Houses:
                 f'targets = ["{kind}"]',
                 'price = "free"',
             ]
-        lines += ["[models.several]", 'targets = ["plain", "vllm"]', 'price = "free"']
+        lines += [
+            "[targets.held]",
+            f'base_url = "{self.url}/newest/v1"',
+            'dialects = ["chat"]',
+            "quirks = { gbnf = true }",
+            "[targets.strict]",
+            f'base_url = "{self.url}/anthropic/v1"',
+            'dialects = ["messages"]',
+            'quirks = { reject = ["tools"] }',
+        ]
+        for name, targets in SEVERAL.items():
+            lines += [f"[models.{name}]", f"targets = {targets}", 'price = "free"']
         return "\n".join(lines)
 
 
@@ -157,6 +178,34 @@ def test_request_is_refused_when_it_could_not_be_asked_either(scene: Scene) -> N
     tool = {"type": "web_search_20250305", "name": "web_search"}
     status, _, answer, request_id = ask(scene[0], {"model": "vllm", **HI, "tools": [tool]}, path=MESSAGES)
     assert (status, "tools.0" in error_of(answer, request_id)["message"]) == (400, True)
+    assert scene[1].asked == []
+
+
+@pytest.mark.parametrize(("model", "tokens"), [("choosy", 22), ("strict", 22)])
+def test_next_target_counts_when_the_first_cannot_take_the_request(
+    scene: Scene, model: str, tokens: int
+) -> None:
+    """Whatever dialect it speaks: a grammar that cannot hold a schema, and a field that it does not have."""
+    found, headers, asked = counted(scene, MESSAGES, model, tools=[TOOL])
+    assert (found, {path.split("/")[1] for path, _ in asked}) == (tokens, {"vllm"})
+    assert "x-ingot-estimated" not in headers
+
+
+def test_count_is_an_estimate_when_the_target_that_takes_the_request_has_no_route(scene: Scene) -> None:
+    """The other's refusal is no reason: an answer would come from the one that takes it."""
+    _, headers, asked = counted(scene, MESSAGES, "plainly", tools=[TOOL])
+    assert headers["x-ingot-estimated"] == "true"
+    assert {path.split("/")[1] for path, _ in asked} == {"plain"}
+
+
+@pytest.mark.parametrize(
+    ("model", "told"), [("held", "tools.0"), ("both", "tools: Not supported by the model")]
+)
+def test_refusal_is_told_when_no_target_takes_the_request(scene: Scene, model: str, told: str) -> None:
+    """The first one, as whoever asks for an answer is told; nobody is asked."""
+    scene[1].asked.clear()
+    status, _, answer, request_id = ask(scene[0], {"model": model, **HI, "tools": [TOOL]}, path=MESSAGES)
+    assert (status, told in error_of(answer, request_id)["message"]) == (400, True), answer
     assert scene[1].asked == []
 
 

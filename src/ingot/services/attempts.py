@@ -22,7 +22,7 @@ from ingot.errors import (
     UpstreamUnavailable,
 )
 from ingot.services.door import Fidelity, Inference, Outcome
-from ingot.services.fitting import fit, routes_with_images, worse
+from ingot.services.fitting import Unfit, fit, routes_with_images, worse
 from ingot.services.outages import explain, unavailable
 from ingot.services.places import own_places
 from ingot.services.refusals import Refusal, read_refusal
@@ -77,16 +77,8 @@ class Retryable(Exception):
         self.stale = stale
 
 
-class Unfit(Exception):
-    """This target cannot take the call: nothing was sent. Carries what the client is told if no other can."""
-
-    def __init__(self, error: ClientError) -> None:
-        super().__init__(error.message)
-        self.error = error
-
-
 async def open_reply(runtime: Runtime, inference: Inference, outcome: Outcome) -> Opened:
-    """The first reply that may be given on; the caller owes `opened.link.release(opened.reply)`."""
+    """The first reply that may be given on, its `link.release(reply)` owed; what is raised comes from Unfit where no target fits."""
     deployment = inference.deployment
     links = runtime.fleet.links
     dialect = inference.dialect
@@ -164,10 +156,7 @@ async def as_sent(
 
 async def _try(runtime: Runtime, inference: Inference, call: Call, *, route: Route, link: Link) -> Opened:
     """One try; `call` is the inference's own with its images fetched."""
-    try:
-        fitted = await fit(inference, call, route)
-    except ClientError as refusal:
-        raise Unfit(refusal) from refusal
+    fitted = await fit(inference, call, route)
     call, body, translation = fitted.call, fitted.body, fitted.translation
     losses = call.losses if translation else call.losses + dropped(call, route.target.quirks)
     item = "" if inference.claim is None else inference.response_id

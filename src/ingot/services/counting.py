@@ -3,6 +3,7 @@
     a target that speaks the client's dialect    its own answer, as it came
     one that speaks another                      its own count of the translated request
     none that counts                             an estimate, which says so in a header
+    none that takes the request                  its refusal, as whoever asks for an answer is told
 
 A count is the target's, and an estimate never passes for one.
 """
@@ -13,12 +14,13 @@ from msgspec import Struct
 
 from ingot.catalog import Route
 from ingot.dialects import tallies
-from ingot.errors import ApiError
+from ingot.errors import ApiError, ClientError
 from ingot.services.accounting import new_response_id
 from ingot.services.asking import Asked, ClientDoor, before, seen, standing_lines
 from ingot.services.attempts import as_sent, open_reply
 from ingot.services.door import Inference, Outcome
-from ingot.services.losses import Lossy, header_line
+from ingot.services.fitting import Unfit, worse
+from ingot.services.losses import header_line
 from ingot.services.routing import Busy, choose, routes_for
 from ingot.services.runtime import Runtime
 from ingot.services.tallying import tally
@@ -73,14 +75,23 @@ async def _counted(runtime: Runtime, wanted: Inference, outcome: Outcome) -> Cou
     spoken = wanted.dialect.format
     routes = routes_for(wanted.deployment, spoken, translatable=True)
     foreign = [route for route in routes if spoken not in route.target.dialects]
+    told: ClientError | None = None
+    taken = False
     if not foreign or len(foreign) < len(routes):
         try:
             return await _relayed(runtime, wanted, outcome)
         except ApiError as error:
+            if isinstance(error, ClientError) and isinstance(error.__cause__, Unfit):
+                told = error
             # A target that does not know the path is none that counts.
-            if error.code != UNKNOWN_THERE:
+            elif error.code != UNKNOWN_THERE:
                 raise
-    counted = await _translated(runtime, wanted, foreign, outcome) if foreign else None
+            taken = told is None
+    counted = None
+    if foreign:
+        counted = await _translated(runtime, wanted, foreign, outcome=outcome, told=told, taken=taken)
+    elif told is not None:
+        raise told
     return counted or _estimated(runtime, wanted, routes[0])
 
 
@@ -95,11 +106,20 @@ async def _relayed(runtime: Runtime, wanted: Inference, outcome: Outcome) -> Cou
 
 
 async def _translated(
-    runtime: Runtime, wanted: Inference, foreign: Sequence[Route], outcome: Outcome
+    runtime: Runtime,
+    wanted: Inference,
+    foreign: Sequence[Route],
+    *,
+    outcome: Outcome,
+    told: ClientError | None,
+    taken: bool,
 ) -> Counted | None:
-    """The count of a target that speaks another dialect; None where none of them counts, or may be asked now."""
+    """The count of a target that speaks another dialect; None where none of them counts, or may be asked now.
+
+    Raises the refusal, `told` or one of theirs, where no target takes the request; `taken`: one of the client's dialect does.
+    """
     routes, call = await as_sent(runtime, wanted, foreign)
-    while True:
+    while routes:
         choice = choose(
             routes,
             runtime.fleet.links,
@@ -115,16 +135,17 @@ async def _translated(
         routes = [route for route in routes if route is not choice.route]
         try:
             tokens, translation = await tally(runtime, wanted, call, choice)
-        except Lossy:
-            if not routes:
-                raise
+        except Unfit as unfit:
+            told = worse(told, unfit.error)
             continue  # another may take all of it
         if tokens is not None:
             outcome.losses = translation.losses
             body = tallies.answer_of(wanted.dialect.format, tokens)
             return Counted(body, lines=header_line(translation.losses))
-        if not routes:
-            return None
+        taken = True
+    if told is not None and not taken:
+        raise told
+    return None
 
 
 def _estimated(runtime: Runtime, wanted: Inference, route: Route) -> Counted:

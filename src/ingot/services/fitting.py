@@ -1,6 +1,6 @@
 """A request as one target is sent it: what this target takes of it, and the body that it gets.
 
-    the client's call --its dialect: only what is this target's--> --translate, or prepare--> Fitted      ClientError: not by this route
+    the client's call --its dialect: only what is this target's--> --translate, or prepare--> Fitted      Unfit: not by this route
 
 Whoever waits learns of a refusal when the target's turn comes. Of work that nobody waits for, in the background or in a
 batch, it is asked before that is taken, by each route (`check`): what all of them refuse would only fail later. Sends
@@ -26,6 +26,14 @@ from ingot.services.routing import routes_served
 from ingot.services.translation import Translation, translate
 
 
+class Unfit(Exception):
+    """This target cannot take the call: nothing was sent. Carries what the client is told if no other can."""
+
+    def __init__(self, error: ClientError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 class Fitted(Struct):
     """What a target is sent: `call` is what is its own of the client's, `translation` how that is said in its dialect."""
 
@@ -35,11 +43,14 @@ class Fitted(Struct):
 
 
 async def fit(inference: Inference, call: Call, route: Route) -> Fitted:
-    """The request for this target; `call` is the inference's own with its images fetched. Raises ClientError."""
+    """The request for this target; `call` is the inference's own with its images fetched. Raises Unfit."""
     size = len(call.body.data)
-    if size <= LARGE:
-        return _fit(inference, call, route)
-    return await apart(size, partial(_fit, inference, call, route))
+    try:
+        if size <= LARGE:
+            return _fit(inference, call, route)
+        return await apart(size, partial(_fit, inference, call, route))
+    except ClientError as refusal:
+        raise Unfit(refusal) from refusal
 
 
 def _fit(inference: Inference, call: Call, route: Route) -> Fitted:

@@ -6,7 +6,6 @@ What a chat server does not offer there is no fault of it: only the embedded eng
 """
 
 import dataclasses
-from functools import partial
 
 import msgspec
 
@@ -14,15 +13,14 @@ from ingot.dialects import tallies
 from ingot.dialects.dialect import Call
 from ingot.dialects.tallies import Told
 from ingot.errors import UpstreamUnavailable
-from ingot.services.apart import apart
 from ingot.services.attempts import REFUSAL_LIMIT, SUCCESS
 from ingot.services.door import Inference
+from ingot.services.fitting import fit
 from ingot.services.outages import explain
-from ingot.services.places import own_places
 from ingot.services.refusals import ADDRESS, Refusal, read_refusal
 from ingot.services.routing import Choice
 from ingot.services.runtime import Runtime
-from ingot.services.translation import Translation, translate
+from ingot.services.translation import Translation
 from ingot.upstream.client import UpstreamFault
 from ingot.upstream.engine import EngineDown
 from ingot.upstream.link import retry_after
@@ -33,15 +31,14 @@ _UNBUILT = 501
 async def tally(
     runtime: Runtime, inference: Inference, call: Call, choice: Choice
 ) -> tuple[int | None, Translation]:
-    """The target's count, None where it has none, and the translation that was counted; raises ApiError."""
+    """The target's count, None where it has none, and the translation that was counted; raises ApiError, Unfit."""
     dialect = inference.dialect
     spoken = msgspec.structs.replace(
         inference, dialect=dataclasses.replace(dialect, tongue=dialect.format, stamp_answer=None)
     )
-    if dialect.for_target is not None and call.composed:
-        call = dialect.for_target(call, choice.route.target.name, native=False)
-    with own_places(dialect, call):
-        translation = await apart(len(call.body.data), partial(translate, spoken, call, choice.route))
+    translation = (await fit(spoken, call, choice.route)).translation
+    if translation is None:
+        raise LookupError(choice.route.target.name)
     asking = _Asking(runtime, choice, translation, request_id=inference.id)
     return await asking.count(), translation
 
