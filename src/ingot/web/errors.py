@@ -34,8 +34,15 @@ Told = tuple[int, bytes, bytes]
 UNDRESSED: EncodeError = partial(encode_error, table=USUAL)
 """The encoder of the admin API, which stands in for nobody whatever the preset: its statuses are its description's."""
 
+MESSAGES = "/v1/messages"
+
 LONGEST_RETRY_AFTER = 120
 """Seconds; official clients of inferences give up at once when told to wait longer."""
+
+
+def is_anthropics(path: str) -> bool:
+    """Whether what stands at a path answers as Anthropic does, whoever asks."""
+    return path == MESSAGES or path.startswith(f"{MESSAGES}/")
 
 
 def tell(

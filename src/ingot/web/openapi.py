@@ -7,6 +7,7 @@ import msgspec
 from ingot import __version__
 from ingot.dialects import chat_request, messages_request, opaque, responses_request
 from ingot.web import models, openapi_batches, openapi_more, resources
+from ingot.web.errors import is_anthropics
 from ingot.web.openapi_errors import answers
 
 _REF = "#/components/schemas/{name}"
@@ -109,8 +110,11 @@ def describe() -> bytes:
     *bodies, error, anthropic_error, listing, model, readiness = schemas[: len(own)]
     paths: dict[str, Any] = {}
     for path, body in zip(_BODIES, bodies, strict=True):
-        told = anthropic_error if path.startswith("/v1/messages") else error
-        paths[path] = {"post": _operation(_SUMMARIES[path], told, body=body, streams=path not in _UNSTREAMED)}
+        streams, anthropic = path not in _UNSTREAMED, is_anthropics(path)
+        told = anthropic_error if anthropic else error
+        paths[path] = {
+            "post": _operation(_SUMMARIES[path], told, body=body, streams=streams, anthropic=anthropic)
+        }
     found = {"/v1/models": listing, "/v1/models/{model}": model, "/health": readiness, "/readyz": readiness}
     for path, (summary, guarded) in _PAGES.items():
         media = _TEXTS.get(path, "application/json")
@@ -122,7 +126,7 @@ def describe() -> bytes:
         paths[path] = {"get": operation}
     more = dict(zip((*openapi_more.KINDS, *openapi_batches.KINDS), schemas[len(own) :], strict=True))
     for rows in (openapi_more.ROWS, openapi_batches.ROWS):
-        openapi_more.add_paths(paths, more, error=error, rows=rows)
+        openapi_more.add_paths(paths, more, error=error, anthropic=anthropic_error, rows=rows)
     document = {
         "openapi": "3.1.0",
         "info": {"title": "Ingot", "version": __version__, "license": {"name": "Apache-2.0"}},
@@ -146,6 +150,7 @@ def _operation(
     answer: Any = None,
     streams: bool = False,
     guarded: bool = True,
+    anthropic: bool = False,
     media: str = "application/json",
 ) -> dict[str, Any]:
     content: dict[str, Any] = {media: {"schema": answer or {}}}
@@ -154,7 +159,13 @@ def _operation(
     operation: dict[str, Any] = {
         "summary": summary,
         "responses": answers(
-            content, error, guarded=guarded, body=body is not None, lookup=guarded, inference=body is not None
+            content,
+            error,
+            guarded=guarded,
+            body=body is not None,
+            lookup=guarded,
+            inference=body is not None,
+            anthropic=anthropic,
         ),
     }
     if body is not None:

@@ -23,6 +23,7 @@ _MEANINGS: Final = {
     502: "The target failed",
     503: "The server or the target is busy, or storage is out of reach",
     504: "The target took too long",
+    529: "The server or the target is overloaded, or storage is out of reach",
 }
 _EVERYWHERE: Final = (400, 408, 421, 429, 431, 500, 503)
 _GUARDED: Final = (401, 403)
@@ -40,11 +41,12 @@ def answers(
     lookup: bool = False,
     changes: bool = False,
     inference: bool = False,
+    anthropic: bool = False,
 ) -> dict[str, Any]:
     """All answers of an operation; `answer` is the content of the good one, `error` the schema of the others.
 
     `lookup`: it names something that may not be there. `changes`: something may be there already. `inference`: a model
-    is asked, and paid.
+    is asked, and paid. `anthropic`: it answers in Anthropic's envelope, where what is a 503 elsewhere is a 529.
     """
     statuses = {*_EVERYWHERE}
     for applies, more in (
@@ -56,6 +58,8 @@ def answers(
     ):
         if applies:
             statuses.update(more)
+    if anthropic:
+        statuses = statuses - {503} | {529}
     content = {"application/json": {"schema": error}}
     told: dict[str, Any] = {str(status): {"description": "The answer", "content": answer}}
     told |= {str(each): {"description": _MEANINGS[each], "content": content} for each in sorted(statuses)}

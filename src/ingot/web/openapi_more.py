@@ -44,6 +44,7 @@ from ingot.dialects.webhooks import (
 from ingot.services.kept import DeletedResponse
 from ingot.services.requestlog import RequestList
 from ingot.services.usage import UsageBreakdown, UsageSummary
+from ingot.web.errors import is_anthropics
 from ingot.web.openapi_errors import answers
 
 
@@ -258,11 +259,15 @@ KINDS = kinds(ROWS)
 
 
 def add_paths(
-    paths: dict[str, Any], schemas: dict[type, Any], *, error: Any, rows: Iterable[Row] = ROWS
+    paths: dict[str, Any], schemas: dict[type, Any], *, error: Any, anthropic: Any, rows: Iterable[Row] = ROWS
 ) -> None:
-    """Adds the operations to a document's paths; `schemas` has one for each of the rows' `kinds`, `error` is an error's."""
+    """Adds the operations to a document's paths; `schemas` has one for each of the rows' `kinds`, `error` is an error's.
+
+    `anthropic` is that of an error where Anthropic's clients go.
+    """
     for row in rows:
-        paths.setdefault(row.path, {})[row.method] = _operation(row, schemas, error)
+        told = anthropic if is_anthropics(row.path) else error
+        paths.setdefault(row.path, {})[row.method] = _operation(row, schemas, told)
 
 
 def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]:
@@ -284,6 +289,7 @@ def _operation(row: Row, schemas: dict[type, Any], error: Any) -> dict[str, Any]
             body=row.body is not None or row.form is not None,
             lookup=True,
             changes=row.method == "post",
+            anthropic=is_anthropics(row.path),
         ),
         "security": [{"bearer": []}, {"api_key": []}],
     }

@@ -51,7 +51,7 @@ from ingot.web import (
     usage,
     webhooks,
 )
-from ingot.web.errors import as_response, broken, tell, unreadable
+from ingot.web.errors import as_response, broken, is_anthropics, tell, unreadable
 from ingot.web.intake import LOOPBACK_NAMES, Hosts, read_credential, read_request_id
 from ingot.web.models import ModelList, describe_anthropic, describe_model, list_anthropic
 from ingot.web.once import Caller
@@ -62,7 +62,6 @@ from ingot.web.surfaces import DIALECTS, build_surfaces
 Handler = Callable[[Request], Awaitable[Response]]
 
 JSON = "application/json"
-MESSAGES = "/v1/messages"
 
 
 class Readiness(msgspec.Struct, frozen=True):
@@ -299,9 +298,8 @@ def read_readiness(state: State) -> Readiness:
 
 def speaks_anthropic(state: State, request: Request) -> bool:
     """Whether the client is one of Anthropic's, by a header or by where it goes, and the preset has something for those."""
-    path = request.url.path
-    theirs = path == MESSAGES or path.startswith(f"{MESSAGES}/")
-    return (theirs or "anthropic-version" in request.headers) and state.runtime.preset.offers("messages")
+    theirs = is_anthropics(request.url.path) or "anthropic-version" in request.headers
+    return theirs and state.runtime.preset.offers("messages")
 
 
 def _name_request(state: State, request: Request, response: Response, request_id: str) -> None:

@@ -44,7 +44,7 @@ def _described() -> dict[str, Any]:
     paths: dict[str, Any] = {"/v1/chat/completions": {"post": {"summary": "there already"}}}
     schemas, _ = msgspec.json.schema_components(openapi_more.KINDS, ref_template="#/{name}")
     found = dict(zip(openapi_more.KINDS, schemas, strict=True))
-    openapi_more.add_paths(paths, found, error={"$ref": "#/ErrorBody"})
+    openapi_more.add_paths(paths, found, error={"$ref": "#/ErrorBody"}, anthropic={"$ref": "#/ErrorBody"})
     return paths
 
 
