@@ -85,6 +85,7 @@ FAULTS: list[tuple[str, dict[str, Any], str, str]] = [
     (MESSAGES, messages_block("image", INSIDE), "messages.0.content.1.source", "metadata"),
     (MESSAGES, messages_block("document", USER), "messages.0.content.1.source.url", "a user or a password"),
     (MESSAGES, messages_server("http://10.0.0.8/mcp"), "mcp_servers.0.url", "not on the public internet"),
+    (MESSAGES, in_messages(mcp_servers={"type": "url", "name": "a", "url": OPEN}), "mcp_servers", "xpected an array"),
 ]  # fmt: skip
 TAKEN = [
     (CHAT, chat_image(OPEN)),

@@ -61,6 +61,14 @@ def in_found(url: str) -> dict[str, Any]:
     return {"model": "claude", "input": [found | {"tools": [space]}, {"role": "user", "content": "echo: hi"}]}
 
 
+def in_result(url: str) -> dict[str, Any]:
+    """The same of a picture in what a server of tools answered."""
+    picture = {"type": "image", "source": {"type": "url", "url": url}}
+    block = {"type": "mcp_tool_result", "tool_use_id": "t", "content": [picture]}
+    said = [{"type": "text", "text": "echo: hi"}, block]
+    return body_of("", messages=[{"role": "user", "content": said}])
+
+
 SURFACES = [
     ("/v1/responses", in_responses, "tools[1].server_url"),
     ("/v1/messages", in_messages, "mcp_servers.1.url"),
@@ -90,6 +98,20 @@ def test_server_is_refused_when_its_url_leads_inside(
     assert (status, f"The URL at '{field}'" in message, reason in message) == (400, True, True), message
     assert "secret" not in message
     assert len(upstream.up.log) == before
+
+
+@pytest.mark.parametrize(("url", "reason"), CLOSED[:3])
+def test_result_of_a_server_is_refused_when_a_url_in_it_leads_inside(
+    scene: Scene, url: str, reason: str
+) -> None:
+    """A target that gets the result again fetches what it shows; on the public internet it may."""
+    served, upstream = scene
+    before = len(upstream.up.log)
+    status, message = asked(served, "/v1/messages", in_result(url))
+    assert (status, reason in message) == (400, True), message
+    assert "The URL at 'messages.0.content.1.content.0.source.url'" in message
+    assert len(upstream.up.log) == before
+    assert asked(served, "/v1/messages", in_result(PUBLIC))[0] == 200
 
 
 @pytest.mark.parametrize(("path", "ask", "field"), SURFACES[:2])

@@ -26,6 +26,7 @@ from ingot.dialects.messages_request import (
     DocumentBlock,
     FileSource,
     ImageBlock,
+    ServerResult,
     SystemMessage,
     ToolResultBlock,
     UrlSource,
@@ -136,12 +137,11 @@ def files_of_messages(request: CountRequest) -> Iterator[Attachment | Document]:
             yield from _sources(message.content, ("messages", row, "content"))
 
 
-def servers_of_messages(value: Json) -> Iterator[Document]:
+def servers_of_messages(request: CountRequest) -> Iterator[Document]:
     """The servers whose tools a target calls for a message."""
-    servers = value.get("mcp_servers")
-    for index, server in enumerate(servers if type(servers) is list else ()):
-        if type(server) is dict and type(server.get("url")) is str:
-            yield Document(("mcp_servers", index, "url"), server["url"])
+    for index, server in enumerate(request.mcp_servers or ()):
+        if server.url is not msgspec.UNSET:
+            yield Document(("mcp_servers", index, "url"), server.url)
 
 
 def _sources(blocks: Iterable[object], place: Place) -> Iterator[Attachment | Document]:
@@ -162,12 +162,28 @@ def _sources(blocks: Iterable[object], place: Place) -> Iterator[Attachment | Do
             yield from _linked((*here, "source", "url"), block.source.url)
         elif isinstance(block, ToolResultBlock) and isinstance(block.content, list):
             yield from _sources(block.content, (*here, "content"))
+        elif isinstance(block, ServerResult):
+            yield from _within(block.content, (*here, "content"))
         elif (
             isinstance(block, DocumentBlock)
             and isinstance(block.source, ContentSource)
             and isinstance(block.source.content, list)
         ):
             yield from _sources(block.source.content, (*here, "source", "content"))
+
+
+def _within(held: object, place: Place) -> Iterator[Document]:
+    """The sources in what a target's own tool answered, whatever its shape: a target that gets them again fetches them again."""
+    if type(held) is list:
+        for index, each in enumerate(held):
+            yield from _within(each, (*place, index))
+    elif type(held) is dict:
+        source = held.get("source")
+        if type(source) is dict and source.get("type") == "url":
+            yield from _linked((*place, "source", "url"), source.get("url"))
+        for name, each in held.items():
+            if type(each) is dict or type(each) is list:
+                yield from _within(each, (*place, name))
 
 
 def attach(call: Call, contents: Mapping[Attachment, Content], *, shape: Shape) -> Call:

@@ -86,7 +86,7 @@ def decode(data: bytes) -> Call:
             "thinking.budget_tokens",
             f"Must be less than 'max_tokens', which is {request.max_tokens}, but got {thinking.budget_tokens}.",
         )
-    files, documents = split([*files_of_messages(request), *servers_of_messages(body.value)])
+    files, documents = split([*files_of_messages(request), *servers_of_messages(request)])
     return Call(
         model=request.model,
         body=body,
@@ -104,7 +104,7 @@ def decode_count(data: bytes) -> Call:
     body = rawjson.parse(data)
     request = _read(body.value, CountRequest)
     _check(request)
-    files, documents = split([*files_of_messages(request), *servers_of_messages(body.value)])
+    files, documents = split([*files_of_messages(request), *servers_of_messages(request)])
     return Call(
         model=request.model,
         body=body,

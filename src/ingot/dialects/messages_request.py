@@ -143,6 +143,7 @@ class ServerResult(Block, frozen=True, kw_only=True):
     """What a target's own tool answered, sent back as it came."""
 
     tool_use_id: Name
+    content: Any = None
 
 
 class WebSearchResult(ServerResult, frozen=True, kw_only=True, tag="web_search_tool_result"):
@@ -324,6 +325,12 @@ class OutputConfig(Rows, frozen=True, kw_only=True):
     format: OutputFormat | None = None
 
 
+class McpServer(Rows, frozen=True, kw_only=True):
+    """A server whose tools a target calls."""
+
+    url: str | UnsetType = UNSET
+
+
 class Metadata(Rows, frozen=True, kw_only=True):
     user_id: str | None = None
 
@@ -336,6 +343,7 @@ class CountRequest(Rows, frozen=True, kw_only=True):
         list[UserMessage | AssistantMessage | SystemMessage], Meta(min_length=1, max_length=MOST_MESSAGES)
     ]
     cache_control: CacheControl | None = None
+    mcp_servers: list[McpServer] | None = None
     output_config: OutputConfig | None = None
     system: str | list[OnlyText] | None = None
     temperature: Unit | None = None

@@ -35,8 +35,7 @@ _NAMED: Final = {
     "chat": frozenset(ChatRequest.__struct_encode_fields__) | SAMPLING | {TEMPLATE},
     "completions": frozenset(CompletionsRequest.__struct_encode_fields__) | SAMPLING,
     "embeddings": frozenset(EmbeddingsRequest.__struct_encode_fields__),
-    "messages": frozenset(MessagesRequest.__struct_encode_fields__)
-    | {"context_management", "mcp_servers", "output_format"},
+    "messages": frozenset(MessagesRequest.__struct_encode_fields__) | {"context_management", "output_format"},
     "responses": frozenset(ResponsesRequest.__struct_encode_fields__),
 }
 """By what a target must speak."""

@@ -9,8 +9,10 @@ from ingot.dialects.chat import CHAT
 from ingot.dialects.dialect import Call, Dialect
 from ingot.dialects.messages import MESSAGES
 from ingot.dialects.responses import RESPONSES
+from ingot.errors import InvalidRequest
 
 URL = "http://169.254.169.254/latest/"
+OPEN = "https://example.org/"
 DATA = "data:application/pdf;base64,JVBERi0="
 
 
@@ -33,6 +35,17 @@ def asked(part: dict[str, Any]) -> dict[str, Any]:
 
 def called(url: str) -> dict[str, Any]:
     return {"type": "mcp", "server_label": "s", "server_url": url}
+
+
+def shown(kind: str, url: str = URL) -> dict[str, Any]:
+    return {"type": kind, "source": {"type": "url", "url": url}}
+
+
+def answered(kind: str, content: Any) -> dict[str, Any]:
+    """A message that goes on from what a target's own tool answered."""
+    block = {"type": kind, "tool_use_id": "t", "content": content}
+    asked = {"role": "user", "content": "x"}
+    return {"max_tokens": 9, "messages": [asked, {"role": "assistant", "content": [block]}, asked]}
 
 
 NAMED: list[tuple[Dialect, dict[str, Any], str]] = [
@@ -72,6 +85,31 @@ NAMED: list[tuple[Dialect, dict[str, Any], str]] = [
         said("x") | {"mcp_servers": [{"type": "url", "name": "s", "url": URL}]},
         "mcp_servers[0].url",
     ),
+    (
+        MESSAGES,
+        answered(
+            "web_fetch_tool_result", {"type": "web_fetch_result", "url": OPEN, "content": shown("document")}
+        ),
+        "messages[1].content[0].content.content.source.url",
+    ),
+    (
+        MESSAGES,
+        answered("mcp_tool_result", [{"type": "text", "text": URL}, shown("image")]),
+        "messages[1].content[0].content[1].source.url",
+    ),
+    (
+        MESSAGES,
+        {
+            "max_tokens": 9,
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [{"type": "mcp_tool_result", "tool_use_id": "t", "content": [shown("image")]}],
+                }
+            ],
+        },
+        "messages[0].content[0].content[0].source.url",
+    ),
 ]
 
 
@@ -101,3 +139,19 @@ def test_decode_when_a_document_is_named_by_its_url(
 def test_decode_when_the_data_is_there(dialect: Dialect, fields: dict[str, Any]) -> None:
     """Data itself, as a URI or as bare base64, leads nowhere."""
     assert decoded(dialect, fields).documents == ()
+
+
+@pytest.mark.parametrize(
+    ("servers", "place"),
+    [
+        ({"type": "url", "name": "s", "url": URL}, "mcp_servers"),
+        ("s", "mcp_servers"),
+        ([URL], "mcp_servers[0]"),
+        ([{"name": "s"}, {"name": "t", "url": [URL]}], "mcp_servers[1].url"),
+    ],
+)
+def test_decode_when_servers_of_tools_have_another_shape(servers: Any, place: str) -> None:
+    """Nothing that a target might read more kindly gets past the judge of URLs."""
+    with pytest.raises(InvalidRequest) as caught:
+        decoded(MESSAGES, said("x") | {"mcp_servers": servers})
+    assert (caught.value.param, caught.value.code) == (place, "invalid_type")
