@@ -9,7 +9,7 @@ from types import TracebackType
 
 from msgspec.structs import replace
 
-from ingot.canonical import Losses, NativePart, Request
+from ingot.canonical import Losses
 from ingot.dialects.dialect import Call, Dialect
 from ingot.errors import ClientError
 
@@ -44,9 +44,3 @@ def own_losses(losses: Losses, dialect: Dialect, call: Call) -> Losses:
     if not call.composed or dialect.own_place is None:
         return losses
     return tuple(replace(loss, path=dialect.own_place(loss.path, call)) for loss in losses)
-
-
-def asks_something(request: Request, spoken: str) -> bool:
-    """Whether anything is left of the request for a target that speaks another dialect than the client."""
-    parts = [part for turn in request.turns for part in turn.parts]
-    return not parts or any(not isinstance(part, NativePart) or part.dialect == spoken for part in parts)

@@ -33,7 +33,8 @@ from ingot.services.apart import apart
 from ingot.services.door import Inference
 from ingot.services.estimates import as_told
 from ingot.services.losses import Lossy, joined, refuse_lossy
-from ingot.services.places import asks_something, own_losses
+from ingot.services.places import own_losses
+from ingot.services.silence import check_asked
 from ingot.services.thoughts import Sealer, opened, sealer
 from ingot.sse import SseSplitter, event_data
 
@@ -142,8 +143,7 @@ def translate(inference: Inference, call: Call, route: Route) -> Translation:
     body, lost_out = wire.codec.encode_request(sent, destination)
     losses = joined(lost_in, lost_out, _lost_headers(call))
     refuse_lossy(losses, deployment)
-    if not asks_something(request, wire.codec.name):
-        raise _asks_nothing(request, deployment.name)
+    check_asked(request, wire.codec.name, deployment=deployment.name)
     held = None
     if held_later:
         held = hold(body, request, quirks, deployment=deployment.name)
@@ -206,15 +206,6 @@ def usage_at(codec: Codec, data: bytes, path: Sequence[str]) -> canonical.Usage 
     for key in path:
         found = found.get(key) if type(found) is dict else None
     return None if found is None else codec.decode_usage(found)
-
-
-def _asks_nothing(request: Request, deployment: str) -> Lossy:
-    field = "input" if request.origin == "responses" else "messages"
-    return Lossy(
-        f"Invalid value for '{field}': the model '{deployment}' knows none of what is in it. Send a message beside it.",
-        param=field,
-        code="invalid_value",
-    )
 
 
 # --- streams ---
