@@ -291,7 +291,8 @@ def test_target_is_left_alone_when_its_health_check_fails(scene: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["cut 3", "rst 3", "hang 3", "bad-chunk 3", "error-at 3", "cut 1", "rst 1"]
+    "script",
+    ["cut 3", "rst 3", "hang 3", "bad-chunk 3", "error-at 3", "bad-utf8 3", "cut 1", "rst 1", "bad-utf8 1"],
 )
 def test_stream_ends_in_an_error_when_the_upstream_breaks_off(scene: Stage, script: str) -> None:
     """F08: an answer of which the client has a part is never tried again, and never looks complete."""
@@ -324,7 +325,6 @@ def test_stream_is_completed_when_only_the_end_mark_is_missing(scene: Stage) -> 
         "ping 1",
         "drip 0.00001",
         "gap 0.01",
-        "bad-utf8 2",
         "separators",
         "tight",
         "bad-json 2",
@@ -335,7 +335,7 @@ def test_stream_is_completed_when_only_the_end_mark_is_missing(scene: Stage) -> 
     ],
 )
 def test_stream_is_passed_on_byte_for_byte_when_it_merely_looks_odd(scene: Stage, script: str) -> None:
-    """Line ends, comments, separators, bytes that are no UTF-8: none of that is ours to mend."""
+    """Line ends, comments, separators, broken JSON: none of that is ours to mend."""
     served, upstream = scene
     body = chat(f"words: 4 {{{{{script}}}}}", stream=True, stream_options={"include_usage": True})
     answer, whole, request_id = _stream(served, body)

@@ -10,7 +10,7 @@ import pytest
 
 from batchhouse import CHAT, Scene, chat, make, named, over
 from retryclient import rows
-from rig import stage, wait_until
+from rig import logged, stage, wait_until
 
 CONFIG = """
     [targets]
@@ -105,34 +105,66 @@ def test_line_is_mended_when_it_was_stored_before(scene: Scene) -> None:
     assert json.loads(one.decode())["choices"][0]["message"]["content"] == "o\ufffdver"
 
 
-@pytest.mark.parametrize(
-    ("index", "background"), [(1, ""), (3, ""), (9, ""), (1, "background"), (3, "background")]
-)
-def test_stored_response_is_json_when_its_stream_was_no_text(
-    scene: Scene, index: int, background: str
+@pytest.mark.parametrize("index", [0, 1, 3])
+@pytest.mark.parametrize("model", ["dying-completions", "dying-responses", "dying-messages"])
+@pytest.mark.parametrize("path", BODIES)
+def test_stream_ends_in_an_error_when_an_event_is_no_text(
+    scene: Scene, path: str, model: str, index: int
 ) -> None:
-    """One that cannot be put together says so; of another the letters that came are shown as what they are."""
+    """Relayed or translated: in the client's dialect, after what came before it, and never as if it were whole."""
+    served, _ = scene
+    body = BODIES[path](f"{{{{bad-utf8 {index}}}}} echo: hi there") | {"model": model, "stream": True}
+    status, _, stream = served.call(path, body)
+    told = stream.decode()
+    assert (status, "sent bytes that are no UTF-8 text" in told, "\ufffd" in told) == (200, True, False), told
+    last = json.loads(told.strip().rpartition("data: ")[2])
+    assert last.get("error") or last["type"] in {"error", "response.failed"}
+    assert not any(end in told for end in ("[DONE]", "message_stop", "response.completed"))
+
+
+def test_bill_is_of_what_was_given_when_a_later_event_is_no_text(scene: Scene) -> None:
+    """Both words of it, as an estimate: what the target counted did not come."""
+    served, _ = scene
+    _, headers, stream = served.call(CHAT, chat("{{bad-utf8 4}} echo: hi there", model="m", stream=True))
+    assert b"no UTF-8" in stream
+    assert stream.count(b'"content":"') == 3
+    line = logged(served, headers["x-request-id"])
+    assert (line["output_tokens"], line["usage_estimated"], line["code"]) == (2, True, "upstream_error")
+
+
+@pytest.mark.parametrize(("index", "status"), [(1, 404), (3, 404), (9, 200)])
+def test_stored_response_is_what_was_given_when_its_stream_was_no_text(
+    scene: Scene, index: int, status: int
+) -> None:
+    """One that broke off before it said anything is none; another is kept as failed, with what came, and all of it is text."""
     served, _ = scene
     body = {"model": "m", "input": f"{{{{bad-utf8 {index}}}}} echo: hi there", "stream": True}
-    _, _, stream = served.call("/v1/responses", body | {"background": bool(background)})
+    _, _, stream = served.call("/v1/responses", body)
     named_there = re.search(rb'"(resp_[0-9a-f]+)"', stream)
     assert named_there is not None
-    path = f"/v1/responses/{named_there[1].decode()}"
+    found, _, told = served.call(f"/v1/responses/{named_there[1].decode()}")
+    assert found == status
+    if status == 200:
+        assert json.loads(told.decode())["status"] == "failed"
+        assert b"hi there" in told
 
-    def found() -> tuple[int, dict[str, Any]]:
-        status, _, told = served.call(path)
-        return status, json.loads(told.decode())
 
-    wait_until(lambda: found()[0] != 404 and found()[1].get("status") not in {"queued", "in_progress"})
-    status, told = found()
-    if status == 500:
-        assert "What was stored cannot be read" in told["error"]["message"]
-    else:
-        assert (status, told["object"]) == (200, "response")
-    assert (index == 1) == (status == 500)
-    if not background:  # of one in the background the events are told as they came
-        replayed, _, events = served.call(f"{path}?stream=true")
-        assert (replayed, bool(events.decode())) == (status, True)
+@pytest.mark.parametrize("index", [1, 3])
+def test_background_response_fails_when_its_stream_is_no_text(scene: Scene, index: int) -> None:
+    """Its record says why."""
+    served, _ = scene
+    body = {
+        "model": "m",
+        "input": f"{{{{bad-utf8 {index}}}}} echo: hi there",
+        "background": True,
+        "stream": True,
+    }
+    _, _, stream = served.call("/v1/responses", body)
+    which = re.search(rb"(resp_[0-9a-f]+)", stream)
+    assert which is not None
+    path = f"/v1/responses/{which[1].decode()}"
+    wait_until(lambda: json.loads(served.call(path)[2].decode())["status"] == "failed")
+    assert "UTF-8" in json.loads(served.call(path)[2])["error"]["message"]
 
 
 def test_background_response_fails_when_its_answer_is_no_text(scene: Scene) -> None:

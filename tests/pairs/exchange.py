@@ -30,11 +30,13 @@ from ingot.dialects.codecs.chat import CHAT_CODEC
 from ingot.dialects.codecs.messages import MESSAGES_CODEC, MESSAGES_CODECS
 from ingot.dialects.codecs.responses import RESPONSES_CODEC
 from ingot.dialects.codecs.responses.echo import ECHOED
+from ingot.dialects.cuts import TextCheck
 from ingot.dialects.dialect import StreamTap
 from ingot.dialects.messages import MESSAGES
 from ingot.dialects.responses import RESPONSES
 from ingot.events import AnyEvent
 from ingot.rawjson import Body
+from ingot.services.relay import pass_on
 from ingot.services.translation import TranslatedTap, Translation
 from ingot.sse import DONE, SseSplitter, event_data
 from pairs.asked import ANSWERS, ASKED
@@ -132,13 +134,8 @@ def tap(sent: Sent, client: str, target: str) -> TranslatedTap:
 
 def tapped(pieces: Iterable[bytes], through: StreamTap) -> bytes:
     """What a client gets of a target's bytes that come in these pieces, as the server passes them on."""
-    splitter, given = SseSplitter(), b""
-    for piece in pieces:
-        for event in splitter.feed(piece):
-            held = event_data(event)
-            kept = None if held is None else through.feed(held)
-            given += event if held is None or kept is held else b"" if kept is None else through.frame(kept)
-    return given
+    splitter, text = SseSplitter(), TextCheck()
+    return b"".join([pass_on(splitter, through, piece, text=text) for piece in pieces])
 
 
 def events(data: bytes) -> list[Any]:

@@ -1,7 +1,8 @@
 """Texts that were cut inside of a character: some servers cut tokens, not characters, between two events.
 
 Half an escaped pair, or some bytes of a character, are no text that could be passed on: what is whole is passed on,
-and the rest waits for the next piece. Knows no dialect.
+and the rest waits for the next piece. Bytes that are part of no character at all are a fault of whoever sent them.
+Knows no dialect.
 """
 
 import codecs
@@ -11,11 +12,60 @@ from typing import Any
 
 import msgspec
 
+_STRAY = re.compile("[\udc80-\udcff]+")
+_GOING_ON = re.compile(rb"\A[\x80-\xbf]{1,3}")
 _NO_CHARACTER = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _HIGH = range(0xD800, 0xDC00)
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
+
+
+def check_text(data: bytes) -> None:
+    """Raises ValueError for bytes that are no UTF-8."""
+    if not data.isascii():
+        data.decode()
+
+
+class TextCheck:
+    """Whether the events of one stream are text: each by itself, or where its server cut characters with others.
+
+    A character may begin at the end of a JSON string and go on at the start of a later one. Which of those that have begun
+    it is, is not asked: a stream may tell several answers at once, and one may be cut by the end of its answer.
+    """
+
+    __slots__ = ("_begun",)
+
+    def __init__(self) -> None:
+        # Whether any character was cut.
+        self._begun = False
+
+    def takes(self, event: bytes) -> bool:
+        """Whether all bytes of the next event are part of a character. Of ASCII it need not be asked."""
+        try:
+            event.decode()
+        except UnicodeDecodeError:
+            text = event.decode("utf-8", "surrogateescape")
+            return all(self._is_cut(text, stray.start(), stray.end()) for stray in _STRAY.finditer(text))
+        return True
+
+    def _is_cut(self, text: str, start: int, end: int) -> bool:
+        data = text[start:end].encode("utf-8", "surrogateescape")
+        if self._begun and text[start - 1 : start] == '"':
+            data = _GOING_ON.sub(b"", data, count=1)
+        rest = _unfinished(data)
+        if rest is None or (rest and text[end : end + 1] != '"'):
+            return False
+        self._begun = self._begun or rest != b""
+        return True
+
+
+def _unfinished(data: bytes) -> bytes | None:
+    """The beginning of a character at the end of bytes, empty where they are whole; None where they are no UTF-8."""
+    try:
+        return data[codecs.utf_8_decode(data, "strict", False)[1] :]
+    except UnicodeDecodeError:
+        return None
 
 
 def load(data: bytes) -> Any:

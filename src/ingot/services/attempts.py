@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from ingot.canonical import Losses
 from ingot.catalog import Route
+from ingot.dialects.cuts import check_text
 from ingot.dialects.dialect import AS_IT_IS, Call, Turn, Usage
 from ingot.dialects.outgoing import dropped
 from ingot.errors import (
@@ -231,9 +232,8 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
         opened.fail()
         raise Retryable(UpstreamError(f"The target '{name}' answered 200 with an error in the body."))
     try:
-        if not opened.body.isascii():
-            # What is skipped for its usage is not read as text, and a client, a result file, a store would be given it.
-            opened.body.decode()
+        # What is skipped for its usage is not read as text, and a client, a result file, a store would be given it.
+        check_text(opened.body)
         if opened.translation is None:
             opened.usage = inference.dialect.read_usage(opened.body, path=opened.route.target.quirks.usage)
         else:

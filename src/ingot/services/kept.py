@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from ingot.clock import Clock
 from ingot.dialects import stored
+from ingot.dialects.cuts import check_text
 from ingot.dialects.responses import RESPONSES
 from ingot.dialects.responses_replay import replay
 from ingot.errors import InvalidRequest, NotFound, PlatformError
@@ -119,8 +120,7 @@ def _answer(found: Exchange) -> bytes:
     answer = found.answer or b""
     try:
         _object.decode(answer)
-        if not answer.isascii():
-            answer.decode()
+        check_text(answer)
     except ValueError as error:
         raise PlatformError("What was stored cannot be read.") from error
     return answer

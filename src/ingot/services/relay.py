@@ -1,13 +1,15 @@
 """Passes a stream on, event by event, while a tap reads usage: the path that every token takes.
 
-Bytes stay the upstream's own unless the tap says otherwise. A stream that was cut gets an error event and never
-a clean end. Knows nothing of sockets: the door waits while its reader is slow, and so does the upstream then.
+Bytes stay the upstream's own unless the tap says otherwise. A stream that was cut, or is no text, gets an error event and
+never a clean end. Knows nothing of sockets: the door waits while its reader is slow, and so does the upstream then.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from functools import partial
 
+from ingot.dialects.cuts import TextCheck
 from ingot.dialects.dialect import StreamTap, Usage
 from ingot.errors import ApiError, UpstreamError
 from ingot.services.attempts import Opened
@@ -57,7 +59,7 @@ async def relay_stream(
             told = _end(inference, opened, tap, outcome=outcome)
         elif tap.failed:
             outcome.error = "upstream_error"
-    except (UpstreamFault, EventTooLarge) as fault:
+    except (UpstreamFault, EventTooLarge, NoText) as fault:
         opened.fail()
         told = _break_off(runtime, inference, opened, tap, fault=fault, outcome=outcome)
     finally:
@@ -118,6 +120,7 @@ class _Pourer:
         "_outcome",
         "_splitter",
         "_tap",
+        "_text",
         "_write",
         "held",
     )
@@ -134,6 +137,7 @@ class _Pourer:
     ) -> None:
         self.held = b""
         self._splitter = SseSplitter()
+        self._text = TextCheck()
         self._tap = tap
         self._monotonic = runtime.clock.monotonic
         self._observe = series.gap.observe
@@ -143,9 +147,17 @@ class _Pourer:
         self._before = 0.0
 
     def give(self, piece: bytes) -> bool:
-        """Passes a piece on, but holds the one in which the stream ends; False to be left alone: slow reader, or the end."""
+        """Passes a piece on, but holds the one in which the stream ends; False to be left alone: slow reader, or the end.
+
+        Raises EventTooLarge, NoText.
+        """
         tap = self._tap
-        given = pass_on(self._splitter, tap, piece)
+        try:
+            given = pass_on(self._splitter, tap, piece, text=self._text)
+        except NoText as fault:
+            if fault.given:
+                self._write(fault.given)
+            raise
         now = self._monotonic()
         if self._before:
             self._observe(now - self._before)
@@ -159,15 +171,35 @@ class _Pourer:
         return not (given and self._write(given))
 
 
-def pass_on(splitter: SseSplitter, tap: StreamTap, piece: bytes) -> bytes:
-    """What of `piece`, and of what was held before it, goes to the client."""
+class NoText(Exception):
+    """An event holds bytes that are no UTF-8; `given` is what goes to the client of those before it in its piece."""
+
+    def __init__(self, given: bytes) -> None:
+        super().__init__("an event holds bytes that are no UTF-8")
+        self.given = given
+
+
+def pass_on(splitter: SseSplitter, tap: StreamTap, piece: bytes, *, text: TextCheck) -> bytes:
+    """What of `piece`, and of what was held before it, goes to the client; raises EventTooLarge, NoText."""
     data = splitter.lone_data(piece)
     if data is None:
-        return b"".join([_through(tap, event) for event in splitter.feed(piece)])
+        return _each(splitter.feed(piece), tap, text=text)
+    if not data.isascii() and not text.takes(data):  # 0.03 us where it is, 0.2 us where it is not
+        raise NoText(b"")
     kept = tap.feed(data)
     if kept is data:
         return piece
     return b"" if kept is None else tap.frame(kept)
+
+
+def _each(events: Sequence[bytes], tap: StreamTap, *, text: TextCheck) -> bytes:
+    given: list[bytes] = []
+    for event in events:
+        # Behind its end a stream says nothing.
+        if not event.isascii() and not tap.done and not text.takes(event):
+            raise NoText(b"".join(given))
+        given.append(_through(tap, event))
+    return b"".join(given)
 
 
 def _through(tap: StreamTap, event: bytes) -> bytes:
@@ -204,7 +236,7 @@ def _break_off(
     opened: Opened,
     tap: StreamTap,
     *,
-    fault: UpstreamFault | EventTooLarge,
+    fault: UpstreamFault | EventTooLarge | NoText,
     outcome: Outcome,
 ) -> bytes:
     name = opened.route.target.name
@@ -215,6 +247,8 @@ def _break_off(
     )
     if isinstance(fault, UpstreamFault):
         error = explain(fault, opened.route)
+    elif isinstance(fault, NoText):
+        error = UpstreamError(f"The target '{name}' sent bytes that are no UTF-8 text.")
     else:
         error = UpstreamError(f"The target '{name}' sent an event beyond the size limit.")
     return _tell(inference, tap, error, outcome=outcome)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingot.dialects.chat import CHAT
+from ingot.dialects.cuts import TextCheck
 from ingot.dialects.fold import Assembly, Unfoldable, assemble
 from ingot.services.relay import pass_on
 from ingot.sse import SseSplitter
@@ -85,7 +86,8 @@ def test_i10_what_is_kept_of_a_stream_tells_the_same_answer(
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "n": len(told), "stream": True}
     call = CHAT.decode(json.dumps({**body, "stream_options": {"include_usage": True}}).encode())
     tap = CHAT.tap(call, model="m", public="m")
-    passed = b"".join(pass_on(SseSplitter(), tap, event) for event in SseSplitter().feed(stream))
+    text = TextCheck()
+    passed = b"".join(pass_on(SseSplitter(), tap, event, text=text) for event in SseSplitter().feed(stream))
     assert passed == stream
     assert tap.given.count(b"data: ") <= stream.count(b"data: ")
     assert assemble(tap.given) == assemble(stream)

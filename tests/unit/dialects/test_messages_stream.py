@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import upstream_messages as anthropic
+from ingot.dialects.cuts import TextCheck
 from ingot.dialects.dialect import Call, Usage
 from ingot.dialects.fold import Unfoldable
 from ingot.dialects.messages import MESSAGES, decode
@@ -46,9 +47,9 @@ def stream_of(call: Call, step: Step | None = None) -> bytes:
 def tapped(call: Call, stream: bytes, *, public: str = "m", size: int = 10**9) -> tuple[bytes, MessagesTap]:
     """What the client gets, and the tap afterwards."""
     tap = MessagesTap(call, model="m", public=public)
-    splitter = SseSplitter()
+    splitter, text = SseSplitter(), TextCheck()
     pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
-    return b"".join([pass_on(splitter, tap, piece) for piece in pieces]), tap
+    return b"".join([pass_on(splitter, tap, piece, text=text) for piece in pieces]), tap
 
 
 @pytest.mark.parametrize("text", PROMPTS)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingot.dialects.chat import CHAT
+from ingot.dialects.cuts import TextCheck
 from ingot.dialects.dialect import StreamTap
-from ingot.services.relay import pass_on
+from ingot.services.relay import NoText, pass_on
 from ingot.sse import SseSplitter
 
 WORDS = ["one", " two", " \u2028three", ' "four"', " five\\"]
@@ -39,8 +40,8 @@ def _tap(*, wants_usage: bool = False, public: str = "m") -> StreamTap:
 
 def _relay(stream: bytes, cuts: list[int], tap: StreamTap) -> bytes:
     edges = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    splitter = SseSplitter()
-    return b"".join(pass_on(splitter, tap, stream[a:b]) for a, b in itertools.pairwise(edges))
+    splitter, text = SseSplitter(), TextCheck()
+    return b"".join(pass_on(splitter, tap, stream[a:b], text=text) for a, b in itertools.pairwise(edges))
 
 
 CUTS = st.lists(st.integers(0, 10_000), max_size=30)
@@ -79,7 +80,6 @@ def test_only_the_name_changes_when_the_model_is_renamed(cuts: list[int]) -> Non
     "broken",
     [
         b"data: {\n\n",
-        b"data: \xff\xfe\n\n",
         b"data: []\n\n",
         b"data:\n\n",
         b"event: ping\ndata: 1\n\n",
@@ -91,6 +91,45 @@ def test_event_is_passed_on_when_it_makes_no_sense(broken: bytes) -> None:
     tap = _tap()
     assert _relay(broken + STREAM, [], tap) == broken + STREAM
     assert tap.finished
+
+
+@pytest.mark.parametrize("before", [b"", _delta("one") + _delta(" \u2028two")])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"data: \xff\xfe\n\n",
+        b": \xe9\n\n",
+        b"event: x\ndata: {}\nid: \x80\n\n",
+        _delta("a?b").replace(b"?", b"\xe2\x82"),
+        _delta("?b").replace(b"?", b"\x82\xac"),
+        _delta("a?").replace(b"?", b"\xc0"),
+    ],
+)
+def test_stream_is_given_up_when_an_event_is_no_text(before: bytes, broken: bytes) -> None:
+    """What came before it in its piece is the client's, and is all that was counted."""
+    tap = _tap()
+    with pytest.raises(NoText) as caught:
+        _relay(before + broken + STREAM, [], tap)
+    assert caught.value.given == before
+    assert (tap.deltas, tap.given) == (2 if before else 0, before)
+
+
+def test_stream_is_passed_on_when_a_character_is_cut_into_three_events() -> None:
+    """Each in a piece of its own, another answer's between them; one that is cut by the end of its answer is no fault."""
+    whole = _delta("\U0001f600?")
+    frame = whole.split(json.dumps("\U0001f600?")[1:-1].encode())
+    cut = [frame[0] + part + frame[1] for part in (b"a\xf0", b"\x9f\x98", b"\x80b\xe2\x82")]
+    other = [frame[0] + part + frame[1] for part in (b"\xc3", b"\xa4")]
+    events = [cut[0], other[0], cut[1], other[1], cut[2]]
+    tap, splitter, text = _tap(wants_usage=True), SseSplitter(), TextCheck()
+    given = [pass_on(splitter, tap, event, text=text) for event in [*events, DONE]]
+    assert (given, tap.done) == ([*events, DONE], True)
+
+
+def test_nothing_is_looked_at_when_the_stream_has_ended() -> None:
+    """What a server says behind its end is no part of an answer."""
+    tap = _tap(wants_usage=True)
+    assert _relay(STREAM + DONE + b": \xff\n\n", [], tap).startswith(STREAM + DONE)
 
 
 def test_text_is_ours_when_the_upstream_reports_an_error() -> None:

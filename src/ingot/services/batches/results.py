@@ -14,6 +14,7 @@ import msgspec
 from ingot.dialects import background as shapes
 from ingot.dialects import batches as wire
 from ingot.dialects.batches import Entry
+from ingot.dialects.cuts import check_text
 from ingot.errors import ClientError, Conflict, InvalidRequest, NotFound
 from ingot.rawjson import clip
 from ingot.store import batch_lines as lines
@@ -85,11 +86,11 @@ def _as_text(body: bytes | None) -> bytes | None:
 
     Whoever reads a file of results reads all of it as text, or none.
     """
-    if body is None or body.isascii():
-        return body
+    if body is None:
+        return None
     try:
-        body.decode()
-    except UnicodeDecodeError:
+        check_text(body)
+    except ValueError:
         return body.decode(errors="replace").encode()
     return body
 
