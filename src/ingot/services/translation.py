@@ -36,6 +36,7 @@ from ingot.services.losses import Lossy, joined, refuse_lossy
 from ingot.services.places import own_losses
 from ingot.services.silence import check_asked
 from ingot.services.thoughts import Sealer, opened, sealer
+from ingot.services.toolnames import ToolNames, plain_names
 from ingot.sse import SseSplitter, event_data
 
 _IDS: Final = {"chat": "chatcmpl-", "responses": "resp_", "messages": "msg_"}
@@ -61,6 +62,8 @@ class Translation:
     """Where the target is held to schemas by a grammar: what it was sent, and how its answer is turned back."""
     sealer: Sealer | None = None
     """What seals the target's thoughts for the client."""
+    names: ToolNames | None = None
+    """What gives calls the names of the client's tools, where the target was sent others."""
 
     async def answer(self, data: bytes) -> tuple[bytes, Usage | None]:
         """The client's answer, and what the target counted; raises ValueError where it is none of its dialect."""
@@ -75,6 +78,8 @@ class Translation:
             answer = msgspec.structs.replace(answer, usage=usage_at(far, data, quirks.usage))
         if self.sealer is not None:
             answer = self.sealer.answer(answer)
+        if self.names is not None:
+            answer = self.names.answer(answer)
         lost_marks: Losses = ()
         if self.mark is not None:
             answer, lost_marks = marked(answer, self.mark)
@@ -135,6 +140,7 @@ def translate(inference: Inference, call: Call, route: Route) -> Translation:
     sent = request
     if deployment.constitution is not None:
         sent = principled(request, deployment.constitution, breakpoints=wire.codec.name == "messages")
+    sent, names = plain_names(sent, wire.codec.name)
     origin = Origin(wire.codec.name, route.target.name)
     # Tokens are kept out of an answer once, by `hold`, which reads the body as a client's.
     held_later = wire.dialect is CHAT and quirks.gbnf
@@ -160,6 +166,7 @@ def translate(inference: Inference, call: Call, route: Route) -> Translation:
         mark=deployment.refusal_mark,
         held=held,
         sealer=sealer(call.stamp, origin),
+        names=names,
     )
 
 
@@ -326,9 +333,9 @@ class TranslatedTap:
         return self._watched(told)
 
     def _give(self, events: Sequence[AnyEvent]) -> bytes:
-        sealing = self._translation.sealer
-        if sealing is not None:
-            events = [sealing.event(event) for event in events]
+        for changes in (self._translation.sealer, self._translation.names):
+            if changes is not None:
+                events = [changes.event(event) for event in events]
         due = list(events if self._marked is None else self._marked.feed(events))
         given = b""
         ends = next((index for index, event in enumerate(due) if isinstance(event, Ended)), len(due))
