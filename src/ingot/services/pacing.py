@@ -19,6 +19,7 @@ from ingot.catalog import Catalog, Target
 from ingot.scheduling import pace as paces
 from ingot.scheduling.capacity import USUAL, owned
 from ingot.scheduling.fairness import service
+from ingot.scheduling.mix import Mix, told
 from ingot.scheduling.pace import Bounds, Pace
 from ingot.scheduling.quotes import Supply
 from ingot.scheduling.rates import Average, flowed, seen
@@ -35,6 +36,8 @@ ENOUGH: Final = 5.0
 """Calls from which on a speed is known: fewer refuse nobody."""
 SPEED_HALF_LIFE: Final = 300.0
 PERMITS_HALF_LIFE: Final = 60.0
+WATCHED: Final = 15.0
+"""Before places were watched they count for so many seconds as what asap leaves of them by its share."""
 USUAL_HALF_LIFE: Final = 3600.0
 RATIO_HALF_LIFE: Final = 3600.0
 TOLD_HALF_LIFE: Final = 3600.0
@@ -90,11 +93,12 @@ class Telling(Struct, frozen=True):
 class _Lane:
     """What this process knows of one target."""
 
-    __slots__ = ("answers", "pace", "permits", "speed", "usual")
+    __slots__ = ("answers", "mix", "pace", "permits", "speed", "usual")
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
         self.speed = Average()
+        self.mix = Mix()
         self.answers = Average()
         self.permits = Average()
         self.usual = Average()
@@ -129,15 +133,24 @@ class Pacing:
             lane.pace = paces.throttled(lane.pace, now, began=called.began, retry_after=called.retry_after)
         else:
             lane.pace = paces.failed(lane.pace, now, began=called.began, item=called.item)
-        given = 0.0
+        real = 0
         if called.ending == "done" and called.read + called.written > 0:
-            known = self._habits.get(called.model, Habit())
-            self._habits[called.model], given = _learned(known, called, now)
+            self._habits[called.model] = _learned(self._habits.get(called.model, Habit()), called, now)
             real = service(called.read, called.written)
+            lane.mix = told(
+                lane.mix,
+                called.model,
+                read=called.read,
+                written=called.written,
+                guess=called.guess or called.read,
+                most=called.most,
+                now=now,
+                half_life=SPEED_HALF_LIFE,
+            )
             lane.answers = flowed(
                 lane.answers, real, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE
             )
-        lane.speed = flowed(lane.speed, given, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE)
+        lane.speed = flowed(lane.speed, real, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE)
 
     def cost(self, lane: str, seconds: float) -> int:
         """The service that a place gives in so many seconds when it answers: what a try that failed took from others."""
@@ -148,10 +161,13 @@ class Pacing:
         """Notes how many places queued work has, of the `most` that the process works on at once."""
         lane = self._lane(target)
         permits = float(min(lane.pace.permits, most))
+        share = owned(int(permits), USUAL.asap)
         usable = 0.0
         if lane.pace.open(now):
-            kept = max(asap, owned(int(permits), USUAL.asap))
-            usable = max(permits - kept, float(owned(int(permits), USUAL.queued)), 1.0)
+            usable = max(permits - max(asap, share), float(owned(int(permits), USUAL.queued)), 1.0)
+        if not lane.permits.known:
+            alone = max(permits - share, 1.0)
+            lane.permits = seen(lane.permits, alone, now=now, half_life=PERMITS_HALF_LIFE, weight=WATCHED)
         lane.permits = seen(lane.permits, usable, now=now, half_life=PERMITS_HALF_LIFE)
         lane.usual = seen(lane.usual, usable, now=now, half_life=USUAL_HALF_LIFE)
 
@@ -163,7 +179,7 @@ class Pacing:
         told = [(at, each.lanes[lane]) for at, each in self.others if lane in each.lanes]
         speeds = [(each.speed, math.pow(0.5, max(now - at, 0.0) / TOLD_HALF_LIFE)) for at, each in told]
         if own is not None:
-            speeds.append((own.speed, 1.0))
+            speeds.append((self._speed(own), 1.0))
         speed = _pooled(speeds)
         if speed is None:
             return None
@@ -202,7 +218,7 @@ class Pacing:
     def told(self, arriving: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         """What this process tells the others."""
         lanes = {
-            name: ToldLane(each.speed, each.permits.mean, each.usual.mean, each.pace.paused_until)
+            name: ToldLane(self._speed(each), each.permits.mean, each.usual.mean, each.pace.paused_until)
             for name, each in self._lanes.items()
             if each.permits.known or each.speed.known
         }
@@ -216,6 +232,13 @@ class Pacing:
                 self.others.append((at, _telling.decode(text)))
             except msgspec.DecodeError:
                 continue
+
+    def _speed(self, lane: _Lane) -> Average:
+        """The speed of a place, in the measure of estimates."""
+        part = lane.mix.part(self.ratio)
+        return structs.replace(
+            lane.speed, mean=lane.speed.mean * part, variance=lane.speed.variance * part * part
+        )
 
     def _habit(self, model: str) -> Habit:
         own = self._habits.get(model)
@@ -251,11 +274,10 @@ def estimate(read: int, most: int, ratio: float) -> int:
     return max(service(read, math.ceil(most * ratio)), 1)
 
 
-def _learned(habit: Habit, called: Called, now: float) -> tuple[Habit, float]:
-    """What a call that was answered teaches of its model, and the service that it gave, in the measure of estimates.
+def _learned(habit: Habit, called: Called, now: float) -> Habit:
+    """What a call that was answered teaches of its model.
 
-    What comes is summed by these, so that what they are all wrong by cancels out. They are made by the ratio of now, and not by
-    the one that this call was let in with: the first ones knew none.
+    Its estimate is made by the ratio of now, and not by the one that it was let in with: the first ones knew none.
     """
     ratio, read = habit.ratio, called.guess or called.read
     real, given = float(service(called.read, called.written)), float(service(read, called.written))
@@ -264,7 +286,7 @@ def _learned(habit: Habit, called: Called, now: float) -> tuple[Habit, float]:
         ratio = seen(ratio, part, now=now, half_life=RATIO_HALF_LIFE)
         given = float(estimate(read, called.most, ratio.or_else(RATIO)))
     error = seen(habit.error, real / max(given, 1.0), now=now, half_life=RATIO_HALF_LIFE)
-    return Habit(ratio, error), given
+    return Habit(ratio, error)
 
 
 def _pooled(speeds: Iterable[tuple[Average, float]]) -> tuple[float, float] | None:
