@@ -344,16 +344,23 @@ async def served(folder: Path, port: int, target: Target) -> AsyncIterator[None]
         await process.wait()
 
 
-async def main(minutes: float, seed: int, *, on_engine: bool, model: Path | None) -> dict[str, Any]:
-    """One run, and its figures."""
+async def main(
+    minutes: float, seed: int, engine: contextlib.AbstractAsyncContextManager[Target] | None
+) -> dict[str, Any]:
+    """One run, and its figures; without an engine the target is the one of words."""
     port = free_port()
     rng = random.Random(seed)  # noqa: S311  # a seeded draw
     headers = {"authorization": f"Bearer {KEY}"}
     with tempfile.TemporaryDirectory(prefix="ingot-windows-") as folder:
         async with (
-            windowtargets.engine(model) if on_engine else windowtargets.words() as target,
+            engine or windowtargets.words() as target,
             served(Path(folder), port, target),
-            httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120) as client,
+            httpx2.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}",
+                headers=headers,
+                timeout=120,
+                limits=httpx2.Limits(max_connections=None),
+            ) as client,
         ):
             while True:
                 with contextlib.suppress(httpx2.TransportError):
@@ -376,6 +383,13 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1, help="what the load is drawn from (default 1)")
     parser.add_argument("--engine", action="store_true", help="the embedded engine as the target")
     parser.add_argument("--model", type=Path, help="a GGUF file for it (default: the demo model)")
+    parser.add_argument(
+        "--tokens", type=int, default=windowtargets.MOST, help="of its answers, at most (default 48)"
+    )
+    parser.add_argument(
+        "--batch", type=int, nargs=2, default=[80, 200], help="requests of its batches (default 80 200)"
+    )
     chosen = parser.parse_args()
-    found = asyncio.run(main(chosen.minutes, chosen.seed, on_engine=chosen.engine, model=chosen.model))
+    on = windowtargets.engine(chosen.model, most=chosen.tokens, batch=tuple(chosen.batch))
+    found = asyncio.run(main(chosen.minutes, chosen.seed, on if chosen.engine else None))
     print(json.dumps(found, indent=2))

@@ -52,7 +52,7 @@ async def words() -> AsyncIterator[Target]:
 
 
 @contextlib.asynccontextmanager
-async def engine(model: Path | None) -> AsyncIterator[Target]:
+async def engine(model: Path | None, *, most: int, batch: tuple[int, int]) -> AsyncIterator[Target]:
     """The embedded engine, whose calls write as many tokens as they may: what the demo model has to say is longer."""
     log = configure(LineSink(io.BytesIO()), form="json", level="error")
     bundled = resources.files("ingot") / "models" / "demo-tiny.gguf"
@@ -62,7 +62,7 @@ async def engine(model: Path | None) -> AsyncIterator[Target]:
         await child.start()
         try:
             at = await child.origin()
-            yield Target("engine", at.host, at.port, at.key, places=8, most=MOST, batch=(80, 200))
+            yield Target("engine", at.host, at.port, at.key, places=8, most=most, batch=batch)
         finally:
             await child.stop(1.0)
 

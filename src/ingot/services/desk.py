@@ -26,6 +26,7 @@ from ingot.scheduling.guess import Guess, admit
 from ingot.scheduling.quotes import Booking, Quote, Refusal, Supply, Work
 from ingot.scheduling.windows import Window
 from ingot.services.ahead import Added, Lane, Loads
+from ingot.services.bookings import Bookings
 from ingot.services.pacing import LIVING, MARGIN, Pacing, lane_of
 from ingot.store import backlog, promises, windows
 from ingot.store.database import Database
@@ -100,6 +101,7 @@ class Desk:
         self._read = self._heard = self._shared = -math.inf
         self._good = FRESH
         self._reading: asyncio.Task[None] | None = None
+        self._bookings = Bookings(db, clock=clock)
         self._booked: set[str] = set()
 
     async def start(self) -> None:
@@ -121,16 +123,17 @@ class Desk:
         window, lane = catalog.windows[load.window], lane_of(catalog, load.model)
         await self.refresh(catalog)
         now = self._clock.now()
-        booking = await self._booking(load, now)
+        booking = await self._booking(load)
         decided, work = await self._weigh(catalog, load, now, booking)
         claimed = booking is not None
         if first and not claimed:
             self._loads.arrive(lane, load.org_id, work.service, seconds=work.seconds, now=now)
         if isinstance(decided.told, Refusal):
-            await self._refuse(load, decided.told, now)
+            await self._refuse(load, decided.told, now, before=booking)
             return decided
-        if claimed:
+        if booking is not None:
             await self._db.write(partial(promises.unbook, org_id=load.org_id, work=load.key))
+            self._bookings.remove(load.org_id, load.model, booking)
         due = window.due(now, batch=load.batch)
         target = (decided.told.start + decided.told.finish) / 2.0 if load.batch else due
         added = Added(now, load.org_id, load.weight, due, target, work.service, load.items)
@@ -141,7 +144,7 @@ class Desk:
         """What would be decided now; nothing is remembered."""
         await self.refresh(catalog)
         now = self._clock.now()
-        decided, _ = await self._weigh(catalog, load, now, await self._booking(load, now))
+        decided, _ = await self._weigh(catalog, load, now, await self._booking(load))
         return decided
 
     def lasts(self, catalog: Catalog, model: str, service: float) -> float:
@@ -239,7 +242,7 @@ class Desk:
         ahead = self._loads.ahead(
             lane,
             load.org_id,
-            await self._bookings(catalog, load, lane, now),
+            await self._booked_of(catalog, load, lane, booking),
             seconds=work.seconds,
             now=now,
             steady=batch if load.batch else None,
@@ -272,19 +275,28 @@ class Desk:
             key=load.key,
         )
 
-    async def _booking(self, load: Load, now: float) -> Booking | None:
+    async def _booking(self, load: Load) -> Booking | None:
         if not load.key or load.org_id not in self._booked:
             return None
-        rows = await self._db.read(partial(promises.bookings_of, org_id=load.org_id, now=micros(now)))
-        return next((each for model, each in rows if each.key == load.key and model == load.model), None)
+        return await self._bookings.own(load.org_id, load.model, load.key)
 
-    async def _bookings(self, catalog: Catalog, load: Load, lane: str, now: float) -> list[Booking]:
+    async def _booked_of(self, catalog: Catalog, load: Load, lane: str, own: Booking | None) -> list[Booking]:
+        """What is booked of a lane beside this work."""
         if load.org_id not in self._booked:
             return []
-        rows = await self._db.read(partial(promises.bookings_of, org_id=load.org_id, now=micros(now)))
-        return [each for model, each in rows if each.key != load.key and lane_of(catalog, model) == lane]
+        found = [
+            each for model, each in await self._bookings.of(load.org_id) if lane_of(catalog, model) == lane
+        ]
+        if own is not None:
+            found.append(structs.replace(own, key="", service=-own.service, at=math.floor(own.at)))
+        return found
 
-    async def _refuse(self, load: Load, refusal: Refusal, now: float) -> None:
+    async def _refuse(self, load: Load, refusal: Refusal, now: float, *, before: Booking | None) -> None:
+        """Counts a refusal, and keeps a place for the work, instead of the one that it had `before`."""
+        booking = refusal.booking if load.key else None
+        if booking is not None and before is None and not await self._bookings.has_room(load.org_id):
+            booking = None
+
         def write(conn: Connection) -> None:
             windows.refuse(
                 conn,
@@ -295,12 +307,16 @@ class Desk:
                 now=micros(now),
                 node=self._node,
             )
-            if refusal.booking is not None and load.key:
-                promises.book(conn, load.org_id, load.model, refusal.booking, now=micros(now))
+            if booking is not None:
+                promises.book(conn, load.org_id, load.model, booking)
 
         await self._db.write(write, locks=(load.org_id,))
-        if refusal.booking is not None and load.key:
-            self._booked.add(load.org_id)
+        if booking is None:
+            return
+        if before is not None:
+            self._bookings.remove(load.org_id, load.model, before)
+        self._bookings.add(load.org_id, load.model, booking)
+        self._booked.add(load.org_id)
 
 
 def _at_once(work: Work, lane: Lane, supply: Supply, now: float) -> Quote | Refusal:

@@ -7,7 +7,7 @@ Plain functions over a connection.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -15,15 +15,20 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from ingot.scheduling.quotes import Booking
 from ingot.store.schema import MICROSECOND, bookings, micros, throughput
 
-MOST: Final = 1_000
-"""Bookings of an organization; beyond them a refusal tells when to come again, and keeps no place."""
 FORGOTTEN: Final = 7 * 86_400 * MICROSECOND
 """A node that told nothing for so long tells nothing about today."""
 
 _t, _b = throughput.c, bookings.c
 _TELL: Final = upsert(throughput).values(node=bindparam("node"), at=bindparam("at"), told=bindparam("told"))
 _BOOK: Final = upsert(bookings)
-_OWN: Final = select(bookings).where(_b.org_id == bindparam("org"), _b.until >= bindparam("now"))
+_LIVING: Final = (_b.org_id == bindparam("org"), _b.until >= bindparam("now"))
+_OWN: Final = select(bookings).where(*_LIVING, _b.work == bindparam("work"), _b.model == bindparam("model"))
+_SECOND: Final = (_b.at // MICROSECOND).label("second")
+_PLACES: Final = (
+    select(_b.model, _b.seconds, _SECOND, func.sum(_b.service).label("service"), func.count().label("many"))
+    .where(*_LIVING)
+    .group_by(_b.model, _b.seconds, _SECOND)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,14 @@ class Told:
     node: str
     at: float
     told: str
+
+
+class Place(NamedTuple):
+    """Where work is booked: its model, the length of its window in seconds, and the second in which it comes again."""
+
+    model: str
+    seconds: float
+    second: int
 
 
 def tell(conn: Connection, node: str, told: str, *, now: int) -> None:
@@ -55,11 +68,8 @@ def bury(conn: Connection, node: str | None = None) -> None:
     conn.execute(over if node is None else over.where(_t.node == node))
 
 
-def book(conn: Connection, org_id: str, model: str, booking: Booking, *, now: int) -> bool:
-    """Keeps a place for refused work; False where the organization has too many."""
-    living = select(func.count()).where(_b.org_id == org_id, _b.until >= now)
-    if conn.execute(living).scalar_one() >= MOST:
-        return False
+def book(conn: Connection, org_id: str, model: str, booking: Booking) -> None:
+    """Keeps a place for refused work, instead of the one that it had."""
     values: dict[str, Any] = {
         "model": model,
         "service": round(booking.service),
@@ -69,19 +79,21 @@ def book(conn: Connection, org_id: str, model: str, booking: Booking, *, now: in
     }
     change = _BOOK.values(org_id=org_id, work=booking.key, **values)
     conn.execute(change.on_conflict_do_update(index_elements=[_b.org_id, _b.work], set_=values))
-    return True
 
 
-def bookings_of(conn: Connection, org_id: str, *, now: int) -> list[tuple[str, Booking]]:
-    """The bookings of an organization that have not lapsed, each with its model, in their order."""
-    rows = conn.execute(_OWN.order_by(_b.at), {"org": org_id, "now": now})
-    return [
-        (
-            row.model,
-            Booking(row.work, float(row.service), row.seconds, row.at / MICROSECOND, row.until / MICROSECOND),
-        )
-        for row in rows
-    ]
+def booking(conn: Connection, org_id: str, model: str, work: str, *, now: int) -> Booking | None:
+    """The booking of this work, if it has not lapsed."""
+    row = conn.execute(_OWN, {"org": org_id, "now": now, "work": work, "model": model}).first()
+    if row is None:
+        return None
+    return Booking(row.work, float(row.service), row.seconds, row.at / MICROSECOND, row.until / MICROSECOND)
+
+
+def places(conn: Connection, org_id: str, *, now: int) -> tuple[dict[Place, float], int]:
+    """The service that an organization has booked and that has not lapsed, by place; and how many bookings that is."""
+    rows = conn.execute(_PLACES, {"org": org_id, "now": now}).all()
+    found = {Place(row.model, row.seconds, int(row.second)): float(row.service) for row in rows}
+    return found, sum(row.many for row in rows)
 
 
 def unbook(conn: Connection, org_id: str, work: str) -> None:
