@@ -70,6 +70,8 @@ class Attempt:
     """Service of the tries that failed under this lease; once this one has failed, with its own."""
     outcome: Outcome = field(default_factory=Outcome)
     inference: Inference | None = None
+    estimates: tuple[int, int] = (0, 0)
+    """Tokens read and written, as they were estimated when it was put in, by what is known now."""
     wait: float | None = None
     """Seconds that a target wants to be left alone."""
     fault: ApiError | None = None
@@ -90,7 +92,7 @@ class Attempt:
         if refused is not None:
             return await self._fail(refused, dialect)
         try:
-            self.inference = await prepare(
+            self.inference, self.estimates = await prepare(
                 runtime, dialect, job, self.item, grant=self.grant, spent=self.spent
             )
         except ApiError as error:
@@ -128,7 +130,7 @@ class Attempt:
         if ending is None:
             return None
         usage = outcome.usage
-        guess, most = self.runtime.gate.estimates_of(inference.call, inference.deployment)
+        guess, most = self.estimates
         return Called(
             model=self.job.model,
             ending=ending,
@@ -234,8 +236,8 @@ def _told(outcome: Outcome) -> int:
 
 async def prepare(
     runtime: Runtime, dialect: Dialect, job: Leased, item: Item, *, grant: Grant, spent: int = 0
-) -> Inference:
-    """The inference of an item; raises ApiError where its model is gone, or what it goes on from."""
+) -> tuple[Inference, tuple[int, int]]:
+    """The inference of an item, and its estimates; raises ApiError where its model is gone, or what it goes on from."""
     # What was agreed when it was put in counts, whatever the model costs by now.
     deployment = replace(runtime.catalog.resolve(job.model), price=Price(parse_frozen(job.price).rates))
     call = dialect.decode(item.request)
@@ -248,10 +250,12 @@ async def prepare(
     call = await before(runtime, dialect, call, who)
     if job.in_batch:
         call = await seen(runtime, asked, call)  # of others it was seen when they were taken
+    # By all that the client sent, as at the door: a target gets less.
+    estimates = runtime.gate.estimates_of(call, deployment)
     call = for_target(runtime, dialect, call, window=job.window)
     # Its money is in leases of the queue: there is nothing for the purse to release.
     hold = Hold(job.org_id, item.reserved, bool(job.prepaid), deposits.decode(job.holds), released=True)
-    return Inference(
+    inference = Inference(
         item.request_id,
         path,
         dialect,
@@ -267,3 +271,4 @@ async def prepare(
         on_miss=job.on_miss,  # type: ignore[arg-type]  # a window's, as it was then
         asked=asked.call.body,
     )
+    return inference, estimates
