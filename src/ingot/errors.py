@@ -42,9 +42,11 @@ class ApiError(Exception):
         code: str | None = None,
         status: int | None = None,
         retry_after: float | None = None,
+        patient: bool = False,
         headers: tuple[Header, ...] | None = None,
     ) -> None:
-        """`param` is the JSON path of the offending field (`messages[0].content`); `retry_after` is seconds.
+        """`param` is the JSON path of the offending field (`messages[0].content`); `retry_after` is seconds, of which
+        clients are told at most what theirs would wait; all of them where only the `patient` get anything.
 
         `headers` are further header lines, names in lower case.
         """
@@ -52,6 +54,7 @@ class ApiError(Exception):
         self.message = message
         self.param = param
         self.retry_after = retry_after
+        self.patient = patient
         self.code = type(self).code if code is None else code
         self.status = type(self).status if status is None else status
         self.headers = type(self).headers if headers is None else headers

@@ -50,6 +50,7 @@ def refusal(load: Load, told: Refusal, *, guessed: int | None = None) -> RateLim
         param=FIELD,
         code=CODE,
         retry_after=float(seconds),
+        patient=True,
     )
 
 

@@ -51,7 +51,7 @@ def tell(
     """The answer that tells an error.
 
     `longest` is the most seconds of `retry-after`: who is no client of inferences is told the whole wait, as the message
-    does.
+    does, and so is everybody where coming sooner is in vain; official clients are then told not to try.
     """
     status, body = encode(error, request_id)
     return status, error_head(error, request_id, longest=longest), body
@@ -68,9 +68,11 @@ def error_head(error: ApiError, request_id: str, *, longest: float = LONGEST_RET
     """The header lines that belong to an error, with what a client needs for its next try."""
     lines = ["content-type: application/json\r\n", f"x-request-id: {request_id}\r\n"]
     if error.retry_after is not None:
-        seconds = min(longest, error.retry_after)
+        seconds = error.retry_after if error.patient else min(longest, error.retry_after)
         lines.append(f"retry-after: {max(1, math.ceil(seconds))}\r\n")
         lines.append(f"retry-after-ms: {max(1, math.ceil(seconds * 1000))}\r\n")
+        if error.patient and seconds > longest:
+            lines.append("x-should-retry: false\r\n")
     if isinstance(error, MethodNotAllowed):
         lines.append(f"allow: {', '.join(error.allow)}\r\n")
     if isinstance(error, Unauthenticated):

@@ -30,6 +30,16 @@ def test_time_to_return_is_told_when_known(seconds: float, shown: int, milliseco
     assert b"x-request-id: req_1\r\n" in head
 
 
+def test_whole_wait_is_told_when_sooner_is_in_vain() -> None:
+    """Who comes when an official client would is refused again: it is told the moment, and not to try by itself before."""
+    long = error_head(RateLimited("no room", retry_after=267.4, patient=True), "req_1")
+    assert b"retry-after: 268\r\nretry-after-ms: 267400\r\n" in long
+    assert b"x-should-retry: false\r\n" in long
+    short = error_head(RateLimited("no room", retry_after=120.0, patient=True), "req_1")
+    assert b"retry-after: 120\r\n" in short
+    assert b"x-should-retry" not in short
+
+
 def test_no_time_is_told_when_none_is_known() -> None:
     """A client then falls back on its own backoff."""
     assert b"retry-after" not in error_head(RateLimited("slow down"), "req_1")
