@@ -177,7 +177,7 @@ class Run:
         say(f"a call takes {self._mean:.3f} s, {alone:.3f} s alone")
 
     async def _timed(self, beside: int, *, calls: int) -> float:
-        bodies = [self.body(self._target.most // 2, "asap") for _ in range(calls)]
+        bodies = [self.body(self.words(), "asap") for _ in range(calls)]
         taken: list[float] = []
 
         async def ask() -> None:
@@ -389,7 +389,12 @@ if __name__ == "__main__":
     parser.add_argument(
         "--batch", type=int, nargs=2, default=[80, 200], help="requests of its batches (default 80 200)"
     )
+    parser.add_argument(
+        "--threads", type=int, help="of the engine (default: as many as the server would take)"
+    )
     chosen = parser.parse_args()
-    on = windowtargets.engine(chosen.model, most=chosen.tokens, batch=tuple(chosen.batch))
+    on = windowtargets.engine(
+        chosen.model, most=chosen.tokens, batch=tuple(chosen.batch), threads=chosen.threads
+    )
     found = asyncio.run(main(chosen.minutes, chosen.seed, on if chosen.engine else None))
     print(json.dumps(found, indent=2))

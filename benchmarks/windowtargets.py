@@ -52,12 +52,14 @@ async def words() -> AsyncIterator[Target]:
 
 
 @contextlib.asynccontextmanager
-async def engine(model: Path | None, *, most: int, batch: tuple[int, int]) -> AsyncIterator[Target]:
+async def engine(
+    model: Path | None, *, most: int, batch: tuple[int, int], threads: int | None
+) -> AsyncIterator[Target]:
     """The embedded engine, whose calls write as many tokens as they may: what the demo model has to say is longer."""
     log = configure(LineSink(io.BytesIO()), form="json", level="error")
     bundled = resources.files("ingot") / "models" / "demo-tiny.gguf"
     with contextlib.nullcontext(model) if model else resources.as_file(bundled) as path:
-        spec = EngineSpec(name="mock", path=path, parallel=8, context=256)
+        spec = EngineSpec(name="mock", path=path, threads=threads, parallel=8, context=256)
         child = Engine(spec, clock=SystemClock(), log=log)
         await child.start()
         try:
