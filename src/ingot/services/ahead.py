@@ -60,6 +60,7 @@ class Lane:
     tenants: dict[str, Tenant] = field(default_factory=lambda: defaultdict(Tenant))
     due: dict[float, float] = field(default_factory=lambda: defaultdict(float))
     items: dict[float, int] = field(default_factory=lambda: defaultdict(int))
+    running: int = 0
     _whole: Backlog | None = None
 
     def add(self, added: Added) -> None:
@@ -78,6 +79,11 @@ class Lane:
         if self._whole is None:
             self._whole = backlog(self.due.items())
         return self._whole
+
+    @property
+    def calls(self) -> int:
+        """How many items wait or run."""
+        return self.running + sum(self.items.values())
 
     def items_by(self, moment: float) -> int:
         """How many items that wait are due by then."""
@@ -124,6 +130,7 @@ class Loads:
             items = run.items - math.ceil(part * run.items)
             lanes[name].add(Added(began, run.org_id, run.weight, run.due, began, rest, items))
             lanes[name].tenants[run.org_id].running += part * run.service
+            lanes[name].running += run.items - items
         for name, recent in self._recent.items():
             self._recent[name] = [each for each in recent if each.at >= began]
             for added in self._recent[name]:

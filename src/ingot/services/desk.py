@@ -147,6 +147,10 @@ class Desk:
         decided, _ = await self._weigh(catalog, load, now, await self._booking(load))
         return decided
 
+    def calls(self, lane: str) -> int:
+        """How many items of a lane wait or run, as of the last look."""
+        return self._loads.lane(lane).calls
+
     def lasts(self, catalog: Catalog, model: str, service: float) -> float:
         """Seconds for which an item of this service is predicted to run, at most."""
         return MARGIN * service / self.pacing.each(lane_of(catalog, model), self._clock.now())
@@ -232,7 +236,7 @@ class Desk:
     ) -> tuple[Decided, Work]:
         window, lane = catalog.windows[load.window], lane_of(catalog, load.model)
         work = self._work(window, load)
-        supply = self.pacing.supply(lane, now)
+        supply = self.pacing.supply(lane, now, calls=self._loads.lane(lane).calls + load.items)
         if supply is None:
             return self._guessed(catalog, load, work, now), work
         if not window.queued:

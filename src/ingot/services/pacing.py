@@ -16,8 +16,10 @@ import msgspec
 from msgspec import Struct, structs
 
 from ingot.catalog import Catalog, Target
+from ingot.scheduling import crowd as crowds
 from ingot.scheduling import pace as paces
 from ingot.scheduling.capacity import USUAL, owned
+from ingot.scheduling.crowd import FLAT, Crowd, Line, faster
 from ingot.scheduling.fairness import service
 from ingot.scheduling.mix import Mix, told
 from ingot.scheduling.pace import Bounds, Pace
@@ -40,6 +42,7 @@ WATCHED: Final = 15.0
 """Before places were watched they count for so many seconds as what asap leaves of them by its share."""
 USUAL_HALF_LIFE: Final = 3600.0
 RATIO_HALF_LIFE: Final = 3600.0
+CROWD_HALF_LIFE: Final = 3600.0
 TOLD_HALF_LIFE: Final = 3600.0
 LIVING: Final = 60.0
 """Seconds after which a node that told nothing works no more."""
@@ -62,6 +65,9 @@ class Called(Struct, frozen=True, kw_only=True):
     """Tokens that it might have written."""
     retry_after: float | None = None
     running: int = 1
+    """Calls that the target has of this process, itself included, when it ends."""
+    beside: float = 0.0
+    """How many on average while it ran; 0: as many."""
     item: str = ""
     """Which one it was for."""
 
@@ -74,12 +80,24 @@ class Habit(Struct, frozen=True):
 
 
 class ToldLane(Struct, frozen=True):
-    """What a node tells of a target."""
+    """What a node tells of a target: the speed beside so many calls, how more of them slow it down, and how many there are when all
+    its places are taken.
+    """
 
     speed: Average
     permits: float
     usual: float
     opens: float = 0.0
+    beside: float = 0.0
+    line: Line = FLAT
+    full: float = 0.0
+
+    def among(self, calls: float) -> Average:
+        """The speed when so many calls wait or run."""
+        if self.full <= 0.0:
+            return self.speed
+        part = faster(self.line, measured=self.beside, calls=min(calls, self.full))
+        return _scaled(self.speed, part)
 
 
 class Telling(Struct, frozen=True):
@@ -93,13 +111,16 @@ class Telling(Struct, frozen=True):
 class _Lane:
     """What this process knows of one target."""
 
-    __slots__ = ("answers", "mix", "pace", "permits", "speed", "usual")
+    __slots__ = ("answers", "asap", "beside", "crowd", "mix", "pace", "permits", "speed", "usual")
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
         self.speed = Average()
         self.mix = Mix()
+        self.crowd = Crowd()
+        self.beside = Average()
         self.answers = Average()
+        self.asap = Average()
         self.permits = Average()
         self.usual = Average()
 
@@ -150,6 +171,11 @@ class Pacing:
             lane.answers = flowed(
                 lane.answers, real, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE
             )
+            calls = called.beside or float(called.running)
+            lane.beside = seen(lane.beside, calls, now=now, half_life=SPEED_HALF_LIFE, weight=real)
+            lane.crowd = crowds.told(
+                lane.crowd, service=real, seconds=called.seconds, calls=calls, now=now, half_life=CROWD_HALF_LIFE
+            )
         lane.speed = flowed(lane.speed, real, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE)
 
     def cost(self, lane: str, seconds: float) -> int:
@@ -170,16 +196,21 @@ class Pacing:
             lane.permits = seen(lane.permits, alone, now=now, half_life=PERMITS_HALF_LIFE, weight=WATCHED)
         lane.permits = seen(lane.permits, usable, now=now, half_life=PERMITS_HALF_LIFE)
         lane.usual = seen(lane.usual, usable, now=now, half_life=USUAL_HALF_LIFE)
+        lane.asap = seen(lane.asap, float(asap), now=now, half_life=PERMITS_HALF_LIFE)
 
     # ---- for those who promise
 
-    def supply(self, lane: str, now: float) -> Supply | None:
-        """What the targets of a lane give to queued work on all nodes; None while nobody measured enough of it."""
+    def supply(self, lane: str, now: float, *, calls: float = math.inf) -> Supply | None:
+        """What the targets of a lane give to queued work on all nodes; None while nobody measured enough of it. A place is as fast as
+        beside so many `calls`, at most as all places bear.
+        """
         own = self._lanes.get(lane)
         told = [(at, each.lanes[lane]) for at, each in self.others if lane in each.lanes]
-        speeds = [(each.speed, math.pow(0.5, max(now - at, 0.0) / TOLD_HALF_LIFE)) for at, each in told]
+        speeds = [
+            (each.among(calls), math.pow(0.5, max(now - at, 0.0) / TOLD_HALF_LIFE)) for at, each in told
+        ]
         if own is not None:
-            speeds.append((self._speed(own), 1.0))
+            speeds.append((self._told(own).among(calls), 1.0))
         speed = _pooled(speeds)
         if speed is None:
             return None
@@ -195,9 +226,9 @@ class Pacing:
         each, error = speed
         return Supply(each, error, permits, max(usual, 1.0), min(opens, default=now))
 
-    def each(self, lane: str, now: float) -> float:
-        """Service a second of one place."""
-        supply = self.supply(lane, now)
+    def each(self, lane: str, now: float, *, calls: float = math.inf) -> float:
+        """Service a second of one place, beside so many calls."""
+        supply = self.supply(lane, now, calls=calls)
         return EACH if supply is None else supply.each
 
     def expected(self, model: str, read: int, most: int) -> int:
@@ -218,7 +249,7 @@ class Pacing:
     def told(self, arriving: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
         """What this process tells the others."""
         lanes = {
-            name: ToldLane(self._speed(each), each.permits.mean, each.usual.mean, each.pace.paused_until)
+            name: self._told(each)
             for name, each in self._lanes.items()
             if each.permits.known or each.speed.known
         }
@@ -233,11 +264,16 @@ class Pacing:
             except msgspec.DecodeError:
                 continue
 
-    def _speed(self, lane: _Lane) -> Average:
-        """The speed of a place, in the measure of estimates."""
-        part = lane.mix.part(self.ratio)
-        return structs.replace(
-            lane.speed, mean=lane.speed.mean * part, variance=lane.speed.variance * part * part
+    def _told(self, lane: _Lane) -> ToldLane:
+        """What is known of a target, its speed in the measure of estimates."""
+        return ToldLane(
+            speed=_scaled(lane.speed, lane.mix.part(self.ratio)),
+            permits=lane.permits.mean,
+            usual=lane.usual.mean,
+            opens=lane.pace.paused_until,
+            beside=lane.beside.mean,
+            line=lane.crowd.line(),
+            full=lane.permits.mean + lane.asap.mean if lane.permits.known and lane.beside.known else 0.0,
         )
 
     def _habit(self, model: str) -> Habit:
@@ -287,6 +323,10 @@ def _learned(habit: Habit, called: Called, now: float) -> Habit:
         given = float(estimate(read, called.most, ratio.or_else(RATIO)))
     error = seen(habit.error, real / max(given, 1.0), now=now, half_life=RATIO_HALF_LIFE)
     return Habit(ratio, error)
+
+
+def _scaled(average: Average, part: float) -> Average:
+    return structs.replace(average, mean=average.mean * part, variance=average.variance * part * part)
 
 
 def _pooled(speeds: Iterable[tuple[Average, float]]) -> tuple[float, float] | None:

@@ -86,7 +86,8 @@ def _at_once(runtime: Runtime, portions: Sequence[Portion], window: str, price: 
     for each in portions:
         lane = lane_of(runtime.catalog, each.deployment.name)
         work = runtime.desk.pacing.expected(each.deployment.name, *each.largest)
-        runs = max(runs, work / runtime.desk.pacing.each(lane, now))
+        calls = runtime.desk.calls(lane) + each.items
+        runs = max(runs, work / runtime.desk.pacing.each(lane, now, calls=calls))
         measured = measured and runtime.desk.pacing.supply(lane, now) is not None
     return WindowQuote(
         completion_window=window,

@@ -121,8 +121,10 @@ class Attempt:
         self.outcome.departed = True
         return await _write(self.runtime, account(self.runtime, self.inference, self.outcome))
 
-    def called(self, *, running: int) -> Called | None:
-        """What the try tells of the target that was asked, beside `running` calls; None where it tells nothing of it."""
+    def called(self, *, running: int, before: int) -> Called | None:
+        """What the try tells of the target that was asked, which had `running` calls at its end and `before` when it began; None
+        where it tells nothing of it.
+        """
         outcome, inference = self.outcome, self.inference
         if inference is None or not outcome.attempts or outcome.departed:
             return None
@@ -142,6 +144,7 @@ class Attempt:
             most=most,
             retry_after=self.wait,
             running=running,
+            beside=(before + running) / 2.0,
             item=self.item.id,
         )
 

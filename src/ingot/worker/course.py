@@ -207,6 +207,7 @@ class Course:
                 return Verdict.LATER
             self.stage = Stage.RUNS
             door, told = await self._door(), True
+            before = bench.places.calls
             try:
                 verdict = await attempt.run(bench.dialects, QuietDoor() if door is None else door)
             except asyncio.CancelledError:
@@ -218,7 +219,7 @@ class Course:
                 verdict = await attempt.end_cancelled()
             if door is not None:
                 await door.close(ended=told and verdict is Verdict.ENDED and attempt.outcome.status == OK)
-            self._learn(attempt)
+            self._learn(attempt, before)
         return verdict
 
     async def _pause(self, rest: float) -> bool:
@@ -266,10 +267,10 @@ class Course:
             places.expect(rest)
         return rest
 
-    def _learn(self, attempt: Attempt) -> None:
-        """What the try tells of its target."""
+    def _learn(self, attempt: Attempt, before: int) -> None:
+        """What the try tells of its target, which had so many calls `before`."""
         places, runtime = self._bench.places, self._bench.runtime
-        called = attempt.called(running=places.running + places.others)
+        called = attempt.called(running=places.calls, before=before)
         link = runtime.fleet.links.get(attempt.outcome.target)
         if called is not None and link is not None:
             runtime.desk.pacing.learn(link.target, called, runtime.clock.now())

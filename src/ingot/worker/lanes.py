@@ -174,6 +174,11 @@ class Places:
         """Calls of the target that are none of the queue's."""
         return 0 if self.link is None else max(self.link.in_flight - self.running, 0)
 
+    @property
+    def calls(self) -> int:
+        """Calls of the target, with those that have a place and are about to be."""
+        return self.running + self.others
+
     def _leave(self) -> None:
         self.running -= 1
         self.wake()

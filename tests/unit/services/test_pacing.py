@@ -1,6 +1,7 @@
 """What is measured of targets: speed of a place, how many there are, what requests come to; alone, and told between nodes."""
 
 import pytest
+from msgspec import structs
 
 from ingot.catalog import Target
 from ingot.services.pacing import EACH, ENOUGH, LIVING, Called, Ending, Pacing
@@ -159,6 +160,42 @@ def test_estimates_follow_what_answers_come_to() -> None:
     assert pacing.deviation("m") == pytest.approx(0.0)
     assert pacing.expected("other", 100, 100) == 200
     assert pacing.expected("m", 0, 0) == 1
+
+
+def crowded(pacing: Pacing) -> None:
+    """Calls alone and beside others, at a target that shares itself among them: 0.2 s, and 0.3 s more for each."""
+    for second in range(600):
+        pacing.look(NARROW, NOW + second, asap=0, most=64)
+    for beside in (1.0, 3.0) * 40:
+        took = structs.replace(called(seconds=0.2 + 0.3 * beside), beside=beside)
+        pacing.learn(NARROW, took, NOW + 600)
+
+
+def test_speed_beside_as_many_as_there_are_places_is_told_when_most_calls_ran_alone() -> None:
+    """Many at once are promised what they will get, and one alone what it gets."""
+    pacing = Pacing()
+    crowded(pacing)
+    for _ in range(200):
+        pacing.learn(NARROW, structs.replace(called(seconds=0.5), beside=1.0), NOW + 600)
+    many, alone = pacing.supply("narrow", NOW + 600), pacing.supply("narrow", NOW + 600, calls=1)
+    assert many is not None
+    assert alone is not None
+    assert many.permits == pytest.approx(3.0)
+    assert 200 / many.each == pytest.approx(1.1, rel=0.1)
+    assert 200 / alone.each == pytest.approx(0.5, rel=0.1)
+    assert pacing.each("narrow", NOW + 600, calls=2) > pacing.each("narrow", NOW + 600) == many.each
+
+
+def test_others_are_told_how_calls_slow_one_another_down() -> None:
+    """A node that works on nothing promises what the one that measured would."""
+    one, other = Pacing(), Pacing()
+    crowded(one)
+    other.hear([(NOW + 600, one.told({}))])
+    for calls in (1, 2, 8):
+        own, told = (each.supply("narrow", NOW + 600, calls=calls) for each in (one, other))
+        assert own is not None
+        assert told is not None
+        assert [told.each, told.permits] == pytest.approx([own.each, own.permits])
 
 
 def test_nodes_add_up_when_they_are_told_of_each_other() -> None:
