@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from databases import Place
-from ingot.scheduling.quotes import Booking
+from ingot.scheduling.bookings import Booking
 from ingot.services import bookings as module
 from ingot.services.bookings import FRESH, Bookings
 from ingot.store import promises

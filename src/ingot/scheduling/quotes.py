@@ -16,13 +16,14 @@ Decides from numbers that others measured; refuses to know the queue's tables, c
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from msgspec import Struct, structs
 
 from ingot.pricing import WHOLE, Price, Tokens
-from ingot.scheduling.backlog import EMPTY, Backlog, backlog, excess
+from ingot.scheduling.backlog import EMPTY, Backlog, excess
+from ingot.scheduling.bookings import Booking, booking
 from ingot.scheduling.shares import Neighbour, time_for
 from ingot.scheduling.windows import Window
 
@@ -52,9 +53,6 @@ ROUNDS: Final = 24
 """Steps towards the fixed point; each jumps over all that is known to wait until then."""
 SURE: Final = 1.645
 """Standard deviations on each side of the finish: nine of ten finish within the interval."""
-GRACE_SECONDS: Final = 30.0
-GRACE_SHARE: Final = 0.1
-"""How long after its moment a booking can be claimed, at least, and as a part of the wait."""
 LONGEST_RETRY_AFTER: Final = 7 * 86_400.0
 
 Reason = Literal["share", "capacity", "size"]
@@ -82,22 +80,10 @@ class Work(Struct, frozen=True):
         return self.window.length(batch=self.batch)
 
 
-class Booking(Struct, frozen=True):
-    """A moment at which refused work is expected again, and after which it is expected no more. `key` is whatever
-    tells the work again: a fingerprint of its body.
-    """
-
-    key: str
-    service: float
-    seconds: float
-    at: float
-    until: float
-
-
 class Ahead(Struct, frozen=True):
     """What the work meets: of its organization what waits, by target; what runs; what it asks for a second in shorter
-    and in longer windows, let in or not; what is `booked` before it; of the others their load; and what waits of all,
-    by due moment.
+    and in longer windows, let in or not; what is `booked` before it, and in shorter windows `sooner`, by due moment; of the
+    others their load; and what waits of all, by due moment.
     """
 
     own: Backlog = EMPTY
@@ -105,6 +91,7 @@ class Ahead(Struct, frozen=True):
     shorter: float = 0.0
     longer: float = 0.0
     booked: Backlog = EMPTY
+    sooner: Backlog = EMPTY
     others: Sequence[Neighbour] = ()
     everyone: Backlog = EMPTY
 
@@ -266,35 +253,12 @@ def targets(quote: Quote, services: Sequence[float]) -> list[float]:
     return found
 
 
-def claim(bookings: Iterable[Booking], key: str, now: float) -> Booking | None:
-    """The booking that this work may come with now."""
-    return next((each for each in bookings if each.key == key and each.at <= now <= each.until), None)
-
-
-def living(bookings: Iterable[Booking], now: float) -> tuple[Booking, ...]:
-    """Those that have not lapsed."""
-    return tuple(each for each in bookings if each.until >= now)
-
-
-def booked(
-    bookings: Iterable[Booking], seconds: float, now: float, *, claimed: Booking | None = None
-) -> Backlog:
-    """What is booked before work in a window of so many seconds: in windows of the same length, and earlier than the
-    booking that it comes with, where it has one.
-    """
-    return backlog(
-        (each.at, each.service)
-        for each in bookings
-        if each.seconds == seconds and each.until >= now and (claimed is None or each.at < claimed.at)
-    )
-
-
 def _late(work: Work, ahead: Ahead, supply: Supply, now: float, *, fill: float) -> float:
     """Seconds by which its own target would be missed, negative where it would not."""
     due = now + work.seconds
     # Its last item must begin in time to end in time, and may turn out longer than it looks.
     last = due - max(supply.opens, now) - LONGER * work.largest / supply.each
-    extra = ahead.booked.by(due) + ahead.running / 2.0 + work.service
+    extra = ahead.booked.by(due) + ahead.sooner.by(due) + ahead.running / 2.0 + work.service
     return _done(ahead.own.by(due) + extra, work, ahead, supply) - fill * last
 
 
@@ -330,7 +294,9 @@ def _fits_after(work: Work, ahead: Ahead, supply: Supply, now: float, *, claimed
         # Until then more of what waits comes near: what is known of it, or what is let in meanwhile.
         nearer = max(ahead.own.by(due + wait) - first, longer * wait)
         needed = first + nearer + ahead.booked.by(due + wait) + mine
-        later = slower * _time(needed, work, ahead, supply, own=shorter) - fill * usable
+        # What comes in shorter windows is known by its rate, and in part by its bookings: it is the same work.
+        known = _time(needed + ahead.sooner.by(due + wait), work, ahead, supply, own=0.0)
+        later = slower * max(_time(needed, work, ahead, supply, own=shorter), known) - fill * usable
         if math.isinf(later):
             return LONGEST_RETRY_AFTER
         if later <= wait + 0.5:
@@ -375,10 +341,7 @@ def _time(service: float, work: Work, ahead: Ahead, supply: Supply, *, own: floa
 
 def _refused(reason: Reason, work: Work, wait: float, now: float) -> Refusal:
     after = min(float(math.ceil(max(wait, 1.0))), LONGEST_RETRY_AFTER)
-    at = now + after
-    grace = max(GRACE_SECONDS, GRACE_SHARE * after)
-    # Whoever is a little early is not sent away for it.
-    return Refusal(reason, after, Booking(work.key, work.service, work.seconds, at - 1.0, at + grace))
+    return Refusal(reason, after, booking(work.key, work.service, work.seconds, now=now, after=after))
 
 
 def _relative(supply: Supply) -> float:

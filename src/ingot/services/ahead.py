@@ -15,8 +15,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from ingot.scheduling.backlog import Backlog, backlog
-from ingot.scheduling.quotes import Ahead, Booking, booked
+from ingot.scheduling.backlog import EMPTY, Backlog, backlog
+from ingot.scheduling.bookings import Booking, booked, sooner
+from ingot.scheduling.quotes import Ahead
 from ingot.scheduling.rates import Arrivals, arrived
 from ingot.scheduling.shares import Neighbour, merged
 from ingot.store.backlog import STEP, Runs, Waits
@@ -194,7 +195,7 @@ class Loads:
         self,
         lane: str,
         org_id: str,
-        bookings: Iterable[Booking],
+        bookings: Sequence[Booking],
         *,
         seconds: float,
         now: float,
@@ -215,6 +216,7 @@ class Loads:
             shorter=self.arriving(lane, org_id, now, below=seconds),
             longer=self.arriving(lane, org_id, now, above=seconds),
             booked=booked(bookings, seconds, now, claimed=claimed),
+            sooner=EMPTY if claimed else sooner(bookings, seconds, now),
             others=merged(self._neighbour(lane, name, now, steady) for name in names if name != org_id),
             everyone=found.everyone,
         )

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from ingot.clock import Clock
-from ingot.scheduling.quotes import Booking
+from ingot.scheduling.bookings import Booking
 from ingot.store import promises
 from ingot.store.database import Database
 from ingot.store.promises import Place

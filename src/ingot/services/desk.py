@@ -22,8 +22,9 @@ from ingot.catalog import Catalog
 from ingot.clock import Clock
 from ingot.scheduling import quotes
 from ingot.scheduling.backlog import NONE, horizon
+from ingot.scheduling.bookings import Booking, claim
 from ingot.scheduling.guess import Guess, admit
-from ingot.scheduling.quotes import Booking, Quote, Refusal, Supply, Work
+from ingot.scheduling.quotes import Quote, Refusal, Supply, Work
 from ingot.scheduling.windows import Window
 from ingot.services.ahead import Added, Lane, Loads
 from ingot.services.bookings import Bookings
@@ -241,7 +242,7 @@ class Desk:
             return self._guessed(catalog, load, work, now), work
         if not window.queued:
             return Decided(_at_once(work, self._loads.lane(lane), supply, now)), work
-        claimed = None if booking is None else quotes.claim((booking,), load.key, now)
+        claimed = None if booking is None else claim((booking,), load.key, now)
         batch = min((each.batch_seconds for each in catalog.windows.values() if each.batchable), default=None)
         ahead = self._loads.ahead(
             lane,

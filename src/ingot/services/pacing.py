@@ -174,7 +174,12 @@ class Pacing:
             calls = called.beside or float(called.running)
             lane.beside = seen(lane.beside, calls, now=now, half_life=SPEED_HALF_LIFE, weight=real)
             lane.crowd = crowds.told(
-                lane.crowd, service=real, seconds=called.seconds, calls=calls, now=now, half_life=CROWD_HALF_LIFE
+                lane.crowd,
+                service=real,
+                seconds=called.seconds,
+                calls=calls,
+                now=now,
+                half_life=CROWD_HALF_LIFE,
             )
         lane.speed = flowed(lane.speed, real, seconds=called.seconds, now=now, half_life=SPEED_HALF_LIFE)
 

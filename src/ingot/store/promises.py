@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from ingot.scheduling.quotes import Booking
+from ingot.scheduling.bookings import Booking
 from ingot.store.schema import MICROSECOND, bookings, micros, throughput
 
 FORGOTTEN: Final = 7 * 86_400 * MICROSECOND

@@ -11,17 +11,14 @@ from hypothesis import strategies as st
 
 from ingot.pricing import Price, rates
 from ingot.scheduling.backlog import backlog
+from ingot.scheduling.bookings import Booking, booked, sooner
 from ingot.scheduling.quotes import (
     Ahead,
-    Booking,
     Quote,
     Refusal,
     Supply,
     Work,
     admit,
-    booked,
-    claim,
-    living,
     price,
     quote,
     targets,
@@ -143,28 +140,15 @@ def test_bookings_make_the_next_one_wait_longer() -> None:
     assert 15 <= second.retry_after - first.retry_after <= 30
 
 
-def test_claim_when_it_comes_when_told() -> None:
-    """The same work within its time, and nothing else; a booking lapses."""
-    booking = Booking("fingerprint", 1000.0, 300.0, 50.0, 90.0)
-    assert claim([booking], "fingerprint", 60.0) == booking
-    assert claim([booking], "other", 60.0) is None
-    assert claim([booking], "fingerprint", 49.0) is None
-    assert claim([booking], "fingerprint", 91.0) is None
-    assert living([booking], 90.0) == (booking,)
-    assert living([booking], 91.0) == ()
-
-
-def test_booked_counts_what_comes_before() -> None:
-    """Of windows of the same length, alive, and earlier than the own booking."""
-    own = Booking("own", 5.0, 300.0, 50.0, 90.0)
-    others = [
-        Booking("before", 10.0, 300.0, 40.0, 90.0),
-        Booking("after", 20.0, 300.0, 60.0, 90.0),
-        Booking("longer", 40.0, 86_400.0, 40.0, 90.0),
-        Booking("lapsed", 80.0, 300.0, 10.0, 30.0),
-    ]
-    assert booked([own, *others], 300.0, 50.0, claimed=own).total == 10.0
-    assert booked([own, *others], 300.0, 50.0).total == 35.0
+def test_places_in_shorter_windows_are_kept_from_longer_ones() -> None:
+    """What is expected again and will be due first leaves less to fresh work, and takes it in later."""
+    short = [Booking(str(at), 5_000.0, 60.0, float(at), at + 30.0) for at in range(0, 230, 10)]
+    free, ahead = Ahead(), Ahead(sooner=sooner(short, 300.0, 0.0))
+    large = Work(STANDARD, 90_000.0, items=90, largest=1000.0)
+    assert accepted(large, free).confidence > 0.5
+    told = refused(large, ahead)
+    assert (told.reason, told.booking is not None) == ("share", True)
+    assert accepted(Work(STANDARD, 30_000.0, items=30, largest=1000.0), ahead).due == 300.0
 
 
 @given(

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from ingot.scheduling.backlog import Backlog
+from ingot.scheduling.backlog import EMPTY, Backlog
+from ingot.scheduling.bookings import claim
 from ingot.scheduling.capacity import owned
 from ingot.scheduling.grouping import Bounds, Piece, jobs
-from ingot.scheduling.quotes import Ahead, Quote, Refusal, Supply, Work, admit, claim, targets
+from ingot.scheduling.quotes import Ahead, Quote, Refusal, Supply, Work, admit, targets
 from ingot.scheduling.rates import Arrivals, Average, arrived, flowed, seen
 from ingot.scheduling.shares import Neighbour, merged
 from ingot.scheduling.simulation.load import Asked
@@ -98,7 +99,8 @@ class Desk:
             running=tenant.running_estimate,
             shorter=_arriving(tenant, now, below=work.seconds),
             longer=_arriving(tenant, now, above=work.seconds),
-            booked=tenant.bookings.before(work.seconds, claimed),
+            booked=tenant.bookings.before(work.seconds, now, claimed),
+            sooner=EMPTY if claimed else tenant.bookings.sooner(work.seconds, now),
             others=self._others(tenant, now, batch=asked.batch),
             everyone=self._all(now),
         )

@@ -10,9 +10,10 @@ from heapq import heappop, heappush, nsmallest
 from typing import Final, NamedTuple
 
 from ingot.scheduling.backlog import NONE, Backlog, backlog
+from ingot.scheduling.bookings import HELD, Booking
 from ingot.scheduling.choice import Head, Look, Queue
 from ingot.scheduling.fairness import charged, floor, lifted, settled, virtual
-from ingot.scheduling.quotes import Booking, Quote
+from ingot.scheduling.quotes import Quote
 from ingot.scheduling.rates import Arrivals, Average
 from ingot.scheduling.simulation.load import Asked, Item
 
@@ -95,13 +96,26 @@ class Bookings:
             while ordered and self._by_key[ordered[0][1]].until < now:
                 self.remove(ordered[0][1])
 
-    def before(self, seconds: float, claimed: Booking | None) -> Backlog:
-        """As `quotes.booked`, from the sums."""
+    def before(self, seconds: float, now: float, claimed: Booking | None) -> Backlog:
+        """As `bookings.booked`, from the sums."""
         if claimed is None:
-            return backlog(self._steps.get(seconds, {}).items())
+            return backlog(self._held(seconds, now))
         ordered = self._ordered.get(seconds, [])
-        earlier = ordered[: bisect_left(ordered, (claimed.at,))]
+        earlier = ordered[bisect_left(ordered, (now - HELD,)) : bisect_left(ordered, (claimed.at,))]
         return backlog((at, self._by_key[key].service) for at, key in earlier)
+
+    def sooner(self, seconds: float, now: float) -> Backlog:
+        """As `bookings.sooner`, from the sums."""
+        return backlog(
+            (at + length, service)
+            for length in self._steps
+            if length < seconds
+            for at, service in self._held(length, now)
+        )
+
+    def _held(self, seconds: float, now: float) -> list[tuple[float, float]]:
+        steps = self._steps.get(seconds, {})
+        return [(at, service) for at, service in steps.items() if at + BOOKED_STEP > now - HELD]
 
     def _account(self, booking: Booking, service: float) -> None:
         steps = self._steps.setdefault(booking.seconds, {})
