@@ -216,7 +216,7 @@ class Loads:
             shorter=self.arriving(lane, org_id, now, below=seconds),
             longer=self.arriving(lane, org_id, now, above=seconds),
             booked=booked(bookings, seconds, now, claimed=claimed),
-            sooner=EMPTY if claimed else sooner(bookings, seconds, now),
+            sooner=EMPTY if claimed or steady is not None else sooner(bookings, seconds, now),
             others=merged(self._neighbour(lane, name, now, steady) for name in names if name != org_id),
             everyone=found.everyone,
         )

@@ -100,7 +100,7 @@ class Desk:
             shorter=_arriving(tenant, now, below=work.seconds),
             longer=_arriving(tenant, now, above=work.seconds),
             booked=tenant.bookings.before(work.seconds, now, claimed),
-            sooner=EMPTY if claimed else tenant.bookings.sooner(work.seconds, now),
+            sooner=EMPTY if claimed or asked.batch else tenant.bookings.sooner(work.seconds, now),
             others=self._others(tenant, now, batch=asked.batch),
             everyone=self._all(now),
         )
