@@ -282,6 +282,19 @@ async def test_a_place_that_nobody_claims_lapses(backend: Place) -> None:
         assert await office.house.db.write(sweep) == 1
 
 
+async def test_who_comes_when_told_is_let_in_when_those_before_did_not_come(backend: Place) -> None:
+    """Four hundred are told moments one after the other; the last one alone comes, and finds a queue in which nobody waits."""
+    async with open_office(backend) as office:
+        desk = await office.desk()
+        await fill(desk, tokens=5_000)
+        told = [await ask(desk, load(tokens=5_000, key=f"later-{number}")) for number in range(400)]
+        waits = [each.retry_after for each in told if isinstance(each, Refusal) and each.retry_after]
+        assert len(waits) == 400
+        assert waits == sorted(waits)
+        office.clock.advance(waits[-1])
+        assert isinstance(await ask(desk, load(tokens=5_000, key="later-399")), Quote)
+
+
 async def test_a_quote_leaves_no_trace(backend: Place) -> None:
     """However often it is asked for, the answer is the same, and nothing is booked."""
     async with open_office(backend) as office:
