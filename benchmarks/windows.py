@@ -36,6 +36,8 @@ KEY: Final = "ik-benchmark-key-0123456789"
 WINDOWS: Final = {"quick": 20.0, "steady": 60.0, "night": 600.0}
 OVERLOAD: Final = 1.5
 CLOSE: Final = 0.2
+REST: Final = 120.0
+"""Seconds after the calibration: what its clients had of the target is reckoned with for as long."""
 
 CONFIG: Final = """
 [engine]
@@ -156,6 +158,7 @@ class Run:
         target = self._target
         self.found.beside = round(0.8 * target.places)
         await self.calibrated()
+        await asyncio.sleep(REST)
         self._began = time.time()
         async with asyncio.TaskGroup() as group:
             while time.time() < self._began + seconds / 3:
@@ -389,12 +392,9 @@ if __name__ == "__main__":
     parser.add_argument(
         "--batch", type=int, nargs=2, default=[80, 200], help="requests of its batches (default 80 200)"
     )
-    parser.add_argument(
-        "--threads", type=int, help="of the engine (default: as many as the server would take)"
-    )
+    parser.add_argument("--threads", type=int, help="of the engine (default: as a server would)")
     chosen = parser.parse_args()
-    on = windowtargets.engine(
-        chosen.model, most=chosen.tokens, batch=tuple(chosen.batch), threads=chosen.threads
-    )
+    batch, threads = tuple(chosen.batch), chosen.threads
+    on = windowtargets.engine(chosen.model, most=chosen.tokens, batch=batch, threads=threads)
     found = asyncio.run(main(chosen.minutes, chosen.seed, on if chosen.engine else None))
     print(json.dumps(found, indent=2))

@@ -98,7 +98,8 @@ class Ahead(Struct, frozen=True):
 
 class Supply(Struct, frozen=True):
     """What the targets give to queued work: service a second of a permit with the standard error of that, permits now
-    and when all is well, and the moment at which the first target may be asked.
+    and when all is well, and the moment at which the first target may be asked. `thinner` is how long a call takes once half of
+    the others have ended, as a part of what it takes beside all.
     """
 
     each: float
@@ -106,6 +107,7 @@ class Supply(Struct, frozen=True):
     permits: float
     usual: float = 0.0
     opens: float = 0.0
+    thinner: float = 1.0
 
     @property
     def rate(self) -> float:
@@ -209,7 +211,7 @@ def quote(work: Work, ahead: Ahead, supply: Supply, now: float) -> Quote:
     begin, done = min(begin, longest), min(done, longest)
     run = work.service / work.items / supply.each
     places = min(run * work.items / max(done - begin, run / max(supply.permits, 1.0)), supply.permits)
-    tail = run * _last(work.items, max(places, 1.0), work.deviation)
+    tail = run * supply.thinner * _last(work.items, max(places, 1.0), work.deviation)
     done += tail
     spread = done * math.hypot(_relative(supply), work.deviation / math.sqrt(work.items)) + tail * min(
         work.deviation, 1.0

@@ -99,6 +99,11 @@ class ToldLane(Struct, frozen=True):
         part = faster(self.line, measured=self.beside, calls=min(calls, self.full))
         return _scaled(self.speed, part)
 
+    def thinner(self, calls: float) -> float:
+        """How long a call takes beside half of so many, as a part of what it takes beside all."""
+        most = min(calls, self.full)
+        return faster(self.line, measured=most / 2.0, calls=most) if self.full > 0.0 else 1.0
+
 
 class Telling(Struct, frozen=True):
     """What a node tells: of its targets, of models, and what organizations ask for a second, by lane and seconds of the window."""
@@ -214,8 +219,11 @@ class Pacing:
         speeds = [
             (each.among(calls), math.pow(0.5, max(now - at, 0.0) / TOLD_HALF_LIFE)) for at, each in told
         ]
+        known = [each for _, each in told]
         if own is not None:
-            speeds.append((self._told(own).among(calls), 1.0))
+            mine = self._told(own)
+            known.append(mine)
+            speeds.append((mine.among(calls), 1.0))
         speed = _pooled(speeds)
         if speed is None:
             return None
@@ -228,8 +236,8 @@ class Pacing:
             if living:
                 permits += other.permits
                 opens.append(other.opens)
-        each, error = speed
-        return Supply(each, error, permits, max(usual, 1.0), min(opens, default=now))
+        thinner = min(each.thinner(calls) for each in known)
+        return Supply(speed[0], speed[1], permits, max(usual, 1.0), min(opens, default=now), thinner)
 
     def each(self, lane: str, now: float, *, calls: float = math.inf) -> float:
         """Service a second of one place, beside so many calls."""

@@ -183,6 +183,8 @@ def test_speed_beside_as_many_as_there_are_places_is_told_when_most_calls_ran_al
     assert many.permits == pytest.approx(3.0)
     assert 200 / many.each == pytest.approx(1.1, rel=0.1)
     assert 200 / alone.each == pytest.approx(0.5, rel=0.1)
+    assert many.thinner == pytest.approx((0.2 + 0.3 * 1.5) / 1.1, rel=0.1)
+    assert alone.thinner == 1.0
     assert pacing.each("narrow", NOW + 600, calls=2) > pacing.each("narrow", NOW + 600) == many.each
 
 
