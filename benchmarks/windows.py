@@ -36,8 +36,10 @@ KEY: Final = "ik-benchmark-key-0123456789"
 WINDOWS: Final = {"quick": 20.0, "steady": 60.0, "night": 600.0}
 OVERLOAD: Final = 1.5
 CLOSE: Final = 0.2
+PATIENCE: Final = 300.0
+"""Whoever is told to come again later than that does not come."""
 REST: Final = 120.0
-"""Seconds after the calibration: what its clients had of the target is reckoned with for as long."""
+"""Seconds after the calibration, whose calls are reckoned with for as long."""
 
 CONFIG: Final = """
 [engine]
@@ -65,6 +67,7 @@ class Found:
     told: int = 0
     kept: int = 0
     never: int = 0
+    gone: int = 0
     beside: int = 1
     """Calls that the queue has at once."""
     slower: float = 1.0
@@ -145,8 +148,9 @@ class Run:
             if answer.status_code != 429:
                 raise RuntimeError(answer.text)
             after = answer.headers.get("retry-after")
-            if after is None:
-                self.found.never += 1
+            if after is None or float(after) > PATIENCE:
+                self.found.never += after is None
+                self.found.gone += after is not None
                 return None
             if tries < 3:
                 self.found.told += 1
@@ -286,6 +290,7 @@ def figures(
         "refused": found.told,
         "let_in_when_told": found.kept / found.told if found.told else None,
         "never": found.never,
+        "told_to_wait_longer_than_anybody_does": found.gone,
         "windows": {
             name: {
                 "ended": len(turns.get(name, ())),
@@ -322,17 +327,8 @@ async def served(folder: Path, port: int, target: Target) -> AsyncIterator[None]
         CONFIG.format(host=target.host, port=target.port, places=target.places, key=target.key or "none")
         + windows
     )
-    command = [
-        "-m",
-        "ingot",
-        "serve",
-        "--port",
-        str(port),
-        "--config",
-        str(config),
-        "--data",
-        str(folder / "data"),
-    ]
+    command = ["-m", "ingot", "serve", "--port", str(port), "--config", str(config)]
+    command += ["--data", str(folder / "data")]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *command,
@@ -372,9 +368,7 @@ async def main(
                 await asyncio.sleep(0.1)
             run = Run(client, rng, target)
             await run.play(60 * minutes)
-            say(
-                f"all is asked: {len(run.found.load)} times, {len(run.found.batches)} batches, told {run.found.told}"
-            )
+            say(f"all is asked: {len(run.found.load)} times, told {run.found.told}")
             rows = await run.ended()
             windows = (await client.get("/v1/windows")).json()
     return figures(run, rows, windows, target)
