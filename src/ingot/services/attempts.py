@@ -240,7 +240,10 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
             opened.body, opened.usage = await opened.translation.answer(opened.body)
         if opened.turn is not AS_IT_IS:
             opened.body = inference.dialect.turn_back(opened.body, opened.turn)
-    except ValueError as error:
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # the second: it nests deeper than anything that is an answer
         opened.fail()
         raise Retryable(
             UpstreamError(
@@ -253,7 +256,7 @@ def _is_error(body: bytes) -> bool:
     """Whether an answer that claims success holds an error at its top level, and no result beside it."""
     try:
         value = msgspec.json.decode(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return (
         isinstance(value, dict)

@@ -167,7 +167,7 @@ def read_refusal(body: bytes) -> Refusal | None:
     """The error object of a body in any of the usual shapes, OpenAI's and Anthropic's among them; None when there is none."""
     try:
         value: Any = msgspec.json.decode(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):
         return None

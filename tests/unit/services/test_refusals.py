@@ -212,3 +212,8 @@ def test_meaning_is_read_from_words_when_a_target_has_no_code() -> None:
     assert isinstance(_error(poor, 400), UpstreamError)
     assert _error(poor, 400).code == "upstream_credential_refused"
     assert not poor.is_retryable(429)
+
+
+def test_body_that_nests_without_end_tells_nothing() -> None:
+    """It is no refusal, and no fault of ours."""
+    assert read_refusal(b'{"error":' + b"[" * 5000 + b"]" * 5000 + b"}") is None

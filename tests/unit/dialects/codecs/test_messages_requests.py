@@ -229,6 +229,22 @@ def test_thinking_when_a_tool_must_be_called() -> None:
     assert [path for path, _ in losses] == ["reasoning.effort"]
 
 
+@pytest.mark.parametrize(("first", "thinks"), [("target", True), ("other", False)])
+def test_thinking_when_thoughts_and_calls_are_turns_of_their_own(first: str, thinks: bool) -> None:  # noqa: FBT001  # a parameter
+    """As those of responses are: it goes on where the thoughts before the last calls come back."""
+    thoughts = Reasoning(Origin("messages", first), ("Hm.",), seal=Seal("signature", "EqQB"), at="input[1]")
+    turns = (
+        ASKED,
+        Turn("assistant", (thoughts,), at="input[1]"),
+        Turn("assistant", (ToolCall("call_1", "f", "{}", at="input[2]"),), at="input[2]"),
+        Turn("tool", (ToolResult("call_1", (Text("7"),), at="input[3]"),), at="input[3]"),
+    )
+    tools = (FunctionTool("f"),)
+    told, losses = encode(chat(*turns, tools=tools, reasoning=ReasoningSettings(effort="high")))
+    assert ("thinking" in told) is thinks
+    assert ("reasoning.effort" in [path for path, _ in losses]) is not thinks
+
+
 @pytest.mark.parametrize(
     ("bound", "budget"),
     [(3000, 2250), (1366, 1024), (20_000, 15_000), (22_000, 16_384), (None, 16_384)],

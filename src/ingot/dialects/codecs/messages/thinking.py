@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from msgspec import Raw
 
-from ingot.canonical import Kind, Loss, Reasoning, ReasoningSettings, Request, ToolCall, lost_extras
+from ingot.canonical import Kind, Loss, Part, Reasoning, ReasoningSettings, Request, ToolCall, lost_extras
 from ingot.dialects.codec import Destination
 from ingot.dialects.codecs.messages import checks
 from ingot.dialects.codecs.messages.versions import Rules
@@ -152,18 +152,20 @@ class ThinkingWriter:
         return {"type": "enabled", "budget_tokens": budget}
 
     def _resumes(self) -> bool:
-        """Whether the conversation goes on behind calls whose thoughts are not there: thinking is refused then."""
+        """Whether the conversation goes on behind calls whose thoughts are not there: thinking is refused then.
+
+        Turns of the assistant in a row are one message: other dialects have thoughts and calls apart.
+        """
+        last: list[Part] = []
         for turn in reversed(self._request.turns):
-            if turn.role in {"system", "developer", "tool"}:
-                continue
-            if turn.role == "user":
-                return False
-            calls = any(isinstance(part, ToolCall) for part in turn.parts)
-            thoughts = any(
-                isinstance(part, Reasoning) and part.returns_to(self._to.origin) for part in turn.parts
-            )
-            return calls and not thoughts
-        return False
+            if turn.role == "assistant":
+                last += turn.parts
+            elif turn.role == "user" or (turn.role == "tool" and last):
+                break
+        calls = any(isinstance(part, ToolCall) for part in last)
+        return calls and not any(
+            isinstance(part, Reasoning) and part.returns_to(self._to.origin) for part in last
+        )
 
     def _show(self, told: ReasoningSettings, thinking: Json | None) -> None:
         if told.summary is None:
