@@ -3,8 +3,7 @@
     refused --> Booking at that moment --claim, in time--> let in up to a fuller queue
                    |
                    |  booked    counts against what comes fresh in a window of the same length, and against claims of later ones
-                   |  sooner    counts against what comes fresh in longer windows, for it will be due before that; batches
-                   |            have their part of the share however much comes in shorter windows
+                   |  sooner    counts against what comes fresh in longer windows, for it will be due before that
                    '- not claimed a moment after its time: counts no more, and can be claimed until it lapses
 
 Not everybody comes again. Were places counted until they lapse, those who do come would be sent away for those who do not, and

@@ -15,6 +15,10 @@ from msgspec import Struct
 STIFF: Final = 2.0
 """A slope is believed by half when its answers times the spread of their calls come to so many squares of the mean."""
 
+Line = tuple[float, float]
+"""Seconds for a service, and how many more with each call that runs."""
+FLAT: Final[Line] = (1.0, 0.0)
+
 
 class Crowd(Struct, frozen=True):
     """Sums over answers as they count at the moment `at`: how many, their service, their seconds, and moments of the calls that
@@ -29,20 +33,16 @@ class Crowd(Struct, frozen=True):
     product: float = 0.0
     at: float = 0.0
 
-    def line(self) -> tuple[float, float]:
-        """Seconds for a service, and how many more with each call that runs; (1, 0) where nothing is known."""
-        if self.service <= 0.0 or self.seconds <= 0.0:
-            return 1.0, 0.0
+    def line(self) -> Line:
+        """What the answers lie about; FLAT where nothing is known."""
+        if self.service <= 0.0:
+            return FLAT
         mean, calls = self.seconds / self.service, self.calls / self.service
         spread = max(self.squares / self.service - calls * calls, 0.0)
         together = self.product / self.service - mean * calls
         slope = self.count * together / (self.count * spread + STIFF * calls * calls)
         slope = min(max(slope, 0.0), mean / calls)
         return mean - slope * calls, slope
-
-
-Line = tuple[float, float]
-FLAT: Final[Line] = (1.0, 0.0)
 
 
 def told(

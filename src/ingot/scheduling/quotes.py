@@ -174,6 +174,9 @@ def _decided(
     work: Work, ahead: Ahead, supply: Supply, now: float, *, claimed: Booking | None
 ) -> Quote | Refusal:
     """The same of targets that give what they are reckoned with."""
+    if claimed is not None or work.batch:
+        # A claim has its place already, and a batch its part of the share, however much comes in shorter windows.
+        ahead = structs.replace(ahead, sooner=EMPTY)
     due = now + work.seconds
     usable = work.seconds - max(supply.opens - now, 0.0)
     fill, capacity_fill = work.window.fill, CAPACITY_FILL

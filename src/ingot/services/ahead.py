@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from ingot.scheduling.backlog import EMPTY, Backlog, backlog
+from ingot.scheduling.backlog import Backlog, backlog
 from ingot.scheduling.bookings import Booking, booked, sooner
 from ingot.scheduling.quotes import Ahead
 from ingot.scheduling.rates import Arrivals, arrived
@@ -216,7 +216,7 @@ class Loads:
             shorter=self.arriving(lane, org_id, now, below=seconds),
             longer=self.arriving(lane, org_id, now, above=seconds),
             booked=booked(bookings, seconds, now, claimed=claimed),
-            sooner=EMPTY if claimed or steady is not None else sooner(bookings, seconds, now),
+            sooner=sooner(bookings, seconds, now),
             others=merged(self._neighbour(lane, name, now, steady) for name in names if name != org_id),
             everyone=found.everyone,
         )

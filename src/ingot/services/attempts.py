@@ -240,10 +240,7 @@ async def _open_answer(inference: Inference, opened: Opened, *, limit: int) -> N
             opened.body, opened.usage = await opened.translation.answer(opened.body)
         if opened.turn is not AS_IT_IS:
             opened.body = inference.dialect.turn_back(opened.body, opened.turn)
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # the second: it nests deeper than anything that is an answer
+    except (ValueError, RecursionError) as error:
         opened.fail()
         raise Retryable(
             UpstreamError(

@@ -216,15 +216,10 @@ class Pacing:
         """
         own = self._lanes.get(lane)
         told = [(at, each.lanes[lane]) for at, each in self.others if lane in each.lanes]
-        speeds = [
-            (each.among(calls), math.pow(0.5, max(now - at, 0.0) / TOLD_HALF_LIFE)) for at, each in told
-        ]
-        known = [each for _, each in told]
+        known = [(each, math.pow(0.5, max(now - at, 0.0) / TOLD_HALF_LIFE)) for at, each in told]
         if own is not None:
-            mine = self._told(own)
-            known.append(mine)
-            speeds.append((mine.among(calls), 1.0))
-        speed = _pooled(speeds)
+            known.append((self._told(own), 1.0))
+        speed = _pooled((each.among(calls), counts) for each, counts in known)
         if speed is None:
             return None
         permits = 0.0 if own is None else own.permits.mean
@@ -236,12 +231,13 @@ class Pacing:
             if living:
                 permits += other.permits
                 opens.append(other.opens)
-        thinner = min(each.thinner(calls) for each in known)
-        return Supply(speed[0], speed[1], permits, max(usual, 1.0), min(opens, default=now), thinner)
+        each, error = speed
+        thinner = min(node.thinner(calls) for node, _ in known)
+        return Supply(each, error, permits, max(usual, 1.0), min(opens, default=now), thinner)
 
-    def each(self, lane: str, now: float, *, calls: float = math.inf) -> float:
-        """Service a second of one place, beside so many calls."""
-        supply = self.supply(lane, now, calls=calls)
+    def each(self, lane: str, now: float) -> float:
+        """Service a second of one place."""
+        supply = self.supply(lane, now)
         return EACH if supply is None else supply.each
 
     def expected(self, model: str, read: int, most: int) -> int:

@@ -17,7 +17,7 @@ from ingot.services.batches.survey import Portion
 from ingot.services.desk import Decided, Load
 from ingot.services.hitrates import factor
 from ingot.services.keys import Principal
-from ingot.services.pacing import lane_of
+from ingot.services.pacing import EACH, lane_of
 from ingot.services.runtime import Runtime
 
 
@@ -87,8 +87,9 @@ def _at_once(runtime: Runtime, portions: Sequence[Portion], window: str, price: 
         lane = lane_of(runtime.catalog, each.deployment.name)
         work = runtime.desk.pacing.expected(each.deployment.name, *each.largest)
         calls = runtime.desk.calls(lane) + each.items
-        runs = max(runs, work / runtime.desk.pacing.each(lane, now, calls=calls))
-        measured = measured and runtime.desk.pacing.supply(lane, now) is not None
+        supply = runtime.desk.pacing.supply(lane, now, calls=calls)
+        runs = max(runs, work / (EACH if supply is None else supply.each))
+        measured = measured and supply is not None
     return WindowQuote(
         completion_window=window,
         accepted=True,

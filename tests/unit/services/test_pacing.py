@@ -177,15 +177,16 @@ def test_speed_beside_as_many_as_there_are_places_is_told_when_most_calls_ran_al
     crowded(pacing)
     for _ in range(200):
         pacing.learn(NARROW, structs.replace(called(seconds=0.5), beside=1.0), NOW + 600)
-    many, alone = pacing.supply("narrow", NOW + 600), pacing.supply("narrow", NOW + 600, calls=1)
+    many, alone, two = (pacing.supply("narrow", NOW + 600, calls=calls) for calls in (float("inf"), 1, 2))
     assert many is not None
     assert alone is not None
+    assert two is not None
     assert many.permits == pytest.approx(3.0)
     assert 200 / many.each == pytest.approx(1.1, rel=0.1)
     assert 200 / alone.each == pytest.approx(0.5, rel=0.1)
     assert many.thinner == pytest.approx((0.2 + 0.3 * 1.5) / 1.1, rel=0.1)
     assert alone.thinner == 1.0
-    assert pacing.each("narrow", NOW + 600, calls=2) > pacing.each("narrow", NOW + 600) == many.each
+    assert two.each > pacing.each("narrow", NOW + 600) == many.each
 
 
 def test_others_are_told_how_calls_slow_one_another_down() -> None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from ingot.scheduling.backlog import EMPTY, Backlog
+from ingot.scheduling.backlog import Backlog
 from ingot.scheduling.bookings import claim
 from ingot.scheduling.capacity import owned
 from ingot.scheduling.grouping import Bounds, Piece, jobs
@@ -100,7 +100,7 @@ class Desk:
             shorter=_arriving(tenant, now, below=work.seconds),
             longer=_arriving(tenant, now, above=work.seconds),
             booked=tenant.bookings.before(work.seconds, now, claimed),
-            sooner=EMPTY if claimed or asked.batch else tenant.bookings.sooner(work.seconds, now),
+            sooner=tenant.bookings.sooner(work.seconds, now),
             others=self._others(tenant, now, batch=asked.batch),
             everyone=self._all(now),
         )
